@@ -1,0 +1,168 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "weighter/chain.hpp"
+#include "weighter/time.hpp"
+
+/// What a configuration file says after defaults, variables and files have been filled in and everything has been
+/// checked. The accepted ranges stand beside each field; `load` enforces them, so nothing downstream checks again.
+namespace rpcw::config {
+
+/// Where a HAProxy's runtime API is reached.
+struct Endpoint {
+  enum class Kind : std::uint8_t {
+    kUnix,    ///< unix:PATH
+    kTcp,     ///< tcp:HOST:PORT, HOST may be [IPv6]
+    kDns,     ///< dns:NAME:PORT, every address behind the name
+    kMaster,  ///< master:unix:PATH, the master process's socket
+  };
+  Kind kind = Kind::kUnix;
+  /// Path of a Unix socket, or host name or address without brackets.
+  std::string address;
+  /// TCP port 1..65535; 0 for Unix sockets.
+  std::uint16_t port = 0;
+  /// As written; what reports and logs show.
+  std::string text;
+};
+
+/// Paths of PEM files; empty: not given.
+struct TlsFiles {
+  std::string ca_file;
+  std::string cert_file;
+  std::string key_file;
+};
+
+struct Haproxy {
+  /// At least one for `run`, `once` and `check --online`; may be empty for `scores`.
+  std::vector<Endpoint> endpoints;
+  /// For a whole exchange (connect, send, all replies). [10ms, 60s]
+  milliseconds timeout{2000};
+  /// How often HAProxy is read. [100ms, 1h]
+  milliseconds watch_interval{1000};
+  /// TLS on tcp: and dns: endpoints when any of them is given.
+  TlsFiles tls;
+};
+
+struct Probe {
+  /// Between two probes of a server. [100ms, 1h]
+  milliseconds interval{5000};
+  /// The same while a server's state is in doubt. [50ms, interval]
+  milliseconds fast_interval{1000};
+  /// For one whole probe. [10ms, 60s]
+  milliseconds timeout{3000};
+  /// Failures in a row that take a server out. [1, 10]
+  unsigned fall = 2;
+  /// Successes in a row that bring it back. [1, 10]
+  unsigned rise = 2;
+  /// Requests under way at a time. [1, 65536]
+  unsigned max_in_flight = 512;
+  /// Name look-ups under way at a time, each of them a thread. [1, 1024]
+  unsigned max_lookups = 16;
+  /// Longest answer body, after decompression, in bytes. [1KiB, 64MiB]
+  std::uint64_t max_response_bytes = 1U << 20U;
+  TlsFiles tls;
+  /// Proxy URL; empty: none; "environment": what https_proxy and its kin say.
+  std::string proxy;
+};
+
+struct Http {
+  /// HOST:PORT to serve metrics and status on; empty: off.
+  std::string listen = "127.0.0.1:9404";
+};
+
+enum class LogLevel : std::uint8_t { kTrace, kDebug, kInfo, kWarn, kError };
+
+struct Log {
+  LogLevel level = LogLevel::kInfo;
+  bool json = false;
+};
+
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
+/// A provider that is probed: a server of HAProxy's, or a reference that is only compared with.
+struct Target {
+  /// With user info, path and query: a secret. Show `url::redact(url)` and nothing else.
+  std::string url;
+  /// Values are secrets too.
+  Headers headers;
+  /// Who runs it. Voices on the chain's head are counted by operator.
+  std::string operator_name;
+  /// Whether the file gave `operator`, rather than it being derived from the name.
+  bool operator_given = false;
+};
+
+struct Server {
+  /// The name in haproxy.cfg.
+  std::string name;
+  Target target;
+  /// Multiplies the score. [0.01, 100]
+  double preference = 1.0;
+};
+
+struct Canary {
+  std::string method;
+  /// The JSON text of `params`; "[]" when absent.
+  std::string params_json = "[]";
+  /// [1s, 24h]
+  milliseconds interval{60000};
+};
+
+enum class Strategy : std::uint8_t { kAdaptive, kInverseLatency, kEqual, kLeader };
+enum class Scale : std::uint8_t { kShare, kPeak };
+enum class Fallback : std::uint8_t { kEqual, kKeep };
+
+struct Backend {
+  /// The name in haproxy.cfg. Unique in the file.
+  std::string name;
+  /// A copy of the chain with this backend's `max_block_age` and `max_lag` already applied.
+  Chain chain;
+  Strategy strategy = Strategy::kEqual;
+  Scale scale = Scale::kShare;
+  Fallback fallback = Fallback::kEqual;
+  /// Fewer healthy servers than this: the fallback. [1, 4096]
+  unsigned min_healthy = 1;
+  /// [1ms, 60s]
+  milliseconds max_latency{2000};
+  /// The lag limit in blocks, besides `chain.max_lag`; absent: only time decides. [1, 1000000]
+  std::optional<std::uint32_t> max_block_lag;
+  /// 0: peers are not asked for. [0, 10000]
+  unsigned min_peers = 0;
+  /// How long a returning server takes to its full share; 0: at once. [0s, 1h]
+  milliseconds ramp{30000};
+  /// First time-out of an ejected server. [0s, max_eject_time]
+  milliseconds eject_time{10000};
+  /// [0s, 24h]
+  milliseconds max_eject_time{300000};
+  /// No server gets more than this part of the backend. [0.01, 1]
+  double max_share = 1.0;
+  /// Whether HAProxy's own counters are used.
+  bool live = true;
+  bool switch_back = false;
+  /// URL template for servers taken from HAProxy's own list; empty: the list is `servers`.
+  std::string discover;
+  std::vector<Server> servers;
+  std::vector<Target> references;
+  std::vector<Canary> canaries;
+};
+
+struct Config {
+  bool watch_config = false;
+  Haproxy haproxy;
+  Probe probe;
+  Http http;
+  Log log;
+  /// At least one.
+  std::vector<Backend> backends;
+};
+
+std::string_view to_string(Strategy strategy);
+std::string_view to_string(Fallback fallback);
+std::string_view to_string(Scale scale);
+
+}  // namespace rpcw::config

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <expected>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/config.hpp"
+
+namespace rpcw::config {
+
+/// One thing that is wrong, or questionable, in a configuration file.
+struct Diagnostic {
+  std::string file;
+  /// From 1; 0 when the finding has no place in the file (an empty file, one that cannot be read).
+  unsigned line = 0;
+  unsigned column = 0;
+  /// Dotted path of the key as a user would write it, such as `backend.rpc-backend.server.quicknode.preference`.
+  /// May be empty.
+  std::string key;
+  /// What was found and what is accepted. Never holds a secret.
+  std::string message;
+
+  /// `file:line:column: key: message`, without the parts that are absent.
+  [[nodiscard]] std::string to_text() const;
+};
+
+/// What the loader reads from its surroundings; the default is the process's environment and the file system.
+struct Surroundings {
+  /// The value of a variable, or nullopt when it is not set.
+  std::function<std::optional<std::string>(const std::string&)> variable;
+  /// A file's contents, or a sentence why it cannot be read.
+  std::function<std::expected<std::string, std::string>(const std::string&)> read_file;
+
+  static Surroundings of_process();
+};
+
+struct Loaded {
+  Config config;
+  /// Questionable, but not wrong.
+  std::vector<Diagnostic> warnings;
+};
+
+/// Parses and checks a configuration. `file` is only used in messages and to resolve relative paths of `url_file` and
+/// the TLS files. On failure: every semantic error of the file in the order of their lines, or the one syntax error.
+std::expected<Loaded, std::vector<Diagnostic>> parse(std::string_view text, const std::string& file,
+                                                     const Surroundings& surroundings);
+
+/// Reads `file` and parses it. Adds a warning when everybody may read or write it.
+std::expected<Loaded, std::vector<Diagnostic>> load(const std::string& file, const Surroundings& surroundings);
+
+}  // namespace rpcw::config

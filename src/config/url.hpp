@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
+
+namespace rpcw::url {
+
+/// The parts of an http or https URL that the program needs.
+struct Url {
+  /// "http" or "https", lower case.
+  std::string scheme;
+  /// Host name or address, without the brackets of IPv6.
+  std::string host;
+  /// 1..65535; the scheme's default when absent.
+  std::uint16_t port = 0;
+};
+
+/// Errors are sentences for a person and never contain any part of the URL but its scheme.
+std::expected<Url, std::string> parse(std::string_view text);
+
+/// `scheme://host[:port]/…`: user info, path and query cut off, as they may hold keys. Never fails: what is not
+/// recognised as a URL becomes "…".
+std::string redact(std::string_view text);
+
+/// The registrable domain by the usual rule of thumb (last two labels, three under the common second-level suffixes
+/// such as co.uk); the host itself for addresses and single labels.
+std::string registrable_domain(std::string_view host);
+
+}  // namespace rpcw::url
