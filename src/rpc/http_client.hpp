@@ -1,0 +1,85 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/config.hpp"
+#include "weighter/observation.hpp"
+
+/// HTTP over libcurl's multi-socket interface, on the program's own io_context: no thread per request, no polling.
+namespace rpcw::rpc {
+
+/// One provider, prepared once: what every request to it shares.
+class HttpTarget {
+ public:
+  /// `target.url` is a valid http or https URL.
+  explicit HttpTarget(const config::Target& target);
+  ~HttpTarget();
+  HttpTarget(HttpTarget&&) noexcept;
+  HttpTarget& operator=(HttpTarget&&) noexcept;
+
+  /// Text from a provider or a library, made fit to show: the URL's secrets and the headers' values are cut out, what
+  /// does not print is replaced, and it ends after 160 bytes.
+  [[nodiscard]] std::string scrub(std::string_view text) const;
+
+ private:
+  friend class HttpClient;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+struct HttpAnswer {
+  long status = 0;
+  /// Decompressed. Valid during the handler only.
+  std::string_view body;
+  /// From the request's start on an open connection to the last byte (libcurl: total minus pretransfer).
+  std::chrono::microseconds latency{};
+  /// From the Retry-After header, in seconds or as a date; absent: there was none.
+  std::optional<milliseconds> retry_after;
+};
+
+struct HttpFailure {
+  /// One of the transport's reasons, or kBadAnswer or kTooLarge.
+  ProbeFailure what;
+  /// How long it took to fail.
+  std::chrono::microseconds after{};
+};
+
+using HttpResult = std::expected<HttpAnswer, HttpFailure>;
+
+class HttpClient {
+ public:
+  using Handler = std::move_only_function<void(HttpResult)>;
+
+  /// `targets`: how many providers there will be; each keeps its connection. Throws std::runtime_error when the TLS
+  /// files cannot be read or libcurl cannot start.
+  HttpClient(boost::asio::io_context& io, const config::Probe& settings, std::size_t targets);
+  /// Ends every request at once; handlers are not called.
+  ~HttpClient();
+  HttpClient(const HttpClient&) = delete;
+  HttpClient& operator=(const HttpClient&) = delete;
+
+  /// Posts a JSON body (empty: a GET). `target` and `body` must stay until the handler is called; it is called once,
+  /// from the loop, at the latest `timeout` after the request got its turn. At most `max_in_flight` are under way,
+  /// the others wait in order.
+  void start(const HttpTarget& target, std::string_view body, milliseconds timeout, Handler handler);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Raises the soft limit on open files as far as `wanted` needs. A sentence with the numbers when the hard limit is
+/// too low.
+std::expected<void, std::string> ensure_open_files(std::size_t wanted);
+
+}  // namespace rpcw::rpc

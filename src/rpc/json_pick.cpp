@@ -1,0 +1,148 @@
+#include "rpc/json_pick.hpp"
+
+#include <rapidjson/encodedstream.h>
+#include <rapidjson/memorystream.h>
+#include <rapidjson/reader.h>
+
+#include <algorithm>
+#include <charconv>
+#include <vector>
+
+namespace rpcw::rpc {
+namespace {
+
+using Kind = Picked::Kind;
+
+/// Follows the reader's place in the document and how far each pointer agrees with it.
+class Picker {
+ public:
+  using Ch = char;
+
+  Picker(std::span<const std::string_view> pointers, std::span<Picked> out) : pointers_(pointers), out_(out) {
+    steps_.reserve(pointers.size());
+    for (std::string_view p : pointers) {
+      std::vector<std::string_view> steps;
+      while (!p.empty()) {
+        p.remove_prefix(1);
+        const std::size_t end = std::min(p.find('/'), p.size());
+        steps.push_back(p.substr(0, end));
+        p.remove_prefix(end);
+      }
+      deepest_ = std::max(deepest_, steps.size());
+      steps_.push_back(std::move(steps));
+    }
+    matched_.assign(pointers.size(), 0);
+  }
+
+  bool Null() { return leaf(Kind::kNull, {}); }
+  bool Bool(bool b) { return leaf(Kind::kBool, b ? "true" : "false"); }
+  bool Int(int) { return false; }
+  bool Uint(unsigned) { return false; }
+  bool Int64(std::int64_t) { return false; }
+  bool Uint64(std::uint64_t) { return false; }
+  bool Double(double) { return false; }
+  bool RawNumber(const char* text, rapidjson::SizeType n, bool) { return leaf(Kind::kNumber, {text, n}); }
+  bool String(const char* text, rapidjson::SizeType n, bool) { return leaf(Kind::kString, {text, n}); }
+  bool StartObject() { return open(Kind::kObject); }
+  bool StartArray() { return open(Kind::kArray); }
+  bool EndObject(rapidjson::SizeType) { return close(); }
+  bool EndArray(rapidjson::SizeType) { return close(); }
+
+  bool Key(const char* text, rapidjson::SizeType n, bool) {
+    if (depth_ <= deepest_) enter({text, n});
+    return true;
+  }
+
+ private:
+  /// The value that comes next stands below step `name` of the container at depth_.
+  void enter(std::string_view name) {
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+      matched_[i] = std::min(matched_[i], depth_ - 1);
+      if (matched_[i] == depth_ - 1 && depth_ <= steps_[i].size() && steps_[i][depth_ - 1] == name)
+        matched_[i] = depth_;
+    }
+  }
+
+  void next_element() {
+    if (depth_ == 0 || depth_ > deepest_ || !in_array_[depth_ - 1]) return;
+    char digits[24];
+    const auto end = std::to_chars(digits, digits + sizeof digits, index_[depth_ - 1]++).ptr;
+    enter({digits, static_cast<std::size_t>(end - digits)});
+  }
+
+  void store(Kind kind, std::string_view text) {
+    if (depth_ > deepest_) return;
+    for (std::size_t i = 0; i < steps_.size(); ++i)
+      if (matched_[i] == depth_ && steps_[i].size() == depth_) {
+        out_[i].kind = kind;
+        out_[i].text.assign(text);
+      }
+  }
+
+  bool leaf(Kind kind, std::string_view text) {
+    next_element();
+    store(kind, text);
+    return true;
+  }
+
+  bool open(Kind kind) {
+    next_element();
+    store(kind, {});
+    if (depth_ < deepest_) {
+      in_array_.resize(depth_ + 1);
+      index_.resize(depth_ + 1);
+      in_array_[depth_] = kind == Kind::kArray;
+      index_[depth_] = 0;
+    }
+    ++depth_;
+    return true;
+  }
+
+  bool close() {
+    --depth_;
+    for (std::size_t& m : matched_) m = std::min(m, depth_);
+    return true;
+  }
+
+  std::span<const std::string_view> pointers_;
+  std::span<Picked> out_;
+  std::vector<std::vector<std::string_view>> steps_;
+  /// How many leading steps of each pointer the present place agrees with.
+  std::vector<std::size_t> matched_;
+  std::vector<bool> in_array_;
+  std::vector<std::size_t> index_;
+  std::size_t deepest_ = 0;
+  /// Open containers around the present place.
+  std::size_t depth_ = 0;
+};
+
+}  // namespace
+
+bool pick(std::string_view json, std::span<const std::string_view> pointers, std::span<Picked> out) {
+  std::ranges::fill(out, Picked{});
+  // RapidJSON takes a NUL for the end of the text.
+  if (json.find('\0') != std::string_view::npos) return false;
+  rapidjson::MemoryStream bytes(json.data(), json.size());
+  rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(bytes);
+  Picker picker(pointers, out);
+  rapidjson::Reader reader;
+  constexpr unsigned kFlags =
+      rapidjson::kParseIterativeFlag | rapidjson::kParseNumbersAsStringsFlag | rapidjson::kParseValidateEncodingFlag;
+  return !reader.Parse<kFlags>(stream, picker).IsError();
+}
+
+std::optional<std::uint64_t> to_integer(const Picked& value) {
+  if (value.kind != Kind::kNumber && value.kind != Kind::kString) return std::nullopt;
+  std::string_view digits = value.text;
+  int base = 10;
+  if (value.kind == Kind::kString && (digits.starts_with("0x") || digits.starts_with("0X"))) {
+    digits.remove_prefix(2);
+    base = 16;
+  }
+  std::uint64_t out = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), out, base);
+  if (digits.empty() || error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
+  return out;
+}
+
+}  // namespace rpcw::rpc

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace rpcw {
+
+/// HAProxy's largest weight, and the sum that shares add up to.
+inline constexpr unsigned kFullWeight = 256;
+
+/// More servers than this in a backend: shares would be too coarse (a typical one is 4 of 256, so that one step is a
+/// quarter of it), and `peak` is used instead.
+inline constexpr std::size_t kMostServersForShares = 64;
+
+/// Scores to weights that add up to exactly 256, by largest remainder, ties to the earlier. A quota below 1 becomes 1
+/// and leaves; the rest is shared again. No weight exceeds `floor(256 × max_share)`, unless there are too few servers
+/// to hold 256 between them, when the cap rises to the least that works.
+///
+/// The order of the scores is kept: a higher one never gets the smaller weight. Scores that are not finite or below 0
+/// count as 0; if all are 0 they are equal. Empty in, empty out.
+/// Precondition: at most 256 scores, 0 < max_share <= 1.
+std::vector<unsigned> scale_share(std::span<const double> scores, double max_share);
+
+/// `max(1, round(256 × score ÷ best))`, with the same treatment of scores that are not finite. `max_share` caps the
+/// part of the sum that one weight holds, as far as whole weights and the number of servers allow.
+std::vector<unsigned> scale_peak(std::span<const double> scores, double max_share);
+
+}  // namespace rpcw
