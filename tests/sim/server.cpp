@@ -14,6 +14,7 @@
 #include <boost/beast/http/string_body.hpp>
 #include <iterator>
 #include <optional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -281,9 +282,13 @@ void Session::on_written() {
 
 Server::Server(asio::io_context& io, std::uint16_t port, std::shared_ptr<const TlsContext> tls)
     : io_(io), acceptor_(io), accept_timer_(io), sweep_timer_(io), tls_(std::move(tls)) {
-  bind(port);
-  port_ = acceptor_.local_endpoint().port();
-  acceptor_.listen();
+  try {
+    bind(port);
+    port_ = acceptor_.local_endpoint().port();
+    acceptor_.listen();
+  } catch (const boost::system::system_error& e) {
+    throw std::system_error(e.code(), fmt::format("127.0.0.1:{}", port));
+  }
 }
 
 Server::~Server() = default;

@@ -75,7 +75,8 @@ std::string_view name(Fault fault);
 /// How a request above the quota is refused: HTTP 429, or HTTP 200 with the JSON-RPC error -32005.
 enum class RateLimitStyle : std::uint8_t { http, rpc };
 
-/// How a provider behaves. The members' names are those of the control API.
+/// How a provider behaves. The members' names are those of the control API. All have initialisers, so that designated
+/// ones can leave out what stays as it is.
 struct Behaviour {
   /// Median time from a request to its answer, faulty or not.
   double latency_ms = 0;
@@ -83,7 +84,7 @@ struct Behaviour {
   double latency_sigma = 0;
 
   /// Unset: the world's.
-  std::optional<std::uint64_t> chain_id;
+  std::optional<std::uint64_t> chain_id{};
   /// Blocks behind the shared head.
   std::uint64_t lag_blocks = 0;
   /// The head stands still from the moment this is set. lag_blocks and ahead_blocks count from there.
@@ -93,7 +94,7 @@ struct Behaviour {
   /// Added to every block's timestamp.
   std::int64_t timestamp_offset_s = 0;
   /// Block hashes differ from this height on.
-  std::optional<std::uint64_t> fork_from;
+  std::optional<std::uint64_t> fork_from{};
   /// Providers with the same number are on the same fork.
   std::uint64_t fork_id = 1;
   /// eth_syncing answers with an object whose highestBlock is `syncing_blocks` above the provider's head.
@@ -107,12 +108,12 @@ struct Behaviour {
   /// Share of the requests that the fault hits; for accept_silent, of the new connections.
   double fault_ratio = 1;
   /// The fault hits these methods only; empty: all. "GET" stands for a plain HTTP GET.
-  std::vector<std::string> fault_methods;
+  std::vector<std::string> fault_methods{};
   /// Period of the fault: half of it on (first), half of it off. 0: always on.
   std::uint64_t flap_ms = 0;
 
   std::uint64_t http_status = 503;
-  std::string http_body;
+  std::string http_body{};
   std::int64_t rpc_error_code = -32000;
   std::string rpc_error_message = "internal error";
   std::string redirect_to = "http://127.0.0.1:1/";
@@ -124,10 +125,10 @@ struct Behaviour {
   double quota_per_s = 0;
   RateLimitStyle rate_limit_style = RateLimitStyle::http;
   /// The Retry-After of a 429; unset: none is sent.
-  std::optional<std::uint64_t> retry_after_s;
+  std::optional<std::uint64_t> retry_after_s{};
 
   /// Answered with -32601.
-  std::vector<std::string> unsupported_methods;
+  std::vector<std::string> unsupported_methods{};
 
   bool operator==(const Behaviour&) const = default;
 };
@@ -141,7 +142,7 @@ struct Stats {
   /// HTTP requests; a batch is one.
   std::uint64_t requests = 0;
   /// JSON-RPC calls, each one of a batch included.
-  std::map<std::string, std::uint64_t, std::less<>> by_method;
+  std::map<std::string, std::uint64_t, std::less<>> by_method{};
   /// Outcomes of the HTTP requests: as a good provider would answer, hit by the fault, above the quota.
   std::uint64_t good = 0;
   std::uint64_t faulty = 0;
@@ -157,7 +158,7 @@ struct ChainOptions {
   /// Height of the head at `genesis`. The blocks below exist as well, each a block time older than the next.
   std::uint64_t genesis_height = 1000;
   /// Unset: the start, in whole seconds.
-  std::optional<WallTime> genesis;
+  std::optional<WallTime> genesis{};
 };
 
 /// The chain that all providers follow: its head is a function of the wall clock. Safe to use from any thread.
@@ -199,12 +200,12 @@ class Chain {
 std::string block_hash(std::uint64_t chain_id, std::uint64_t height, std::uint64_t fork = 0);
 
 struct Options {
-  ChainOptions chain;
+  ChainOptions chain{};
   /// Of everything that is drawn: the same seed and the same requests give the same faults.
   std::uint64_t seed = 1;
   /// PEM files; if given, all providers speak TLS (the control API never does).
-  std::string tls_cert;
-  std::string tls_key;
+  std::string tls_cert{};
+  std::string tls_key{};
 };
 
 namespace detail {
