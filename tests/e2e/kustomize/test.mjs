@@ -200,11 +200,11 @@ async function agreement(cfg, toml) {
 }
 
 function accepted_by_haproxy(file) {
-  const complete = run(haproxy, ['-c', '-dD', '-f', file], values);
+  const complete = run(haproxy, ['-c', '-f', file], values);
   assert.equal(complete.status, 0, complete.text);
   assert.doesNotMatch(complete.text, /WARNING|ALERT|NOTICE|Warnings/, complete.text);
   for (const empty of [{}, Object.fromEntries(Object.keys(values).map((name) => [name, '']))]) {
-    const bare = run(haproxy, ['-c', '-dD', '-f', file], empty);
+    const bare = run(haproxy, ['-c', '-f', file], empty);
     assert.equal(bare.status, 0, bare.text);
     assert.doesNotMatch(bare.text, /WARNING|ALERT|Warnings/, bare.text);
     for (const name of ['quicknode', 'alchemy', 'ankr'])
