@@ -43,7 +43,8 @@ struct Chain {
   /// As in `chain = "ethereum"`: lower case, digits and dashes.
   std::string name;
   Family family = Family::kEvm;
-  /// EIP-155 chain id, for the evm family; absent: identity is not checked.
+  /// EIP-155 chain id; absent: identity is not checked. Some chains of other families have one too, for their EVM
+  /// endpoints.
   std::optional<std::uint64_t> chain_id;
   /// Nominal time between blocks; measured from the heads once they are seen. Above 0.
   milliseconds block_time{};
@@ -54,6 +55,15 @@ struct Chain {
   /// Blocks below the lowest head at which hashes are compared.
   std::uint32_t fork_depth = 3;
 };
+
+/// Limits for a chain that comes without them. A head may be 15 blocks old, and at least 15 s: probes take time and
+/// timestamps are whole seconds.
+milliseconds default_max_block_age(milliseconds block_time);
+/// Half of what a head may be old, since a lag is measured between servers and free of the clock's errors; at least
+/// 10 s, and 2.5 blocks, so that one late block is no lag.
+milliseconds default_max_lag(std::optional<milliseconds> max_block_age, milliseconds block_time);
+/// 3 blocks, and enough to cover about 2 s on faster chains, at most 64.
+std::uint32_t default_fork_depth(milliseconds block_time);
 
 /// The chains known by name, ordered by name.
 std::span<const Chain> known_chains();
