@@ -161,6 +161,9 @@ struct Config {
   std::vector<Backend> backends;
 };
 
+/// Whether this build can do it. A file that asks for another one is refused.
+bool strategy_supported(Strategy strategy);
+
 std::string_view to_string(Strategy strategy);
 std::string_view to_string(Fallback fallback);
 std::string_view to_string(Scale scale);

@@ -1,0 +1,134 @@
+#include "config/document.hpp"
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace rpcw::config {
+namespace {
+
+Place place_of(const toml::source_region& region) {
+  return {.line = static_cast<unsigned>(region.begin.line), .column = static_cast<unsigned>(region.begin.column)};
+}
+
+Node convert(const toml::node& from) {
+  Node out;
+  out.place = place_of(from.source());
+  switch (from.type()) {
+    case toml::node_type::string:
+      out.kind = Node::Kind::kString;
+      out.text = from.as_string()->get();
+      break;
+    case toml::node_type::integer:
+      out.kind = Node::Kind::kInteger;
+      out.integer = from.as_integer()->get();
+      break;
+    case toml::node_type::floating_point:
+      out.kind = Node::Kind::kFloat;
+      out.number = from.as_floating_point()->get();
+      break;
+    case toml::node_type::boolean:
+      out.kind = Node::Kind::kBoolean;
+      out.boolean = from.as_boolean()->get();
+      break;
+    case toml::node_type::array:
+      out.kind = Node::Kind::kArray;
+      for (const toml::node& item : *from.as_array()) out.items.push_back(convert(item));
+      break;
+    case toml::node_type::table:
+      out.kind = Node::Kind::kTable;
+      for (auto&& [key, value] : *from.as_table())
+        out.members.push_back(
+            {.key = std::string(key.str()), .place = place_of(key.source()), .value = convert(value)});
+      // The library orders by name.
+      std::ranges::stable_sort(out.members, {}, &Member::place);
+      break;
+    default:
+      out.kind = Node::Kind::kDate;
+      break;
+  }
+  return out;
+}
+
+bool is_key_text(std::string_view text) {
+  constexpr std::size_t kLongest = 80;
+  return !text.empty() && text.size() <= kLongest && std::ranges::all_of(text, [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-' ||
+           c == '.';
+  });
+}
+
+/// The library's own sentence without what it quotes from the file: a key pasted without quotation marks would be shown
+/// otherwise.
+std::string without_quotations(std::string_view text) {
+  constexpr std::string_view kRedefine = "cannot redefine existing ";
+  constexpr std::size_t kOneCharacter = 4;
+  if (const std::size_t at = text.find(kRedefine); at != std::string_view::npos) {
+    const std::size_t open = text.find('\'', at);
+    const std::size_t close = text.rfind('\'');
+    if (open == std::string_view::npos || close <= open) return "a key is defined twice";
+    const std::string_view key = text.substr(open + 1, close - open - 1);
+    return fmt::format("{}{}{}", text.substr(at, open - at), is_key_text(key) ? fmt::format("'{}'", key) : "key",
+                       text.substr(close + 1));
+  }
+  std::string out;
+  while (true) {
+    const std::size_t open = text.find('\'');
+    const std::size_t close = open == std::string_view::npos ? open : text.find('\'', open + 2);
+    if (close == std::string_view::npos) break;
+    const std::string_view quoted = text.substr(open + 1, close - open - 1);
+    const std::string_view before = text.substr(0, open);
+    out += before;
+    out += quoted.size() <= kOneCharacter && !(before.ends_with("saw ") && quoted.size() > 1 && quoted[0] != '\\')
+               ? fmt::format("'{}'", quoted)
+               : "…";
+    text.remove_prefix(close + 1);
+  }
+  out += text;
+  return out;
+}
+
+}  // namespace
+
+const Member* Node::find(std::string_view key) const {
+  const auto at = std::ranges::find(members, key, &Member::key);
+  return at == members.end() ? nullptr : &*at;
+}
+
+std::string_view kind_name(Node::Kind kind) {
+  switch (kind) {
+    case Node::Kind::kString:
+      return "a string";
+    case Node::Kind::kInteger:
+      return "an integer";
+    case Node::Kind::kFloat:
+      return "a number with a decimal point";
+    case Node::Kind::kBoolean:
+      return "true or false";
+    case Node::Kind::kDate:
+      return "a date or a time";
+    case Node::Kind::kArray:
+      return "an array";
+    case Node::Kind::kTable:
+      return "a table";
+  }
+  return "something else";
+}
+
+std::expected<Node, SyntaxError> parse_document(std::string_view text) {
+  const toml::parse_result result = toml::parse(text);
+  if (result) return convert(result.table());
+  const toml::parse_error& error = result.error();
+  std::string message = fmt::format("TOML syntax: {}", without_quotations(error.description()));
+  // `interval = 5s` and `level = info` are what people write; the library's sentence about them does not say so.
+  for (const std::string_view what : {"parsing value", "parsing floating-point", "parsing boolean", "parsing decimal"})
+    if (message.find(what) != std::string::npos) {
+      message += " (text, and a number with a unit, needs quotation marks: \"5s\")";
+      break;
+    }
+  return std::unexpected(SyntaxError{.place = place_of(error.source()), .message = std::move(message)});
+}
+
+}  // namespace rpcw::config

@@ -1,0 +1,66 @@
+#include "config/expand.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace rpcw::config {
+namespace {
+
+bool is_name(std::string_view text) {
+  if (text.empty() || (text.front() >= '0' && text.front() <= '9')) return false;
+  return std::ranges::all_of(text, [](char c) {
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  });
+}
+
+}  // namespace
+
+std::expected<Expanded, std::vector<std::string>> expand(std::string_view text, const Variable& variable) {
+  Expanded out;
+  std::vector<std::string> faults;
+  std::vector<std::string> seen;
+  while (!text.empty()) {
+    if (text.starts_with("$${")) {
+      out.value += "${";
+      text.remove_prefix(3);
+      continue;
+    }
+    if (!text.starts_with("${")) {
+      const std::size_t next = std::min(text.find('$', 1), text.size());
+      out.value += text.substr(0, next);
+      text.remove_prefix(next);
+      continue;
+    }
+    const std::size_t close = text.find('}');
+    if (close == std::string_view::npos) {
+      faults.emplace_back("a ${ has no }; for a literal ${ write $${");
+      break;
+    }
+    const std::string name(text.substr(2, close - 2));
+    text.remove_prefix(close + 1);
+    if (!is_name(name)) {
+      // What stands there is not shown: it may be a key that happens to hold "${".
+      faults.emplace_back("a ${…} holds no variable's name (letters, digits and _); for a literal ${ write $${");
+      continue;
+    }
+    const auto value = variable ? variable(name) : std::nullopt;
+    const bool again = std::ranges::find(seen, name) != seen.end();
+    if (!again) seen.push_back(name);
+    if (!value) {
+      if (!again) faults.push_back(fmt::format("the variable {} is not set", name));
+      continue;
+    }
+    if (!again) {
+      out.variables.push_back(name);
+      if (value->empty()) out.empty.push_back(name);
+      if (std::ranges::any_of(*value, [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == 0x7f; }))
+        faults.push_back(fmt::format("the variable {} holds a space or a control character (a line's end?)", name));
+    }
+    out.value += *value;
+  }
+  if (!faults.empty()) return std::unexpected(std::move(faults));
+  return out;
+}
+
+}  // namespace rpcw::config

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
+
+#include "weighter/time.hpp"
+
+/// Durations and sizes as configuration files write them: a number and a unit, without a space.
+namespace rpcw::config {
+
+enum class QuantityFault : std::uint8_t {
+  kNotOne,    ///< no number, or something after the unit
+  kNoUnit,    ///< a bare number
+  kNegative,  ///< whatever its size
+  kTooFine,   ///< finer than a millisecond, or than a byte
+};
+
+/// "150ms", "1.5s", "5m", "24h", "1d". What is too large for the type becomes its largest value, so that a range check
+/// refuses it.
+std::expected<milliseconds, QuantityFault> parse_duration(std::string_view text);
+/// The shortest text that `parse_duration` reads back as the same: 90 s is "90s", 300 s is "5m".
+std::string duration_text(milliseconds value);
+
+/// "1000B", "500KB", "64KiB", "1MiB": powers of 1000 without the i, of 1024 with it.
+std::expected<std::uint64_t, QuantityFault> parse_size(std::string_view text);
+std::string size_text(std::uint64_t bytes);
+
+}  // namespace rpcw::config

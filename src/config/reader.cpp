@@ -1,0 +1,329 @@
+#include "config/reader.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <tuple>
+
+#include "config/nearest.hpp"
+#include "config/quantity.hpp"
+#include "config/url.hpp"
+
+namespace rpcw::config {
+namespace {
+
+std::string listed(const std::vector<std::string_view>& names) {
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+std::string number_text(double value) {
+  return fmt::format("{}", value);
+}
+
+}  // namespace
+
+Diagnostic Findings::make(Place place, std::string key, std::string message) const {
+  return {
+      .file = file_, .line = place.line, .column = place.column, .key = std::move(key), .message = std::move(message)};
+}
+
+std::vector<Diagnostic> Findings::ordered(std::vector<Diagnostic> list) {
+  std::ranges::stable_sort(list, {}, [](const Diagnostic& d) { return std::tuple(d.line, d.column); });
+  return list;
+}
+
+std::string shown(std::string_view text) {
+  constexpr std::size_t kLongest = 40;
+  if (text.find("://") != std::string_view::npos || text.find('@') != std::string_view::npos)
+    return fmt::format("\"{}\"", url::redact(text));
+  std::string out = "\"";
+  std::size_t at = 0;
+  for (; at < text.size() && at < kLongest; ++at) {
+    const auto c = static_cast<unsigned char>(text[at]);
+    if (c < 0x20 || c == 0x7f)
+      out += fmt::format("\\x{:02x}", c);
+    else
+      out += text[at];
+  }
+  // Not in the middle of a character.
+  for (; at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80; ++at) out += text[at];
+  if (at < text.size()) out += "…";
+  return out + "\"";
+}
+
+bool is_plain_name(std::string_view name) {
+  return !name.empty() && std::ranges::all_of(name, [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
+           c == '.' || c == ':';
+  });
+}
+
+std::string Reader::path_of(std::string_view key) const {
+  if (key.empty()) return path_;
+  return path_.empty() ? std::string(key) : fmt::format("{}.{}", path_, key);
+}
+
+void Reader::error(Place place, std::string_view key, std::string message) {
+  findings_.error(place, path_of(key), std::move(message));
+}
+
+void Reader::warning(Place place, std::string_view key, std::string message) {
+  findings_.warning(place, path_of(key), std::move(message));
+}
+
+const Member* Reader::take(std::string_view key) {
+  known_.push_back(key);
+  return table_.find(key);
+}
+
+Given Reader::refuse(const Member& member, std::string message) {
+  error(member.value.place, member.key, std::move(message));
+  return {.state = Given::State::kInvalid, .place = member.value.place};
+}
+
+Given Reader::wrong_type(const Member& member, std::string_view expected) {
+  return refuse(member, fmt::format("found {}; expected {}", kind_name(member.value.kind), expected));
+}
+
+Given Reader::boolean(std::string_view key, bool& out) {
+  const Member* member = take(key);
+  if (member == nullptr) return {.place = table_.place};
+  if (member->value.kind != Node::Kind::kBoolean) return wrong_type(*member, "true or false");
+  out = member->value.boolean;
+  return {.state = Given::State::kValid, .place = member->value.place};
+}
+
+Given Reader::number(std::string_view key, double& out, double least, double most) {
+  const Member* member = take(key);
+  if (member == nullptr) return {.place = table_.place};
+  const std::string range = fmt::format("{} to {}", number_text(least), number_text(most));
+  const Node& node = member->value;
+  if (node.kind != Node::Kind::kFloat && node.kind != Node::Kind::kInteger)
+    return wrong_type(*member, fmt::format("a number from {}", range));
+  const double value = node.kind == Node::Kind::kFloat ? node.number : static_cast<double>(node.integer);
+  // Written so that NaN, which compares as false, is refused.
+  if (!(value >= least && value <= most))
+    return refuse(*member, fmt::format("{} is out of range; accepted: {}", number_text(value), range));
+  out = value;
+  return {.state = Given::State::kValid, .place = node.place};
+}
+
+Given Reader::integer_in(std::string_view key, std::uint64_t& out, std::uint64_t least, std::uint64_t most) {
+  const Member* member = take(key);
+  if (member == nullptr) return {.place = table_.place};
+  const std::string range = fmt::format("{} to {}", least, most);
+  const Node& node = member->value;
+  if (node.kind == Node::Kind::kFloat)
+    return refuse(*member, fmt::format("found {}; expected an integer from {}", number_text(node.number), range));
+  if (node.kind != Node::Kind::kInteger) return wrong_type(*member, fmt::format("an integer from {}", range));
+  if (node.integer < 0 || static_cast<std::uint64_t>(node.integer) < least ||
+      static_cast<std::uint64_t>(node.integer) > most)
+    return refuse(*member, fmt::format("{} is out of range; accepted: {}", node.integer, range));
+  out = static_cast<std::uint64_t>(node.integer);
+  return {.state = Given::State::kValid, .place = node.place};
+}
+
+Given Reader::duration(std::string_view key, milliseconds& out, milliseconds least, milliseconds most) {
+  const Member* member = take(key);
+  if (member == nullptr) return {.place = table_.place};
+  const std::string range = fmt::format("{} to {}", duration_text(least), duration_text(most));
+  const Node& node = member->value;
+  if (node.kind == Node::Kind::kInteger || node.kind == Node::Kind::kFloat) {
+    const std::string bare =
+        node.kind == Node::Kind::kInteger ? fmt::format("{}", node.integer) : number_text(node.number);
+    if (!(node.kind == Node::Kind::kInteger ? node.integer >= 0 : node.number >= 0 && node.number < 1e9))
+      return refuse(*member, fmt::format("{} is no duration; accepted: {}", bare, range));
+    return refuse(*member,
+                  fmt::format("{0} has no unit; write it as \"{0}s\" if it is seconds (units: ms, s, m, h, d); "
+                              "accepted: {1}",
+                              bare, range));
+  }
+  if (node.kind != Node::Kind::kString)
+    return wrong_type(*member, fmt::format("a duration from {}, such as \"{}\"", range, duration_text(out)));
+  if (node.text == "off") return refuse(*member, fmt::format("\"off\" is not accepted here; accepted: {}", range));
+  const auto value = parse_duration(node.text);
+  if (!value) {
+    switch (value.error()) {
+      case QuantityFault::kNoUnit:
+        return refuse(*member, fmt::format("{} has no unit; write it as {} if it is seconds (units: ms, s, m, h, d); "
+                                           "accepted: {}",
+                                           shown(node.text), shown(node.text + "s"), range));
+      case QuantityFault::kNegative:
+        return refuse(*member, fmt::format("{} is negative; accepted: {}", shown(node.text), range));
+      case QuantityFault::kTooFine:
+        return refuse(*member, fmt::format("{} is finer than a millisecond; accepted: {}", shown(node.text), range));
+      case QuantityFault::kNotOne:
+        break;
+    }
+    return refuse(*member, fmt::format("{} is no duration; write a number and one of ms, s, m, h, d, such as \"5s\"; "
+                                       "accepted: {}",
+                                       shown(node.text), range));
+  }
+  if (*value < least || *value > most)
+    return refuse(*member, fmt::format("{} is out of range; accepted: {}", shown(node.text), range));
+  out = *value;
+  return {.state = Given::State::kValid, .place = node.place};
+}
+
+Given Reader::duration_or_off(std::string_view key, std::optional<milliseconds>& out, milliseconds least,
+                              milliseconds most) {
+  const Member* member = table_.find(key);
+  if (member != nullptr && member->value.kind == Node::Kind::kString && member->value.text == "off") {
+    take(key);
+    out.reset();
+    return {.state = Given::State::kValid, .place = member->value.place};
+  }
+  milliseconds value = out.value_or(least);
+  const Given given = duration(key, value, least, most);
+  if (given.valid()) out = value;
+  return given;
+}
+
+Given Reader::size(std::string_view key, std::uint64_t& out, std::uint64_t least, std::uint64_t most) {
+  const Member* member = take(key);
+  if (member == nullptr) return {.place = table_.place};
+  const std::string range = fmt::format("{} to {}", size_text(least), size_text(most));
+  const Node& node = member->value;
+  if (node.kind == Node::Kind::kInteger && node.integer >= 0)
+    return refuse(*member, fmt::format("{0} has no unit; write it as \"{0}B\" if it is bytes (units: B, KB, KiB, MB, "
+                                       "MiB, GB, GiB); accepted: {1}",
+                                       node.integer, range));
+  if (node.kind != Node::Kind::kString)
+    return wrong_type(*member, fmt::format("a size from {}, such as \"{}\"", range, size_text(out)));
+  const auto value = parse_size(node.text);
+  if (!value) {
+    switch (value.error()) {
+      case QuantityFault::kNoUnit:
+        return refuse(*member, fmt::format("{} has no unit; write it as {} if it is bytes (units: B, KB, KiB, MB, MiB, "
+                                           "GB, GiB); accepted: {}",
+                                           shown(node.text), shown(node.text + "B"), range));
+      case QuantityFault::kNegative:
+        return refuse(*member, fmt::format("{} is negative; accepted: {}", shown(node.text), range));
+      case QuantityFault::kTooFine:
+        return refuse(*member, fmt::format("{} is no whole number of bytes; accepted: {}", shown(node.text), range));
+      case QuantityFault::kNotOne:
+        break;
+    }
+    return refuse(*member, fmt::format("{} is no size; write a number and one of B, KB, KiB, MB, MiB, GB, GiB, such as "
+                                       "\"1MiB\"; accepted: {}",
+                                       shown(node.text), range));
+  }
+  if (*value < least || *value > most)
+    return refuse(*member, fmt::format("{} is out of range; accepted: {}", shown(node.text), range));
+  out = *value;
+  return {.state = Given::State::kValid, .place = node.place};
+}
+
+Given Reader::choice_of(std::string_view key, const std::vector<std::string_view>& names, std::size_t& index) {
+  const Member* member = take(key);
+  if (member == nullptr) return {.place = table_.place};
+  const Node& node = member->value;
+  if (node.kind != Node::Kind::kString) return wrong_type(*member, fmt::format("one of: {}", listed(names)));
+  const auto at = std::ranges::find(names, node.text);
+  if (at == names.end()) {
+    const auto near = nearest(node.text, names);
+    return refuse(*member, near.empty() ? fmt::format("{} is not known; accepted: {}", shown(node.text), listed(names))
+                                        : fmt::format("{} is not known; {} Accepted: {}", shown(node.text),
+                                                      did_you_mean(near), listed(names)));
+  }
+  index = static_cast<std::size_t>(at - names.begin());
+  return {.state = Given::State::kValid, .place = node.place};
+}
+
+std::optional<Found<std::string>> Reader::text(std::string_view key) {
+  const Member* member = take(key);
+  if (member == nullptr) return std::nullopt;
+  if (member->value.kind != Node::Kind::kString) {
+    wrong_type(*member, "a string");
+    return std::nullopt;
+  }
+  return Found<std::string>{.value = member->value.text, .place = member->value.place};
+}
+
+std::vector<Found<std::string>> Reader::texts(std::string_view key) {
+  std::vector<Found<std::string>> out;
+  const Member* member = take(key);
+  if (member == nullptr) return out;
+  if (member->value.kind != Node::Kind::kArray) {
+    wrong_type(*member, "an array of strings: [\"…\"]");
+    return out;
+  }
+  for (const Node& item : member->value.items) {
+    if (item.kind == Node::Kind::kString)
+      out.push_back({.value = item.text, .place = item.place});
+    else
+      error(item.place, key, fmt::format("found {}; expected a string", kind_name(item.kind)));
+  }
+  return out;
+}
+
+const Node* Reader::any(std::string_view key) {
+  const Member* member = take(key);
+  return member == nullptr ? nullptr : &member->value;
+}
+
+const Node* Reader::free_table(std::string_view key) {
+  const Member* member = take(key);
+  if (member == nullptr) return nullptr;
+  if (member->value.kind == Node::Kind::kTable) return &member->value;
+  wrong_type(*member, "a table: { … }");
+  return nullptr;
+}
+
+void Reader::table(std::string_view key, const std::function<void(Reader&)>& read) {
+  static const Node kEmpty;
+  const Member* member = take(key);
+  if (member != nullptr && member->value.kind != Node::Kind::kTable) {
+    const bool array = member->value.kind == Node::Kind::kArray;
+    error(array ? member->value.place : member->place, key,
+          fmt::format("found {}; expected a table: [{}]", kind_name(member->value.kind), path_of(key)));
+    member = nullptr;
+  }
+  Reader inner(member == nullptr ? kEmpty : member->value, path_of(key), findings_);
+  read(inner);
+  inner.finish();
+}
+
+std::size_t Reader::tables(std::string_view key, std::string_view label, const std::function<void(Reader&)>& read) {
+  const Member* member = take(key);
+  if (member == nullptr) return 0;
+  const Node& node = member->value;
+  // Array-of-tables headers stand below [[backend]] without the name that paths show.
+  const std::string header = path_.starts_with("backend.") ? fmt::format("backend.{}", key) : std::string(key);
+  if (node.kind != Node::Kind::kArray) {
+    error(node.kind == Node::Kind::kTable ? node.place : member->place, key,
+          fmt::format("found {}; expected an array of tables: [[{}]]", kind_name(node.kind), header));
+    return 1;
+  }
+  std::size_t index = 0;
+  for (const Node& item : node.items) {
+    ++index;
+    if (item.kind != Node::Kind::kTable) {
+      error(item.place, key, fmt::format("found {}; expected a table: [[{}]]", kind_name(item.kind), header));
+      continue;
+    }
+    const Member* name = item.find(label);
+    const bool plain =
+        !label.empty() && name != nullptr && name->value.kind == Node::Kind::kString && is_plain_name(name->value.text);
+    Reader inner(item, path_of(plain ? fmt::format("{}.{}", key, name->value.text) : fmt::format("{}[{}]", key, index)),
+                 findings_);
+    read(inner);
+    inner.finish();
+  }
+  return node.items.size();
+}
+
+void Reader::finish() {
+  constexpr std::size_t kLongest = 40;
+  for (const Member& member : table_.members) {
+    if (std::ranges::find(known_, std::string_view(member.key)) != known_.end()) continue;
+    // Quoted keys can be anything, even a pasted URL.
+    const bool plain = is_plain_name(member.key) && member.key.size() <= kLongest;
+    const auto near = nearest(member.key, known_);
+    error(member.place, plain ? member.key : "",
+          fmt::format("unknown key; {}",
+                      near.empty() ? fmt::format("accepted: {}", listed(known_)) : did_you_mean(near)));
+  }
+}
+
+}  // namespace rpcw::config

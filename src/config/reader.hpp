@@ -1,0 +1,152 @@
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "config/document.hpp"
+#include "config/load.hpp"
+
+/// A declarative way to read tables: each key is asked for once, with its type and range. What is wrong is noted, and
+/// what was never asked for is reported as unknown.
+namespace rpcw::config {
+
+/// Collects what is wrong with a file.
+class Findings {
+ public:
+  explicit Findings(std::string file) : file_(std::move(file)) {}
+
+  void error(Place place, std::string key, std::string message) {
+    errors_.push_back(make(place, std::move(key), std::move(message)));
+  }
+  void warning(Place place, std::string key, std::string message) {
+    warnings_.push_back(make(place, std::move(key), std::move(message)));
+  }
+
+  [[nodiscard]] bool failed() const { return !errors_.empty(); }
+  /// In the order of their places.
+  [[nodiscard]] std::vector<Diagnostic> take_errors() { return ordered(std::move(errors_)); }
+  [[nodiscard]] std::vector<Diagnostic> take_warnings() { return ordered(std::move(warnings_)); }
+
+ private:
+  [[nodiscard]] Diagnostic make(Place place, std::string key, std::string message) const;
+  static std::vector<Diagnostic> ordered(std::vector<Diagnostic> list);
+
+  std::string file_;
+  std::vector<Diagnostic> errors_;
+  std::vector<Diagnostic> warnings_;
+};
+
+/// How text of the file is shown in a message: quoted, control characters escaped, cut when long, URLs redacted.
+std::string shown(std::string_view text);
+
+/// What became of a key.
+struct Given {
+  enum class State : std::uint8_t { kAbsent, kInvalid, kValid };
+  State state = State::kAbsent;
+  /// Of the value; of the table when absent.
+  Place place;
+
+  [[nodiscard]] bool absent() const { return state == State::kAbsent; }
+  [[nodiscard]] bool valid() const { return state == State::kValid; }
+};
+
+template <typename T>
+struct Found {
+  T value;
+  Place place;
+};
+
+template <typename T>
+using Choices = std::initializer_list<std::pair<std::string_view, T>>;
+
+class Reader {
+ public:
+  /// `path`: the dotted path of the table; empty for the file itself.
+  Reader(const Node& table, std::string path, Findings& findings)
+      : table_(table), path_(std::move(path)), findings_(findings) {}
+
+  [[nodiscard]] Place place() const { return table_.place; }
+  [[nodiscard]] const std::string& path() const { return path_; }
+  /// The dotted path of one of its keys.
+  [[nodiscard]] std::string path_of(std::string_view key) const;
+  [[nodiscard]] bool has(std::string_view key) const { return table_.find(key) != nullptr; }
+  /// Notes an error about one of its keys; with an empty key about the table.
+  void error(Place place, std::string_view key, std::string message);
+  void warning(Place place, std::string_view key, std::string message);
+
+  // Each of these leaves `out` as it is, with its default, when the key is absent or wrong.
+  Given boolean(std::string_view key, bool& out);
+  Given number(std::string_view key, double& out, double least, double most);
+  Given duration(std::string_view key, milliseconds& out, milliseconds least, milliseconds most);
+  /// The same, with "off" for nullopt.
+  Given duration_or_off(std::string_view key, std::optional<milliseconds>& out, milliseconds least, milliseconds most);
+  Given size(std::string_view key, std::uint64_t& out, std::uint64_t least, std::uint64_t most);
+
+  template <std::unsigned_integral T>
+  Given integer(std::string_view key, T& out, std::uint64_t least, std::uint64_t most) {
+    std::uint64_t wide = out;
+    const Given given = integer_in(key, wide, least, std::min<std::uint64_t>(most, std::numeric_limits<T>::max()));
+    if (given.valid()) out = static_cast<T>(wide);
+    return given;
+  }
+  template <std::unsigned_integral T>
+  Given integer(std::string_view key, std::optional<T>& out, std::uint64_t least, std::uint64_t most) {
+    T value{};
+    const Given given = integer(key, value, least, most);
+    if (given.valid()) out = value;
+    return given;
+  }
+
+  template <typename T>
+  Given choice(std::string_view key, T& out, Choices<T> choices) {
+    std::vector<std::string_view> names;
+    for (const auto& [name, value] : choices) names.push_back(name);
+    std::size_t index = 0;
+    const Given given = choice_of(key, names, index);
+    if (given.valid()) out = std::next(choices.begin(), static_cast<std::ptrdiff_t>(index))->second;
+    return given;
+  }
+
+  std::optional<Found<std::string>> text(std::string_view key);
+  /// An array of strings; items of another type are noted and left out.
+  std::vector<Found<std::string>> texts(std::string_view key);
+  /// Whatever stands there, nullptr when absent.
+  const Node* any(std::string_view key);
+  /// What stands there if it is a table, else nullptr; its keys are the caller's to check.
+  const Node* free_table(std::string_view key);
+
+  /// Reads `[key]`; `read` is called with an empty table when it is absent, so that defaults are made in one place.
+  void table(std::string_view key, const std::function<void(Reader&)>& read);
+  /// Reads each of `[[key]]`. In paths an item is named by its `label` if that is a plain name, else numbered from 1.
+  /// Returns how many there are, also those that are wrong.
+  std::size_t tables(std::string_view key, std::string_view label, const std::function<void(Reader&)>& read);
+
+  /// Reports the keys that nobody asked for.
+  void finish();
+
+ private:
+  const Member* take(std::string_view key);
+  Given integer_in(std::string_view key, std::uint64_t& out, std::uint64_t least, std::uint64_t most);
+  Given choice_of(std::string_view key, const std::vector<std::string_view>& names, std::size_t& index);
+  Given wrong_type(const Member& member, std::string_view expected);
+  Given refuse(const Member& member, std::string message);
+
+  const Node& table_;
+  std::string path_;
+  Findings& findings_;
+  std::vector<std::string_view> known_;
+};
+
+/// Whether a name can stand in a dotted path, and on HAProxy's command line: A-Z a-z 0-9 - _ . : and not empty.
+bool is_plain_name(std::string_view name);
+
+}  // namespace rpcw::config

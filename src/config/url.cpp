@@ -1,0 +1,187 @@
+#include "config/url.hpp"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace rpcw::url {
+namespace {
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return out;
+}
+
+bool is_address(int family, const std::string& host) {
+  std::array<unsigned char, sizeof(in6_addr)> scratch{};
+  return inet_pton(family, host.c_str(), scratch.data()) == 1;
+}
+
+/// Whether a resolver or libcurl might take the name for an address in one of inet_aton's old spellings ("127.1",
+/// "0x7f.0.0.1"), which other readers of the same URL would not.
+bool ends_like_an_address(std::string_view host) {
+  const std::string_view last = host.substr(host.rfind('.') + 1);
+  if (last.starts_with("0x") || last.starts_with("0X")) return true;
+  return !last.empty() && std::ranges::all_of(last, is_digit);
+}
+
+/// Empty: fine. Otherwise what is wrong, as the end of a sentence that begins with "the host ".
+std::string_view name_fault(std::string_view host) {
+  constexpr std::size_t kLongestName = 253;
+  constexpr std::size_t kLongestLabel = 63;
+  if (host.ends_with('.')) host.remove_suffix(1);
+  if (host.size() > kLongestName) return "is longer than 253 characters";
+  while (true) {
+    const std::size_t end = std::min(host.find('.'), host.size());
+    const std::string_view label = host.substr(0, end);
+    if (label.empty()) return "has an empty label";
+    if (label.size() > kLongestLabel) return "has a label longer than 63 characters";
+    if (label.starts_with('-') || label.ends_with('-')) return "has a label that begins or ends with a dash";
+    for (const char c : label) {
+      if (static_cast<unsigned char>(c) >= 0x80) return "is not ASCII; write it in its xn-- form";
+      // RFC 952 has no underscore, but container networks and Kubernetes do.
+      if (!is_letter(c) && !is_digit(c) && c != '-' && c != '_')
+        return "has a character that no host name has (if it is part of a user name or password, percent-encode it)";
+    }
+    if (end == host.size()) return {};
+    host.remove_prefix(end + 1);
+  }
+}
+
+std::expected<std::uint16_t, std::string> parse_port(std::string_view text) {
+  unsigned value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, fault] = std::from_chars(text.data(), end, value);
+  if (fault != std::errc{} || stop != end || value == 0 || value > 65535)
+    return std::unexpected("the port is not a number from 1 to 65535");
+  return static_cast<std::uint16_t>(value);
+}
+
+struct Split {
+  Url url;
+  bool port_given = false;
+};
+
+std::expected<Split, std::string> split(std::string_view text) {
+  if (text.empty()) return std::unexpected("the URL is empty");
+  for (const char c : text) {
+    if (c == ' ') return std::unexpected("the URL has a space");
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return std::unexpected("the URL has a control character");
+    if (c == '\\') return std::unexpected("the URL has a backslash");
+  }
+
+  const std::size_t colon = text.find("://");
+  // The text before "://" is only named when it looks like a scheme: in "KEY@host" it would be a secret.
+  if (colon == std::string_view::npos || colon == 0 ||
+      !std::ranges::all_of(text.substr(0, colon), [](char c) { return is_letter(c) || is_digit(c) || c == '+'; }))
+    return std::unexpected("this is no URL; expected http://HOST[:PORT]/… or https://HOST[:PORT]/…");
+  Split out;
+  out.url.scheme = lower(text.substr(0, colon));
+  if (out.url.scheme != "http" && out.url.scheme != "https") {
+    constexpr std::array<std::string_view, 8> kOthers{"ws", "wss", "ftp", "file", "tcp", "unix", "grpc", "socks5"};
+    if (std::ranges::find(kOthers, out.url.scheme) == kOthers.end())
+      return std::unexpected("the scheme is not supported; expected http or https");
+    return std::unexpected(fmt::format("the scheme {} is not supported; expected http or https", out.url.scheme));
+  }
+  out.url.port = out.url.scheme == "https" ? 443 : 80;
+
+  std::string_view authority = text.substr(colon + 3);
+  authority = authority.substr(0, std::min(authority.find_first_of("/?#"), authority.size()));
+  // libcurl ends the user info at the first @, browsers at the last: with two of them the host would be anyone's guess.
+  if (const std::size_t at = authority.find('@'); at != std::string_view::npos) {
+    authority.remove_prefix(at + 1);
+    if (authority.find('@') != std::string_view::npos)
+      return std::unexpected("the URL has two @ before the host; percent-encode the first as %40");
+  }
+  if (authority.empty()) return std::unexpected("the URL has no host");
+
+  std::string_view host = authority;
+  std::string_view port;
+  bool has_port = false;
+  if (authority.starts_with('[')) {
+    const std::size_t close = authority.find(']');
+    if (close == std::string_view::npos) return std::unexpected("the host begins with [ and has no ]");
+    host = authority.substr(1, close - 1);
+    const std::string_view rest = authority.substr(close + 1);
+    if (!rest.empty() && !rest.starts_with(':')) return std::unexpected("only a :PORT may follow [IPv6]");
+    has_port = !rest.empty();
+    if (has_port) port = rest.substr(1);
+    out.url.host = lower(host);
+    if (!is_address(AF_INET6, out.url.host)) return std::unexpected("the host in brackets is no IPv6 address");
+  } else {
+    if (std::ranges::count(authority, ':') > 1)
+      return std::unexpected("the host has several colons; an IPv6 address needs brackets: [ADDRESS]:PORT");
+    if (const std::size_t at = authority.find(':'); at != std::string_view::npos) {
+      has_port = true;
+      host = authority.substr(0, at);
+      port = authority.substr(at + 1);
+    }
+    if (host.empty()) return std::unexpected("the URL has no host");
+    out.url.host = lower(host);
+    if (const std::string_view fault = name_fault(host); !fault.empty())
+      return std::unexpected(fmt::format("the host {}", fault));
+    if (ends_like_an_address(host) && !is_address(AF_INET, out.url.host))
+      return std::unexpected("the host is no host name, and no IPv4 address of four decimal numbers");
+  }
+  if (has_port) {
+    auto number = parse_port(port);
+    if (!number) return std::unexpected(std::move(number.error()));
+    out.url.port = *number;
+    out.port_given = true;
+  }
+  return out;
+}
+
+}  // namespace
+
+std::expected<Url, std::string> parse(std::string_view text) {
+  auto out = split(text);
+  if (!out) return std::unexpected(std::move(out.error()));
+  return std::move(out->url);
+}
+
+std::string redact(std::string_view text) {
+  const auto out = split(text);
+  if (!out) return "…";
+  const Url& url = out->url;
+  const bool v6 = url.host.find(':') != std::string::npos;
+  std::string shown = fmt::format("{}://{}{}{}", url.scheme, v6 ? "[" : "", url.host, v6 ? "]" : "");
+  if (out->port_given) shown += fmt::format(":{}", url.port);
+  return shown + "/…";
+}
+
+std::string registrable_domain(std::string_view host) {
+  if (host.ends_with('.')) host.remove_suffix(1);
+  const std::string name = lower(host);
+  if (is_address(AF_INET, name) || is_address(AF_INET6, name)) return name;
+
+  // Where a label of three letters or fewer, or one of these, stands before a country's code, registrations are made
+  // one level further down: example.co.uk, example.com.au. The whole public suffix list would be more exact and has to
+  // be kept up to date; this only decides about a warning.
+  constexpr std::array<std::string_view, 14> kSecondLevel{"co", "com",  "net", "org", "gov", "edu",  "ac",
+                                                          "or", "asso", "ne",  "go",  "gob", "firm", "mil"};
+  const std::size_t last = name.rfind('.');
+  if (last == std::string::npos || last == 0) return name;
+  const std::size_t second = name.rfind('.', last - 1);
+  if (second == std::string::npos) return name;
+  const std::string_view label = std::string_view(name).substr(second + 1, last - second - 1);
+  const bool country = name.size() - last - 1 == 2;
+  if (!country || std::ranges::find(kSecondLevel, label) == kSecondLevel.end() || second == 0)
+    return name.substr(second + 1);
+  const std::size_t third = name.rfind('.', second - 1);
+  return third == std::string::npos ? name : name.substr(third + 1);
+}
+
+}  // namespace rpcw::url
