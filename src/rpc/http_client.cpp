@@ -22,6 +22,7 @@
 
 #include "config/url.hpp"
 #include "rpc/resolver.hpp"
+#include "weighter/alive.hpp"
 #include "weighter/judge.hpp"
 
 namespace rpcw::rpc {
@@ -117,17 +118,18 @@ std::string HttpTarget::scrub(std::string_view text) const {
   constexpr std::size_t kMostBytes = 160;
   // Cutting first could leave the head of a key at the end, so only a generous cut comes before the search.
   std::string out(text.substr(0, 64 * kMostBytes));
+  for (char& c : out) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7F) c = ' ';
+    if (byte >= 0x80) c = '?';
+  }
   for (const std::string& secret : impl_->secrets)
     for (std::size_t at = out.find(secret); at != std::string::npos; at = out.find(secret, at))
-      out.replace(at, secret.size(), "…"), at += std::strlen("…");
+      out.replace(at, secret.size(), "...");
   if (out.size() > kMostBytes) {
-    std::size_t end = kMostBytes;
-    while (end > 0 && (static_cast<unsigned char>(out[end]) & 0xC0U) == 0x80U) --end;
-    out.resize(end);
-    out += "…";
+    out.resize(kMostBytes);
+    out += "...";
   }
-  for (char& c : out)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
   return out;
 }
 
@@ -182,7 +184,6 @@ struct HttpClient::Impl {
 
   ~Impl() {
     closing = true;
-    alive.reset();
     for (Transfer* t : busy) {
       curl_multi_remove_handle(multi, t->easy);
       delete t;
@@ -192,15 +193,6 @@ struct HttpClient::Impl {
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
-
-  /// A handler for Asio that does nothing once this object is gone, or when the wait was cancelled.
-  template <typename Action>
-  auto guarded(Action action) {
-    return [token = std::weak_ptr<const bool>(alive), action = std::move(action)](
-               boost::system::error_code ec = {}) mutable {
-      if (!ec && !token.expired()) action();
-    };
-  }
 
   // ---- libcurl's wishes, on an epoll of their own. One descriptor is all that Asio has to watch, and libcurl's level
   // triggering is epoll's own.
@@ -233,7 +225,7 @@ struct HttpClient::Impl {
       return 0;
     }
     impl->timer.expires_after(milliseconds{timeout_ms});
-    impl->timer.async_wait(impl->guarded([impl] {
+    impl->timer.async_wait(impl->alive.guard([impl] {
       int running = 0;
       curl_multi_socket_action(impl->multi, CURL_SOCKET_TIMEOUT, 0, &running);
       impl->collect();
@@ -242,7 +234,7 @@ struct HttpClient::Impl {
   }
 
   void wait_ready() {
-    ready.async_wait(asio::posix::stream_descriptor::wait_read, guarded([this] {
+    ready.async_wait(asio::posix::stream_descriptor::wait_read, alive.guard([this] {
       std::array<epoll_event, 256> events;  // NOLINT: written by the kernel
       const int n = epoll_wait(epoll, events.data(), static_cast<int>(events.size()), 0);
       for (int i = 0; i < n; ++i) {
@@ -276,7 +268,7 @@ struct HttpClient::Impl {
     Nameless& n = *nameless.emplace(ticket, std::make_unique<Nameless>(std::move(asked), asio::steady_timer(context)))
                        .first->second;
     n.timer.expires_after(timeout);
-    n.timer.async_wait(guarded([this, ticket, timeout] {
+    n.timer.async_wait(alive.guard([this, ticket, timeout] {
       if (auto r = take(ticket))
         fail(*r, Reason::kDnsFailed,
              fmt::format("{} was not looked up within {}", r->target->parts.host, span_text(timeout)), timeout);
@@ -396,7 +388,7 @@ struct HttpClient::Impl {
       curl_easy_setopt(e, CURLOPT_POSTFIELDS, r.body.data());
     }
     if (const CURLMcode rc = curl_multi_add_handle(multi, e); rc != CURLM_OK)
-      asio::post(context, guarded([this, t, rc] {
+      asio::post(context, alive.guard([this, t, rc] {
                    deliver(t, failure(Reason::kConnectFailed, curl_multi_strerror(rc), {}));
                  }));
   }
@@ -441,7 +433,7 @@ struct HttpClient::Impl {
 
   /// From the loop, never from within the caller's start().
   void fail(Request& request, Reason code, std::string detail, microseconds after) {
-    asio::post(context, guarded([handler = std::move(request.handler),
+    asio::post(context, alive.guard([handler = std::move(request.handler),
                                  result = HttpResult(failure(code, std::move(detail), after))]() mutable {
                  handler(std::move(result));
                }));
@@ -539,7 +531,7 @@ struct HttpClient::Impl {
   std::deque<Request> waiting;
   std::uint64_t last_ticket = 0;
   std::unordered_map<std::uint64_t, std::unique_ptr<Nameless>> nameless;
-  std::shared_ptr<const bool> alive = std::make_shared<const bool>(true);
+  Alive alive;
 };
 
 HttpClient::HttpClient(boost::asio::io_context& io, const config::Probe& settings, std::size_t targets)

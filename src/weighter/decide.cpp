@@ -37,6 +37,7 @@ class Decider {
 
   BackendDecision run(const BackendHistory& history, BackendVerdict&& verdict) {
     out_.head = verdict.head;
+    out_.blind = verdict.blind;
     out_.notes = std::move(verdict.notes);
     out_.servers.resize(verdict.servers.size());
     never_.resize(verdict.servers.size());

@@ -71,6 +71,8 @@ struct BackendDecision {
   unsigned healthy = 0;
   /// Whether any server has a verdict. Without one, nothing should be pushed.
   bool any_verdict = false;
+  /// No provider of the backend gave any HTTP answer.
+  bool blind = false;
 };
 
 /// One decision for one backend.

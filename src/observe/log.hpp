@@ -1,0 +1,36 @@
+#pragma once
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
+#include "config/config.hpp"
+
+/// Log lines on standard error, as text or as one JSON object a line.
+namespace rpcw::log {
+
+struct Field {
+  std::string_view key;
+  std::string_view value;
+};
+
+/// Before the first line, and again when the settings change.
+void configure(const config::Log& settings);
+
+/// `message` is for a person; `fields` say the same to a program. In text they follow as key=value.
+void write(config::LogLevel level, std::string_view message, std::initializer_list<Field> fields = {});
+
+inline void debug(std::string_view message, std::initializer_list<Field> fields = {}) {
+  write(config::LogLevel::kDebug, message, fields);
+}
+inline void info(std::string_view message, std::initializer_list<Field> fields = {}) {
+  write(config::LogLevel::kInfo, message, fields);
+}
+inline void warn(std::string_view message, std::initializer_list<Field> fields = {}) {
+  write(config::LogLevel::kWarn, message, fields);
+}
+inline void error(std::string_view message, std::initializer_list<Field> fields = {}) {
+  write(config::LogLevel::kError, message, fields);
+}
+
+}  // namespace rpcw::log

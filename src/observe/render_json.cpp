@@ -1,0 +1,182 @@
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+
+#include <cmath>
+
+#include "observe/render.hpp"
+
+namespace rpcw::observe {
+namespace {
+
+
+using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
+
+class Document {
+ public:
+  std::string run(const Report& report) {
+    w_.StartObject();
+    key("schema").Int(1);
+    text("time", rfc3339(report.time));
+    key("haproxy").StartArray();
+    for (const EndpointReport& e : report.haproxy) endpoint(e);
+    w_.EndArray();
+    key("backends").StartArray();
+    for (const BackendReport& b : report.backends) backend(b);
+    w_.EndArray();
+    w_.EndObject();
+    return std::string(buffer_.GetString(), buffer_.GetSize()) + "\n";
+  }
+
+ private:
+  static std::string rfc3339(WallTime t) {
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(t);
+    return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(seconds)),
+                       (t - seconds).count());
+  }
+
+  Writer& key(std::string_view name) {
+    w_.Key(name.data(), static_cast<rapidjson::SizeType>(name.size()));
+    return w_;
+  }
+  void text(std::string_view name, std::string_view value) {
+    key(name).String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
+  }
+  void text_or_null(std::string_view name, std::string_view value) {
+    if (value.empty())
+      key(name).Null();
+    else
+      text(name, value);
+  }
+  void number(std::string_view name, double value) {
+    key(name);
+    if (!std::isfinite(value)) {
+      w_.Null();
+      return;
+    }
+    // The shortest text that reads back as the same number, so that a score can be recomputed exactly.
+    const std::string shortest = fmt::format("{}", value);
+    w_.RawValue(shortest.data(), shortest.size(), rapidjson::kNumberType);
+  }
+  void number(std::string_view name, const std::optional<double>& value) {
+    if (value)
+      number(name, *value);
+    else
+      key(name).Null();
+  }
+  template <typename Integer>
+  void integer(std::string_view name, const std::optional<Integer>& value) {
+    if (value)
+      key(name).Uint64(*value);
+    else
+      key(name).Null();
+  }
+
+  void endpoint(const EndpointReport& e) {
+    w_.StartObject();
+    text("endpoint", e.endpoint);
+    key("reachable").Bool(e.reachable);
+    text_or_null("version", e.version);
+    key("pid");
+    if (e.pid > 0)
+      w_.Int64(e.pid);
+    else
+      w_.Null();
+    text_or_null("error", fmt::format("{}", fmt::join(e.errors, "; ")));
+    w_.EndObject();
+  }
+
+  void backend(const BackendReport& b) {
+    w_.StartObject();
+    text("name", b.name);
+    text("chain", b.chain);
+    text("strategy", b.strategy);
+    text_or_null("fallback", b.fallback ? config::to_string(*b.fallback) : "");
+    text_or_null("algorithm", b.algorithm);
+    text("driven", "absolute");
+    key("head");
+    if (b.head) {
+      w_.StartObject();
+      key("number").Uint64(b.head->number);
+      key("agreed_by").Uint(b.head->agreed_by);
+      w_.EndObject();
+    } else {
+      w_.Null();
+    }
+    key("notes").StartArray();
+    for (const BackendNote& n : b.notes) coded(n.code, n.detail);
+    w_.EndArray();
+    key("servers").StartArray();
+    for (const ServerReport& s : b.servers) server(s);
+    w_.EndArray();
+    w_.EndObject();
+  }
+
+  void coded(std::string_view code, std::string_view detail) {
+    w_.StartObject();
+    text("code", code);
+    text("detail", detail);
+    w_.EndObject();
+  }
+
+  void server(const ServerReport& s) {
+    const ServerDecision& d = s.decision;
+    w_.StartObject();
+    text("name", s.name);
+    text("url", s.url);
+    text("state", to_string(d.state));
+    key("reasons").StartArray();
+    for (const ReasonNote& r : d.reasons) coded(to_string(r.code), r.detail);
+    w_.EndArray();
+    number("latency_ms", milliseconds_of(d.latency));
+    key("block");
+    if (d.head) {
+      w_.StartObject();
+      key("number").Uint64(d.head->number);
+      text_or_null("hash", d.head->hash);
+      integer("age_ms", d.head_age ? std::optional(static_cast<std::uint64_t>(d.head_age->count())) : std::nullopt);
+      integer("lag", d.lag_blocks);
+      w_.EndObject();
+    } else {
+      w_.Null();
+    }
+    number("score", d.score);
+    key("weight").Uint(d.weight);
+    integer("current_weight", s.current_weight);
+    text_or_null("admin_state", s.admin_state);
+    inputs(d.inputs);
+    w_.EndObject();
+  }
+
+  static std::optional<double> milliseconds_of(const std::optional<std::chrono::microseconds>& t) {
+    if (!t) return std::nullopt;
+    return static_cast<double>(t->count()) / 1000.0;
+  }
+
+  void inputs(const ScoreInputs& i) {
+    key("inputs").StartObject();
+    number("latency_used_ms", i.latency_used_ms);
+    number("live_latency_ms", i.live_latency_ms);
+    number("gamma", i.gamma);
+    number("freshness", i.freshness);
+    number("attempts", i.attempts);
+    number("failures", i.failures);
+    number("error_rate", i.error_rate);
+    number("doubt", i.doubt);
+    number("rate_limit_factor", i.rate_limit_factor);
+    number("ramp", i.ramp);
+    number("preference", i.preference);
+    key("limited_by").Null();
+    w_.EndObject();
+  }
+
+  rapidjson::StringBuffer buffer_;
+  Writer w_{buffer_};
+};
+
+}  // namespace
+
+std::string render_json(const Report& report) { return Document().run(report); }
+
+}  // namespace rpcw::observe

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "config/config.hpp"
+#include "rpc/http_client.hpp"
+#include "weighter/observation.hpp"
+
+namespace rpcw {
+
+/// Both clocks, now. The one place where the program reads them for its decisions.
+Now read_clocks();
+
+namespace rpc {
+
+/// Asks providers what the judge wants to know. Decides nothing, and when to ask is the caller's business.
+class Prober {
+ public:
+  /// One target for each element, known by its index from then on.
+  Prober(boost::asio::io_context& io, const config::Probe& settings, std::span<const config::Target* const> targets);
+
+  /// Each handler is called once, from the loop, unless the prober is destroyed before.
+  void head(std::size_t target, std::move_only_function<void(HeadObservation)> handler);
+  void identity(std::size_t target, std::move_only_function<void(IdentityObservation)> handler);
+
+ private:
+  config::Probe settings_;
+  std::vector<HttpTarget> targets_;
+  HttpClient client_;
+};
+
+}  // namespace rpc
+}  // namespace rpcw

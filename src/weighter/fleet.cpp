@@ -1,0 +1,251 @@
+#include "weighter/fleet.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "config/url.hpp"
+
+namespace rpcw {
+namespace {
+
+/// Whether HAProxy would send this server traffic if it had a weight.
+bool usable(const haproxy::ServerRow& row) {
+  return !row.forced_off() && (row.status.starts_with("UP") || row.status == "no check");
+}
+
+bool disabled(const haproxy::ServerRow& row) {
+  // Below the level that shows the admin state, the status is the best there is. DRAIN there may be our own zero.
+  return row.admin_state ? row.forced_off() : row.status.starts_with("MAINT");
+}
+
+using NameSet = std::unordered_set<std::string_view>;
+
+NameSet names_of(const config::Backend& cfg) {
+  NameSet out;
+  for (const config::Server& s : cfg.servers) out.insert(s.name);
+  return out;
+}
+
+BackendView view_of(const config::Backend& cfg, const haproxy::BackendRow* row) {
+  BackendView out;
+  out.servers.resize(cfg.servers.size());
+  if (row == nullptr) return out;
+  for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
+    const haproxy::ServerRow* s = row->server(cfg.servers[i].name);
+    if (s != nullptr) out.servers[i] = ServerView{disabled(*s), s->backup, s->uweight, s->iweight};
+  }
+  const bool any_backup = std::ranges::any_of(
+      row->servers, [](const haproxy::ServerRow& s) { return s.backup && s.uweight > 0 && usable(s); });
+  if (!any_backup) return out;
+  const NameSet ours = names_of(cfg);
+  out.usable_foreign_backup = std::ranges::any_of(row->servers, [&](const haproxy::ServerRow& s) {
+    return s.backup && s.uweight > 0 && usable(s) && !ours.contains(s.name);
+  });
+  return out;
+}
+
+/// What a decision depends on, beyond the weights themselves.
+bool same_circumstances(const BackendView& a, const BackendView& b) {
+  return a.usable_foreign_backup == b.usable_foreign_backup &&
+         std::ranges::equal(a.servers, b.servers, [](const auto& x, const auto& y) {
+           return x.has_value() == y.has_value() &&
+                  (!x || (x->disabled == y->disabled && x->backup == y->backup));
+         });
+}
+
+std::string admin_state_text(const haproxy::ServerRow& row) {
+  if (!row.admin_state) return row.status.starts_with("MAINT") ? "maint" : "";
+  if ((*row.admin_state & haproxy::kForcedMaint) != 0) return "maint";
+  if ((*row.admin_state & haproxy::kForcedDrain) != 0) return "drain";
+  return "ready";
+}
+
+/// Servers that HAProxy has and the file does not name, with the part of the weights that they hold.
+std::optional<BackendNote> unmanaged(const config::Backend& cfg, const haproxy::BackendRow& row) {
+  constexpr std::size_t kNamed = 5;
+  const NameSet ours = names_of(cfg);
+  std::string names;
+  unsigned theirs = 0;
+  unsigned total = 0;
+  std::size_t count = 0;
+  for (const haproxy::ServerRow& s : row.servers) {
+    if (s.backup || !usable(s)) continue;
+    total += s.uweight;
+    if (ours.contains(s.name)) continue;
+    theirs += s.uweight;
+    if (count++ < kNamed) names += fmt::format("{}{}", names.empty() ? "" : ", ", s.name);
+  }
+  if (count == 0) return std::nullopt;
+  if (count > kNamed) names += fmt::format(" and {} more", count - kNamed);
+  return BackendNote{"unmanaged", fmt::format("server{} {} hold{} {} of {}", count == 1 ? "" : "s", names,
+                                              count == 1 ? "s" : "", theirs, total)};
+}
+
+}  // namespace
+
+Fleet::Fleet(const config::Config& config) : config_(config) {
+  for (std::uint32_t b = 0; b < config.backends.size(); ++b) {
+    const config::Backend& cfg = config.backends[b];
+    backends_.push_back({BackendHistory(cfg), {}, {}, true, false});
+    for (std::uint32_t i = 0; i < cfg.servers.size(); ++i) targets_.push_back({b, false, i});
+    for (std::uint32_t i = 0; i < cfg.references.size(); ++i) targets_.push_back({b, true, i});
+  }
+}
+
+const config::Target& Fleet::target_config(std::size_t target) const {
+  const Target& t = targets_[target];
+  const config::Backend& cfg = config_.backends[t.backend];
+  return t.reference ? cfg.references[t.index] : cfg.servers[t.index].target;
+}
+
+TargetHistory& Fleet::mutable_history(std::size_t target) {
+  const Target& t = targets_[target];
+  BackendHistory& h = backends_[t.backend].history;
+  return t.reference ? h.references[t.index] : h.servers[t.index];
+}
+
+const TargetHistory& Fleet::history(std::size_t target) const {
+  const Target& t = targets_[target];
+  const BackendHistory& h = backends_[t.backend].history;
+  return t.reference ? h.references[t.index] : h.servers[t.index];
+}
+
+void Fleet::observe(std::size_t target, HeadObservation&& observation) {
+  fold(mutable_history(target), std::move(observation));
+  backends_[targets_[target].backend].dirty = true;
+}
+
+void Fleet::observe(std::size_t target, const IdentityObservation& observation) {
+  const std::uint32_t b = targets_[target].backend;
+  fold(mutable_history(target), observation, config_.backends[b].chain);
+  backends_[b].dirty = true;
+}
+
+bool Fleet::see(const haproxy::Instance* instance) {
+  if (instance == nullptr) return false;
+  bool changed = false;
+  for (std::size_t b = 0; b < backends_.size(); ++b) {
+    BackendView view = view_of(config_.backends[b], instance->backend(config_.backends[b].name));
+    if (!same_circumstances(view, backends_[b].view)) {
+      backends_[b].dirty = true;
+      changed = true;
+    }
+    backends_[b].view = std::move(view);
+  }
+  return changed;
+}
+
+void Fleet::decide(Now now, bool all) {
+  for (std::size_t b = 0; b < backends_.size(); ++b) {
+    Backend& backend = backends_[b];
+    if (!all && !backend.dirty) continue;
+    std::vector<unsigned> held;
+    if (backend.decided)
+      for (const ServerDecision& s : backend.decision.servers) held.push_back(s.weight);
+    backend.decision =
+        rpcw::decide(backend.history, config_.backends[b], config_.probe, backend.view, held, now);
+    backend.dirty = false;
+    backend.decided = backend.decision.any_verdict;
+  }
+  std::size_t servers = 0;
+  for (const config::Backend& b : config_.backends) servers += b.servers.size();
+  // One provider that cannot be reached is its own fault as likely as ours.
+  const bool blind = servers > 1 && std::ranges::all_of(backends_, [](const Backend& b) { return b.decision.blind; });
+  for (Backend& b : backends_) {
+    for (ServerDecision& s : b.decision.servers) {
+      std::erase_if(s.reasons, [](const ReasonNote& n) { return n.code == Reason::kBlind; });
+      if (blind)
+        s.reasons.push_back({Reason::kBlind, "no provider of any backend can be reached: look at this machine's "
+                                             "network and name servers first"});
+    }
+  }
+}
+
+std::vector<WeightChange> Fleet::plan(const haproxy::Instance& instance) const {
+  std::vector<WeightChange> out;
+  for (std::uint32_t b = 0; b < backends_.size(); ++b) {
+    if (!backends_[b].decided) continue;
+    const haproxy::BackendRow* row = instance.backend(config_.backends[b].name);
+    if (row == nullptr) continue;
+    const BackendDecision& d = backends_[b].decision;
+    for (std::uint32_t i = 0; i < d.servers.size(); ++i) {
+      const haproxy::ServerRow* s = row->server(config_.backends[b].servers[i].name);
+      if (s == nullptr || s->uweight == d.servers[i].weight || d.servers[i].state == State::kDisabled) continue;
+      out.push_back({b, i, s->uweight, d.servers[i].weight});
+    }
+  }
+  return out;
+}
+
+std::vector<std::string> Fleet::missing(const haproxy::Instance& instance) const {
+  std::vector<std::string> out;
+  for (const config::Backend& cfg : config_.backends) {
+    const haproxy::BackendRow* row = instance.backend(cfg.name);
+    if (row == nullptr) {
+      out.push_back(fmt::format("HAProxy has no backend {}", cfg.name));
+      continue;
+    }
+    for (const config::Server& s : cfg.servers)
+      if (row->server(s.name) == nullptr)
+        out.push_back(fmt::format("HAProxy's backend {} has no server {}", cfg.name, s.name));
+  }
+  return out;
+}
+
+std::vector<std::string> Fleet::backend_names() const {
+  std::vector<std::string> out;
+  for (const config::Backend& b : config_.backends) out.push_back(b.name);
+  return out;
+}
+
+Report Fleet::report(Now now, const haproxy::Instance* instance) const {
+  Report out;
+  out.time = now.wall;
+  for (std::size_t b = 0; b < backends_.size(); ++b) {
+    const config::Backend& cfg = config_.backends[b];
+    const BackendDecision& d = backends_[b].decision;
+    const haproxy::BackendRow* row = instance != nullptr ? instance->backend(cfg.name) : nullptr;
+    BackendReport& br = out.backends.emplace_back();
+    br.name = cfg.name;
+    br.chain = cfg.chain.name;
+    br.strategy = config::to_string(cfg.strategy);
+    br.fallback = d.fallback;
+    br.head = d.head;
+    br.notes = d.notes;
+    br.healthy = d.healthy;
+    if (row != nullptr) {
+      br.algorithm = row->algo;
+      if (auto note = unmanaged(cfg, *row)) br.notes.push_back(std::move(*note));
+    }
+    for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
+      ServerReport& sr = br.servers.emplace_back();
+      sr.name = cfg.servers[i].name;
+      sr.url = url::redact(cfg.servers[i].target.url);
+      if (i < d.servers.size()) sr.decision = d.servers[i];
+      const haproxy::ServerRow* s = row != nullptr ? row->server(sr.name) : nullptr;
+      if (s == nullptr) continue;
+      sr.current_weight = s->uweight;
+      sr.admin_state = admin_state_text(*s);
+    }
+  }
+  return out;
+}
+
+void Fleet::adopt(Fleet&& other) {
+  const auto key = [](const Fleet& fleet, std::size_t target) {
+    const Target& t = fleet.targets_[target];
+    const config::Backend& cfg = fleet.config_.backends[t.backend];
+    const std::string_view name = t.reference ? std::string_view{} : std::string_view{cfg.servers[t.index].name};
+    return fmt::format("{}\n{}\n{}\n{}", cfg.name, cfg.chain.name, name, fleet.target_config(target).url);
+  };
+  std::unordered_map<std::string, std::size_t> known;
+  for (std::size_t i = 0; i < other.targets_.size(); ++i) known.emplace(key(other, i), i);
+  for (std::size_t i = 0; i < targets_.size(); ++i)
+    if (const auto it = known.find(key(*this, i)); it != known.end())
+      mutable_history(i) = std::move(other.mutable_history(it->second));
+}
+
+}  // namespace rpcw

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "config/config.hpp"
+#include "haproxy/topology.hpp"
+#include "weighter/decide.hpp"
+#include "weighter/judge.hpp"
+#include "weighter/report.hpp"
+
+namespace rpcw {
+
+/// A weight that HAProxy should have and does not.
+struct WeightChange {
+  std::uint32_t backend = 0;
+  /// Index in the file.
+  std::uint32_t server = 0;
+  unsigned from = 0;
+  unsigned to = 0;
+};
+
+/// Everything that is known of all backends: what was observed, what HAProxy shows, what was decided. No I/O and no
+/// clock; shared by the single pass and the loop.
+class Fleet {
+ public:
+  /// Keeps a reference to `config`.
+  explicit Fleet(const config::Config& config);
+
+  struct Target {
+    std::uint32_t backend = 0;
+    bool reference = false;
+    std::uint32_t index = 0;
+  };
+  /// Everything to probe, servers before references within a backend. The index is the prober's.
+  [[nodiscard]] const std::vector<Target>& targets() const { return targets_; }
+  [[nodiscard]] const config::Target& target_config(std::size_t target) const;
+  [[nodiscard]] const TargetHistory& history(std::size_t target) const;
+  [[nodiscard]] const config::Config& config() const { return config_; }
+
+  /// Fold an answer in; the next `decide` counts it.
+  void observe(std::size_t target, HeadObservation&& observation);
+  void observe(std::size_t target, const IdentityObservation& observation);
+
+  /// What HAProxy shows, for the decisions to come. nullptr: none can be reached, and the last view stays. Returns
+  /// whether anything that a decision depends on differs from before.
+  bool see(const haproxy::Instance* instance);
+
+  /// Decides anew for all backends with news since the last call (or all, with `all`).
+  void decide(Now now, bool all = false);
+
+  /// Empty before the first `decide`.
+  [[nodiscard]] const BackendDecision& decision(std::size_t backend) const { return backends_[backend].decision; }
+
+  /// Servers whose weight in `instance` is not what is held. Those that it does not have are left out, as are backends
+  /// without any verdict.
+  [[nodiscard]] std::vector<WeightChange> plan(const haproxy::Instance& instance) const;
+
+  /// Names of servers and backends in the file that `instance` lacks, each a sentence.
+  [[nodiscard]] std::vector<std::string> missing(const haproxy::Instance& instance) const;
+
+  [[nodiscard]] std::vector<std::string> backend_names() const;
+
+  /// `instance`: what the first reachable HAProxy showed before the decision, for `current_weight`; nullptr: none.
+  [[nodiscard]] Report report(Now now, const haproxy::Instance* instance) const;
+
+  /// Takes over what `other` knows of servers and references that have the same backend, name and URL here.
+  void adopt(Fleet&& other);
+
+ private:
+  struct Backend {
+    BackendHistory history;
+    BackendView view;
+    BackendDecision decision;
+    bool dirty = true;
+    bool decided = false;
+  };
+
+  TargetHistory& mutable_history(std::size_t target);
+
+  const config::Config& config_;
+  std::vector<Backend> backends_;
+  std::vector<Target> targets_;
+};
+
+}  // namespace rpcw

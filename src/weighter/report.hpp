@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "weighter/decide.hpp"
+#include "weighter/time.hpp"
+
+/// What a decision looks like from outside: the values behind the table, the JSON document and the CSV.
+namespace rpcw {
+
+struct EndpointReport {
+  std::string endpoint;
+  bool reachable = false;
+  std::string version;
+  /// 0: not known.
+  std::int64_t pid = 0;
+  /// What went wrong here, each a sentence for a person; empty: nothing.
+  std::vector<std::string> errors;
+  /// Weights that were set (or would be, in a dry run).
+  std::size_t changed = 0;
+};
+
+struct ServerReport {
+  std::string name;
+  /// Redacted.
+  std::string url;
+  /// What the first reachable HAProxy had before this decision; absent: there was none.
+  std::optional<unsigned> current_weight;
+  /// "ready", "maint" or "drain"; empty: not known.
+  std::string admin_state;
+  ServerDecision decision;
+};
+
+struct BackendReport {
+  std::string name;
+  std::string chain;
+  std::string strategy;
+  std::optional<config::Fallback> fallback;
+  /// HAProxy's balance algorithm as it shows it; empty: not known.
+  std::string algorithm;
+  std::optional<AgreedHead> head;
+  std::vector<BackendNote> notes;
+  unsigned healthy = 0;
+  std::vector<ServerReport> servers;
+};
+
+struct Report {
+  WallTime time;
+  bool dry_run = false;
+  std::vector<EndpointReport> haproxy;
+  std::vector<BackendReport> backends;
+};
+
+}  // namespace rpcw

@@ -1,0 +1,206 @@
+#include "weighter/decide.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <numeric>
+
+using namespace rpcw;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Weights = std::vector<unsigned>;
+
+struct World {
+  config::Backend backend;
+  config::Probe probe;
+  std::optional<BackendHistory> history;
+  BackendView view;
+  Weights held;
+  Now now{WallTime{std::chrono::seconds{1'800'000'000}}, MonoTime{1'000'000}};
+
+  explicit World(std::size_t servers, config::Strategy strategy = config::Strategy::kEqual) {
+    backend.name = "rpc";
+    backend.chain = {"ethereum", Family::kEvm, 1, 12s, 60s, 30s, 3};
+    backend.strategy = strategy;
+    for (std::size_t i = 0; i < servers; ++i) {
+      config::Server s;
+      s.name = "s" + std::to_string(i);
+      s.target.operator_name = s.name;
+      backend.servers.push_back(s);
+    }
+    history.emplace(backend);
+    for (TargetHistory& t : history->servers) t.identity = TargetHistory::Identity::kVerified;
+    view.servers.resize(servers);
+    for (auto& s : view.servers) s = ServerView{false, false, 100, 100};
+  }
+
+  void good(std::size_t i, std::chrono::microseconds latency = 40ms, milliseconds age = 1s) {
+    fold(history->servers[i], HeadObservation{now, latency, Head{100, "0x", now.wall - age}});
+  }
+  void bad(std::size_t i, Reason why = Reason::kTimeout) {
+    fold(history->servers[i], HeadObservation{now, 3s, std::unexpected(ProbeFailure{why, "it failed", {}})});
+  }
+  BackendDecision decision() { return decide(*history, backend, probe, view, held, now); }
+  Weights weights() {
+    Weights out;
+    for (const ServerDecision& s : decision().servers) out.push_back(s.weight);
+    return out;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("equal: the healthy share 256, the failing get nothing") {
+  World w(3);
+  w.good(0);
+  w.good(1);
+  w.bad(2);
+  CHECK(w.weights() == Weights{128, 128, 0});
+  CHECK(w.decision().healthy == 2);
+}
+
+TEST_CASE("inverse-latency: 100 ms gets twice what 200 ms gets") {
+  World w(2, config::Strategy::kInverseLatency);
+  w.good(0, 100ms);
+  w.good(1, 200ms);
+  const double a = 1.0 / 100 + 1.0 / 12'000;
+  const double b = 1.0 / 200 + 1.0 / 12'000;
+  const BackendDecision d = w.decision();
+  CHECK(d.servers[0].score == doctest::Approx(a));
+  CHECK(d.servers[1].score == doctest::Approx(b));
+  CHECK(d.servers[0].weight == static_cast<unsigned>(std::lround(256 * a / (a + b))));
+  CHECK(d.servers[0].weight + d.servers[1].weight == 256);
+}
+
+TEST_CASE("preference is a dial") {
+  World w(2);
+  w.backend.servers[0].preference = 3;
+  w.good(0);
+  w.good(1);
+  CHECK(w.weights() == Weights{192, 64});
+}
+
+TEST_CASE("more than 64 servers use peak, and peak can be asked for") {
+  World w(65);
+  for (std::size_t i = 0; i < 65; ++i) w.good(i);
+  CHECK(w.weights() == Weights(65, 256));
+  World p(2);
+  p.backend.scale = config::Scale::kPeak;
+  p.backend.servers[0].preference = 2;
+  p.good(0);
+  p.good(1);
+  CHECK(p.weights() == Weights{256, 128});
+}
+
+TEST_CASE("nothing healthy: equal weights, never all zero") {
+  World w(3);
+  for (std::size_t i = 0; i < 3; ++i) w.bad(i);
+  const BackendDecision d = w.decision();
+  CHECK(d.fallback == config::Fallback::kEqual);
+  CHECK(d.healthy == 0);
+  CHECK(w.weights() == Weights{85, 85, 85});
+}
+
+TEST_CASE("fallback leaves out the wrong chain, unless nothing else is left") {
+  World w(2);
+  w.history->servers[0].identity = TargetHistory::Identity::kWrong;
+  w.bad(0);
+  w.bad(1);
+  CHECK(w.weights() == Weights{0, 256});
+  w.history->servers[1].identity = TargetHistory::Identity::kWrong;
+  CHECK(w.weights() == Weights{128, 128});
+}
+
+TEST_CASE("fallback keep: the last weights, or equal ones if those are all zero") {
+  World w(2);
+  w.backend.fallback = config::Fallback::kKeep;
+  w.bad(0);
+  w.bad(1);
+  w.held = {200, 56};
+  CHECK(w.weights() == Weights{200, 56});
+  CHECK(w.decision().fallback == config::Fallback::kKeep);
+  w.held = {0, 0};
+  CHECK(w.weights() == Weights{128, 128});
+  CHECK(w.decision().fallback == config::Fallback::kEqual);
+  SUBCASE("after a start, the last ones are HAProxy's") {
+    w.held.clear();
+    CHECK(w.weights() == Weights{100, 100});
+  }
+}
+
+TEST_CASE("fewer healthy than min_healthy is the fallback, though not nothing") {
+  World w(3);
+  w.backend.min_healthy = 2;
+  w.good(0);
+  w.bad(1);
+  w.bad(2);
+  const BackendDecision d = w.decision();
+  CHECK(d.fallback == config::Fallback::kEqual);
+  CHECK(d.healthy == 1);
+}
+
+TEST_CASE("a disabled server stands outside the shares and keeps its weight") {
+  World w(3);
+  w.view.servers[2]->disabled = true;
+  for (std::size_t i = 0; i < 3; ++i) w.good(i);
+  CHECK(w.weights() == Weights{128, 128, 100});
+  CHECK(w.decision().servers[2].state == State::kDisabled);
+  SUBCASE("also in the fallback") {
+    World f(3);
+    f.view.servers[2]->disabled = true;
+    for (std::size_t i = 0; i < 3; ++i) f.bad(i);
+    CHECK(f.weights() == Weights{128, 128, 100});
+  }
+}
+
+TEST_CASE("active and backup servers are scaled apart") {
+  World w(3);
+  w.view.servers[2]->backup = true;
+  for (std::size_t i = 0; i < 3; ++i) w.good(i);
+  CHECK(w.weights() == Weights{128, 128, 256});
+}
+
+TEST_CASE("a usable backup takes the traffic: the active ones stay at zero") {
+  World w(3);
+  w.view.servers[2]->backup = true;
+  w.bad(0);
+  w.bad(1);
+  w.good(2);
+  CHECK(w.weights() == Weights{0, 0, 256});
+  CHECK_FALSE(w.decision().fallback.has_value());
+  CHECK(w.decision().healthy == 1);
+  SUBCASE("also one that the file does not name") {
+    World f(2);
+    f.view.usable_foreign_backup = true;
+    f.bad(0);
+    f.bad(1);
+    CHECK(f.weights() == Weights{0, 0});
+    CHECK_FALSE(f.decision().fallback.has_value());
+  }
+}
+
+TEST_CASE("small changes are not worth a push") {
+  CHECK_FALSE(worth_pushing(Weights{100, 156}, Weights{100, 156}));
+  CHECK_FALSE(worth_pushing(Weights{100, 156}, Weights{114, 142}));
+  CHECK(worth_pushing(Weights{100, 156}, Weights{115, 141}));
+  CHECK(worth_pushing(Weights{1, 255}, Weights{0, 256}));
+  CHECK(worth_pushing(Weights{0, 256}, Weights{1, 255}));
+  CHECK(worth_pushing(Weights{2, 254}, Weights{3, 253}));
+}
+
+TEST_CASE("held weights stay when nothing is worth a push, and all move when something is") {
+  World w(2, config::Strategy::kInverseLatency);
+  w.held = {129, 127};
+  w.good(0, 100ms);
+  w.good(1, 100ms);
+  CHECK(w.weights() == Weights{129, 127});
+  w.held = {200, 56};
+  CHECK(w.weights() == Weights{128, 128});
+}
+
+TEST_CASE("no verdict yet: nothing to push") {
+  World w(2);
+  CHECK_FALSE(w.decision().any_verdict);
+}

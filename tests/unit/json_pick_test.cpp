@@ -1,0 +1,98 @@
+#include "rpc/json_pick.hpp"
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <string>
+#include <vector>
+
+using namespace rpcw::rpc;
+
+namespace {
+
+Picked pick_one(std::string_view json, std::string_view pointer) {
+  std::array<std::string_view, 1> pointers{pointer};
+  std::array<Picked, 1> out;
+  REQUIRE(pick(json, pointers, out));
+  return out[0];
+}
+
+bool parses(std::string_view json) {
+  std::array<std::string_view, 1> pointers{"/result/number"};
+  std::array<Picked, 1> out;
+  return pick(json, pointers, out);
+}
+
+}  // namespace
+
+TEST_CASE("values are found by their pointer") {
+  using Kind = Picked::Kind;
+  const std::string json =
+      R"({"a":{"b":[10,{"c":"deep"},[true]],"b2":null},"n":-1.5e3,"s":"x\"yé","o":{},"z":[]})";
+  CHECK(pick_one(json, "/a/b/0").text == "10");
+  CHECK(pick_one(json, "/a/b/1/c").text == "deep");
+  CHECK(pick_one(json, "/a/b/2/0").kind == Kind::kBool);
+  CHECK(pick_one(json, "/a/b2").kind == Kind::kNull);
+  CHECK(pick_one(json, "/n").text == "-1.5e3");
+  CHECK(pick_one(json, "/s").text == "x\"yé");
+  CHECK(pick_one(json, "/o").kind == Kind::kObject);
+  CHECK(pick_one(json, "/z").kind == Kind::kArray);
+  CHECK(pick_one(json, "").kind == Kind::kObject);
+  CHECK(pick_one(json, "/a/b/7").kind == Kind::kMissing);
+  CHECK(pick_one(json, "/b/0").kind == Kind::kMissing);
+  CHECK(pick_one("[[1,2],[3,4]]", "/1/0").text == "3");
+  CHECK(pick_one("17", "").text == "17");
+}
+
+TEST_CASE("a look-alike at another place is not taken") {
+  const std::string json = R"({"x":{"result":{"number":"0x1"}},"result":{"y":{"number":"0x2"},"number":"0x3"},"number":"0x4"})";
+  CHECK(pick_one(json, "/result/number").text == "0x3");
+  CHECK(pick_one(R"({"result":[{"number":1}]})", "/result/number").kind == Picked::Kind::kMissing);
+}
+
+TEST_CASE("several pointers at once, also one within another") {
+  const std::array<std::string_view, 3> pointers{"/error", "/error/code", "/error/message"};
+  std::array<Picked, 3> out;
+  REQUIRE(pick(R"({"jsonrpc":"2.0","error":{"code":-32005,"message":"slow down"}})", pointers, out));
+  CHECK(out[0].kind == Picked::Kind::kObject);
+  CHECK(out[1].text == "-32005");
+  CHECK(out[2].text == "slow down");
+}
+
+TEST_CASE("what is not one whole JSON value is refused") {
+  for (const std::string_view bad : {"", " ", "{", R"({"result":{"number":"0x1"})", "{}{}", "<html>", "{\"a\":\"\xff\"}", "nul"})
+    CHECK_FALSE(parses(bad));
+  CHECK_FALSE(parses(std::string_view("{}\0", 3)));
+}
+
+TEST_CASE("nesting of any depth is safe") {
+  const std::string open(1 << 20, '[');
+  CHECK_FALSE(parses(open));
+  CHECK(parses(open + std::string(1 << 20, ']')));
+  std::string objects;
+  for (int i = 0; i < 100'000; ++i) objects += R"({"result":)";
+  CHECK_FALSE(parses(objects));
+}
+
+TEST_CASE("integers come in three spellings") {
+  using Kind = Picked::Kind;
+  CHECK(to_integer({Kind::kString, "0x16d2f1a"}) == 23932698);
+  CHECK(to_integer({Kind::kString, "123"}) == 123);
+  CHECK(to_integer({Kind::kNumber, "123"}) == 123);
+  CHECK(to_integer({Kind::kString, "0xffffffffffffffff"}) == 18446744073709551615U);
+  for (const Picked& bad : std::vector<Picked>{{Kind::kString, "0x10000000000000000"},
+                                              {Kind::kString, "0x"},
+                                              {Kind::kString, ""},
+                                              {Kind::kString, "-1"},
+                                              {Kind::kString, "+1"},
+                                              {Kind::kString, " 1"},
+                                              {Kind::kString, "1 "},
+                                              {Kind::kString, "0xg"},
+                                              {Kind::kNumber, "1.5"},
+                                              {Kind::kNumber, "1e3"},
+                                              {Kind::kNumber, "-1"},
+                                              {Kind::kBool, "true"},
+                                              {Kind::kNull, ""},
+                                              {Kind::kMissing, ""}})
+    CHECK_FALSE(to_integer(bad).has_value());
+}

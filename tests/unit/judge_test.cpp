@@ -1,0 +1,218 @@
+#include "weighter/judge.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace rpcw;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// A backend on a chain with 12 s blocks, 60 s to be too old, 30 s to lag; time moves only when told to.
+struct World {
+  config::Backend backend;
+  config::Probe probe;
+  std::optional<BackendHistory> history;
+  Now now{WallTime{std::chrono::seconds{1'800'000'000}}, MonoTime{1'000'000}};
+
+  explicit World(std::size_t servers, std::vector<std::string> operators = {}) {
+    backend.name = "rpc";
+    backend.chain = {"ethereum", Family::kEvm, 1, 12s, 60s, 30s, 3};
+    for (std::size_t i = 0; i < servers; ++i) {
+      config::Server s;
+      s.name = "s" + std::to_string(i);
+      s.target.operator_name = i < operators.size() ? operators[i] : s.name;
+      backend.servers.push_back(s);
+    }
+    history.emplace(backend);
+    for (TargetHistory& t : history->servers) t.identity = TargetHistory::Identity::kVerified;
+  }
+
+  void pass_time(milliseconds t) {
+    now.wall += t;
+    now.mono += t;
+  }
+  void good(std::size_t i, std::uint64_t number, milliseconds age = 1s, std::chrono::microseconds latency = 40ms) {
+    fold(history->servers[i], HeadObservation{now, latency, Head{number, "0x", now.wall - age}});
+  }
+  void bad(std::size_t i, Reason why = Reason::kTimeout) {
+    fold(history->servers[i], HeadObservation{now, 3s, std::unexpected(ProbeFailure{why, "it failed", {}})});
+  }
+  BackendVerdict verdict() { return judge(*history, backend, probe, now); }
+  State state(std::size_t i = 0) { return verdict().servers[i].state; }
+};
+
+}  // namespace
+
+TEST_CASE("a server that never answered is unknown, not healthy and not down") {
+  World w(1);
+  CHECK(w.state() == State::kUnknown);
+}
+
+TEST_CASE("the first verdict decides alone") {
+  World w(2);
+  w.good(0, 100);
+  w.bad(1);
+  const BackendVerdict v = w.verdict();
+  CHECK(v.servers[0].state == State::kHealthy);
+  CHECK(v.servers[1].state == State::kEjected);
+  CHECK(v.servers[1].reasons == std::vector<ReasonNote>{{Reason::kTimeout, "it failed"}});
+}
+
+TEST_CASE("one failure halves, two take it out; one success is not enough to return, two are") {
+  World w(1);
+  w.good(0, 100);
+  CHECK(w.state() == State::kHealthy);
+  w.bad(0);
+  CHECK(w.verdict().servers[0].doubt == 0.5);
+  CHECK(w.state() == State::kDegraded);
+  w.bad(0);
+  CHECK(w.state() == State::kEjected);
+  w.good(0, 101);
+  CHECK(w.state() == State::kEjected);
+  w.good(0, 102);
+  CHECK(w.state() == State::kHealthy);
+}
+
+TEST_CASE("judging again without a new answer counts nothing") {
+  World w(1);
+  w.good(0, 100);
+  CHECK(w.state() == State::kHealthy);
+  w.bad(0);
+  for (int i = 0; i < 5; ++i) CHECK(w.state() == State::kDegraded);
+}
+
+TEST_CASE("a head older than max_block_age is a failure, at the limit it is not") {
+  World w(1);
+  w.good(0, 100, 60s);
+  CHECK(w.state() == State::kHealthy);
+  w.good(0, 100, 60001ms);
+  CHECK(w.state() == State::kDegraded);
+  w.backend.chain.max_block_age.reset();
+  w.good(0, 100, std::chrono::hours{24});
+  CHECK(w.state() == State::kHealthy);
+}
+
+TEST_CASE("latency is judged by the median of three: one slow answer is no reason") {
+  World w(1);
+  w.good(0, 100);
+  w.good(0, 100, 1s, 2500ms);
+  w.good(0, 100);
+  CHECK(w.state() == State::kHealthy);
+  w.good(0, 100, 1s, 2500ms);
+  CHECK(w.verdict().servers[0].reasons.at(0).code == Reason::kLatencyTooHigh);
+}
+
+TEST_CASE("the wrong chain gets nothing, whatever else is right") {
+  World w(1);
+  fold(w.history->servers[0], IdentityObservation{w.now, 56U}, w.backend.chain);
+  w.good(0, 100);
+  const ServerVerdict v = w.verdict().servers[0];
+  CHECK(v.never);
+  CHECK(v.state == State::kEjected);
+  CHECK(v.reasons.at(0) == ReasonNote{Reason::kWrongChain, "answers for chain 56, ethereum is 1"});
+}
+
+TEST_CASE("an identity that cannot be had changes nothing") {
+  World w(1);
+  fold(w.history->servers[0],
+       IdentityObservation{w.now, std::unexpected(ProbeFailure{Reason::kTimeout, "", {}})}, w.backend.chain);
+  CHECK(w.history->servers[0].identity == TargetHistory::Identity::kVerified);
+}
+
+TEST_CASE("a rate limit is neither success nor failure") {
+  World w(1);
+  w.good(0, 100);
+  CHECK(w.state() == State::kHealthy);
+  for (int i = 0; i < 5; ++i) {
+    w.bad(0, Reason::kRateLimited);
+    const ServerVerdict v = w.verdict().servers[0];
+    CHECK(v.state == State::kDegraded);
+    CHECK(v.rate_limit_factor == 0.25);
+  }
+}
+
+TEST_CASE("the agreed head") {
+  const auto agree = [](std::vector<Voice> voices) { return agree_on_head(voices, 2.5); };
+  CHECK_FALSE(agree({}).has_value());
+  CHECK(agree({{"a", 7}}) == AgreedHead{7, 1});
+  CHECK(agree({{"a", 7}, {"b", 9}}) == AgreedHead{9, 1});
+  SUBCASE("two that are too far apart have none") { CHECK_FALSE(agree({{"a", 7}, {"b", 10}}).has_value()); }
+  SUBCASE("of three, the highest that two have reached: one liar moves nothing") {
+    CHECK(agree({{"a", 100}, {"b", 30'000'000}, {"c", 101}}) == AgreedHead{101, 2});
+  }
+  SUBCASE("two keys at one vendor are one voice, the freshest") {
+    CHECK(agree({{"a", 100}, {"liar", 500}, {"liar", 501}, {"b", 101}}) == AgreedHead{101, 2});
+    CHECK(agree({{"a", 99}, {"a", 100}}) == AgreedHead{100, 1});
+  }
+}
+
+TEST_CASE("lag is told in blocks and seconds, and is a failure above max_lag") {
+  World w(3);
+  w.good(0, 100);
+  w.good(1, 100);
+  w.good(2, 98);
+  CHECK(w.verdict().servers[2].state == State::kHealthy);
+  w.good(2, 97);
+  const ServerVerdict v = w.verdict().servers[2];
+  CHECK(v.state == State::kDegraded);
+  CHECK(v.reasons.at(0) == ReasonNote{Reason::kBlockLag, "3 blocks (36 s) behind 100, limit 30 s"});
+}
+
+TEST_CASE("a server does not fall behind merely because the others were asked after it") {
+  World w(3);
+  for (std::size_t i = 0; i < 3; ++i) w.good(i, 100);
+  w.verdict();
+  w.pass_time(5s);
+  w.good(1, 110);
+  w.good(2, 110);
+  CHECK(w.verdict().servers[0].state == State::kHealthy);
+}
+
+TEST_CASE("a head 30 million ahead takes itself out and nobody else") {
+  World w(3);
+  w.good(0, 100);
+  w.good(1, 100);
+  w.good(2, 30'000'100);
+  const BackendVerdict v = w.verdict();
+  CHECK(v.servers[0].state == State::kHealthy);
+  CHECK(v.servers[1].state == State::kHealthy);
+  CHECK(v.servers[2].state == State::kEjected);
+  CHECK(v.servers[2].never);
+  CHECK(v.servers[2].reasons.at(0).code == Reason::kBlockAhead);
+}
+
+TEST_CASE("a head dated in the future is a lie above the clock's tolerance") {
+  World w(1);
+  w.good(0, 100, -15s);
+  CHECK(w.state() == State::kHealthy);
+  w.good(0, 100, -16s);
+  CHECK(w.verdict().servers[0].never);
+}
+
+TEST_CASE("an unverified server has no voice on the head") {
+  World w(3);
+  w.history->servers[1].identity = TargetHistory::Identity::kUnknown;
+  w.history->servers[2].identity = TargetHistory::Identity::kWrong;
+  w.good(0, 100);
+  w.good(1, 900);
+  w.good(2, 900);
+  CHECK(w.verdict().head == AgreedHead{100, 1});
+}
+
+TEST_CASE("blind: no provider gave any HTTP answer") {
+  World w(2);
+  w.bad(0, Reason::kConnectFailed);
+  w.bad(1, Reason::kDnsFailed);
+  CHECK(w.verdict().blind);
+  w.bad(1, Reason::kHttpStatus);
+  CHECK_FALSE(w.verdict().blind);
+}
+
+TEST_CASE("spans are told as people tell them") {
+  CHECK(span_text(850ms) == "850 ms");
+  CHECK(span_text(1500ms) == "1.5 s");
+  CHECK(span_text(24s) == "24 s");
+  CHECK(span_text(150s) == "2 min");
+  CHECK(span_text(std::chrono::hours{3}) == "3 h");
+  CHECK(span_text(std::chrono::hours{120}) == "5 d");
+}
