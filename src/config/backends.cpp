@@ -1,0 +1,204 @@
+#include "config/backends.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <utility>
+
+#include "config/params.hpp"
+#include "config/targets.hpp"
+#include "config/url.hpp"
+
+namespace rpcw::config {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr milliseconds kDay = 24h;
+constexpr std::string_view kNameCharacters = "accepted: A-Z a-z 0-9 - _ . :";
+
+std::string quoted_list(const std::vector<std::string>& names) {
+  std::string out;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (i > 0) out += i + 1 == names.size() ? " and " : ", ";
+    out += fmt::format("\"{}\"", names[i]);
+  }
+  return out;
+}
+
+/// The name of a backend or server; empty when there is no good one.
+std::string read_name(Reader& r, std::string_view what, Seen& seen) {
+  const auto found = r.text("name");
+  if (!found) {
+    if (!r.has("name")) r.error(r.place(), "name", fmt::format("missing; the {}'s name in haproxy.cfg", what));
+    return {};
+  }
+  if (!is_plain_name(found->value)) {
+    r.error(found->place, "name",
+            found->value.empty() ? fmt::format("is empty; expected the {}'s name in haproxy.cfg", what)
+                                 : fmt::format("{} is no name for HAProxy; {}", shown(found->value), kNameCharacters));
+    return {};
+  }
+  if (const auto [at, fresh] = seen.emplace(found->value, found->place); !fresh) {
+    r.error(found->place, "name",
+            fmt::format("the {} {} is already defined on line {}", what, shown(found->value), at->second.line));
+    return {};
+  }
+  return found->value;
+}
+
+}  // namespace
+
+Backend Backends::read(Reader& r) {
+  server_places_.clear();
+  Backend out;
+  out.name = read_name(r, "backend", names_);
+  const bool chain_known = chains_.choose(r, out.chain);
+
+  const Given strategy = r.choice<Strategy>("strategy", out.strategy,
+                                            {{"adaptive", Strategy::kAdaptive},
+                                             {"inverse-latency", Strategy::kInverseLatency},
+                                             {"equal", Strategy::kEqual},
+                                             {"leader", Strategy::kLeader}});
+  if (strategy.valid() && !strategy_supported(out.strategy)) {
+    std::vector<std::string_view> built;
+    for (const auto one : {Strategy::kAdaptive, Strategy::kInverseLatency, Strategy::kEqual, Strategy::kLeader})
+      if (strategy_supported(one)) built.push_back(to_string(one));
+    r.error(strategy.place, "strategy",
+            fmt::format("\"{}\" is not available yet; accepted: {}", to_string(out.strategy), fmt::join(built, ", ")));
+  }
+  r.choice<Scale>("scale", out.scale, {{"share", Scale::kShare}, {"peak", Scale::kPeak}});
+  r.choice<Fallback>("fallback", out.fallback, {{"equal", Fallback::kEqual}, {"keep", Fallback::kKeep}});
+  const Given min_healthy = r.integer("min_healthy", out.min_healthy, 1, 4096);
+  r.duration("max_latency", out.max_latency, 1ms, 60s);
+
+  std::optional<milliseconds> max_block_age = chain_known ? out.chain.max_block_age : std::nullopt;
+  milliseconds max_lag = chain_known ? out.chain.max_lag : 30s;
+  r.duration_or_off("max_block_age", max_block_age, 1s, kDay);
+  r.duration("max_lag", max_lag, 1s, kDay);
+  out.chain.max_block_age = max_block_age;
+  out.chain.max_lag = max_lag;
+  r.integer("max_block_lag", out.max_block_lag, 1, 1'000'000);
+  r.integer("min_peers", out.min_peers, 0, 10'000);
+  r.duration("ramp", out.ramp, 0s, 1h);
+  const Given eject = r.duration("eject_time", out.eject_time, 0s, kDay);
+  const Given max_eject = r.duration("max_eject_time", out.max_eject_time, 0s, kDay);
+  read_bound(r, "eject_time", eject, out.eject_time, "max_eject_time", max_eject, out.max_eject_time);
+  const Given max_share = r.number("max_share", out.max_share, 0.01, 1);
+  r.boolean("live", out.live);
+  r.boolean("switch_back", out.switch_back);
+
+  const auto discover = r.text("discover");
+  if (discover) out.discover = read_discover(r, context_, *discover);
+  const std::size_t servers = read_servers(r, out);
+  if (discover && servers > 0)
+    r.error(discover->place, "discover", "discover and [[backend.server]] exclude each other; keep one");
+  if (!discover && !r.has("discover") && servers == 0)
+    r.error(r.place(), "",
+            "the backend has no servers; add a [[backend.server]] for each, or discover = \"http://{addr}/\" to take "
+            "HAProxy's own list");
+  if (servers > 0 && !discover) {
+    if (min_healthy.valid() && out.min_healthy > servers)
+      r.error(min_healthy.place, "min_healthy",
+              fmt::format("{} is more than the backend has servers; accepted: 1 to {}", out.min_healthy, servers));
+    // One third, written 0.3333, is meant as one third.
+    constexpr double kSlack = 1e-3;
+    const double total = out.max_share * static_cast<double>(servers);
+    if (max_share.valid() && total < 1 - kSlack)
+      r.error(max_share.place, "max_share",
+              fmt::format("{} servers with {} each carry only {:.3g} of the traffic; accepted: {:.4g} to 1", servers,
+                          out.max_share, total, std::ceil(1e4 / static_cast<double>(servers)) / 1e4));
+  }
+  r.tables("reference", "", [&](Reader& inner) { read_reference(inner, out); });
+  r.tables("canary", "", [&](Reader& inner) { read_canary(inner, out); });
+  warn_of_shared_operators(r, out);
+  return out;
+}
+
+std::size_t Backends::read_servers(Reader& r, Backend& out) {
+  Seen seen;
+  return r.tables("server", "name", [&](Reader& inner) {
+    Server server;
+    server.name = read_name(inner, "server", seen);
+    read_target(inner, context_, server.target);
+    if (!server.target.operator_given) server.target.operator_name = server.name;
+    inner.number("preference", server.preference, 0.01, 100);
+    out.servers.push_back(std::move(server));
+    server_places_.push_back(inner.place());
+  });
+}
+
+void Backends::read_reference(Reader& r, Backend& out) const {
+  Target target;
+  read_target(r, context_, target);
+  if (!target.url.empty()) {
+    if (!target.operator_given)
+      if (const auto parts = url::parse(target.url)) target.operator_name = parts->host;
+    const auto same = [&](const Target& other) { return other.url == target.url; };
+    const auto server = std::ranges::find_if(out.servers, [&](const Server& s) { return same(s.target); });
+    if (server != out.servers.end())
+      r.error(r.place(), "", "its URL is that of a server of this backend, which is compared with anyway");
+    else if (std::ranges::any_of(out.references, same))
+      r.error(r.place(), "", "its URL is that of another reference of this backend");
+  }
+  out.references.push_back(std::move(target));
+}
+
+void Backends::read_canary(Reader& r, Backend& out) {
+  Canary canary;
+  if (const auto method = r.text("method")) {
+    canary.method = method->value;
+    const bool word = !method->value.empty() && std::ranges::all_of(method->value, [](char c) {
+      return static_cast<unsigned char>(c) > 0x20 && static_cast<unsigned char>(c) < 0x7f && c != '"' && c != '\\';
+    });
+    if (!word)
+      r.error(method->place, "method",
+              fmt::format("{} is no method's name; expected one such as \"eth_call\"", shown(method->value)));
+  } else if (!r.has("method")) {
+    r.error(r.place(), "method", "missing; expected a method's name such as \"eth_call\"");
+  }
+  if (const Node* params = r.any("params")) {
+    if (params->kind != Node::Kind::kArray && params->kind != Node::Kind::kTable) {
+      r.error(params->place, "params", fmt::format("found {}; expected an array or a table", kind_name(params->kind)));
+    } else if (auto json = to_json(*params)) {
+      canary.params_json = std::move(*json);
+    } else {
+      r.error(json.error().place, "params", std::move(json.error().message));
+    }
+  }
+  r.duration("interval", canary.interval, 1s, kDay);
+  out.canaries.push_back(std::move(canary));
+}
+
+// Two keys at one vendor are one voice on the chain's head, and would count as two.
+void Backends::warn_of_shared_operators(Reader& r, const Backend& backend) const {
+  struct Group {
+    std::vector<std::string> names;
+    Place place;
+  };
+  std::map<std::string, Group> groups;
+  for (std::size_t i = 0; i < backend.servers.size(); ++i) {
+    const Server& server = backend.servers[i];
+    if (server.target.operator_given || server.name.empty()) continue;
+    const auto parts = url::parse(server.target.url);
+    if (!parts) continue;
+    std::string domain = url::registrable_domain(parts->host);
+    // Addresses and names of a local network have no registrable domain.
+    const bool address = parts->host.find(':') != std::string::npos ||
+                         std::ranges::all_of(domain, [](char c) { return c == '.' || (c >= '0' && c <= '9'); });
+    if (address || domain.find('.') == std::string::npos) continue;
+    Group& group = groups[std::move(domain)];
+    group.names.push_back(server.name);
+    group.place = server_places_.at(i);
+  }
+  for (const auto& [domain, group] : groups)
+    if (group.names.size() > 1)
+      r.warning(group.place, "",
+                fmt::format("the servers {} share the domain {} and count as separate voices on the chain's head; if "
+                            "one operator runs them, give them the same operator",
+                            quoted_list(group.names), domain));
+}
+
+}  // namespace rpcw::config

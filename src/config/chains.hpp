@@ -1,0 +1,32 @@
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "config/reader.hpp"
+#include "weighter/chain.hpp"
+
+namespace rpcw::config {
+
+/// The chains of a file's own, and the choice among them and the known ones.
+class Chains {
+ public:
+  /// Reads one [[chain]].
+  void read(Reader& r);
+  /// Reads a backend's `chain`. False: it was refused, or what it refers to was.
+  bool choose(Reader& r, Chain& out) const;
+
+ private:
+  struct Own {
+    Chain chain;
+    Place place;
+    /// Whether all of it was understood; if not, whoever uses it is not blamed again.
+    bool valid = true;
+  };
+
+  [[nodiscard]] const Own* find_own(std::string_view name) const;
+
+  std::vector<Own> own_;
+};
+
+}  // namespace rpcw::config

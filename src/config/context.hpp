@@ -1,0 +1,47 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "config/expand.hpp"
+#include "config/load.hpp"
+#include "config/reader.hpp"
+
+/// What the readers of the single tables share.
+namespace rpcw::config {
+
+/// Where a name was first defined.
+using Seen = std::map<std::string, Place, std::less<>>;
+
+class Context {
+ public:
+  Context(const std::string& file, const Surroundings& surroundings)
+      : directory_(std::filesystem::path(file).parent_path()), surroundings_(surroundings) {}
+
+  /// The text with its variables filled in. Notes what is wrong with it, and gives nullopt then.
+  std::optional<Expanded> expanded(Reader& r, std::string_view key, const Found<std::string>& from) const;
+  /// A path with its variables filled in, relative to the configuration file. Notes what is wrong.
+  std::optional<std::string> path(Reader& r, std::string_view key, const Found<std::string>& from) const;
+  /// The contents of the file that `path` gave. Notes it when it cannot be read.
+  std::optional<std::string> contents(Reader& r, std::string_view key, Place place, const std::string& path) const;
+
+ private:
+  std::filesystem::path directory_;
+  const Surroundings& surroundings_;
+};
+
+/// Adds which variables are empty: they are behind most texts that make no sense.
+std::string blaming_empty(std::string message, const Expanded& text);
+void warn_of_empty(Reader& r, std::string_view key, Place place, const Expanded& text);
+
+/// ca_file, cert_file and key_file.
+void read_tls(Reader& r, const Context& context, TlsFiles& out);
+
+/// `low` may not be above `high`; a default gives way to what was written.
+void read_bound(Reader& r, std::string_view low_key, const Given& low_given, milliseconds& low,
+                std::string_view high_key, const Given& high_given, milliseconds& high);
+
+}  // namespace rpcw::config

@@ -1,0 +1,173 @@
+#include "config/targets.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "config/url.hpp"
+
+namespace rpcw::config {
+namespace {
+
+bool is_token(std::string_view text) {
+  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
+  return !text.empty() && std::ranges::all_of(text, [&](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           kMarks.find(c) != std::string_view::npos;
+  });
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return out;
+}
+
+std::string read_url(Reader& r, const Context& context) {
+  const auto direct = r.text("url");
+  const auto file = r.text("url_file");
+  if (r.has("url") && r.has("url_file")) {
+    r.error(file ? file->place : r.place(), "url_file", "url and url_file exclude each other; keep one");
+    return {};
+  }
+  if (!r.has("url") && !r.has("url_file")) {
+    r.error(r.place(), "url", "missing; expected url, or url_file with the name of a file that holds it");
+    return {};
+  }
+  if (direct) {
+    auto text = context.expanded(r, "url", *direct);
+    if (!text) return {};
+    if (const auto parts = url::parse(text->value); !parts) {
+      r.error(direct->place, "url", blaming_empty(parts.error(), *text));
+      return {};
+    }
+    warn_of_empty(r, "url", direct->place, *text);
+    return std::move(text->value);
+  }
+  if (file) {
+    const auto path = context.path(r, "url_file", *file);
+    if (!path) return {};
+    auto content = context.contents(r, "url_file", file->place, *path);
+    if (!content) return {};
+    while (content->ends_with('\n') || content->ends_with('\r')) content->pop_back();
+    if (const auto parts = url::parse(*content); !parts) {
+      r.error(file->place, "url_file", fmt::format("in the file: {}", parts.error()));
+      return {};
+    }
+    return std::move(*content);
+  }
+  return {};
+}
+
+void read_headers(Reader& r, const Context& context, const Node& table, Headers& out) {
+  // They decide about the message's framing; a wrong one would break every request.
+  constexpr std::array<std::string_view, 3> kOurs{"content-length", "transfer-encoding", "connection"};
+  Seen seen;
+  for (const Member& member : table.members) {
+    // The name is not shown: "Authorization: Bearer KEY" pasted whole would end up here.
+    if (!is_token(member.key)) {
+      r.error(member.place, "headers", "this is no header's name; accepted: letters, digits and !#$%&'*+-.^_`|~");
+      continue;
+    }
+    const std::string key = fmt::format("headers.{}", member.key);
+    if (std::ranges::find(kOurs, lower(member.key)) != kOurs.end()) {
+      r.error(member.place, key, "this header is made from the request and cannot be set");
+      continue;
+    }
+    if (const auto [at, fresh] = seen.emplace(lower(member.key), member.place); !fresh) {
+      r.error(member.place, key,
+              fmt::format("the same header is already given on line {} (case makes no difference)", at->second.line));
+      continue;
+    }
+    if (member.value.kind != Node::Kind::kString) {
+      r.error(member.value.place, key, fmt::format("found {}; expected a string", kind_name(member.value.kind)));
+      continue;
+    }
+    auto text = context.expanded(r, key, {.value = member.value.text, .place = member.value.place});
+    if (!text) continue;
+    const bool clean =
+        std::ranges::none_of(text->value, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+    if (!clean) {
+      r.error(member.value.place, key, "the value has a control character");
+      continue;
+    }
+    if (text->value.find_first_not_of(' ') == std::string::npos) {
+      r.error(member.value.place, key, blaming_empty("the value is empty", *text));
+      continue;
+    }
+    warn_of_empty(r, key, member.value.place, *text);
+    out.emplace_back(member.key, std::move(text->value));
+  }
+}
+
+}  // namespace
+
+void read_target(Reader& r, const Context& context, Target& out) {
+  out.url = read_url(r, context);
+  if (const Node* headers = r.free_table("headers")) read_headers(r, context, *headers, out.headers);
+  if (const auto name = r.text("operator")) {
+    const bool printable =
+        std::ranges::none_of(name->value, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+    if (name->value.empty() || !printable)
+      r.error(name->place, "operator", "is empty or has a control character; expected a name");
+    out.operator_name = name->value;
+    out.operator_given = true;
+  }
+}
+
+std::string read_discover(Reader& r, const Context& context, const Found<std::string>& from) {
+  struct Placeholder {
+    std::string_view name;
+    std::string_view example;
+  };
+  constexpr std::array<Placeholder, 5> kPlaceholders{{{"{addr}", "192.0.2.1:8545"},
+                                                      {"{host}", "192.0.2.1"},
+                                                      {"{port}", "8545"},
+                                                      {"{server}", "server"},
+                                                      {"{backend}", "backend"}}};
+  constexpr std::string_view kAccepted = "accepted: {addr}, {host}, {port}, {server}, {backend}";
+  // The file's text is checked, not the expanded one: what variables bring is neither a placeholder nor shown.
+  bool good = true;
+  std::string_view rest = from.value;
+  while (true) {
+    const std::size_t open = rest.find_first_of("{}");
+    if (open == std::string_view::npos) break;
+    const std::size_t close = rest.find('}', open);
+    const bool variable = open > 0 && rest[open - 1] == '$';
+    if (close == std::string_view::npos || close == open) {
+      // A variable's missing brace is noted when it is expanded.
+      if (!variable) {
+        r.error(from.place, "discover", fmt::format("a brace has no partner; {}", kAccepted));
+        good = false;
+      }
+      break;
+    }
+    const std::string_view name = rest.substr(open, close - open + 1);
+    if (!variable && std::ranges::find(kPlaceholders, name, &Placeholder::name) == kPlaceholders.end()) {
+      const std::string_view inner = name.substr(1, name.size() - 2);
+      const bool word = inner.size() <= 16 && std::ranges::all_of(inner, [](char c) { return c >= 'a' && c <= 'z'; });
+      r.error(from.place, "discover",
+              fmt::format("{} is no placeholder; {}", word ? fmt::format("{{{}}}", inner) : "what stands in {…}",
+                          kAccepted));
+      good = false;
+    }
+    rest.remove_prefix(close + 1);
+  }
+  const auto text = context.expanded(r, "discover", from);
+  if (!text || !good) return {};
+  std::string example = text->value;
+  for (const auto& [name, value] : kPlaceholders)
+    for (std::size_t at = example.find(name); at != std::string::npos; at = example.find(name, at + value.size()))
+      example.replace(at, name.size(), value);
+  if (const auto parts = url::parse(example); !parts) {
+    r.error(from.place, "discover", blaming_empty(parts.error(), *text));
+    return {};
+  }
+  warn_of_empty(r, "discover", from.place, *text);
+  return text->value;
+}
+
+}  // namespace rpcw::config
