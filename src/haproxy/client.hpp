@@ -1,0 +1,138 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/config.hpp"
+#include "haproxy/lookup.hpp"
+#include "haproxy/protocol.hpp"
+#include "haproxy/topology.hpp"
+#include "weighter/time.hpp"
+
+namespace rpcw::haproxy {
+
+enum class Error : std::uint8_t {
+  kUnsupported,  ///< this build cannot use such an endpoint; trying again is of no use
+  kResolve,      ///< the host name has no address, or the name server says so
+  kConnect,      ///< nobody there: no socket file, a stale one, connection refused, no route
+  kPermission,   ///< the socket file may not be used by this user
+  kTimeout,      ///< the exchange was not over at its deadline
+  kClosedEarly,  ///< the connection ended before all replies were there
+  kTooLarge,     ///< the replies go beyond any sensible size
+  kMalformed,    ///< the replies are not HAProxy's, or not in a form that we know
+  kIo,           ///< any other error of the system
+  kCancelled,    ///< our own side gave up
+};
+/// snake_case, for logs and metrics.
+std::string_view to_string(Error error);
+
+struct Failure {
+  Error code = Error::kIo;
+  /// A sentence for a person: what, where, and what would be right. No secrets.
+  std::string detail;
+};
+
+/// What became of one `set weight`.
+struct Outcome {
+  enum class Kind : std::uint8_t {
+    kDone,         ///< HAProxy confirmed it
+    kRefused,      ///< HAProxy answered that it will not; trying again is of no use by itself
+    kUnconfirmed,  ///< no answer: it may have run or not
+  };
+  Kind kind = Kind::kUnconfirmed;
+  /// Why, when kRefused.
+  Refusal refusal = Refusal::kNone;
+  /// Why, when kUnconfirmed.
+  std::optional<Error> error;
+  /// HAProxy's own words, or the failure's sentence; empty when done.
+  std::string detail;
+};
+
+/// One HAProxy endpoint. Each line of commands has a short connection of its own, one at a time: HAProxy serves about
+/// ten, and one kept open would go on talking to the old process after a reload.
+/// One operation at a time (a second one throws std::logic_error), on one thread, and the client must outlive it.
+/// Operations may be cancelled (terminal) and may be destroyed with their io_context.
+class Client {
+ public:
+  struct Push {
+    std::string backend;
+    std::string server;
+    /// `weight` is a percentage of the weight in haproxy.cfg, [0, 100]; otherwise it is absolute, [0, 256].
+    bool percent = false;
+    unsigned weight = 0;
+  };
+
+  /// `timeout`: for a whole exchange, which is one line over one connection with all its replies; above 0.
+  /// An endpoint that is not supported fails in the operations, as `unsupported` says.
+  Client(boost::asio::any_io_executor executor, config::Endpoint endpoint, config::TlsFiles tls, milliseconds timeout);
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+  ~Client();
+
+  const config::Endpoint& endpoint() const { return endpoint_; }
+
+  /// One reply per command, in order, without its last line end. Fails as a whole when the transport does; the detail
+  /// then says how many commands were answered. Throws std::invalid_argument as `pack` does.
+  boost::asio::awaitable<std::expected<std::vector<std::string>, Failure>> run(std::vector<std::string> commands);
+
+  /// What HAProxy has: all backends, or those named. A named one that does not exist is just not there.
+  boost::asio::awaitable<std::expected<Instance, Failure>> read(std::span<const std::string> only_backends = {});
+
+  /// One outcome per push, in order. A refused one does not stop the others; the first failure of the transport does,
+  /// and all that was not answered by then is unconfirmed.
+  boost::asio::awaitable<std::vector<Outcome>> push(std::vector<Push> pushes);
+
+ private:
+  using Address = boost::asio::generic::stream_protocol::endpoint;
+  using TimePoint = std::chrono::steady_clock::time_point;
+  struct Link;
+  class Busy;
+
+  boost::asio::awaitable<std::optional<Failure>> find_addresses(TimePoint deadline);
+  boost::asio::awaitable<std::optional<Failure>> connect(Link& link, TimePoint deadline);
+  /// One line over one connection. The replies are in `reader_`, those of a failed exchange too.
+  boost::asio::awaitable<std::optional<Failure>> exchange(const Line& line, std::size_t max_bytes);
+  /// From the replies in `reader_` to `show info`, a `show stat` for each name (one for all when there are none), and a
+  /// `show servers state` likewise.
+  std::optional<Failure> take_topology(std::span<const std::string> names, Instance& instance);
+
+  std::vector<Line> lines(std::span<const std::string> commands) const;
+  std::string_view prefix() const;
+  /// Shortens the lines after HAProxy has refused one of `line`'s length; false: they are as short as they can be.
+  bool shorten(const Line& line);
+  std::string where(std::string_view what) const;
+  Failure failure(Error code, std::string_view what) const;
+  Failure connect_failure(const boost::system::error_code& error) const;
+  Failure cut_off(const boost::system::error_code& error, const Line& line) const;
+  Failure too_late(std::string_view doing) const;
+
+  boost::asio::any_io_executor executor_;
+  config::Endpoint endpoint_;
+  config::TlsFiles tls_;
+  milliseconds timeout_;
+  /// Kept from one exchange to the next for its memory.
+  ReplyReader reader_{0, 0};
+  /// Shorter than kMaxLine once HAProxy (3.4 with a small tune.bufsize) has refused a line.
+  std::size_t max_line_ = kMaxLine;
+  /// Where the operation under way connects to, the one that worked last first. Names are asked for anew each time.
+  std::vector<Address> addresses_;
+  /// A look-up that has not answered by its exchange's deadline; the next one waits for it instead of starting another.
+  std::shared_ptr<Lookup> lookup_;
+  bool busy_ = false;
+};
+
+/// Why this build cannot use such an endpoint; nullopt: it can.
+std::optional<Failure> unsupported(const config::Endpoint& endpoint, const config::TlsFiles& tls);
+
+}  // namespace rpcw::haproxy

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// What a HAProxy shows of itself, as plain values. What it did not show is nullopt or an empty text, never 0.
+namespace rpcw::haproxy {
+
+/// Since the worker's start, or the moment's value for qcur and scur.
+struct Counters {
+  /// Failed connects. `econ`, `eresp` and `hrsp_5xx` do not overlap.
+  std::optional<std::uint64_t> econ{};
+  /// Answers that broke off or were none.
+  std::optional<std::uint64_t> eresp{};
+  std::optional<std::uint64_t> hrsp_1xx{};
+  std::optional<std::uint64_t> hrsp_2xx{};
+  std::optional<std::uint64_t> hrsp_3xx{};
+  std::optional<std::uint64_t> hrsp_4xx{};
+  std::optional<std::uint64_t> hrsp_5xx{};
+  /// Times the balancer chose this server: the denominator for rates.
+  std::optional<std::uint64_t> lbtot{};
+  /// Milliseconds to the answer's header, averaged over the last 1024 requests; 0 also when there were none.
+  std::optional<std::uint64_t> rtime{};
+  /// Milliseconds in the queue, averaged as `rtime` is.
+  std::optional<std::uint64_t> qtime{};
+  /// Requests waiting in the queue now.
+  std::optional<std::uint64_t> qcur{};
+  /// Sessions open now.
+  std::optional<std::uint64_t> scur{};
+};
+
+/// Bits of `srv_admin_state`; the others are inherited or come from HAProxy itself.
+inline constexpr unsigned kForcedMaint = 0x01;
+inline constexpr unsigned kForcedDrain = 0x08;
+
+struct ServerRow {
+  std::string backend{};
+  std::string name{};
+  /// "ip:port" as HAProxy dials it; empty below level operator and for a server-template's free slot.
+  std::string addr{};
+  /// As shown: "UP", "DOWN", "MAINT", "DRAIN", "no check", "UP 1/3" and so on.
+  std::string status{};
+  /// The weight that was set. [0, 256]
+  unsigned uweight = 0;
+  /// The effective weight, lower than `uweight` during slowstart. Compare with `uweight`.
+  unsigned weight = 0;
+  /// In the file without `backup`. The flags tell the role; whether it is usable says `status`.
+  bool active = false;
+  bool backup = false;
+  /// Last result of HAProxy's own check, such as "L4CON"; empty without a check.
+  std::string check_status{};
+  Counters counters{};
+  /// `srv_admin_state` (see kForcedMaint, kForcedDrain); absent when `show servers state` was refused or lacks it.
+  std::optional<unsigned> admin_state{};
+  /// The weight in haproxy.cfg. [0, 256]
+  std::optional<unsigned> iweight{};
+  /// Host name in haproxy.cfg; empty for a plain address.
+  std::string fqdn{};
+
+  /// An operator's MAINT or DRAIN. False when `admin_state` is absent: then nothing is known of it.
+  bool forced_off() const { return admin_state && (*admin_state & (kForcedMaint | kForcedDrain)) != 0; }
+};
+
+struct BackendRow {
+  std::string name{};
+  /// HAProxy's number for the proxy; kept over reloads only if the file gives one.
+  unsigned iid = 0;
+  /// As in the file, but "unknown" for random on older ones; empty below level operator.
+  std::string algo{};
+  std::string status{};
+  Counters counters{};
+  /// In HAProxy's order.
+  std::vector<ServerRow> servers{};
+  /// Look-up table for `server`, made by `index`; empty: `server` searches from end to end.
+  std::vector<std::uint32_t> slots{};
+
+  /// The server of that name (the first if there are several) or nullptr.
+  const ServerRow* server(std::string_view server_name) const;
+  ServerRow* server(std::string_view server_name);
+  /// Makes `server` fast. Call again after servers were added, removed or renamed.
+  void index();
+};
+
+/// One HAProxy process at one moment.
+struct Instance {
+  std::string version{};
+  std::int64_t pid = 0;
+  /// Restarts at 0 with each reload, as `pid` changes.
+  std::chrono::seconds uptime{0};
+  /// In HAProxy's order.
+  std::vector<BackendRow> backends{};
+
+  /// The backend of that name or nullptr.
+  const BackendRow* backend(std::string_view name) const;
+  BackendRow* backend(std::string_view name);
+  const ServerRow* server(std::string_view backend_name, std::string_view server_name) const;
+};
+
+}  // namespace rpcw::haproxy
