@@ -63,23 +63,26 @@ std::string admin_state_text(const haproxy::ServerRow& row) {
   return "ready";
 }
 
-/// Servers that HAProxy has and the file does not name, with the part of the weights that they hold.
-std::optional<BackendNote> unmanaged(const config::Backend& cfg, const haproxy::BackendRow& row) {
+/// Servers that HAProxy has and the file does not name, with the part of the weights that they hold after `decision`.
+std::optional<BackendNote> unmanaged(const config::Backend& cfg, const haproxy::BackendRow& row,
+                                     const BackendDecision& decision) {
   constexpr std::size_t kNamed = 5;
   const NameSet ours = names_of(cfg);
   std::string names;
   unsigned theirs = 0;
-  unsigned total = 0;
   std::size_t count = 0;
   for (const haproxy::ServerRow& s : row.servers) {
-    if (s.backup || !usable(s)) continue;
-    total += s.uweight;
-    if (ours.contains(s.name)) continue;
+    if (s.backup || !usable(s) || ours.contains(s.name)) continue;
     theirs += s.uweight;
     if (count++ < kNamed) names += fmt::format("{}{}", names.empty() ? "" : ", ", s.name);
   }
   if (count == 0) return std::nullopt;
   if (count > kNamed) names += fmt::format(" and {} more", count - kNamed);
+  unsigned total = theirs;
+  for (std::size_t i = 0; i < decision.servers.size(); ++i) {
+    const haproxy::ServerRow* s = row.server(cfg.servers[i].name);
+    if (s != nullptr && !s->backup && decision.servers[i].state != State::kDisabled) total += decision.servers[i].weight;
+  }
   return BackendNote{"unmanaged", fmt::format("server{} {} hold{} {} of {}", count == 1 ? "" : "s", names,
                                               count == 1 ? "s" : "", theirs, total)};
 }
@@ -218,7 +221,7 @@ Report Fleet::report(Now now, const haproxy::Instance* instance) const {
     br.healthy = d.healthy;
     if (row != nullptr) {
       br.algorithm = row->algo;
-      if (auto note = unmanaged(cfg, *row)) br.notes.push_back(std::move(*note));
+      if (auto note = unmanaged(cfg, *row, d)) br.notes.push_back(std::move(*note));
     }
     for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
       ServerReport& sr = br.servers.emplace_back();

@@ -73,8 +73,8 @@ TEST_CASE("share: literal cases") {
       {{100, 1, 1}, 0.5, {128, 64, 64}},
       // The cut goes to the others by score.
       {{100, 2, 1}, 0.5, {128, 85, 43}},
-      // 0.3 × 256 is 76.8, and a part over 0.3 would be over it; but three times 76 is not 256.
-      {{9, 8, 7}, 0.3, {86, 85, 85}},
+      // 0.3 × 256 is 76.8, and 77 would be over it; but three times 76 is not 256, so there the cap is 86.
+      {{9, 8, 7}, 0.3, {86, 86, 84}},
       {{9, 5, 4, 1}, 0.3, {76, 76, 76, 28}},
   };
   for (const Row& row : rows) {

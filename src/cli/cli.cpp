@@ -1,0 +1,90 @@
+#include "cli/cli.hpp"
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <map>
+
+namespace rpcw::cli {
+namespace {
+
+constexpr const char* kExitCodes =
+    "Exit codes: 0 done; 1 a backend has no healthy server; 2 wrong command line or configuration;\n"
+    "3 HAProxy was not reached, refused or did not confirm a command; 4 an error of our own.\n";
+
+void add_config(CLI::App& command, Options& options) {
+  command.add_option("-c,--config", options.config_file, "The configuration (TOML)")->required()->type_name("FILE");
+  command.add_option("-b,--backend", options.backends, "Only this backend; may be repeated")
+      ->type_name("NAME")
+      ->take_all()
+      ->allow_extra_args(false);
+}
+
+void add_dry_run(CLI::App& command, Options& options) {
+  command.add_flag("-n,--dry-run", options.dry_run, "Do everything but the sending");
+}
+
+void add_pass(CLI::App& command, Options& options) {
+  static const std::map<std::string, Format> kFormats{
+      {"table", Format::kTable}, {"json", Format::kJson}, {"csv", Format::kCsv}};
+  command.add_option("-f,--format", options.format, "table, json or csv (default: table)")
+      ->transform(CLI::Transformer(kFormats).description(""))
+      ->check(CLI::IsMember({"0", "1", "2"}).description(""))
+      ->type_name("F");
+  command.add_option("--samples", options.samples, "Probes of each server (1 to 100, default 1)")
+      ->check(CLI::Range(1U, 100U).description(""))
+      ->type_name("N");
+}
+
+}  // namespace
+
+int run(int argc, const char* const* argv) try {
+  // A peer that closes early must be an error of one exchange, not the end of the program.
+  std::signal(SIGPIPE, SIG_IGN);
+
+  Options options;
+  std::function<int()> action;
+  CLI::App app("Keeps HAProxy server weights in step with the health of blockchain RPC providers.", "rpc-weighter");
+  app.footer(kExitCodes);
+  app.set_version_flag("--version", "rpc-weighter " RPCW_VERSION);
+  app.require_subcommand(1);
+
+  CLI::App* run_cmd = app.add_subcommand("run", "Probe, decide and push until stopped (SIGHUP re-reads the file)");
+  add_config(*run_cmd, options);
+  add_dry_run(*run_cmd, options);
+  run_cmd->callback([&] { action = [&] { return command_run(options); }; });
+
+  CLI::App* once_cmd = app.add_subcommand("once", "One pass: probe, decide, push, report");
+  add_config(*once_cmd, options);
+  add_dry_run(*once_cmd, options);
+  add_pass(*once_cmd, options);
+  once_cmd->callback([&] { action = [&] { return command_once(options); }; });
+
+  CLI::App* scores_cmd = app.add_subcommand("scores", "One pass, nothing pushed; needs no HAProxy");
+  add_config(*scores_cmd, options);
+  add_pass(*scores_cmd, options);
+  scores_cmd->callback([&] { action = [&] { return command_scores(options); }; });
+
+  CLI::App* check_cmd = app.add_subcommand("check", "Validate the configuration and show how it is understood");
+  add_config(*check_cmd, options);
+  check_cmd->add_flag("--online", options.online, "Also ask HAProxy and every provider");
+  check_cmd->callback([&] { action = [&] { return command_check(options); }; });
+
+  CLI::App* chains_cmd = app.add_subcommand("chains", "The chains it knows and their limits");
+  chains_cmd->callback([&] { action = [] { return command_chains(); }; });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    // CLI11's own numbers (106 and the like) mean nothing to our callers.
+    return app.exit(e) == 0 ? kDone : kUsage;
+  }
+  return action();
+} catch (const std::exception& e) {
+  std::fprintf(stderr, "rpc-weighter: %s\n", e.what());
+  return kOwnError;
+}
+
+}  // namespace rpcw::cli

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/exit_code.hpp"
+
+namespace rpcw::cli {
+
+enum class Format { kTable, kJson, kCsv };
+
+/// What the command line says.
+struct Options {
+  std::string config_file;
+  /// Only these backends; empty: all.
+  std::vector<std::string> backends;
+  bool dry_run = false;
+  bool online = false;
+  Format format = Format::kTable;
+  unsigned samples = 1;
+};
+
+/// Runs the program and returns its exit code. Never throws.
+int run(int argc, const char* const* argv);
+
+// The commands; each returns an ExitCode. They may throw, which is kOwnError.
+int command_run(const Options& options);
+int command_once(const Options& options);
+int command_scores(const Options& options);
+int command_check(const Options& options);
+int command_chains();
+
+}  // namespace rpcw::cli

@@ -1,0 +1,149 @@
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <stdexcept>
+#include <string_view>
+
+#include "cli/cli.hpp"
+#include "cli/load.hpp"
+#include "config/describe.hpp"
+#include "observe/log.hpp"
+#include "observe/render.hpp"
+#include "rpc/http_client.hpp"
+#include "weighter/latch.hpp"
+#include "weighter/one_pass.hpp"
+
+namespace rpcw::cli {
+namespace {
+
+std::string_view environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string_view{} : std::string_view{value};
+}
+
+bool speaks_utf8() {
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    std::string value(environment(name));
+    if (value.empty()) continue;
+    std::ranges::transform(value, value.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return value.find("utf-8") != std::string::npos || value.find("utf8") != std::string::npos;
+  }
+  return false;
+}
+
+observe::TableStyle table_style() {
+  observe::TableStyle style;
+  const bool terminal = isatty(STDOUT_FILENO) == 1;
+  style.utf8 = speaks_utf8();
+  style.colour = terminal && environment("NO_COLOR").empty() && environment("TERM") != "dumb";
+  unsigned columns = 0;
+  const std::string_view text = environment("COLUMNS");
+  std::from_chars(text.data(), text.data() + text.size(), columns);
+  winsize window{};
+  if (columns == 0 && terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0) columns = window.ws_col;
+  // In a file or a CI log nothing is cut off by a window, and long lines are easier to search.
+  if (columns == 0) columns = terminal ? 80 : 160;
+  style.width = std::clamp(columns, 60U, 240U);
+  return style;
+}
+
+std::string render(const Report& report, Format format) {
+  switch (format) {
+    case Format::kTable:
+      return observe::render_table(report, table_style());
+    case Format::kJson:
+      return observe::render_json(report);
+    case Format::kCsv:
+      return observe::render_csv(report);
+  }
+  return {};
+}
+
+void print(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    throw std::runtime_error(fmt::format("standard output cannot be written: {}", std::strerror(errno)));
+}
+
+PassResult make_pass(const config::Config& config, const PassOptions& options) {
+  boost::asio::io_context io(1);
+  std::optional<PassResult> result;
+  boost::asio::co_spawn(
+      io,
+      [&]() -> boost::asio::awaitable<void> {
+        result = co_await one_pass(io, config, options);
+        // What is left in the loop are timers of requests that nobody waits for.
+        io.stop();
+      },
+      rethrow);
+  io.run();
+  return std::move(result.value());
+}
+
+int exit_code(const PassResult& result, bool haproxy_counts) {
+  if (haproxy_counts && result.haproxy_trouble) return kHaproxy;
+  return result.nothing_healthy ? kUnhealthy : kDone;
+}
+
+}  // namespace
+
+int command_once(const Options& options) {
+  auto config = load_config(options, Needs::kHaproxy);
+  if (!config) return config.error();
+  const PassResult result = make_pass(*config, {true, options.dry_run, options.samples});
+  print(render(result.report, options.format));
+  return exit_code(result, true);
+}
+
+int command_scores(const Options& options) {
+  auto config = load_config(options, Needs::kNothing);
+  if (!config) return config.error();
+  const PassResult result = make_pass(*config, {false, false, options.samples});
+  print(render(result.report, options.format));
+  return exit_code(result, false);
+}
+
+int command_check(const Options& options) {
+  auto config = load_config(options, options.online ? Needs::kHaproxy : Needs::kNothing);
+  if (!config) return config.error();
+  print(config::describe(*config));
+  if (!options.online) return kDone;
+  const PassResult result = make_pass(*config, {true, true, 1});
+  print("\n" + render(result.report, Format::kTable));
+  if (result.haproxy_trouble) return kHaproxy;
+  const bool all_well = std::ranges::all_of(result.report.backends, [](const BackendReport& b) {
+    return std::ranges::all_of(b.servers, [](const ServerReport& s) {
+      return s.decision.state == State::kHealthy || s.decision.state == State::kDisabled;
+    });
+  });
+  return all_well ? kDone : kUnhealthy;
+}
+
+int command_chains() {
+  std::string out =
+      fmt::format("{:<22} {:<12} {:>11} {:>10} {:>10} {:>9}\n", "CHAIN", "FAMILY", "CHAIN ID", "BLOCK TIME", "TOO OLD",
+                  "MAX LAG");
+  std::string others;
+  for (const Chain& c : known_chains()) {
+    if (!family_supported(c.family)) {
+      others += fmt::format("{}{} ({})", others.empty() ? "" : ", ", c.name, to_string(c.family));
+      continue;
+    }
+    out += fmt::format("{:<22} {:<12} {:>11} {:>10} {:>10} {:>9}\n", c.name, to_string(c.family),
+                       c.chain_id ? fmt::format("{}", *c.chain_id) : "", span_text(c.block_time),
+                       c.max_block_age ? span_text(*c.max_block_age) : "off", span_text(c.max_lag));
+  }
+  if (!others.empty()) out += "\nKnown, but not probed by this version: " + others + "\n";
+  print(out);
+  return kDone;
+}
+
+}  // namespace rpcw::cli

@@ -1,0 +1,74 @@
+#include "cli/load.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "config/load.hpp"
+#include "observe/log.hpp"
+#include "rpc/http_client.hpp"
+
+namespace rpcw::cli {
+namespace {
+
+void say(Voice voice, config::LogLevel level, const std::string& text) {
+  if (voice == Voice::kLog)
+    log::write(level, text);
+  else
+    std::fprintf(stderr, "%s%s\n", level == config::LogLevel::kWarn ? "warning: " : "", text.c_str());
+}
+
+/// Sockets of the probes' connections, of HAProxy's, and what any process has open.
+std::size_t open_files_for(const config::Config& config) {
+  constexpr std::size_t kEverybodyHas = 64;
+  std::size_t targets = 0;
+  for (const config::Backend& b : config.backends) targets += b.servers.size() + b.references.size();
+  return targets + config.probe.max_in_flight + config.haproxy.endpoints.size() + kEverybodyHas;
+}
+
+}  // namespace
+
+std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Voice voice) {
+  const auto complain = [voice](const std::string& text) { say(voice, config::LogLevel::kError, text); };
+  auto loaded = config::load(options.config_file, config::Surroundings::of_process());
+  if (!loaded) {
+    for (const config::Diagnostic& d : loaded.error()) complain(d.to_text());
+    complain(fmt::format("{} error{} in the configuration; nothing was probed or sent", loaded.error().size(),
+                         loaded.error().size() == 1 ? "" : "s"));
+    return std::unexpected(kUsage);
+  }
+  config::Config config = std::move(loaded->config);
+  for (const config::Diagnostic& d : loaded->warnings) say(voice, config::LogLevel::kWarn, d.to_text());
+
+  for (const std::string& name : options.backends) {
+    if (std::ranges::any_of(config.backends, [&](const config::Backend& b) { return b.name == name; })) continue;
+    std::string known;
+    for (const config::Backend& b : config.backends) known += fmt::format("{}{}", known.empty() ? "" : ", ", b.name);
+    complain(fmt::format("--backend {}: {} has no such backend; it has {}", name, options.config_file, known));
+    return std::unexpected(kUsage);
+  }
+  if (!options.backends.empty())
+    std::erase_if(config.backends,
+                  [&](const config::Backend& b) { return std::ranges::find(options.backends, b.name) == options.backends.end(); });
+
+  if (needs == Needs::kHaproxy && config.haproxy.endpoints.empty()) {
+    complain(fmt::format("{}: haproxy.endpoints: is needed for this command, such as "
+                         "endpoints = [\"unix:/run/haproxy/admin.sock\"]",
+                         options.config_file));
+    return std::unexpected(kUsage);
+  }
+  for (const config::Endpoint& e : config.haproxy.endpoints) {
+    if (needs != Needs::kHaproxy || e.kind != config::Endpoint::Kind::kDns) continue;
+    complain(fmt::format("{}: haproxy.endpoints: {}: dns: endpoints are not built yet; use unix:, tcp: or master:",
+                         options.config_file, e.text));
+    return std::unexpected(kUsage);
+  }
+  if (auto ok = rpc::ensure_open_files(open_files_for(config)); !ok) {
+    complain(ok.error());
+    return std::unexpected(kOwnError);
+  }
+  return config;
+}
+
+}  // namespace rpcw::cli

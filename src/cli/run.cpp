@@ -1,0 +1,149 @@
+#include <fmt/format.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <csignal>
+#include <filesystem>
+#include <optional>
+#include <utility>
+
+#include "cli/cli.hpp"
+#include "cli/load.hpp"
+#include "config/load.hpp"
+#include "observe/log.hpp"
+#include "weighter/daemon.hpp"
+#include "weighter/latch.hpp"
+
+namespace rpcw::cli {
+namespace {
+
+namespace asio = boost::asio;
+
+/// How often a file with `watch_config` is looked at. Not by inotify: a Kubernetes ConfigMap changes by a link that is
+/// swapped two folders away.
+constexpr milliseconds kFileWatch{1000};
+
+/// How long exchanges with HAProxy that are under way may take to end after a signal.
+constexpr milliseconds kGrace{700};
+
+class Runner {
+ public:
+  Runner(const Options& options, config::Config config)
+      : options_(options),
+        config_(std::make_unique<config::Config>(std::move(config))),
+        signals_(io_, SIGTERM, SIGINT, SIGHUP),
+        file_timer_(io_),
+        grace_(io_) {}
+
+  int run() {
+    asio::co_spawn(io_, listen(), rethrow);
+    asio::co_spawn(io_, watch_file(), rethrow);
+    asio::co_spawn(io_, serve(), rethrow);
+    io_.run();
+    return kDone;
+  }
+
+ private:
+  asio::awaitable<void> serve() {
+    log::info(fmt::format("rpc-weighter {} starts: {} backend{}{}", RPCW_VERSION, config_->backends.size(),
+                          config_->backends.size() == 1 ? "" : "s",
+                          options_.dry_run ? ", dry run: nothing will be sent" : ""));
+    auto daemon = std::make_unique<Daemon>(io_, *config_, options_.dry_run);
+    while (!terminating_) {
+      current_ = daemon.get();
+      co_await daemon->run();
+      current_ = nullptr;
+      if (terminating_ || !next_) break;
+      auto fresh = std::make_unique<Daemon>(io_, *next_, options_.dry_run);
+      fresh->fleet().adopt(std::move(daemon->fleet()));
+      daemon = std::move(fresh);
+      config_ = std::move(next_);
+    }
+    log::info("stopped; HAProxy keeps the last weights");
+    io_.stop();
+  }
+
+  asio::awaitable<void> listen() {
+    for (;;) {
+      const auto [ec, number] = co_await signals_.async_wait(asio::as_tuple(asio::use_awaitable));
+      if (ec) co_return;
+      if (number == SIGHUP) {
+        reload("SIGHUP");
+        continue;
+      }
+      if (std::exchange(terminating_, true)) {
+        io_.stop();  // asked twice
+        co_return;
+      }
+      log::info(fmt::format("{}: stopping", number == SIGINT ? "SIGINT" : "SIGTERM"));
+      if (current_ != nullptr) current_->request_stop();
+      grace_.expires_after(kGrace);
+      grace_.async_wait([this](boost::system::error_code error) {
+        if (error) return;
+        log::warn("stopped while HAProxy had not answered; it keeps the weights it has");
+        io_.stop();
+      });
+    }
+  }
+
+  void reload(std::string_view why) {
+    if (terminating_ || current_ == nullptr) return;
+    auto loaded = load_config(options_, Needs::kHaproxy, Voice::kLog);
+    if (!loaded) {
+      log::error(fmt::format("{}: {} is not usable; going on with the configuration as it was", why,
+                             options_.config_file));
+      return;
+    }
+    log::info(fmt::format("{}: {} was read again", why, options_.config_file));
+    log::configure(loaded->log);
+    next_ = std::make_unique<config::Config>(std::move(*loaded));
+    current_->request_stop();
+  }
+
+  /// What tells one version of the file from another; nullopt while it cannot be read.
+  std::optional<std::size_t> file_version() const {
+    const auto text = config::Surroundings::of_process().read_file(options_.config_file);
+    return text ? std::optional(std::hash<std::string>{}(*text)) : std::nullopt;
+  }
+
+  asio::awaitable<void> watch_file() {
+    std::optional<std::size_t> known = file_version();
+    for (;;) {
+      file_timer_.expires_after(kFileWatch);
+      const auto [ec] = co_await file_timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+      if (ec) co_return;
+      if (!config_->watch_config) continue;
+      const std::optional<std::size_t> found = file_version();
+      // A file that is missing is one that is just being replaced.
+      if (!found || found == known) continue;
+      known = found;
+      reload("watch_config");
+    }
+  }
+
+  asio::io_context io_{1};
+  const Options& options_;
+  /// By pointer: the daemon refers to it while the next one is being prepared.
+  std::unique_ptr<config::Config> config_;
+  std::unique_ptr<config::Config> next_;
+  asio::signal_set signals_;
+  asio::steady_timer file_timer_;
+  asio::steady_timer grace_;
+  Daemon* current_ = nullptr;
+  bool terminating_ = false;
+};
+
+}  // namespace
+
+int command_run(const Options& options) {
+  auto config = load_config(options, Needs::kHaproxy);
+  if (!config) return config.error();
+  log::configure(config->log);
+  return Runner(options, std::move(*config)).run();
+}
+
+}  // namespace rpcw::cli

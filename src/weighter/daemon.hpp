@@ -1,0 +1,34 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <memory>
+
+#include "config/config.hpp"
+#include "weighter/fleet.hpp"
+
+namespace rpcw {
+
+/// The loop: every provider on its own timer, a decision after any news (at most every 100 ms), every HAProxy kept at
+/// what was decided. One daemon serves one configuration; a changed one gets a new daemon that adopts the old fleet.
+class Daemon {
+ public:
+  /// Keeps a reference to `config`. Throws what HttpClient's constructor throws.
+  Daemon(boost::asio::io_context& io, const config::Config& config, bool dry_run);
+  ~Daemon();
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  /// Until `request_stop`; then waits for exchanges with HAProxy that are under way.
+  boost::asio::awaitable<void> run();
+  void request_stop();
+
+  /// Between construction and `run`, or after it.
+  Fleet& fleet();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace rpcw

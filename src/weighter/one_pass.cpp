@@ -1,0 +1,205 @@
+#include "weighter/one_pass.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "haproxy/client.hpp"
+#include "rpc/prober.hpp"
+#include "weighter/fleet.hpp"
+#include "weighter/latch.hpp"
+
+namespace rpcw {
+namespace {
+
+namespace asio = boost::asio;
+
+std::vector<const config::Target*> targets_of(const Fleet& fleet) {
+  std::vector<const config::Target*> out;
+  out.reserve(fleet.targets().size());
+  for (std::size_t i = 0; i < fleet.targets().size(); ++i) out.push_back(&fleet.target_config(i));
+  return out;
+}
+
+/// Asks every target as often as a verdict needs.
+class Sampler {
+ public:
+  Sampler(asio::io_context& io, Fleet& fleet, unsigned samples)
+      : io_(io),
+        fleet_(fleet),
+        prober_(io, fleet.config().probe, targets_of(fleet)),
+        samples_(samples),
+        done_(io.get_executor()) {}
+
+  asio::awaitable<void> run() {
+    for (std::size_t i = 0; i < fleet_.targets().size(); ++i) {
+      done_.expect();
+      ask_head(i, samples_, 1);
+      if (!fleet_.config().backends[fleet_.targets()[i].backend].chain.chain_id) continue;
+      done_.expect();
+      ask_identity(i, 1);
+    }
+    co_await done_.wait();
+  }
+
+ private:
+  bool again(const ProbeFailure& failure, unsigned attempt) const {
+    return is_transport(failure.code) && attempt < fleet_.config().probe.fall;
+  }
+
+  template <typename Action>
+  void later(Action action) {
+    auto timer = std::make_shared<asio::steady_timer>(io_, fleet_.config().probe.fast_interval);
+    timer->async_wait([timer, action = std::move(action)](boost::system::error_code ec) mutable {
+      if (!ec) action();
+    });
+  }
+
+  void ask_head(std::size_t i, unsigned samples_left, unsigned attempt) {
+    prober_.head(i, [this, i, samples_left, attempt](HeadObservation o) {
+      if (!o.head && again(o.head.error(), attempt)) {
+        later([this, i, samples_left, attempt] { ask_head(i, samples_left, attempt + 1); });
+        return;
+      }
+      fleet_.observe(i, std::move(o));
+      if (samples_left > 1)
+        ask_head(i, samples_left - 1, 1);
+      else
+        done_.arrive();
+    });
+  }
+
+  void ask_identity(std::size_t i, unsigned attempt) {
+    prober_.identity(i, [this, i, attempt](const IdentityObservation& o) {
+      if (!o.chain_id && again(o.chain_id.error(), attempt)) {
+        later([this, i, attempt] { ask_identity(i, attempt + 1); });
+        return;
+      }
+      fleet_.observe(i, o);
+      done_.arrive();
+    });
+  }
+
+  asio::io_context& io_;
+  Fleet& fleet_;
+  rpc::Prober prober_;
+  const unsigned samples_;
+  Latch done_;
+};
+
+struct Connection {
+  Connection(asio::io_context& io, const config::Haproxy& settings, const config::Endpoint& endpoint)
+      : client(io.get_executor(), endpoint, settings.tls, settings.timeout) {
+    report.endpoint = endpoint.text;
+  }
+
+  haproxy::Client client;
+  EndpointReport report;
+  std::optional<haproxy::Instance> instance;
+  bool trouble = false;
+
+  void complain(std::string what) {
+    trouble = true;
+    report.errors.push_back(std::move(what));
+  }
+};
+
+asio::awaitable<void> read(Connection& c, std::vector<std::string> backends, Latch& done) {
+  auto instance = co_await c.client.read(backends);
+  if (instance) {
+    c.report.reachable = true;
+    c.report.version = instance->version;
+    c.report.pid = instance->pid;
+    c.instance = std::move(*instance);
+  } else {
+    c.complain(instance.error().detail);
+  }
+  done.arrive();
+}
+
+asio::awaitable<void> push(Connection& c, const config::Config& config, std::vector<WeightChange> changes,
+                           Latch& done) {
+  std::vector<haproxy::Client::Push> commands;
+  commands.reserve(changes.size());
+  for (const WeightChange& change : changes) {
+    const config::Backend& b = config.backends[change.backend];
+    commands.push_back({b.name, b.servers[change.server].name, false, change.to});
+  }
+  const std::vector<haproxy::Outcome> outcomes = co_await c.client.push(std::move(commands));
+  std::size_t unconfirmed = 0;
+  std::string why;
+  for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    const config::Backend& b = config.backends[changes[i].backend];
+    const haproxy::Outcome& o = outcomes[i];
+    if (o.kind == haproxy::Outcome::Kind::kDone) {
+      ++c.report.changed;
+    } else if (o.kind == haproxy::Outcome::Kind::kRefused) {
+      c.complain(fmt::format("refused: set weight {}/{} {}: {}", b.name, b.servers[changes[i].server].name,
+                             changes[i].to, o.detail));
+    } else {
+      ++unconfirmed;
+      why = o.detail;
+    }
+  }
+  if (unconfirmed > 0)
+    c.complain(fmt::format("{} of {} weights were not confirmed: {}", unconfirmed, outcomes.size(), why));
+  done.arrive();
+}
+
+}  // namespace
+
+asio::awaitable<PassResult> one_pass(asio::io_context& io, const config::Config& config, PassOptions options) {
+  Fleet fleet(config);
+  Latch latch(io.get_executor());
+
+  std::deque<Connection> connections;
+  for (const config::Endpoint& e : config.haproxy.endpoints) {
+    connections.emplace_back(io, config.haproxy, e);
+    latch.expect();
+    asio::co_spawn(io, read(connections.back(), fleet.backend_names(), latch), rethrow);
+  }
+  {
+    Sampler sampler(io, fleet, options.samples);
+    co_await sampler.run();
+  }
+  co_await latch.wait();
+
+  const auto first = std::ranges::find_if(connections, [](const Connection& c) { return c.instance.has_value(); });
+  const haproxy::Instance* seen = first != connections.end() ? &*first->instance : nullptr;
+  fleet.see(seen);
+  const Now now = read_clocks();
+  fleet.decide(now, true);
+
+  for (Connection& c : connections) {
+    if (!c.instance) continue;
+    if (options.push)
+      for (std::string& what : fleet.missing(*c.instance)) c.complain(std::move(what));
+    std::vector<WeightChange> changes = fleet.plan(*c.instance);
+    if (!options.push || options.dry_run) {
+      c.report.changed = changes.size();
+      continue;
+    }
+    if (changes.empty()) continue;
+    latch.expect();
+    asio::co_spawn(io, push(c, config, std::move(changes), latch), rethrow);
+  }
+  co_await latch.wait();
+
+  PassResult out;
+  out.report = fleet.report(now, seen);
+  out.report.dry_run = options.dry_run || !options.push;
+  for (Connection& c : connections) {
+    out.haproxy_trouble = out.haproxy_trouble || c.trouble;
+    out.report.haproxy.push_back(std::move(c.report));
+  }
+  out.nothing_healthy =
+      std::ranges::any_of(out.report.backends, [](const BackendReport& b) { return b.healthy == 0; });
+  co_return out;
+}
+
+}  // namespace rpcw

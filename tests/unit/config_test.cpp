@@ -1,0 +1,826 @@
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/describe.hpp"
+#include "config/load.hpp"
+#include "config/nearest.hpp"
+#include "config/quantity.hpp"
+
+namespace rpcw::config {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Variables and files that exist nowhere else.
+struct World {
+  std::map<std::string, std::string> variables;
+  std::map<std::string, std::string> files;
+
+  [[nodiscard]] Surroundings surroundings() const {
+    return {.variable = [this](const std::string& name) -> std::optional<std::string> {
+              const auto at = variables.find(name);
+              if (at == variables.end()) return std::nullopt;
+              return at->second;
+            },
+            .read_file = [this](const std::string& path) -> std::expected<std::string, std::string> {
+              const auto at = files.find(path);
+              if (at == files.end()) return std::unexpected("No such file or directory");
+              return at->second;
+            }};
+  }
+};
+
+const World kWorld{.variables = {{"HOST", "example.org"},
+                                 {"KEY", "k3y"},
+                                 {"EMPTY", ""},
+                                 {"LINE", "abc\n"},
+                                 {"SPACED", "a b"},
+                                 {"BACK", "a\\b"}},
+                   .files = {{"/etc/rpcw/url", "https://example.net/from-file\r\n"},
+                             {"/run/secrets/url", "https://example.com/absolute\n"},
+                             {"/etc/rpcw/two-lines", "https://example.net/\nhttps://example.com/\n"},
+                             {"/etc/rpcw/nothing", "\n"},
+                             {"/etc/rpcw/ca.pem", "-"},
+                             {"/etc/rpcw/cert.pem", "-"},
+                             {"/etc/rpcw/key.pem", "-"}}};
+
+constexpr const char* kFile = "/etc/rpcw/c.toml";
+
+std::vector<std::string> texts(const std::vector<Diagnostic>& list) {
+  std::vector<std::string> out;
+  for (const Diagnostic& d : list) {
+    std::string text = d.to_text();
+    // The same in all of them.
+    REQUIRE(text.starts_with(kFile));
+    out.push_back(text.substr(std::string_view(kFile).size() + 1));
+  }
+  return out;
+}
+
+std::vector<std::string> errors(std::string_view text, const World& world = kWorld) {
+  const auto out = parse(text, kFile, world.surroundings());
+  return out ? std::vector<std::string>{} : texts(out.error());
+}
+
+Loaded good(std::string_view text, const World& world = kWorld) {
+  auto out = parse(text, kFile, world.surroundings());
+  if (!out)
+    for (const std::string& line : texts(out.error())) MESSAGE(line);
+  REQUIRE(out.has_value());
+  return std::move(*out);
+}
+
+std::string joined(const std::vector<std::string>& lines) {
+  return fmt::format("{}", fmt::join(lines, "\n"));
+}
+
+struct Case {
+  const char* text;
+  std::vector<std::string> expected;
+};
+
+void check(std::string_view before, std::string_view after, const std::vector<Case>& cases) {
+  for (const Case& c : cases) {
+    const std::string text = fmt::format("{}{}{}", before, c.text, after);
+    CAPTURE(c.text);
+    CHECK(joined(errors(text)) == joined(c.expected));
+  }
+}
+
+// What makes the rest of a file complete; the snippets under test begin on line 1, 4 or 7.
+constexpr std::string_view kBackend = R"(
+[[backend]]
+name = "b"
+chain = "ethereum"
+[[backend.server]]
+name = "s"
+url = "http://h/"
+)";
+constexpr std::string_view kInBackend = "[[backend]]\nname = \"b\"\nchain = \"ethereum\"\n";
+constexpr std::string_view kServer = "\n[[backend.server]]\nname = \"s\"\nurl = \"http://h/\"\n";
+constexpr std::string_view kInServer =
+    "[[backend]]\nname = \"b\"\nchain = \"ethereum\"\n[[backend.server]]\nname = \"s\"\n\n";
+
+TEST_CASE("config: defaults") {
+  const Config c = good(kBackend).config;
+  CHECK_FALSE(c.watch_config);
+  CHECK(c.haproxy.endpoints.empty());
+  CHECK(c.haproxy.timeout.count() == 2000);
+  CHECK(c.haproxy.watch_interval.count() == 1000);
+  CHECK(c.probe.interval.count() == 5000);
+  CHECK(c.probe.fast_interval.count() == 1000);
+  CHECK(c.probe.timeout.count() == 3000);
+  CHECK(c.probe.fall == 2);
+  CHECK(c.probe.rise == 2);
+  CHECK(c.probe.max_in_flight == 512);
+  CHECK(c.probe.max_lookups == 16);
+  CHECK(c.probe.max_response_bytes == 1048576);
+  CHECK(c.probe.proxy.empty());
+  CHECK(c.http.listen == "127.0.0.1:9404");
+  CHECK(c.log.level == LogLevel::kInfo);
+  CHECK_FALSE(c.log.json);
+  REQUIRE(c.backends.size() == 1);
+  const Backend& b = c.backends[0];
+  CHECK(b.name == "b");
+  CHECK(b.chain.name == "ethereum");
+  CHECK(b.chain.chain_id == 1);
+  CHECK(b.chain.max_lag.count() == 30'000);
+  CHECK(b.strategy == Strategy::kEqual);
+  CHECK(b.scale == Scale::kShare);
+  CHECK(b.fallback == Fallback::kEqual);
+  CHECK(b.min_healthy == 1);
+  CHECK(b.max_latency.count() == 2000);
+  CHECK_FALSE(b.max_block_lag.has_value());
+  CHECK(b.min_peers == 0);
+  CHECK(b.ramp.count() == 30'000);
+  CHECK(b.eject_time.count() == 10'000);
+  CHECK(b.max_eject_time.count() == 300'000);
+  CHECK(b.max_share == 1.0);
+  CHECK(b.live);
+  CHECK_FALSE(b.switch_back);
+  REQUIRE(b.servers.size() == 1);
+  CHECK(b.servers[0].target.operator_name == "s");
+  CHECK_FALSE(b.servers[0].target.operator_given);
+  CHECK(b.servers[0].preference == 1.0);
+}
+
+constexpr std::string_view kWhole = R"(
+watch_config = true
+[haproxy]
+endpoints = ["unix:/run/haproxy/admin.sock", "tcp:[::1]:9999", "dns:${HOST}:9998", "master:unix:/run/master", "tcp:10.0.0.1:1"]
+timeout = "1.5s"
+watch_interval = "250ms"
+ca_file = "ca.pem"
+[probe]
+interval = "2s"
+fast_interval = "50ms"
+timeout = "60s"
+fall = 10
+rise = 1
+max_in_flight = 65536
+max_lookups = 1024
+max_response_bytes = "64KiB"
+ca_file = "/etc/rpcw/ca.pem"
+cert_file = "cert.pem"
+key_file = "key.pem"
+proxy = "http://user:${KEY}@${HOST}:3128"
+[http]
+listen = "[::]:9404"
+[log]
+level = "debug"
+format = "json"
+[[backend]]
+name = "rpc-backend"
+chain = "mychain"
+strategy = "inverse-latency"
+scale = "peak"
+fallback = "keep"
+min_healthy = 2
+max_latency = "150ms"
+max_block_age = "off"
+max_lag = "2m"
+max_block_lag = 5
+min_peers = 3
+ramp = "0s"
+eject_time = "0s"
+max_eject_time = "1d"
+max_share = 1
+live = false
+switch_back = true
+  [[backend.server]]
+  name = "quicknode"
+  url = "https://${HOST}/${KEY}/$${KEY}/$x"
+  headers = { X-Second = "b", Authorization = "Bearer ${KEY}", A = "é" }
+  operator = "qn"
+  preference = 2
+  [[backend.server]]
+  name = "file.1:2_3-4"
+  url_file = "url"
+  [[backend.reference]]
+  url_file = "/run/secrets/url"
+  [[backend.reference]]
+  url = "http://reference.example.org:80"
+  operator = "ref"
+  headers = { B = "c" }
+  [[backend.canary]]
+  method = "eth_call"
+  params = [ { to = "0x1", data = "a\"\\\n\u0001é", "quoted key" = [] }, "latest", -1, 9223372036854775807, 1.0, 0.1, 1e300, true, false, [[], {}] ]
+  interval = "1s"
+  [[backend.canary]]
+  method = "m"
+  params.a = { b = 1 }
+[[backend]]
+name = "own"
+chain = "base"
+discover = "https://{server}.{backend}:{port}/{host}/{addr}/${KEY}"
+max_block_age = "20s"
+[[chain]]
+name = "mychain"
+family = "evm"
+chain_id = 12345
+block_time = "2s"
+max_block_age = "60s"
+max_lag = "40s"
+fork_depth = 7
+[[chain]]
+name = "bare"
+family = "evm"
+block_time = "500ms"
+)";
+
+TEST_CASE("config: every key") {
+  const Config c = good(kWhole).config;
+  CHECK(c.watch_config);
+  REQUIRE(c.haproxy.endpoints.size() == 5);
+  struct Expected {
+    Endpoint::Kind kind;
+    const char* address;
+    std::uint16_t port;
+    const char* text;
+  };
+  const Expected endpoints[] = {{Endpoint::Kind::kUnix, "/run/haproxy/admin.sock", 0, "unix:/run/haproxy/admin.sock"},
+                                {Endpoint::Kind::kTcp, "::1", 9999, "tcp:[::1]:9999"},
+                                {Endpoint::Kind::kDns, "example.org", 9998, "dns:${HOST}:9998"},
+                                {Endpoint::Kind::kMaster, "/run/master", 0, "master:unix:/run/master"},
+                                {Endpoint::Kind::kTcp, "10.0.0.1", 1, "tcp:10.0.0.1:1"}};
+  for (std::size_t i = 0; i < 5; ++i) {
+    CAPTURE(i);
+    CHECK(c.haproxy.endpoints[i].kind == endpoints[i].kind);
+    CHECK(c.haproxy.endpoints[i].address == endpoints[i].address);
+    CHECK(c.haproxy.endpoints[i].port == endpoints[i].port);
+    CHECK(c.haproxy.endpoints[i].text == endpoints[i].text);
+  }
+  CHECK(c.haproxy.timeout.count() == 1500);
+  CHECK(c.haproxy.watch_interval.count() == 250);
+  CHECK(c.haproxy.tls.ca_file == "/etc/rpcw/ca.pem");
+  CHECK(c.probe.interval.count() == 2000);
+  CHECK(c.probe.fast_interval.count() == 50);
+  CHECK(c.probe.timeout.count() == 60'000);
+  CHECK(c.probe.fall == 10);
+  CHECK(c.probe.rise == 1);
+  CHECK(c.probe.max_in_flight == 65536);
+  CHECK(c.probe.max_lookups == 1024);
+  CHECK(c.probe.max_response_bytes == 65536);
+  CHECK(c.probe.tls.ca_file == "/etc/rpcw/ca.pem");
+  CHECK(c.probe.tls.cert_file == "/etc/rpcw/cert.pem");
+  CHECK(c.probe.tls.key_file == "/etc/rpcw/key.pem");
+  CHECK(c.probe.proxy == "http://user:k3y@example.org:3128");
+  CHECK(c.http.listen == "[::]:9404");
+  CHECK(c.log.level == LogLevel::kDebug);
+  CHECK(c.log.json);
+
+  REQUIRE(c.backends.size() == 2);
+  const Backend& b = c.backends[0];
+  CHECK(b.chain.name == "mychain");
+  CHECK(b.chain.chain_id == 12345);
+  CHECK(b.chain.block_time.count() == 2000);
+  CHECK_FALSE(b.chain.max_block_age.has_value());
+  CHECK(b.chain.max_lag.count() == 120'000);
+  CHECK(b.chain.fork_depth == 7);
+  CHECK(b.strategy == Strategy::kInverseLatency);
+  CHECK(b.scale == Scale::kPeak);
+  CHECK(b.fallback == Fallback::kKeep);
+  CHECK(b.min_healthy == 2);
+  CHECK(b.max_latency.count() == 150);
+  CHECK(b.max_block_lag == 5);
+  CHECK(b.min_peers == 3);
+  CHECK(b.ramp.count() == 0);
+  CHECK(b.eject_time.count() == 0);
+  CHECK(b.max_eject_time.count() == 86'400'000);
+  CHECK(b.max_share == 1.0);
+  CHECK_FALSE(b.live);
+  CHECK(b.switch_back);
+  REQUIRE(b.servers.size() == 2);
+  CHECK(b.servers[0].target.url == "https://example.org/k3y/${KEY}/$x");
+  CHECK(b.servers[0].target.headers == Headers{{"X-Second", "b"}, {"Authorization", "Bearer k3y"}, {"A", "é"}});
+  CHECK(b.servers[0].target.operator_name == "qn");
+  CHECK(b.servers[0].target.operator_given);
+  CHECK(b.servers[0].preference == 2.0);
+  CHECK(b.servers[1].name == "file.1:2_3-4");
+  CHECK(b.servers[1].target.url == "https://example.net/from-file");
+  CHECK(b.servers[1].target.operator_name == "file.1:2_3-4");
+  REQUIRE(b.references.size() == 2);
+  CHECK(b.references[0].url == "https://example.com/absolute");
+  CHECK(b.references[0].operator_name == "example.com");
+  CHECK(b.references[1].operator_name == "ref");
+  CHECK(b.references[1].headers == Headers{{"B", "c"}});
+  REQUIRE(b.canaries.size() == 2);
+  CHECK(b.canaries[0].method == "eth_call");
+  CHECK(
+      b.canaries[0].params_json ==
+      R"([{"to":"0x1","data":"a\"\\\n\u0001é","quoted key":[]},"latest",-1,9223372036854775807,1.0,0.1,1e+300,true,false,[[],{}]])");
+  CHECK(b.canaries[0].interval.count() == 1000);
+  CHECK(b.canaries[1].params_json == R"({"a":{"b":1}})");
+  CHECK(b.canaries[1].interval.count() == 60'000);
+
+  CHECK(c.backends[1].servers.empty());
+  CHECK(c.backends[1].discover == "https://{server}.{backend}:{port}/{host}/{addr}/k3y");
+  CHECK(c.backends[1].chain.max_block_age->count() == 20'000);
+  CHECK(c.backends[1].chain.max_lag.count() == 10'000);
+}
+
+TEST_CASE("config: a chain of one's own takes its limits from its block time") {
+  const auto b = good(std::string(kBackend) +
+                      "[[chain]]\nname = \"x\"\nfamily = \"evm\"\nblock_time = \"500ms\"\n"
+                      "[[backend]]\nname = \"x\"\nchain = \"x\"\ndiscover = \"http://{addr}\"\n")
+                     .config.backends[1];
+  CHECK_FALSE(b.chain.chain_id.has_value());
+  CHECK(b.chain.max_block_age->count() == 15'000);
+  CHECK(b.chain.max_lag.count() == 10'000);
+  CHECK(b.chain.fork_depth == 4);
+}
+
+TEST_CASE("config: a default gives way to a value that conflicts with it") {
+  const auto probe = [](const char* text) { return good(fmt::format("[probe]\n{}{}", text, kBackend)).config.probe; };
+  CHECK(probe("interval = \"500ms\"").fast_interval.count() == 500);
+  CHECK(probe("interval = \"500ms\"").interval.count() == 500);
+  CHECK(probe("fast_interval = \"8s\"").interval.count() == 8000);
+  const auto backend = [](const char* text) {
+    return good(fmt::format("{}{}{}", kInBackend, text, kServer)).config.backends[0];
+  };
+  CHECK(backend("max_eject_time = \"4s\"").eject_time.count() == 4000);
+  CHECK(backend("eject_time = \"1h\"").max_eject_time.count() == 3'600'000);
+}
+
+TEST_CASE("config: nothing to do") {
+  CHECK(errors("") == std::vector<std::string>{" there is no [[backend]]; at least one is needed"});
+  CHECK(errors("# nothing\n") == std::vector<std::string>{" there is no [[backend]]; at least one is needed"});
+  CHECK(errors("backend = []") == std::vector<std::string>{" there is no [[backend]]; at least one is needed"});
+}
+
+TEST_CASE("config: TOML syntax errors and redefinitions come alone") {
+  const std::vector<Case> cases{
+      {"interval = 5s",
+       {"1:13: TOML syntax: Error while parsing decimal integer: expected digit, saw 's' (text, and a number with a "
+        "unit, needs quotation marks: \"5s\")"}},
+      {"level = info",
+       {"1:12: TOML syntax: Error while parsing floating-point: expected value-terminator, saw 'o' (text, and a number "
+        "with a unit, needs quotation marks: \"5s\")"}},
+      {"a = 1\nfoo = 2\na = 3", {"3:5: TOML syntax: cannot redefine existing integer 'a'"}},
+      {"[haproxy]\n[probe]\nintervall = \"5\"\n[haproxy]",
+       {"4:1: TOML syntax: cannot redefine existing table 'haproxy'"}},
+      {"[backend]\nname = \"b\"\n[[backend]]",
+       {"3:1: TOML syntax: cannot redefine existing table 'backend' as array-of-tables"}},
+      {"[probe\n", {"1:7: TOML syntax: Error while parsing table header: expected ']', saw '\\n'"}},
+      {"a = \"x\n",
+       {"1:7: TOML syntax: Error while parsing string: unescaped control characters other than TAB (U+0009) are "
+        "explicitly prohibited"}},
+      {"a = \"\\q\"", {"1:7: TOML syntax: Error while parsing string: unknown escape sequence '\\q'"}},
+      {"a = 99999999999999999999",
+       {"1:25: TOML syntax: Error while parsing decimal integer: … is not representable in 64 bits (text, and a number "
+        "with a unit, needs quotation marks: \"5s\")"}},
+      {"\xff", {"1:1: TOML syntax: Encountered invalid utf-8 sequence"}},
+      {"a = [1", {"1:7: TOML syntax: Error while parsing array: encountered end-of-file"}},
+  };
+  check("", "", cases);
+}
+
+TEST_CASE("config: general tables") {
+  check(
+      "", kBackend,
+      {
+          {"watch_confg = true", {"1:1: watch_confg: unknown key; did you mean \"watch_config\"?"}},
+          {"watch_config = \"yes\"", {"1:16: watch_config: found a string; expected true or false"}},
+          {"wholly_unknown = 1",
+           {"1:1: wholly_unknown: unknown key; accepted: watch_config, haproxy, probe, http, log, chain, backend"}},
+          {"\"http://h/k\" = 1", {"1:1: unknown key; did you mean \"http\"?"}},
+          {"[[haproxy]]", {"1:1: haproxy: found an array; expected a table: [haproxy]"}},
+          {"haproxy = 5", {"1:1: haproxy: found an integer; expected a table: [haproxy]"}},
+          {"servers = 1\n[chains]\n[log]\nlvl = 1",
+           {"1:1: servers: unknown key; accepted: watch_config, haproxy, probe, http, log, chain, backend",
+            "2:2: chains: unknown key; did you mean \"chain\"?", "4:1: log.lvl: unknown key; accepted: level, format"}},
+          {"[haproxy]\nendpoints = \"unix:/x\"",
+           {"2:13: haproxy.endpoints: found a string; expected an array of strings: [\"…\"]"}},
+          {"[haproxy]\nendpoints = [\"unix:/x\", 5, \"unix:\", \"/run/x\", \"tcp:h\", \"tcp:h:0\", \"tcp:h:65536\", "
+           "\"tcp:::1:80\", "
+           "\"dns:127.0.0.1:80\", \"master:/x\", \"unix:/x\", \"tcp:a b:80\", \"tcp::80\", \"tcp:h:80/x\", "
+           "\"tcp:${EMPTY}:80\", "
+           "\"tcp:${NONE}:80\", \"nonsense\", \"unix:a\\u0001\"]",
+           {"2:25: haproxy.endpoints: found an integer; expected a string",
+            "2:28: haproxy.endpoints: \"unix:\": the path is empty",
+            "2:37: haproxy.endpoints: \"/run/x\": a path needs unix: before it; expected unix:PATH, tcp:HOST:PORT, "
+            "dns:NAME:PORT or master:unix:PATH",
+            "2:47: haproxy.endpoints: \"tcp:h\": the port is missing; expected HOST:PORT",
+            "2:56: haproxy.endpoints: \"tcp:h:0\": the port is not a number from 1 to 65535",
+            "2:67: haproxy.endpoints: \"tcp:h:65536\": the port is not a number from 1 to 65535",
+            "2:82: haproxy.endpoints: \"tcp:::1:80\": the host is missing; for all addresses write 0.0.0.0 or [::]",
+            "2:96: haproxy.endpoints: \"dns:127.0.0.1:80\": dns: takes a name; for an address write tcp:",
+            "2:116: haproxy.endpoints: \"master:/x\": a master's socket is a Unix socket; expected unix:PATH, "
+            "tcp:HOST:PORT, dns:NAME:PORT or master:unix:PATH",
+            "2:129: haproxy.endpoints: the same endpoint is already given on line 2",
+            "2:140: haproxy.endpoints: \"tcp:a b:80\": it has a space",
+            "2:154: haproxy.endpoints: \"tcp::80\": the host is missing; for all addresses write 0.0.0.0 or [::]",
+            "2:165: haproxy.endpoints: \"tcp:h:80/x\": expected HOST:PORT and nothing else",
+            "2:179: haproxy.endpoints: \"tcp:${EMPTY}:80\": the host is missing; for all addresses write 0.0.0.0 or "
+            "[::] (the variable EMPTY is empty)",
+            "2:198: haproxy.endpoints: the variable NONE is not set",
+            "2:216: haproxy.endpoints: \"nonsense\": expected unix:PATH, tcp:HOST:PORT, dns:NAME:PORT or "
+            "master:unix:PATH",
+            "2:228: haproxy.endpoints: \"unix:a\\x01\": the path has a control character"}},
+          {"[haproxy]\nendpoints = "
+           "[\"unix:/23456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"
+           "1234567890123456\",\n\"unix:/"
+           "234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901"
+           "234567890123456x\"]",
+           {""}},
+          {"[haproxy]\ntimeout = \"9ms\"\nwatch_interval = \"1h1ms\"",
+           {"2:11: haproxy.timeout: \"9ms\" is out of range; accepted: 10ms to 60s",
+            "3:18: haproxy.watch_interval: \"1h1ms\" is no duration; write a number and one of ms, s, m, h, d, such as "
+            "\"5s\"; accepted: 100ms to 1h"}},
+          {"[haproxy]\ncert_file = \"cert.pem\"\n[probe]\nkey_file = \"key.pem\"\nca_file = \"missing.pem\"",
+           {"2:13: haproxy.cert_file: cert_file needs key_file beside it",
+            "4:12: probe.key_file: key_file needs cert_file beside it",
+            "5:11: probe.ca_file: the file cannot be read: No such file or directory"}},
+          {"[probe]\nca_file = \"\"\ncert_file = \"${EMPTY}\"\nkey_file = \"${NONE}\"",
+           {"2:11: probe.ca_file: the path is empty",
+            "3:13: probe.cert_file: the path is empty (the variable EMPTY is empty)",
+            "4:12: probe.key_file: the variable NONE is not set"}},
+          {"[probe]\ninterval = 5",
+           {"2:12: probe.interval: 5 has no unit; write it as \"5s\" if it is seconds (units: ms, s, m, h, d); "
+            "accepted: 100ms to 1h"}},
+          {"[probe]\ninterval = 2.5",
+           {"2:12: probe.interval: 2.5 has no unit; write it as \"2.5s\" if it is seconds (units: ms, s, m, h, d); "
+            "accepted: 100ms to 1h"}},
+          {"[probe]\ninterval = -5", {"2:12: probe.interval: -5 is no duration; accepted: 100ms to 1h"}},
+          {"[probe]\ninterval = nan", {"2:12: probe.interval: nan is no duration; accepted: 100ms to 1h"}},
+          {"[probe]\ninterval = \"5\"",
+           {"2:12: probe.interval: \"5\" has no unit; write it as \"5s\" if it is seconds (units: ms, s, m, h, d); "
+            "accepted: 100ms to 1h"}},
+          {"[probe]\ninterval = \"-5s\"", {"2:12: probe.interval: \"-5s\" is negative; accepted: 100ms to 1h"}},
+          {"[probe]\ninterval = \"5 s\"",
+           {"2:12: probe.interval: \"5 s\" is no duration; write a number and one of ms, s, m, h, d, such as \"5s\"; "
+            "accepted: 100ms to 1h"}},
+          {"[probe]\ninterval = \"s\"",
+           {"2:12: probe.interval: \"s\" is no duration; write a number and one of ms, s, m, h, d, such as \"5s\"; "
+            "accepted: 100ms to 1h"}},
+          {"[probe]\ninterval = \"\"",
+           {"2:12: probe.interval: \"\" is no duration; write a number and one of ms, s, m, h, d, such as \"5s\"; "
+            "accepted: 100ms to 1h"}},
+          {"[probe]\ninterval = \"off\"",
+           {"2:12: probe.interval: \"off\" is not accepted here; accepted: 100ms to 1h"}},
+          {"[probe]\ninterval = \"1.0005s\"",
+           {"2:12: probe.interval: \"1.0005s\" is finer than a millisecond; accepted: 100ms to 1h"}},
+          {"[probe]\ninterval = \"99ms\"", {"2:12: probe.interval: \"99ms\" is out of range; accepted: 100ms to 1h"}},
+          {"[probe]\ninterval = \"99999999999999999999999999999999999999999h\"",
+           {"2:12: probe.interval: \"9999999999999999999999999999999999999999…\" is out of range; accepted: 100ms to "
+            "1h"}},
+          {"[probe]\ninterval = [\"5s\"]",
+           {"2:12: probe.interval: found an array; expected a duration from 100ms to 1h, such as \"5s\""}},
+          {"[probe]\ninterval = 07:32:00",
+           {"2:12: probe.interval: found a date or a time; expected a duration from 100ms to 1h, such as \"5s\""}},
+          {"[probe]\ninterval = \"1s\"\nfast_interval = \"2s\"",
+           {"3:17: probe.fast_interval: 2s is longer than interval (1s); accepted: up to that"}},
+          {"[probe]\nfall = 0\nrise = 11",
+           {"2:8: probe.fall: 0 is out of range; accepted: 1 to 10",
+            "3:8: probe.rise: 11 is out of range; accepted: 1 to 10"}},
+          {"[probe]\nfall = -1\nrise = 9223372036854775807",
+           {"2:8: probe.fall: -1 is out of range; accepted: 1 to 10",
+            "3:8: probe.rise: 9223372036854775807 is out of range; accepted: 1 to 10"}},
+          {"[probe]\nfall = 2.0\nrise = \"2\"",
+           {"2:8: probe.fall: found 2; expected an integer from 1 to 10",
+            "3:8: probe.rise: found a string; expected an integer from 1 to 10"}},
+          {"[probe]\nmax_in_flight = 65537\nmax_lookups = 0",
+           {"2:17: probe.max_in_flight: 65537 is out of range; accepted: 1 to 65536",
+            "3:15: probe.max_lookups: 0 is out of range; accepted: 1 to 1024"}},
+          {"[probe]\nmax_response_bytes = 1048576",
+           {"2:22: probe.max_response_bytes: 1048576 has no unit; write it as \"1048576B\" if it is bytes (units: B, "
+            "KB, KiB, MB, MiB, GB, GiB); accepted: 1KiB to 64MiB"}},
+          {"[probe]\nmax_response_bytes = \"1048576\"",
+           {"2:22: probe.max_response_bytes: \"1048576\" has no unit; write it as \"1048576B\" if it is bytes (units: "
+            "B, KB, KiB, MB, MiB, GB, GiB); accepted: 1KiB to 64MiB"}},
+          {"[probe]\nmax_response_bytes = \"1mb\"",
+           {"2:22: probe.max_response_bytes: \"1mb\" is no size; write a number and one of B, KB, KiB, MB, MiB, GB, "
+            "GiB, such as \"1MiB\"; accepted: 1KiB to 64MiB"}},
+          {"[probe]\nmax_response_bytes = \"-1MB\"",
+           {"2:22: probe.max_response_bytes: \"-1MB\" is negative; accepted: 1KiB to 64MiB"}},
+          {"[probe]\nmax_response_bytes = \"1023B\"",
+           {"2:22: probe.max_response_bytes: \"1023B\" is out of range; accepted: 1KiB to 64MiB"}},
+          {"[probe]\nmax_response_bytes = \"1.0001KB\"",
+           {"2:22: probe.max_response_bytes: \"1.0001KB\" is no whole number of bytes; accepted: 1KiB to 64MiB"}},
+          {"[probe]\nmax_response_bytes = \"65MiB\"",
+           {"2:22: probe.max_response_bytes: \"65MiB\" is out of range; accepted: 1KiB to 64MiB"}},
+          {"[probe]\nmax_response_bytes = true",
+           {"2:22: probe.max_response_bytes: found true or false; expected a size from 1KiB to 64MiB, such as "
+            "\"1MiB\""}},
+          {"[probe]\nproxy = \"proxy:3128\"",
+           {"2:9: probe.proxy: this is no URL; expected http://HOST[:PORT]/… or https://HOST[:PORT]/…; expected a "
+            "proxy's URL, \"environment\" or \"\""}},
+          {"[probe]\nproxy = \"http://${EMPTY}/\"",
+           {"2:9: probe.proxy: the URL has no host; expected a proxy's URL, \"environment\" or \"\" (the variable "
+            "EMPTY is empty)"}},
+          {"[http]\nlisten = 9404", {"2:10: http.listen: found an integer; expected a string"}},
+          {"[http]\nlisten = \":9404\"",
+           {"2:10: http.listen: \":9404\": the host is missing; for all addresses write 0.0.0.0 or [::]; \"\" turns it "
+            "off"}},
+          {"[http]\nlisten = \"localhost\"",
+           {"2:10: http.listen: \"localhost\": the port is missing; expected HOST:PORT; \"\" turns it off"}},
+          {"[http]\nlisten = \"localhost:http\"",
+           {"2:10: http.listen: \"localhost:http\": the port is not a number from 1 to 65535; \"\" turns it off"}},
+          {"[log]\nlevel = \"warning\"\nformat = \"jsn\"",
+           {"2:9: log.level: \"warning\" is not known; did you mean \"warn\"? Accepted: trace, debug, info, warn, "
+            "error",
+            "3:10: log.format: \"jsn\" is not known; did you mean \"json\"? Accepted: text, json"}},
+          {"[log]\nlevel = \"loud\"\nformat = 1",
+           {"2:9: log.level: \"loud\" is not known; accepted: trace, debug, info, warn, error",
+            "3:10: log.format: found an integer; expected one of: text, json"}},
+      });
+}
+
+TEST_CASE("config: chains") {
+  check(
+      "", kBackend,
+      {
+          {"[[chain]]",
+           {"1:1: chain[1].name: missing; every [[chain]] needs a name", "1:1: chain[1].family: missing; accepted: evm",
+            "1:1: chain[1].block_time: missing; the nominal time between blocks, such as \"2s\""}},
+          {"[chain]\nname = \"x\"", {"1:1: chain: found a table; expected an array of tables: [[chain]]"}},
+          {"chain = [1]", {"1:10: chain: found an integer; expected a table: [[chain]]"}},
+          {"[[chain]]\nname = \"Big Chain\"\nfamily = \"evn\"\nblock_time = \"0s\"",
+           {"2:8: chain[1].name: \"Big Chain\" is no chain's name; accepted: a-z 0-9 -",
+            "3:10: chain[1].family: \"evn\" is not known; did you mean \"evm\"? accepted: evm, solana, algorand, "
+            "aptos, sui, hedera, near, cometbft, substrate, stellar-rpc, horizon, xrpl, starknet, bitcoin, tron, "
+            "beacon",
+            "4:14: chain[1].block_time: \"0s\" is out of range; accepted: 1ms to 1h"}},
+          {"[[chain]]\nname = \"ethereum\"\nfamily = \"solana\"\nblock_time = \"1s\"",
+           {"2:8: chain.ethereum.name: \"ethereum\" is a chain that is already known; its limits can be set in a "
+            "backend, or choose another name",
+            "3:10: chain.ethereum.family: the family solana is not supported yet; supported: evm"}},
+          {"[[chain]]\nname = \"x\"\nfamily = \"cosmos\"\nblock_time = \"2h\"\nchain_id = 0\nmax_block_age = "
+           "\"0s\"\nmax_lag = \"off\"\nfork_depth = 0\nnetwork = 1",
+           {"3:10: chain.x.family: \"cosmos\" is not known; accepted: evm, solana, algorand, aptos, sui, hedera, near, "
+            "cometbft, substrate, stellar-rpc, horizon, xrpl, starknet, bitcoin, tron, beacon",
+            "4:14: chain.x.block_time: \"2h\" is out of range; accepted: 1ms to 1h",
+            "5:12: chain.x.chain_id: 0 is out of range; accepted: 1 to 9223372036854775807",
+            "6:17: chain.x.max_block_age: \"0s\" is out of range; accepted: 1s to 24h",
+            "7:11: chain.x.max_lag: \"off\" is not accepted here; accepted: 1s to 24h",
+            "8:14: chain.x.fork_depth: 0 is out of range; accepted: 1 to 1000",
+            "9:1: chain.x.network: unknown key; accepted: name, family, chain_id, block_time, max_block_age, max_lag, "
+            "fork_depth"}},
+          {"[[chain]]\nname = \"x\"\nfamily = \"evm\"\nblock_time = \"1s\"\n[[chain]]\nname = \"x\"\nfamily = "
+           "\"evm\"\nblock_time = \"1s\"",
+           {"6:8: chain.x.name: the chain \"x\" is already defined on line 1"}},
+          {"[[chain]]\nname = 5\nfamily = 5\nblock_time = 5",
+           {"2:8: chain[1].name: found an integer; expected a string",
+            "3:10: chain[1].family: found an integer; expected a string",
+            "4:14: chain[1].block_time: 5 has no unit; write it as \"5s\" if it is seconds (units: ms, s, m, h, d); "
+            "accepted: 1ms to 1h"}},
+          {"[[backend]]\nname = \"x\"\nchain = \"broken\"\ndiscover = \"http://{addr}\"\n[[chain]]\nname = "
+           "\"broken\"\nfamily = \"evm\"",
+           {"5:1: chain.broken.block_time: missing; the nominal time between blocks, such as \"2s\""}},
+          {"[[backend]]\nname = \"x\"\nchain = \"mychains\"\ndiscover = \"http://{addr}\"\n[[chain]]\nname = "
+           "\"mychain\"\nfamily = \"evm\"\nblock_time = \"1s\"",
+           {"3:9: backend.x.chain: \"mychains\" is not known; did you mean \"mychain\"? `rpc-weighter chains` lists "
+            "the names, and a [[chain]] defines one of your own"}},
+      });
+}
+
+TEST_CASE("config: backends") {
+  check(
+      kInBackend, kServer,
+      {
+          {"strateggy = \"equal\"", {"4:1: backend.b.strateggy: unknown key; did you mean \"strategy\"?"}},
+          {"strategy = \"adaptive\"",
+           {"4:12: backend.b.strategy: \"adaptive\" is not available yet; accepted: inverse-latency, equal"}},
+          {"strategy = \"leader\"",
+           {"4:12: backend.b.strategy: \"leader\" is not available yet; accepted: inverse-latency, equal"}},
+          {"strategy = \"inverse_latency\"",
+           {"4:12: backend.b.strategy: \"inverse_latency\" is not known; did you mean \"inverse-latency\"? Accepted: "
+            "adaptive, inverse-latency, equal, leader"}},
+          {"scale = \"top\"\nfallback = \"kep\"",
+           {"4:9: backend.b.scale: \"top\" is not known; accepted: share, peak",
+            "5:12: backend.b.fallback: \"kep\" is not known; did you mean \"keep\"? Accepted: equal, keep"}},
+          {"min_healthy = 0", {"4:15: backend.b.min_healthy: 0 is out of range; accepted: 1 to 4096"}},
+          {"min_healthy = 2",
+           {"4:15: backend.b.min_healthy: 2 is more than the backend has servers; accepted: 1 to 1"}},
+          {"max_latency = \"61s\"", {"4:15: backend.b.max_latency: \"61s\" is out of range; accepted: 1ms to 60s"}},
+          {"max_block_age = \"of\"\nmax_lag = \"off\"",
+           {"4:17: backend.b.max_block_age: \"of\" is no duration; write a number and one of ms, s, m, h, d, such as "
+            "\"5s\"; accepted: 1s to 24h",
+            "5:11: backend.b.max_lag: \"off\" is not accepted here; accepted: 1s to 24h"}},
+          {"max_block_age = \"25h\"\nmax_lag = \"0s\"",
+           {"4:17: backend.b.max_block_age: \"25h\" is out of range; accepted: 1s to 24h",
+            "5:11: backend.b.max_lag: \"0s\" is out of range; accepted: 1s to 24h"}},
+          {"max_block_lag = 0\nmin_peers = 10001",
+           {"4:17: backend.b.max_block_lag: 0 is out of range; accepted: 1 to 1000000",
+            "5:13: backend.b.min_peers: 10001 is out of range; accepted: 0 to 10000"}},
+          {"ramp = \"61m\"", {"4:8: backend.b.ramp: \"61m\" is out of range; accepted: 0s to 1h"}},
+          {"eject_time = \"20s\"\nmax_eject_time = \"10s\"",
+           {"4:14: backend.b.eject_time: 20s is longer than max_eject_time (10s); accepted: up to that"}},
+          {"max_share = 0.5",
+           {"4:13: backend.b.max_share: 1 servers with 0.5 each carry only 0.5 of the traffic; accepted: 1 to 1"}},
+          {"max_share = 0", {"4:13: backend.b.max_share: 0 is out of range; accepted: 0.01 to 1"}},
+          {"max_share = 2", {"4:13: backend.b.max_share: 2 is out of range; accepted: 0.01 to 1"}},
+          {"max_share = nan", {"4:13: backend.b.max_share: nan is out of range; accepted: 0.01 to 1"}},
+          {"max_share = inf", {"4:13: backend.b.max_share: inf is out of range; accepted: 0.01 to 1"}},
+          {"max_share = \"half\"", {"4:13: backend.b.max_share: found a string; expected a number from 0.01 to 1"}},
+          {"live = 1\nswitch_back = \"no\"",
+           {"4:8: backend.b.live: found an integer; expected true or false",
+            "5:15: backend.b.switch_back: found a string; expected true or false"}},
+          {"discover = \"http://{addr}/\"",
+           {"4:12: backend.b.discover: discover and [[backend.server]] exclude each other; keep one"}},
+          {"reference = 1\ncanary = \"x\"",
+           {"4:1: backend.b.reference: found an integer; expected an array of tables: [[backend.reference]]",
+            "5:1: backend.b.canary: found a string; expected an array of tables: [[backend.canary]]"}},
+          {"[[backend.reference]]\nurl = \"http://h/\"",
+           {"4:1: backend.b.reference[1]: its URL is that of a server of this backend, which is compared with anyway"}},
+          {"[[backend.reference]]\nurl = \"http://r/\"\n[[backend.reference]]\nurl = \"http://r/\"",
+           {"6:1: backend.b.reference[2]: its URL is that of another reference of this backend"}},
+          {"[[backend.reference]]\nname = \"r\"\nurl = \"http://r/\"",
+           {"5:1: backend.b.reference[1].name: unknown key; accepted: url, url_file, headers, operator"}},
+          {"[[backend.canary]]",
+           {"4:1: backend.b.canary[1].method: missing; expected a method's name such as \"eth_call\""}},
+          {"[[backend.canary]]\nmethod = \"\"\nparams = \"x\"\ninterval = \"1ms\"",
+           {"5:10: backend.b.canary[1].method: \"\" is no method's name; expected one such as \"eth_call\"",
+            "6:10: backend.b.canary[1].params: found a string; expected an array or a table",
+            "7:12: backend.b.canary[1].interval: \"1ms\" is out of range; accepted: 1s to 24h"}},
+          {"[[backend.canary]]\nmethod = \"a b\"\nparams = [1, [{ a = 1979-05-27 }]]",
+           {"5:10: backend.b.canary[1].method: \"a b\" is no method's name; expected one such as \"eth_call\"",
+            "6:21: backend.b.canary[1].params: JSON has no dates and times; write it as a string or a number"}},
+          {"[[backend.canary]]\nmethod = \"a\"\nparams = [[inf]]",
+           {"6:12: backend.b.canary[1].params: JSON has no infinity and no NaN"}},
+          {"[[backend.server]]\nname = \"s\"\nurl = \"http://x/\"",
+           {"8:8: backend.b.server.s.name: the server \"s\" is already defined on line 5"}},
+      });
+}
+
+TEST_CASE("config: names, chain and servers of a backend") {
+  check(
+      "", "",
+      {
+          {"[[backend]]",
+           {"1:1: backend[1].name: missing; the backend's name in haproxy.cfg",
+            "1:1: backend[1].chain: missing; a name that `rpc-weighter chains` lists, such as \"ethereum\", or that of "
+            "a [[chain]]",
+            "1:1: backend[1]: the backend has no servers; add a [[backend.server]] for each, or discover = "
+            "\"http://{addr}/\" to take HAProxy's own list"}},
+          {"[[backend]]\nname = \"b\"\nchain = \"ethereum\"",
+           {"1:1: backend.b: the backend has no servers; add a [[backend.server]] for each, or discover = "
+            "\"http://{addr}/\" to take HAProxy's own list"}},
+          {"[[backend]]\nname = \"b\"\nchain = \"ethereum\"\nserver = []",
+           {"1:1: backend.b: the backend has no servers; add a [[backend.server]] for each, or discover = "
+            "\"http://{addr}/\" to take HAProxy's own list"}},
+          {"[[backend]]\nname = \"b\"\nchain = \"ethereum\"\nserver = { name = \"s\", url = \"http://h/\" }",
+           {"4:10: backend.b.server: found a table; expected an array of tables: [[backend.server]]"}},
+          {"[backend]\nname = \"b\"", {"1:1: backend: found a table; expected an array of tables: [[backend]]"}},
+          {"[[backend]]\nname = \"a b\"\nchain = \"etherum\"\ndiscover = \"http://{addr}/\"",
+           {"2:8: backend[1].name: \"a b\" is no name for HAProxy; accepted: A-Z a-z 0-9 - _ . :",
+            "3:9: backend[1].chain: \"etherum\" is not known; did you mean \"ethereum\"? `rpc-weighter chains` lists "
+            "the names, and a [[chain]] defines one of your own"}},
+          {"[[backend]]\nname = \"a;b\"\nchain = \"polygon\"\ndiscover = \"http://{adr}/\"",
+           {"2:8: backend[1].name: \"a;b\" is no name for HAProxy; accepted: A-Z a-z 0-9 - _ . :",
+            "3:9: backend[1].chain: \"polygon\" is not known; did you mean \"polygon-pos\"? `rpc-weighter chains` "
+            "lists the names, and a [[chain]] defines one of your own",
+            "4:12: backend[1].discover: {adr} is no placeholder; accepted: {addr}, {host}, {port}, {server}, "
+            "{backend}"}},
+          {"[[backend]]\nname = \"a/b\"\nchain = \"\"\ndiscover = \"{addr}\"",
+           {"2:8: backend[1].name: \"a/b\" is no name for HAProxy; accepted: A-Z a-z 0-9 - _ . :",
+            "3:9: backend[1].chain: \"\" is not known; `rpc-weighter chains` lists the names, and a [[chain]] defines "
+            "one of your own",
+            "4:12: backend[1].discover: this is no URL; expected http://HOST[:PORT]/… or https://HOST[:PORT]/…"}},
+          {"[[backend]]\nname = \"\"\nchain = 1\ndiscover = \"http://{}/\"",
+           {"2:8: backend[1].name: is empty; expected the backend's name in haproxy.cfg",
+            "3:9: backend[1].chain: found an integer; expected a string",
+            "4:12: backend[1].discover: {} is no placeholder; accepted: {addr}, {host}, {port}, {server}, {backend}"}},
+          {"[[backend]]\nname = \"a\\nb\"\nchain = \"solana\"\ndiscover = \"http://{addr\"",
+           {"2:8: backend[1].name: \"a\\x0ab\" is no name for HAProxy; accepted: A-Z a-z 0-9 - _ . :",
+            "3:9: backend[1].chain: \"solana\": the family solana is not supported yet; supported: evm",
+            "4:12: backend[1].discover: a brace has no partner; accepted: {addr}, {host}, {port}, {server}, "
+            "{backend}"}},
+          {"[[backend]]\nname = 7\nchain = \"hedera\"\ndiscover = \"http://{http://user@x}/\"",
+           {"2:8: backend[1].name: found an integer; expected a string",
+            "3:9: backend[1].chain: \"hedera\": the family hedera is not supported yet; supported: evm; for its EVM "
+            "endpoints define a [[chain]] with family = \"evm\" and chain_id = 295",
+            "4:12: backend[1].discover: what stands in {…} is no placeholder; accepted: {addr}, {host}, {port}, "
+            "{server}, {backend}"}},
+          {"[[backend]]\nname = \"b\"\nchain = \"ethereum\"\ndiscover = \"http://{addr}/${NONE}\"",
+           {"4:12: backend.b.discover: the variable NONE is not set"}},
+          {"[[backend]]\nname = \"b\"\nchain = \"ethereum\"\ndiscover = \"\"",
+           {"4:12: backend.b.discover: the URL is empty"}},
+          {"[[backend]]\nname = \"b\"\nchain = \"ethereum\"\ndiscover = \"http://{addr}\"\n"
+           "[[backend]]\nname = \"b\"\nchain = \"ethereum\"\ndiscover = \"http://{addr}\"",
+           {"6:8: backend.b.name: the backend \"b\" is already defined on line 2"}},
+      });
+}
+
+TEST_CASE("config: servers") {
+  check(
+      kInServer, "",
+      {
+          {"",
+           {"4:1: backend.b.server.s.url: missing; expected url, or url_file with the name of a file that holds it"}},
+          {"url = 5", {"7:7: backend.b.server.s.url: found an integer; expected a string"}},
+          {"url = \"https://${HOST}/${KEY}\"\nurl_file = \"url\"",
+           {"8:12: backend.b.server.s.url_file: url and url_file exclude each other; keep one"}},
+          {"url_file = \"missing\"",
+           {"7:12: backend.b.server.s.url_file: the file cannot be read: No such file or directory"}},
+          {"url_file = \"two-lines\"",
+           {"7:12: backend.b.server.s.url_file: in the file: the URL has a control character"}},
+          {"url_file = \"nothing\"", {"7:12: backend.b.server.s.url_file: in the file: the URL is empty"}},
+          {"url_file = \"${EMPTY}\"",
+           {"7:12: backend.b.server.s.url_file: the path is empty (the variable EMPTY is empty)"}},
+          {"url_file = [\"url\"]", {"7:12: backend.b.server.s.url_file: found an array; expected a string"}},
+          {"url = \"https://${NONE}/${KEY}/${NEITHER}/${NONE}\"",
+           {"7:7: backend.b.server.s.url: the variable NONE is not set",
+            "7:7: backend.b.server.s.url: the variable NEITHER is not set"}},
+          {"url = \"https://${EMPTY}/\"",
+           {"7:7: backend.b.server.s.url: the URL has no host (the variable EMPTY is empty)"}},
+          {"url = \"https://${HOST}/${LINE}\"",
+           {"7:7: backend.b.server.s.url: the variable LINE holds a space or a control character (a line's end?)"}},
+          {"url = \"https://${HOST}/${SPACED}\"",
+           {"7:7: backend.b.server.s.url: the variable SPACED holds a space or a control character (a line's end?)"}},
+          {"url = \"https://${HOST}/${BACK}\"", {"7:7: backend.b.server.s.url: the URL has a backslash"}},
+          {"url = \"https://${HOST/\"", {"7:7: backend.b.server.s.url: a ${ has no }; for a literal ${ write $${"}},
+          {"url = \"https://${}/${1A}/${A-B}\"",
+           {"7:7: backend.b.server.s.url: a ${…} holds no variable's name (letters, digits and _); for a literal ${ "
+            "write $${",
+            "7:7: backend.b.server.s.url: a ${…} holds no variable's name (letters, digits and _); for a literal ${ "
+            "write $${",
+            "7:7: backend.b.server.s.url: a ${…} holds no variable's name (letters, digits and _); for a literal ${ "
+            "write $${"}},
+          {"url = \"ftp://example.org/\"",
+           {"7:7: backend.b.server.s.url: the scheme ftp is not supported; expected http or https"}},
+          {"url = \"example.org\"",
+           {"7:7: backend.b.server.s.url: this is no URL; expected http://HOST[:PORT]/… or https://HOST[:PORT]/…"}},
+          {"url = \"http://h/\"\nurll = 1", {"8:1: backend.b.server.s.urll: unknown key; did you mean \"url\"?"}},
+          {"url = \"http://h/\"\npreference = 0",
+           {"8:14: backend.b.server.s.preference: 0 is out of range; accepted: 0.01 to 100"}},
+          {"url = \"http://h/\"\npreference = 100.5",
+           {"8:14: backend.b.server.s.preference: 100.5 is out of range; accepted: 0.01 to 100"}},
+          {"url = \"http://h/\"\noperator = \"\"",
+           {"8:12: backend.b.server.s.operator: is empty or has a control character; expected a name"}},
+          {"url = \"http://h/\"\noperator = 1",
+           {"8:12: backend.b.server.s.operator: found an integer; expected a string"}},
+          {"url = \"http://h/\"\nheaders = \"A: b\"",
+           {"8:11: backend.b.server.s.headers: found a string; expected a table: { … }"}},
+          {"url = \"http://h/\"\nheaders = { \"A b\" = \"x\", B = 5, b = \"x\", C = \"\", D = \"a\\nb\", E = "
+           "\"${EMPTY}\", F = \"${NONE}\", "
+           "Content-Length = \"5\", G = \"${LINE}\", \"\" = \"x\" }",
+           {"8:13: backend.b.server.s.headers: this is no header's name; accepted: letters, digits and !#$%&'*+-.^_`|~",
+            "8:30: backend.b.server.s.headers.B: found an integer; expected a string",
+            "8:33: backend.b.server.s.headers.b: the same header is already given on line 8 (case makes no difference)",
+            "8:46: backend.b.server.s.headers.C: the value is empty",
+            "8:54: backend.b.server.s.headers.D: the value has a control character",
+            "8:66: backend.b.server.s.headers.E: the value is empty (the variable EMPTY is empty)",
+            "8:82: backend.b.server.s.headers.F: the variable NONE is not set",
+            "8:93: backend.b.server.s.headers.Content-Length: this header is made from the request and cannot be set",
+            "8:119: backend.b.server.s.headers.G: the variable LINE holds a space or a control character (a line's "
+            "end?)",
+            "8:130: backend.b.server.s.headers: this is no header's name; accepted: letters, digits and "
+            "!#$%&'*+-.^_`|~"}},
+          {"url = \"http://h/\"\n[[backend.server]]\nname = \"s\"\nurl = \"http://i/\"\n[[backend.server]]\nname = \"x "
+           "y\"\nurl = \"http://i/\"\n[[backend.server]]\nurl = \"http://i/\"",
+           {"9:8: backend.b.server.s.name: the server \"s\" is already defined on line 5",
+            "12:8: backend.b.server[3].name: \"x y\" is no name for HAProxy; accepted: A-Z a-z 0-9 - _ . :",
+            "14:1: backend.b.server[4].name: missing; the server's name in haproxy.cfg"}},
+      });
+}
+
+TEST_CASE("config: all errors of a file at once, in its order") {
+  check("", "",
+        {{R"([log]
+level = "loud"
+[[backend]]
+name = "b"
+chain = "etherum"
+min_healthy = 0
+[[backend.server]]
+name = "s"
+url = "http://${NONE}/"
+preferance = 2
+[[backend.server]]
+name = "s"
+url = "http://h:0/"
+[probe]
+rise = 0
+fall = 99
+interval = 5
+[[chain]]
+name = "x"
+)",
+          {"2:9: log.level: \"loud\" is not known; accepted: trace, debug, info, warn, error",
+           "5:9: backend.b.chain: \"etherum\" is not known; did you mean \"ethereum\"? `rpc-weighter chains` lists the "
+           "names, and a [[chain]] defines one of your own",
+           "6:15: backend.b.min_healthy: 0 is out of range; accepted: 1 to 4096",
+           "9:7: backend.b.server.s.url: the variable NONE is not set",
+           "10:1: backend.b.server.s.preferance: unknown key; did you mean \"preference\"?",
+           "12:8: backend.b.server.s.name: the server \"s\" is already defined on line 8",
+           "13:7: backend.b.server.s.url: the port is not a number from 1 to 65535",
+           "15:8: probe.rise: 0 is out of range; accepted: 1 to 10",
+           "16:8: probe.fall: 99 is out of range; accepted: 1 to 10",
+           "17:12: probe.interval: 5 has no unit; write it as \"5s\" if it is seconds (units: ms, s, m, h, d); "
+           "accepted: 100ms to 1h",
+           "18:1: chain.x.family: missing; accepted: evm",
+           "18:1: chain.x.block_time: missing; the nominal time between blocks, such as \"2s\""}}});
+}
+
+}  // namespace
+}  // namespace rpcw::config
