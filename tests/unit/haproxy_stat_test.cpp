@@ -1,6 +1,5 @@
 #include <doctest/doctest.h>
 
-#include <chrono>
 #include <random>
 #include <string>
 #include <vector>
@@ -166,7 +165,7 @@ TEST_CASE("show stat and servers state: hostile bytes give an error or rows, nev
   std::mt19937 random(11);  // NOLINT(bugprone-random-generator-seed): the same each time, on purpose
   for (int round = 0; round < 3000; ++round) {
     auto bad = round % 2 == 0 ? good : state;
-    for (auto changes = 1 + random() % 4; changes > 0; --changes) {
+    for (auto changes = 1 + random() % 4; changes > 0 && !bad.empty(); --changes) {
       const auto at = random() % bad.size();
       switch (random() % 4) {
         case 0:
@@ -215,18 +214,15 @@ TEST_CASE("show stat: frontends and sockets are left out, backends of one name s
   CHECK(backends[1].server("s") == nullptr);
 }
 
-TEST_CASE("show stat: 10,000 servers in a few milliseconds") {
+TEST_CASE("show stat: 10,000 servers") {
   std::string text(kHeader);
   const auto row = kRows.substr(0, kRows.find('\n') + 1).substr(6);
   for (int i = 0; i < 10000; ++i) text.append("rpc,srv").append(std::to_string(i)).append(",").append(row);
   std::vector<BackendRow> backends;
-  const auto start = std::chrono::steady_clock::now();
   const auto result = add_stat(text, backends);
-  const auto took = std::chrono::steady_clock::now() - start;
   REQUIRE_MESSAGE(result.has_value(), result.error());
   REQUIRE(backends.at(0).servers.size() == 10000);
   CHECK(backends[0].server("srv9999")->uweight == 24);
-  MESSAGE(text.size(), " bytes in ", std::chrono::duration_cast<std::chrono::microseconds>(took).count(), " us");
 }
 
 TEST_CASE("show servers state fills in what show stat does not tell") {
