@@ -6,7 +6,7 @@ FROM debian:12 AS build
 WORKDIR /src
 # First, and alone: as long as scripts/ is the same, the packages come from the build cache.
 COPY scripts scripts
-RUN scripts/deps
+RUN scripts/deps --build-only
 # What .dockerignore lets through: only what the program is built from.
 COPY . .
 RUN cmake -S . -B /build -G Ninja -DCMAKE_BUILD_TYPE=Release -DRPCW_TESTS=OFF \
