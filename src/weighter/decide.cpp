@@ -1,64 +1,85 @@
 #include "weighter/decide.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <cmath>
-#include <cstdlib>
 #include <utility>
 
+#include "weighter/constants.hpp"
+#include "weighter/leader.hpp"
 #include "weighter/scale.hpp"
 #include "weighter/score.hpp"
 
 namespace rpcw {
 namespace {
 
-/// A change below this part of a weight is not worth a push: HAProxy would hardly notice, and an operator reading the
-/// log would drown.
-constexpr double kDeadBand = 0.15;
+using Members = std::vector<std::size_t>;
 
-double strategy_score(const config::Backend& backend, const ServerVerdict& verdict, ScoreInputs& inputs) {
+/// The score before the factors that every strategy shares; 0 without the observations that it needs.
+double strategy_score(const config::Backend& backend, const ServerVerdict& verdict, std::string_view algorithm,
+                      ScoreInputs& inputs) {
   switch (backend.strategy) {
+    case config::Strategy::kEqual:
+      return 1;
     case config::Strategy::kInverseLatency: {
       if (!verdict.latency || !verdict.head_age) return 0;
       inputs.latency_used_ms = std::chrono::duration<double, std::milli>(*verdict.latency).count();
       return inverse_latency_score(*verdict.latency, *verdict.head_age, backend.chain.block_time);
     }
-    case config::Strategy::kEqual:
     case config::Strategy::kAdaptive:
-    case config::Strategy::kLeader:
-      return 1;
+    case config::Strategy::kLeader: {
+      if (!verdict.latency_used_ms) return 0;
+      inputs.latency_used_ms = verdict.latency_used_ms;
+      inputs.gamma = gamma_for(algorithm);
+      inputs.attempts = verdict.counts.attempts;
+      inputs.failures = verdict.counts.failures;
+      inputs.error_rate = verdict.error_rate;
+      inputs.freshness = verdict.freshness;
+      return verdict.freshness * adaptive_score({*verdict.latency_used_ms, *inputs.gamma, verdict.error_rate});
+    }
   }
   return 0;
 }
 
 class Decider {
  public:
-  Decider(const config::Backend& backend, const BackendView& view, std::span<const unsigned> held)
-      : backend_(backend), view_(view), held_(held) {}
+  Decider(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, const BackendView& view,
+          std::span<const unsigned> held, Now now)
+      : history_(history), backend_(backend), probe_(probe), view_(view), held_(held), now_(now) {}
 
-  BackendDecision run(const BackendHistory& history, BackendVerdict&& verdict) {
+  BackendDecision run(BackendVerdict&& verdict) {
     out_.head = verdict.head;
     out_.blind = verdict.blind;
     out_.notes = std::move(verdict.notes);
     out_.servers.resize(verdict.servers.size());
     never_.resize(verdict.servers.size());
-    for (std::size_t i = 0; i < verdict.servers.size(); ++i)
-      describe(i, history.servers[i], std::move(verdict.servers[i]));
+    for (std::size_t i = 0; i < verdict.servers.size(); ++i) describe(i, std::move(verdict.servers[i]));
 
-    const std::vector<std::size_t> active = members(false);
-    const std::vector<std::size_t> backups = members(true);
+    const Members active = members(false);
+    const Members backups = members(true);
     const std::size_t healthy_active = healthy(active);
     const std::size_t healthy_backups = healthy(backups);
     out_.healthy = static_cast<unsigned>(healthy_active + healthy_backups);
     const bool backup_takes_over = healthy_active == 0 && (healthy_backups > 0 || view_.usable_foreign_backup);
 
     targets_.assign(out_.servers.size(), 0);
-    if (out_.healthy < backend_.min_healthy && !backup_takes_over) {
+    parts_.assign(out_.servers.size(), 0.0);
+    const bool falls_back = out_.healthy < backend_.min_healthy && !backup_takes_over;
+    if (falls_back) {
       fall_back(active, backups);
+    } else if (backend_.strategy == config::Strategy::kLeader) {
+      lead(active);
+      lead(backups);
     } else {
-      scale(active);
-      scale(backups);
+      share(active);
+      share(backups);
     }
-    settle();
+    if (falls_back || backend_.strategy == config::Strategy::kLeader) parts_from_targets(active, backups);
+    if (out_.any_verdict) {
+      history_.shares = std::move(parts_);
+      history_.shares_at = now_.mono;
+    }
+    settle(std::exchange(history_.fell_back, falls_back) || falls_back);
     return std::move(out_);
   }
 
@@ -67,7 +88,8 @@ class Decider {
     return i < view_.servers.size() && view_.servers[i] ? &*view_.servers[i] : nullptr;
   }
 
-  void describe(std::size_t i, const TargetHistory& history, ServerVerdict&& verdict) {
+  void describe(std::size_t i, ServerVerdict&& verdict) {
+    const TargetHistory& history = history_.servers[i];
     ServerDecision& s = out_.servers[i];
     s.state = verdict.state;
     s.reasons = std::move(verdict.reasons);
@@ -77,12 +99,14 @@ class Decider {
     s.latency = verdict.latency;
     s.inputs.preference = backend_.servers[i].preference;
     s.inputs.doubt = verdict.doubt;
+    s.inputs.peers_factor = verdict.peers_factor;
     s.inputs.rate_limit_factor = verdict.rate_limit_factor;
+    s.inputs.ramp = verdict.ramp;
     never_[i] = verdict.never;
     if (s.state != State::kUnknown) out_.any_verdict = true;
-    if (s.state == State::kHealthy || s.state == State::kDegraded)
-      s.score = strategy_score(backend_, verdict, s.inputs) * s.inputs.preference * s.inputs.doubt *
-                s.inputs.rate_limit_factor;
+    if (eligible(i))
+      s.score = strategy_score(backend_, verdict, view_.algorithm, s.inputs) * s.inputs.preference * s.inputs.doubt *
+                s.inputs.peers_factor * s.inputs.rate_limit_factor * s.inputs.ramp;
     if (const ServerView* v = view(i); v != nullptr && v->disabled) s.state = State::kDisabled;
   }
 
@@ -91,8 +115,8 @@ class Decider {
     return state == State::kHealthy || state == State::kDegraded;
   }
 
-  std::vector<std::size_t> members(bool backup) const {
-    std::vector<std::size_t> out;
+  Members members(bool backup) const {
+    Members out;
     for (std::size_t i = 0; i < out_.servers.size(); ++i) {
       const ServerView* v = view(i);
       if ((v != nullptr && v->backup) == backup) out.push_back(i);
@@ -100,24 +124,127 @@ class Decider {
     return out;
   }
 
-  std::size_t healthy(const std::vector<std::size_t>& group) const {
+  std::size_t healthy(const Members& group) const {
     return static_cast<std::size_t>(std::ranges::count_if(group, [&](std::size_t i) { return eligible(i); }));
   }
 
-  void scale(const std::vector<std::size_t>& group) {
-    std::vector<std::size_t> sharing;
-    std::vector<double> scores;
-    for (std::size_t i : group) {
+  /// Keeps disabled servers as they are and returns those that share.
+  Members sharing(const Members& group) {
+    Members out;
+    for (const std::size_t i : group) {
       if (out_.servers[i].state == State::kDisabled) targets_[i] = disabled_weight(i);
-      if (!eligible(i)) continue;
-      sharing.push_back(i);
-      scores.push_back(out_.servers[i].score);
+      if (eligible(i)) out.push_back(i);
     }
+    return out;
+  }
+
+  void share(const Members& group) {
+    const Members who = sharing(group);
+    std::vector<double> scores;
+    for (const std::size_t i : who) scores.push_back(out_.servers[i].score);
+    const std::vector<double> parts = grow(who, scores);
     const bool peak = backend_.scale == config::Scale::kPeak || backend_.servers.size() > kMostServersForShares;
     const std::vector<unsigned> weights =
-        peak ? scale_peak(scores, backend_.max_share) : scale_share(scores, backend_.max_share);
-    for (std::size_t k = 0; k < sharing.size(); ++k) targets_[sharing[k]] = weights[k];
+        peak ? scale_peak(parts, backend_.max_share) : scale_share(parts, backend_.max_share);
+    for (std::size_t k = 0; k < who.size(); ++k) {
+      targets_[who[k]] = weights[k];
+      parts_[who[k]] = parts[k];
+    }
   }
+
+  // ---- growth
+
+  /// What each server of the group had before; empty: nothing that growth could be measured from.
+  std::vector<double> shares_before(const Members& who) const {
+    std::vector<double> out;
+    double sum = 0;
+    const bool from_haproxy = history_.shares.empty();
+    if (from_haproxy && view_.worker_age < constants::kWorkerSettled) return out;
+    for (const std::size_t i : who) {
+      const ServerView* v = view(i);
+      double before = 0;
+      if (!from_haproxy)
+        before = history_.shares[i];
+      else if (v != nullptr)
+        before = v->weight;
+      out.push_back(before);
+      sum += before;
+    }
+    if (sum <= 0) return {};
+    for (double& part : out) part /= sum;
+    return out;
+  }
+
+  /// Parts by score, none grown faster than allowed since the decision before.
+  std::vector<double> grow(const Members& who, const std::vector<double>& scores) {
+    const std::vector<double> free = shares_below(scores, std::vector<double>(who.size(), 2.0));
+    const std::vector<double> before = shares_before(who);
+    if (before.empty()) return free;
+    // Without a decision before, one interval's growth: what a single pass may do.
+    const MonoTime interval = std::chrono::duration_cast<MonoTime>(probe_.interval);
+    const MonoTime elapsed = history_.shares.empty() ? interval : now_.mono - history_.shares_at;
+    const double intervals =
+        std::max(0.0, static_cast<double>(elapsed.count()) / static_cast<double>(interval.count()));
+    std::vector<double> caps;
+    for (const double part : before)
+      caps.push_back(std::max(part * (1.0 + constants::kShareGrowth * intervals),
+                              part + constants::kShareStep * intervals));
+    std::vector<double> parts = shares_below(scores, caps);
+    for (std::size_t k = 0; k < who.size(); ++k) {
+      constexpr double kVisible = 1e-6;
+      if (parts[k] + kVisible < free[k]) out_.servers[who[k]].inputs.limited_by = "growth";
+    }
+    return parts;
+  }
+
+  void parts_from_targets(const Members& active, const Members& backups) {
+    for (const Members* group : {&active, &backups}) {
+      double sum = 0;
+      for (const std::size_t i : *group)
+        if (out_.servers[i].state != State::kDisabled) sum += targets_[i];
+      if (sum <= 0) continue;
+      for (const std::size_t i : *group)
+        if (out_.servers[i].state != State::kDisabled) parts_[i] = targets_[i] / sum;
+    }
+  }
+
+  // ---- leader
+
+  void lead(const Members& group) {
+    const Members who = sharing(group);
+    if (who.empty()) return;
+    std::vector<Candidate> candidates;
+    for (const std::size_t i : who)
+      candidates.push_back({static_cast<std::uint32_t>(i), out_.servers[i].score, backend_.servers[i].preference});
+    LeaderMemory memory{history_.leader, history_.challenger, history_.challenger_since};
+    if (!memory.leader) memory.leader = shown_leader(who);
+    const std::uint32_t leader = choose_leader(memory, candidates, backend_.switch_back, now_.mono);
+    history_.leader = memory.leader;
+    history_.challenger = memory.challenger;
+    history_.challenger_since = memory.challenger_since;
+    for (const std::size_t i : who) {
+      if (i == leader) {
+        targets_[i] = kFullWeight;
+        continue;
+      }
+      out_.servers[i].reasons.push_back(
+          {Reason::kStandby, fmt::format("{} leads", backend_.servers[leader].name)});
+    }
+  }
+
+  /// After a restart: the one server to which HAProxy gives everything.
+  std::optional<std::uint32_t> shown_leader(const Members& who) const {
+    std::optional<std::uint32_t> out;
+    for (const std::size_t i : who) {
+      const ServerView* v = view(i);
+      if (v == nullptr || v->weight == 0) continue;
+      if (out) return std::nullopt;
+      out = static_cast<std::uint32_t>(i);
+    }
+    return out;
+  }
+
+  // ---- fallback
 
   /// A server that an operator took out keeps the weight it has: it gets no traffic, and returns with that.
   unsigned disabled_weight(std::size_t i) const {
@@ -131,7 +258,7 @@ class Decider {
     return v != nullptr ? v->weight : 0;
   }
 
-  void fall_back(const std::vector<std::size_t>& active, const std::vector<std::size_t>& backups) {
+  void fall_back(const Members& active, const Members& backups) {
     out_.fallback = backend_.fallback;
     if (backend_.fallback == config::Fallback::kKeep) {
       bool any = false;
@@ -146,34 +273,39 @@ class Decider {
     equal(backups);
   }
 
-  void equal(const std::vector<std::size_t>& group) {
-    std::vector<std::size_t> usable;
-    for (std::size_t i : group) {
+  void equal(const Members& group) {
+    Members usable;
+    for (const std::size_t i : group) {
       targets_[i] = 0;
       if (out_.servers[i].state == State::kDisabled)
         targets_[i] = disabled_weight(i);
       else
         usable.push_back(i);
     }
-    std::vector<std::size_t> plausible;
+    Members plausible;
     std::ranges::copy_if(usable, std::back_inserter(plausible), [&](std::size_t i) { return !never_[i]; });
     if (!plausible.empty()) usable = std::move(plausible);
     if (usable.empty()) return;
     const unsigned each = std::max(1U, kFullWeight / static_cast<unsigned>(usable.size()));
-    for (std::size_t i : usable) targets_[i] = each;
+    for (const std::size_t i : usable) targets_[i] = each;
   }
 
-  void settle() {
-    const bool take = held_.size() != targets_.size() || worth_pushing(held_, targets_);
+  void settle(bool exact) {
+    const bool take = exact || held_.size() != targets_.size() || worth_pushing(held_, targets_);
     for (std::size_t i = 0; i < targets_.size(); ++i) out_.servers[i].weight = take ? targets_[i] : held_[i];
   }
 
+  BackendHistory& history_;
   const config::Backend& backend_;
+  const config::Probe& probe_;
   const BackendView& view_;
   std::span<const unsigned> held_;
+  const Now now_;
   BackendDecision out_;
   std::vector<bool> never_;
   std::vector<unsigned> targets_;
+  /// Each server's part of its group, before it is rounded to a weight: growth is smaller than a weight's step.
+  std::vector<double> parts_;
 };
 
 }  // namespace
@@ -183,7 +315,7 @@ bool worth_pushing(std::span<const unsigned> held, std::span<const unsigned> tar
     if (held[i] == targets[i]) continue;
     if (held[i] == 0 || targets[i] == 0) return true;
     const unsigned step = held[i] > targets[i] ? held[i] - targets[i] : targets[i] - held[i];
-    if (static_cast<double>(step) >= kDeadBand * static_cast<double>(held[i])) return true;
+    if (static_cast<double>(step) >= constants::kDeadBand * static_cast<double>(held[i])) return true;
   }
   return false;
 }
@@ -191,7 +323,7 @@ bool worth_pushing(std::span<const unsigned> held, std::span<const unsigned> tar
 BackendDecision decide(BackendHistory& history, const config::Backend& backend, const config::Probe& probe,
                        const BackendView& view, std::span<const unsigned> held, Now now) {
   BackendVerdict verdict = judge(history, backend, probe, now);
-  return Decider(backend, view, held).run(history, std::move(verdict));
+  return Decider(history, backend, probe, view, held, now).run(std::move(verdict));
 }
 
 }  // namespace rpcw

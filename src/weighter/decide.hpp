@@ -1,7 +1,10 @@
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/config.hpp"
@@ -27,6 +30,10 @@ struct BackendView {
   std::vector<std::optional<ServerView>> servers;
   /// A backup server that the file does not name and that HAProxy would use.
   bool usable_foreign_backup = false;
+  /// The balance algorithm as HAProxy shows it; empty: not known.
+  std::string algorithm;
+  /// How long this HAProxy worker has been running; 0: not known.
+  std::chrono::seconds worker_age{0};
 };
 
 /// Everything that was multiplied into a score, so that it can be recomputed from a report. Absent: not known, or not
@@ -40,9 +47,12 @@ struct ScoreInputs {
   std::optional<double> failures;
   std::optional<double> error_rate;
   double doubt = 1.0;
+  double peers_factor = 1.0;
   double rate_limit_factor = 1.0;
   double ramp = 1.0;
   double preference = 1.0;
+  /// What kept the share below what the score would give: "growth" or "max_share"; empty: nothing.
+  std::string_view limited_by;
 
   friend bool operator==(const ScoreInputs&, const ScoreInputs&) = default;
 };
@@ -77,7 +87,7 @@ struct BackendDecision {
 
 /// One decision for one backend.
 /// `held`: the weights of the decision before, in the order of the file; empty: there was none. Small changes against
-/// them are not made (see `hold`).
+/// them are not made (see worth_pushing).
 /// `view`: empty servers: HAProxy was not read; then every server counts as active and enabled.
 BackendDecision decide(BackendHistory& history, const config::Backend& backend, const config::Probe& probe,
                        const BackendView& view, std::span<const unsigned> held, Now now);

@@ -5,35 +5,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "weighter/constants.hpp"
+
 namespace rpcw {
 namespace {
 
+using std::chrono::duration_cast;
 using std::chrono::microseconds;
-using std::chrono::seconds;
 
-/// How far a head may lie in the future before it is a lie rather than a clock that is a little off.
-constexpr milliseconds kClockTolerance = seconds{15};
-
-/// A head older than this many probe intervals (plus a time-out) says nothing about the present any more.
-constexpr int kVoiceIntervals = 3;
-
-/// What the first failure in a row leaves of a score.
-constexpr double kFirstFailureFactor = 0.5;
-
-/// What a rate limit leaves of a score: the provider is alive, but cannot carry its share.
-constexpr double kRateLimitFactor = 0.25;
-
-bool in_future(const Head& head, Now now) { return head.timestamp > now.wall + kClockTolerance; }
-
-double blocks_in(milliseconds span, milliseconds block_time) {
-  return static_cast<double>(span.count()) / static_cast<double>(std::max<std::int64_t>(block_time.count(), 1));
-}
-
-milliseconds lag_time(std::uint64_t blocks, milliseconds block_time) {
-  constexpr std::uint64_t kEnough = 1'000'000'000;  // keeps the product in range; a lag beyond it is no different
-  return milliseconds{static_cast<std::int64_t>(std::min(blocks, kEnough)) *
-                      std::min<std::int64_t>(block_time.count(), 86'400'000)};
-}
+MonoTime mono(milliseconds t) { return duration_cast<MonoTime>(t); }
+milliseconds whole_ms(MonoTime t) { return duration_cast<milliseconds>(t); }
 
 class Judge {
  public:
@@ -41,56 +22,149 @@ class Judge {
       : history_(history), backend_(backend), probe_(probe), now_(now) {}
 
   BackendVerdict run() {
-    BackendVerdict out;
-    hear_voices();
-    out.head = agree_on_head(voices_, blocks_in(backend_.chain.max_lag, backend_.chain.block_time));
-    agreed_ = out.head;
-    if (!agreed_ && !voices_.empty())
-      out.notes.push_back(
-          {"no_quorum", "two operators are more than max_lag apart and no third one can tell who is right"});
-    out.servers.reserve(history_.servers.size());
-    std::size_t failed_in_transport = 0;
-    for (TargetHistory& server : history_.servers) {
-      out.servers.push_back(judge_server(server));
-      if (server.failure && is_transport(server.failure->code)) ++failed_in_transport;
-    }
-    out.blind = !out.servers.empty() && failed_in_transport == out.servers.size();
-    return out;
+    const HeadView heads = look_at_heads(history_, backend_, probe_, now_);
+    agreed_ = heads.agreed;
+    block_time_ = block_time_for_lag(history_.block_time, backend_.chain);
+    out_.head = heads.agreed;
+    out_.halted = heads.halted;
+    clock_behind_ = heads.clock_behind;
+    out_.blind = !history_.servers.empty() && std::ranges::all_of(history_.servers, [](const TargetHistory& t) {
+      return t.failure && is_transport(t.failure->code);
+    });
+    if (heads.no_quorum)
+      note("no_quorum", "two operators are more than max_lag apart and no third one can tell who is right");
+    if (heads.halted)
+      note("halted", "all heads are too old and agree: the chain stands still, or this machine's clock is wrong");
+
+    if (clock_behind_) note("halted", "all heads are dated in the future: this machine's clock is behind");
+
+    out_.servers.resize(history_.servers.size());
+    for (std::size_t i = 0; i < history_.servers.size(); ++i) judge_server(i);
+    for (TargetHistory& t : history_.references) t.judged = t.observations;
+    if (out_.blind) forgive_outage();
+    if (std::ranges::none_of(out_.servers, usable)) waive_time_outs();
+    for (std::size_t i = 0; i < out_.servers.size(); ++i) describe_return(i);
+    return std::move(out_);
   }
 
  private:
-  void hear(const TargetHistory& target, const config::Target& cfg) {
-    const bool verified = target.identity == TargetHistory::Identity::kVerified || !backend_.chain.chain_id;
-    if (!verified || !target.head || target.failure || in_future(*target.head, now_)) return;
-    const auto fresh_for = std::chrono::duration_cast<MonoTime>(kVoiceIntervals * probe_.interval + probe_.timeout);
-    if (now_.mono - target.head_received.mono > fresh_for) return;
-    voices_.push_back({cfg.operator_name, target.head->number});
+  static bool usable(const ServerVerdict& v) { return v.state == State::kHealthy || v.state == State::kDegraded; }
+
+  void note(std::string_view code, std::string detail) { out_.notes.push_back({code, std::move(detail)}); }
+
+  // ---- one server
+
+  void judge_server(std::size_t i) {
+    TargetHistory& t = history_.servers[i];
+    ServerVerdict& v = out_.servers[i];
+    v.latency = t.median_latency();
+    v.latency_used_ms = latency_used(t);
+    v.counts = counts_at(t, now_.mono);
+    v.error_rate = v.counts.failures / (v.counts.attempts + constants::kErrorPrior);
+    if (t.head) v.head_age = std::max(now_.wall - t.head->timestamp, milliseconds{0});
+    const bool news = t.judged != t.observations;
+    // Against the agreed head of this very moment, and kept until the next answer: else a server would seem to fall
+    // behind merely because others were asked after it.
+    if (news && t.head && !t.failure && !t.limited)
+      t.lag_blocks = agreed_ ? std::optional(agreed_->number > t.head->number ? agreed_->number - t.head->number : 0)
+                             : std::nullopt;
+
+    if (auto why = never(t)) {
+      v.never = true;
+      v.state = State::kEjected;
+      v.reasons.push_back(std::move(*why));
+      if (news) t.good_in_row = 0;
+      t.judged = t.observations;
+      eject(i);
+      return;
+    }
+    if (t.observations == 0) return;
+
+    v.reasons = hard(t);
+    const bool bad = !v.reasons.empty();
+    const bool only_old = bad && std::ranges::all_of(v.reasons, [](const ReasonNote& n) {
+      return n.code == Reason::kBlockTooOld;
+    });
+    const bool stands_still_with_all = out_.halted && only_old;
+    if (news && !t.limited && !stands_still_with_all) count(i, bad);
+    t.judged = t.observations;
+    if (t.ejected || stands_still_with_all) {
+      v.state = State::kEjected;
+      return;
+    }
+    if (!t.head && t.limited) {
+      // It lives, but has never shown a head: nothing can be said of it.
+      v.reasons.push_back({Reason::kRateLimited, t.limited->detail});
+      return;
+    }
+    v.state = State::kHealthy;
+    if (bad) {
+      v.state = State::kDegraded;
+      v.doubt = constants::kDoubt;
+    }
+    soften(t, v);
   }
 
-  void hear_voices() {
-    for (std::size_t i = 0; i < history_.servers.size(); ++i)
-      hear(history_.servers[i], backend_.servers[i].target);
-    for (std::size_t i = 0; i < history_.references.size(); ++i)
-      hear(history_.references[i], backend_.references[i]);
+  /// What lowers a score without being a failure.
+  void soften(TargetHistory& t, ServerVerdict& v) const {
+    const auto lower = [&v](double& factor, double to, Reason reason, std::string detail) {
+      factor = to;
+      v.state = State::kDegraded;
+      if (std::ranges::find(v.reasons, reason, &ReasonNote::code) == v.reasons.end())
+        v.reasons.push_back({reason, std::move(detail)});
+    };
+    if (t.limited) lower(v.rate_limit_factor, constants::kRateLimitFactor, Reason::kRateLimited, t.limited->detail);
+    if (t.lag_blocks) {
+      const double fresh =
+          freshness(lag_time(*t.lag_blocks, block_time_), block_time_, backend_.chain.max_lag);
+      if (fresh < 1.0) lower(v.freshness, fresh, Reason::kBlockLag, lag_text(t));
+    }
+    if (backend_.min_peers > 0 && t.peers && *t.peers < backend_.min_peers)
+      lower(v.peers_factor, constants::kFewPeersFactor, Reason::kTooFewPeers,
+            fmt::format("{} peers, min_peers {}", *t.peers, backend_.min_peers));
+    if (!t.returned_at) return;
+    const MonoTime back_for = now_.mono - *t.returned_at;
+    if (back_for >= mono(backend_.ramp)) {
+      t.returned_at.reset();
+      return;
+    }
+    const double part = static_cast<double>(back_for.count()) / static_cast<double>(mono(backend_.ramp).count());
+    lower(v.ramp, std::max(part, constants::kRampStart), Reason::kWarmingUp,
+          fmt::format("back for {} of {}", span_text(whole_ms(back_for)), span_text(backend_.ramp)));
+  }
+
+  std::optional<double> latency_used(const TargetHistory& t) const {
+    std::optional<double> used = t.smoothed_latency_ms;
+    double silence_ms = static_cast<double>(t.silent_for.count()) / 1000.0;
+    if (t.asked_at) silence_ms = std::max(silence_ms, static_cast<double>((now_.mono - *t.asked_at).count()) / 1000.0);
+    const double usual = used.value_or(0.0);
+    const double noticed = std::max(static_cast<double>(constants::kSilenceLeast.count()),
+                                    constants::kSilenceLatencies * usual);
+    if (used && silence_ms > noticed) used = silence_ms;
+    return used;
   }
 
   /// Weight 0 at once, whatever the history says. Absent: nothing of the kind.
   std::optional<ReasonNote> never(const TargetHistory& t) const {
     if (t.identity == TargetHistory::Identity::kWrong)
-      return ReasonNote{Reason::kWrongChain,
-                        fmt::format("answers for chain {}, {} is {}", t.seen_chain_id, backend_.chain.name,
-                                    backend_.chain.chain_id.value_or(0))};
+      return ReasonNote{Reason::kWrongChain, fmt::format("answers for chain {}, {} is {}", t.seen_chain_id,
+                                                         backend_.chain.name, backend_.chain.chain_id.value_or(0))};
     if (!t.head || t.failure) return std::nullopt;
-    if (in_future(*t.head, now_))
-      return ReasonNote{Reason::kBlockAhead,
-                        fmt::format("head {} is dated {} in the future", t.head->number,
-                                    span_text(t.head->timestamp - now_.wall))};
+    if (!clock_behind_ && in_future(*t.head, now_))
+      return ReasonNote{Reason::kBlockAhead, fmt::format("head {} is dated {} in the future", t.head->number,
+                                                         span_text(t.head->timestamp - now_.wall))};
     if (agreed_ && t.head->number > agreed_->number) {
       const std::uint64_t ahead = t.head->number - agreed_->number;
-      if (lag_time(ahead, backend_.chain.block_time) > backend_.chain.max_lag)
-        return ReasonNote{Reason::kBlockAhead, fmt::format("head {} is {} blocks ahead of {}, which {} operators agree on",
-                                                           t.head->number, ahead, agreed_->number, agreed_->agreed_by)};
+      if (lag_time(ahead, block_time_) > backend_.chain.max_lag)
+        return ReasonNote{Reason::kBlockAhead,
+                          fmt::format("head {} is {} blocks ahead of {}, on which {} operator{} agree{}",
+                                      t.head->number, ahead, agreed_->number, agreed_->agreed_by,
+                                      agreed_->agreed_by == 1 ? "" : "s", agreed_->agreed_by == 1 ? "s" : "")};
     }
+    if (t.jumped && t.previous_head)
+      return ReasonNote{Reason::kBlockAhead,
+                        fmt::format("head {} came too soon: no block time explains it, and nobody confirms it",
+                                    t.head->number)};
     return std::nullopt;
   }
 
@@ -105,98 +179,128 @@ class Judge {
     if (backend_.chain.max_block_age && age > *backend_.chain.max_block_age)
       out.push_back({Reason::kBlockTooOld, fmt::format("block {} is {} old, limit {}", t.head->number, span_text(age),
                                                        span_text(*backend_.chain.max_block_age))});
-    if (auto note = lag(t); note && lags_too_far(t)) out.push_back(std::move(*note));
+    if (lags_too_far(t)) out.push_back({Reason::kBlockLag, lag_text(t)});
     if (const auto median = t.median_latency(); median && *median > backend_.max_latency)
       out.push_back({Reason::kLatencyTooHigh,
-                     fmt::format("{} (median of {}), limit {}",
-                                 span_text(std::chrono::duration_cast<milliseconds>(*median)), t.latency_count,
-                                 span_text(backend_.max_latency))});
+                     fmt::format("{} (median of {}), limit {}", span_text(duration_cast<milliseconds>(*median)),
+                                 t.latency_count, span_text(backend_.max_latency))});
+    if (t.syncing.value_or(false)) out.push_back({Reason::kSyncing, "the node says that it is still syncing"});
     return out;
   }
 
   bool lags_too_far(const TargetHistory& t) const {
     const std::uint64_t blocks = t.lag_blocks.value_or(0);
-    return lag_time(blocks, backend_.chain.block_time) > backend_.chain.max_lag ||
-           (backend_.max_block_lag && blocks > *backend_.max_block_lag);
+    // A single block of distance is where two good nodes stand when one has just been made.
+    const bool in_time = blocks > 1 && lag_time(blocks, block_time_) > backend_.chain.max_lag;
+    return in_time || (backend_.max_block_lag && blocks > *backend_.max_block_lag);
   }
 
-  std::optional<ReasonNote> lag(const TargetHistory& t) const {
-    if (!t.lag_blocks || *t.lag_blocks == 0) return std::nullopt;
+  std::string lag_text(const TargetHistory& t) const {
+    const std::uint64_t blocks = t.lag_blocks.value_or(0);
     std::string limit = span_text(backend_.chain.max_lag);
     if (backend_.max_block_lag) limit += fmt::format(" or {} blocks", *backend_.max_block_lag);
-    return ReasonNote{Reason::kBlockLag,
-                      fmt::format("{} block{} ({}) behind {}, limit {}", *t.lag_blocks, *t.lag_blocks == 1 ? "" : "s",
-                                  span_text(lag_time(*t.lag_blocks, backend_.chain.block_time)),
-                                  t.head->number + *t.lag_blocks, limit)};
+    return fmt::format("{} block{} ({}) behind {}, limit {}", blocks, blocks == 1 ? "" : "s",
+                       span_text(lag_time(blocks, block_time_)), t.head->number + blocks, limit);
   }
 
-  /// Counts new observations toward fall and rise. The very first verdict decides alone.
-  void count(TargetHistory& t, bool bad) const {
-    if (t.judged == t.observations) return;
-    const bool first = t.judged == 0;
-    t.judged = t.observations;
-    if (t.limited) return;
+  // ---- fall and rise
+
+  /// Counts one new observation. The very first verdict decides alone.
+  void count(std::size_t i, bool bad) {
+    TargetHistory& t = history_.servers[i];
     if (bad) {
       t.good_in_row = 0;
       ++t.bad_in_row;
-      if (first || t.bad_in_row >= probe_.fall) t.ejected = true;
-    } else {
-      t.bad_in_row = 0;
-      ++t.good_in_row;
-      if (t.good_in_row >= probe_.rise) t.ejected = false;
+      t.quiet_since = now_.mono;
+      if (t.judged == 0 || t.bad_in_row >= probe_.fall) eject(i);
+      return;
+    }
+    t.bad_in_row = 0;
+    ++t.good_in_row;
+    if (t.ejected) {
+      if (t.good_in_row >= probe_.rise && now_.mono >= t.out_until) let_back(t);
+      return;
+    }
+    pay_back(i);
+  }
+
+  void eject(std::size_t i) {
+    TargetHistory& t = history_.servers[i];
+    if (t.ejected) return;
+    t.ejected = true;
+    t.ejected_at = now_.mono;
+    t.returned_at.reset();
+    t.forgiven = out_.blind;
+    if (t.forgiven) {
+      t.out_until = now_.mono;
+      return;
+    }
+    constexpr unsigned kMost = 32;
+    t.ejections = std::min(t.ejections + 1, kMost);
+    t.out_until = now_.mono + eject_time(backend_, t.ejections, backend_.servers[i].name);
+  }
+
+  void let_back(TargetHistory& t) const {
+    t.ejected = false;
+    t.quiet_since = now_.mono;
+    if (backend_.ramp > milliseconds{0} && !t.forgiven) t.returned_at = now_.mono;
+  }
+
+  void pay_back(std::size_t i) const {
+    TargetHistory& t = history_.servers[i];
+    if (t.ejections == 0) return;
+    const MonoTime last = eject_time(backend_, t.ejections, backend_.servers[i].name);
+    const MonoTime quiet = std::max(last * constants::kPayBackTimeOuts, mono(constants::kPayBackLeast));
+    if (now_.mono - t.quiet_since < quiet) return;
+    --t.ejections;
+    t.quiet_since = now_.mono;
+  }
+
+  /// What looked like one server's failure was the beginning of everybody's: the ejections since are nobody's fault.
+  void forgive_outage() {
+    const MonoTime window = mono(2 * probe_.interval + probe_.timeout);
+    for (TargetHistory& t : history_.servers) {
+      if (!t.ejected || t.ejections == 0 || now_.mono - t.ejected_at > window || t.out_until <= now_.mono) continue;
+      --t.ejections;
+      t.forgiven = true;
+      t.out_until = now_.mono;
     }
   }
 
-  ServerVerdict judge_server(TargetHistory& t) {
-    ServerVerdict v;
-    v.latency = t.median_latency();
-    if (t.head) v.head_age = std::max(now_.wall - t.head->timestamp, milliseconds{0});
-    // Against the agreed head of this very moment, and kept until the next answer: else a server would seem to fall
-    // behind merely because others were asked after it.
-    if (t.judged != t.observations && t.head && !t.failure)
-      t.lag_blocks = agreed_ ? std::optional(agreed_->number > t.head->number ? agreed_->number - t.head->number : 0)
-                             : std::nullopt;
-    if (auto note = never(t)) {
-      v.never = true;
-      v.state = State::kEjected;
-      v.reasons.push_back(std::move(*note));
-      count(t, true);
-      t.ejected = true;
-      return v;
+  /// Nobody is left: whoever has answered well often enough comes back before its time.
+  void waive_time_outs() {
+    for (std::size_t i = 0; i < out_.servers.size(); ++i) {
+      TargetHistory& t = history_.servers[i];
+      ServerVerdict& v = out_.servers[i];
+      if (v.never || !t.ejected || t.failure || t.limited || t.good_in_row < probe_.rise) continue;
+      let_back(t);
+      v.state = State::kHealthy;
+      v.reasons.clear();
+      soften(t, v);
     }
-    if (t.observations == 0) return v;
+  }
 
-    v.reasons = hard(t);
-    const bool bad = !v.reasons.empty();
-    count(t, bad);
-    if (t.ejected) {
-      v.state = State::kEjected;
-      if (!bad)
-        v.reasons.push_back({Reason::kWarmingUp,
-                             fmt::format("{} of {} good probes in a row", t.good_in_row, probe_.rise)});
-      return v;
-    }
-    if (bad) {
-      v.state = State::kDegraded;
-      v.doubt = kFirstFailureFactor;
-      return v;
-    }
-    if (t.limited) {
-      v.reasons.push_back({Reason::kRateLimited, t.limited->detail});
-      v.state = t.head ? State::kDegraded : State::kUnknown;
-      v.rate_limit_factor = kRateLimitFactor;
-      return v;
-    }
-    v.state = State::kHealthy;
-    return v;
+  void describe_return(std::size_t i) {
+    const TargetHistory& t = history_.servers[i];
+    ServerVerdict& v = out_.servers[i];
+    if (v.state != State::kEjected || !v.reasons.empty()) return;
+    std::string detail;
+    if (t.good_in_row < probe_.rise)
+      detail = fmt::format("{} of {} good probes in a row", t.good_in_row, probe_.rise);
+    else
+      detail = fmt::format("answers well, stays out for another {} (ejected {} times)",
+                           span_text(std::max(whole_ms(t.out_until - now_.mono), milliseconds{0})), t.ejections);
+    v.reasons.push_back({Reason::kWarmingUp, std::move(detail)});
   }
 
   BackendHistory& history_;
   const config::Backend& backend_;
   const config::Probe& probe_;
-  Now now_;
-  std::vector<Voice> voices_;
+  const Now now_;
+  BackendVerdict out_;
   std::optional<AgreedHead> agreed_;
+  milliseconds block_time_{};
+  bool clock_behind_ = false;
 };
 
 }  // namespace
@@ -217,76 +321,30 @@ std::string_view to_string(State state) {
   return "unknown";
 }
 
-std::optional<microseconds> TargetHistory::median_latency() const {
-  switch (latency_count) {
-    case 0:
-      return std::nullopt;
-    case 1:
-      return latencies[0];
-    case 2:
-      return (latencies[0] + latencies[1]) / 2;
-    default: {
-      auto sorted = latencies;
-      std::ranges::sort(sorted);
-      return sorted[1];
-    }
-  }
-}
-
-void fold(TargetHistory& history, HeadObservation&& observation) {
-  ++history.observations;
-  history.limited.reset();
-  if (!observation.head && observation.head.error().code == Reason::kRateLimited) {
-    history.limited = std::move(observation.head.error());
-    history.failure.reset();
-    return;
-  }
-  if (!observation.head) {
-    history.failure = std::move(observation.head.error());
-    return;
-  }
-  history.failure.reset();
-  history.head = std::move(*observation.head);
-  history.head_received = observation.received;
-  if (history.latency_count == history.latencies.size()) {
-    std::ranges::rotate(history.latencies, history.latencies.begin() + 1);
-    history.latencies.back() = observation.latency;
-  } else {
-    history.latencies[history.latency_count++] = observation.latency;
-  }
-}
-
-void fold(TargetHistory& history, const IdentityObservation& observation, const Chain& chain) {
-  if (!observation.chain_id) return;
-  history.seen_chain_id = *observation.chain_id;
-  history.identity = !chain.chain_id || *chain.chain_id == *observation.chain_id ? TargetHistory::Identity::kVerified
-                                                                                 : TargetHistory::Identity::kWrong;
-}
-
-std::optional<AgreedHead> agree_on_head(std::span<const Voice> voices, double max_lag_blocks) {
-  // The freshest voice of each operator.
-  std::vector<Voice> freshest(voices.begin(), voices.end());
-  std::ranges::sort(freshest, [](const Voice& a, const Voice& b) {
-    return a.operator_name != b.operator_name ? a.operator_name < b.operator_name : a.number > b.number;
-  });
-  const auto [first, last] = std::ranges::unique(freshest, {}, &Voice::operator_name);
-  freshest.erase(first, last);
-  if (freshest.empty()) return std::nullopt;
-  std::ranges::sort(freshest, std::ranges::greater{}, &Voice::number);
-
-  std::uint64_t number = freshest.front().number;
-  if (freshest.size() >= 3) {
-    number = freshest[1].number;
-  } else if (freshest.size() == 2 &&
-             static_cast<double>(freshest[0].number - freshest[1].number) > max_lag_blocks) {
-    return std::nullopt;
-  }
-  const auto reached = std::ranges::count_if(freshest, [&](const Voice& v) { return v.number >= number; });
-  return AgreedHead{number, static_cast<unsigned>(reached)};
-}
-
 BackendVerdict judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now) {
   return Judge(history, backend, probe, now).run();
+}
+
+double freshness(milliseconds lag, milliseconds block_time, milliseconds max_lag) {
+  const milliseconds full = block_time + constants::kFreshSlack;
+  if (lag <= full) return 1.0;
+  if (lag >= max_lag) return 0.0;
+  return static_cast<double>((max_lag - lag).count()) / static_cast<double>((max_lag - full).count());
+}
+
+MonoTime eject_time(const config::Backend& backend, unsigned count, std::string_view seed) {
+  milliseconds t = backend.eject_time;
+  for (unsigned i = 1; i < count && t < backend.max_eject_time; ++i) t *= 2;
+  t = std::min(t, backend.max_eject_time);
+  // FNV-1a, then the mixer of SplitMix64: any even spread will do, but it must be the same everywhere.
+  std::uint64_t h = 14695981039346656037U + count;
+  for (const char c : seed) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211U;
+  h = (h ^ (h >> 30U)) * 0xbf58476d1ce4e5b9U;
+  h = (h ^ (h >> 27U)) * 0x94d049bb133111ebU;
+  h ^= h >> 31U;
+  const double unit = static_cast<double>(h >> 11U) / 9007199254740992.0;
+  const double factor = 1.0 + constants::kEjectJitter * (2.0 * unit - 1.0);
+  return MonoTime{static_cast<std::int64_t>(static_cast<double>(mono(t).count()) * factor)};
 }
 
 std::string span_text(milliseconds span) {

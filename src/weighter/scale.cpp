@@ -17,9 +17,9 @@ std::vector<double> relative_to_best(std::span<const double> scores) {
   return out;
 }
 
-/// Shares `total` among `scores`, none above `cap`; what is cut off goes to the others by score.
-/// Precondition: scores.size() * cap >= total.
-std::vector<double> share_below_cap(std::span<const double> scores, double total, double cap) {
+/// Shares `total` among `scores`, none above its cap; what is cut off goes to the others by score.
+/// Precondition: the caps add up to at least `total`, but for rounding.
+std::vector<double> share_below_caps(std::span<const double> scores, double total, std::span<const double> caps) {
   std::vector<double> quota(scores.size(), 0.0);
   std::vector<bool> capped(scores.size(), false);
   double left = total;
@@ -35,17 +35,21 @@ std::vector<double> share_below_cap(std::span<const double> scores, double total
     for (std::size_t i = 0; i < scores.size(); ++i) {
       if (capped[i]) continue;
       quota[i] = sum > 0 ? left * scores[i] / sum : left / static_cast<double>(open);
-      if (quota[i] > cap) again = true;
+      if (quota[i] > caps[i]) again = true;
     }
     if (!again) return quota;
     // Cap all that overflow in one go: capping one only raises the others.
     for (std::size_t i = 0; i < scores.size(); ++i) {
-      if (capped[i] || quota[i] <= cap) continue;
+      if (capped[i] || quota[i] <= caps[i]) continue;
       capped[i] = true;
-      quota[i] = cap;
-      left -= cap;
+      quota[i] = caps[i];
+      left -= caps[i];
     }
   }
+}
+
+std::vector<double> share_below_cap(std::span<const double> scores, double total, double cap) {
+  return share_below_caps(scores, total, std::vector<double>(scores.size(), cap));
 }
 
 }  // namespace
@@ -101,6 +105,14 @@ std::vector<unsigned> scale_share(std::span<const double> scores, double max_sha
     ++given;
   }
   return weight;
+}
+
+std::vector<double> shares_below(std::span<const double> scores, std::span<const double> caps) {
+  const double room = std::accumulate(caps.begin(), caps.end(), 0.0);
+  if (room > 1.0) return share_below_caps(relative_to_best(scores), 1.0, caps);
+  std::vector<double> out(caps.begin(), caps.end());
+  for (double& part : out) part /= room;
+  return out;
 }
 
 std::vector<unsigned> scale_peak(std::span<const double> scores, double max_share) {

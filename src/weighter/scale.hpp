@@ -26,4 +26,9 @@ std::vector<unsigned> scale_share(std::span<const double> scores, double max_sha
 /// part of the sum that one weight holds, as far as whole weights and the number of servers allow.
 std::vector<unsigned> scale_peak(std::span<const double> scores, double max_share);
 
+/// Parts of 1 in proportion to `scores`, none above its cap; what is cut off goes to the others by score. If all caps
+/// together do not reach 1, the parts are the caps made to add up to 1. Scores are treated as in scale_share; `caps` is
+/// as long as `scores`, each in (0, ...].
+std::vector<double> shares_below(std::span<const double> scores, std::span<const double> caps);
+
 }  // namespace rpcw

@@ -204,3 +204,103 @@ TEST_CASE("no verdict yet: nothing to push") {
   World w(2);
   CHECK_FALSE(w.decision().any_verdict);
 }
+
+TEST_CASE("a share grows by half, or 8 of 256, for each interval, and falls without limit") {
+  World w(2);
+  w.probe.interval = 5s;
+  w.good(0);
+  w.good(1);
+  w.history->shares = {0.1, 0.9};
+  w.history->shares_at = w.now.mono;
+  w.now.mono += 5s;
+  w.decision();
+  CHECK(w.history->shares[0] == doctest::Approx(0.15));
+  w.history->shares = {0.01, 0.99};
+  w.now.mono += 5s;
+  const BackendDecision d = w.decision();
+  CHECK(w.history->shares[0] == doctest::Approx(0.01 + 8.0 / 256));
+  CHECK(d.servers[0].inputs.limited_by == "growth");
+  CHECK(d.servers[1].inputs.limited_by.empty());
+}
+
+TEST_CASE("growth adds up over many small passes") {
+  World w(2);
+  w.probe.interval = 5s;
+  w.good(0);
+  w.good(1);
+  w.history->shares = {0.05, 0.95};
+  w.history->shares_at = w.now.mono;
+  for (int i = 0; i < 600; ++i) {
+    w.now.mono += 100ms;
+    w.decision();
+  }
+  CHECK(w.history->shares[0] == doctest::Approx(0.5));
+}
+
+TEST_CASE("when a server falls the others take its part at once, in proportion to what they had") {
+  World w(3);
+  for (std::size_t i = 0; i < 3; ++i) w.good(i);
+  w.decision();
+  w.bad(2, Reason::kHttpStatus);
+  w.decision();
+  w.bad(2, Reason::kHttpStatus);
+  CHECK(w.weights() == Weights{128, 128, 0});
+}
+
+TEST_CASE("after a start, growth is measured from an old worker's weights, not from a fresh one's") {
+  World fresh(2);
+  fresh.view.servers[0]->weight = 25;
+  fresh.view.servers[1]->weight = 231;
+  fresh.view.worker_age = 30s;
+  fresh.good(0);
+  fresh.good(1);
+  CHECK(fresh.weights() == Weights{128, 128});
+  World old = World(2);
+  old.view = fresh.view;
+  old.view.worker_age = 61s;
+  old.good(0);
+  old.good(1);
+  CHECK(old.weights() == Weights{38, 218});
+}
+
+TEST_CASE("leader: one has everything, the others stand by; it changes when it falls, in that very pass") {
+  World w(3, config::Strategy::kLeader);
+  for (std::size_t i = 0; i < 3; ++i) w.good(i);
+  BackendDecision d = w.decision();
+  CHECK(d.servers[0].weight == 256);
+  CHECK(d.servers[1].weight == 0);
+  CHECK(d.servers[1].reasons.at(0) == ReasonNote{Reason::kStandby, "s0 leads"});
+  CHECK(d.healthy == 3);
+  w.bad(0);
+  CHECK(w.weights() == Weights{256, 0, 0});
+  w.bad(0);
+  CHECK(w.weights() == Weights{0, 256, 0});
+}
+
+TEST_CASE("leader: after a restart the leader is the one that HAProxy shows") {
+  World w(3, config::Strategy::kLeader);
+  for (auto& s : w.view.servers) s->weight = 0;
+  w.view.servers[2]->weight = 256;
+  for (std::size_t i = 0; i < 3; ++i) w.good(i);
+  CHECK(w.weights() == Weights{0, 0, 256});
+}
+
+TEST_CASE("adaptive: worse in one thing is less, and the inputs tell why") {
+  World w(3, config::Strategy::kAdaptive);
+  w.good(0, 40ms);
+  w.good(1, 80ms);
+  w.good(2, 40ms);
+  w.history->servers[2].attempts = 10;
+  w.history->servers[2].failures = 2;
+  w.history->servers[2].counted_at = w.now.mono;
+  const BackendDecision d = w.decision();
+  CHECK(d.servers[0].score == doctest::Approx(1.0 / 40));
+  CHECK(d.servers[1].score == doctest::Approx(1.0 / 80));
+  CHECK(d.servers[2].score == doctest::Approx(1.0 / 40 / (1 + 20 * 0.1)));
+  for (const ServerDecision& s : d.servers) {
+    const ScoreInputs& in = s.inputs;
+    const double again = in.preference * *in.freshness * in.doubt * in.peers_factor * in.rate_limit_factor * in.ramp /
+                         (std::max(*in.latency_used_ms, 20.0) * (1 + 20 * *in.error_rate));
+    CHECK(s.score == doctest::Approx(again));
+  }
+}

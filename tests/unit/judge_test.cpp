@@ -70,7 +70,8 @@ TEST_CASE("one failure halves, two take it out; one success is not enough to ret
   w.good(0, 101);
   CHECK(w.state() == State::kEjected);
   w.good(0, 102);
-  CHECK(w.state() == State::kHealthy);
+  CHECK(w.state() == State::kDegraded);
+  CHECK(w.verdict().servers[0].reasons.at(0).code == Reason::kWarmingUp);
 }
 
 TEST_CASE("judging again without a new answer counts nothing") {
@@ -151,7 +152,10 @@ TEST_CASE("lag is told in blocks and seconds, and is a failure above max_lag") {
   w.good(0, 100);
   w.good(1, 100);
   w.good(2, 98);
-  CHECK(w.verdict().servers[2].state == State::kHealthy);
+  ServerVerdict near = w.verdict().servers[2];
+  CHECK(near.state == State::kDegraded);
+  CHECK(near.freshness == doctest::Approx(0.375));
+  CHECK(near.doubt == 1.0);
   w.good(2, 97);
   const ServerVerdict v = w.verdict().servers[2];
   CHECK(v.state == State::kDegraded);
@@ -206,6 +210,253 @@ TEST_CASE("blind: no provider gave any HTTP answer") {
   CHECK(w.verdict().blind);
   w.bad(1, Reason::kHttpStatus);
   CHECK_FALSE(w.verdict().blind);
+}
+
+TEST_CASE("freshness is full up to one block and 2 s, then linear down to 0 at max_lag") {
+  CHECK(freshness(0s, 12s, 30s) == 1.0);
+  CHECK(freshness(14s, 12s, 30s) == 1.0);
+  CHECK(freshness(22s, 12s, 30s) == doctest::Approx(0.5));
+  CHECK(freshness(24s, 12s, 30s) == doctest::Approx(0.375));
+  CHECK(freshness(30s, 12s, 30s) == 0.0);
+  CHECK(freshness(1s, 60s, 30s) == 1.0);
+}
+
+TEST_CASE("time-outs double up to the limit, and vary by a tenth, always in the same way") {
+  config::Backend b;
+  for (const auto& [count, s] : {std::pair{1U, 10.0}, {2U, 20.0}, {5U, 160.0}, {6U, 300.0}, {32U, 300.0}}) {
+    CAPTURE(count);
+    const double got = static_cast<double>(eject_time(b, count, "quicknode").count()) / 1e6;
+    CHECK(got >= s * 0.9);
+    CHECK(got <= s * 1.1);
+    CHECK(eject_time(b, count, "quicknode") == eject_time(b, count, "quicknode"));
+  }
+  CHECK(eject_time(b, 1, "a") != eject_time(b, 1, "b"));
+}
+
+TEST_CASE("a server stays out for its time-out, longer each time, though it answers well") {
+  World w(2);
+  const auto keep_other = [&](std::uint64_t n) { w.good(1, n); };
+  w.good(0, 100);
+  keep_other(100);
+  w.verdict();
+  milliseconds last{0};
+  for (int round = 0; round < 4; ++round) {
+    w.bad(0);
+    w.verdict();
+    w.bad(0);
+    CHECK(w.state() == State::kEjected);
+    milliseconds out{0};
+    while (w.state() == State::kEjected) {
+      w.pass_time(1s);
+      out += 1s;
+      w.good(0, 100);
+      keep_other(100);
+      REQUIRE(out < 400s);
+    }
+    CHECK(out > last);
+    last = out;
+  }
+  CHECK(last >= 72s);  // 10 s doubled three times, less a tenth
+}
+
+TEST_CASE("quiet time pays ejections back") {
+  World w(2);
+  w.good(0, 100);
+  w.good(1, 100);
+  w.verdict();
+  w.bad(0);
+  w.verdict();
+  w.bad(0);
+  w.verdict();
+  CHECK(w.history->servers[0].ejections == 1);
+  for (int s = 0; s < 90; ++s) {
+    w.pass_time(1s);
+    w.good(0, 100);
+    w.good(1, 100);
+    w.verdict();
+  }
+  CHECK(w.history->servers[0].ejections == 0);
+}
+
+TEST_CASE("while nothing else is healthy the time-out is waived, not the rise") {
+  World w(1);
+  w.good(0, 100);
+  w.verdict();
+  w.bad(0, Reason::kHttpStatus);
+  w.verdict();
+  w.bad(0, Reason::kHttpStatus);
+  CHECK(w.state() == State::kEjected);
+  w.good(0, 101);
+  CHECK(w.state() == State::kEjected);
+  w.good(0, 102);
+  CHECK(w.state() == State::kDegraded);
+}
+
+TEST_CASE("an outage of our own network throws nobody out for long") {
+  World w(3);
+  for (std::size_t i = 0; i < 3; ++i) w.good(i, 100);
+  w.verdict();
+  // The failures come one after another, and only the last makes it plain.
+  for (int round = 0; round < 3; ++round)
+    for (std::size_t i = 0; i < 3; ++i) {
+      w.bad(i, Reason::kConnectFailed);
+      w.verdict();
+      w.pass_time(100ms);
+    }
+  CHECK(w.verdict().blind);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(w.history->servers[i].ejections == 0);
+  for (int round = 0; round < 2; ++round) {
+    w.pass_time(1s);
+    for (std::size_t i = 0; i < 3; ++i) w.good(i, 101);
+    w.verdict();
+  }
+  for (std::size_t i = 0; i < 3; ++i) CHECK_FALSE(w.history->servers[i].ejected);
+}
+
+TEST_CASE("a return is a ramp") {
+  World w(2);
+  w.backend.eject_time = 0s;
+  w.good(0, 100);
+  w.good(1, 100);
+  w.verdict();
+  w.bad(0);
+  w.verdict();
+  w.bad(0);
+  w.verdict();
+  w.good(0, 100);
+  w.verdict();
+  w.good(0, 100);
+  CHECK(w.verdict().servers[0].ramp == 0.1);
+  w.pass_time(15s);
+  CHECK(w.verdict().servers[0].ramp == doctest::Approx(0.5));
+  w.pass_time(15s);
+  CHECK(w.verdict().servers[0].ramp == 1.0);
+  CHECK(w.state() == State::kHealthy);
+}
+
+TEST_CASE("a silent server loses before its time-out, and a failed one keeps what its silence cost") {
+  World w(1);
+  w.good(0, 100);
+  w.history->servers[0].asked_at = w.now.mono;
+  w.pass_time(200ms);
+  CHECK(w.verdict().servers[0].latency_used_ms == doctest::Approx(40));
+  w.pass_time(800ms);
+  CHECK(w.verdict().servers[0].latency_used_ms == doctest::Approx(1000));
+  w.bad(0);
+  CHECK(w.verdict().servers[0].latency_used_ms == doctest::Approx(3000));
+  w.good(0, 101);
+  CHECK(w.verdict().servers[0].latency_used_ms.value() < 60);
+}
+
+TEST_CASE("a latency that rose is believed sooner than one that fell") {
+  World w(1);
+  for (int i = 0; i < 3; ++i) w.good(0, 100, 1s, 100ms);
+  const auto after = [&](milliseconds latency, int probes) {
+    for (int i = 0; i < probes; ++i) {
+      w.pass_time(5s);
+      w.good(0, 100, 1s, latency);
+    }
+    return w.verdict().servers[0].latency_used_ms.value();
+  };
+  const double risen = after(200ms, 4);
+  CHECK(risen > 160);
+  const double fallen = after(100ms, 4);
+  CHECK(fallen > 150);
+  CHECK(fallen < risen);
+}
+
+TEST_CASE("a head that jumps further than time explains is out, until somebody confirms it") {
+  World w(2);
+  w.good(0, 100);
+  w.good(1, 100);
+  w.verdict();
+  w.pass_time(5s);
+  w.good(1, 100);
+  w.good(0, 5100, 0s);
+  const BackendVerdict v = w.verdict();
+  CHECK(v.servers[0].never);
+  CHECK(v.servers[1].state == State::kHealthy);
+  CHECK(v.head == AgreedHead{100, 1});
+  CHECK_FALSE(v.servers[0].reasons.empty());
+  w.pass_time(5s);
+  w.good(0, 5100, 0s);
+  w.good(1, 5099, 0s);
+  CHECK(w.verdict().head->number >= 5099);
+}
+
+TEST_CASE("a node that catches up does not jump: its blocks are dated accordingly") {
+  World w(2);
+  w.good(0, 100, 6000s);
+  w.good(1, 600, 0s);
+  w.verdict();
+  w.pass_time(5s);
+  w.good(0, 600, 5s);
+  w.good(1, 600, 5s);
+  w.verdict();
+  CHECK_FALSE(w.history->servers[0].jumped);
+}
+
+TEST_CASE("a lone server may jump: nobody can prove the contrary") {
+  World w(1);
+  w.good(0, 100);
+  w.verdict();
+  w.pass_time(5s);
+  w.good(0, 100'000, 0s);
+  CHECK(w.state() == State::kHealthy);
+}
+
+TEST_CASE("halted: all too old at once and agreed is nobody's ejection") {
+  World w(3);
+  for (std::size_t i = 0; i < 3; ++i) w.good(i, 100);
+  w.verdict();
+  w.pass_time(120s);
+  for (int round = 0; round < 3; ++round) {
+    w.pass_time(1s);
+    for (std::size_t i = 0; i < 3; ++i) w.good(i, 100, 121s);
+    const BackendVerdict v = w.verdict();
+    CHECK(v.halted);
+    CHECK(v.notes.at(0).code == "halted");
+  }
+  for (std::size_t i = 0; i < 3; ++i) CHECK(w.history->servers[i].ejections == 0);
+  w.pass_time(1s);
+  for (std::size_t i = 0; i < 3; ++i) w.good(i, 101);
+  for (const ServerVerdict& v : w.verdict().servers) CHECK(v.state == State::kHealthy);
+}
+
+TEST_CASE("the block time is measured from agreed heads") {
+  World w(3);
+  for (std::uint64_t n = 0; n < 20; ++n) {
+    for (std::size_t i = 0; i < 3; ++i) w.good(i, 100 + n, 0s);
+    w.verdict();
+    w.pass_time(6s);
+  }
+  CHECK(w.history->block_time.measured == milliseconds{6000});
+  CHECK(block_time_for_lag(w.history->block_time, w.backend.chain) == milliseconds{6000});
+  w.history->block_time.measured = 300s;
+  CHECK(block_time_for_lag(w.history->block_time, w.backend.chain) == milliseconds{24'000});
+}
+
+TEST_CASE("a single block behind is never a failure, however slow the chain") {
+  World w(2);
+  w.backend.chain.block_time = 40s;
+  w.good(0, 101);
+  w.good(1, 100);
+  CHECK(w.verdict().servers[1].state == State::kHealthy);
+}
+
+TEST_CASE("syncing is a failure, too few peers only weigh less") {
+  World w(2);
+  w.backend.min_peers = 5;
+  w.history->servers[0].peers = 2;
+  w.history->servers[1].syncing = true;
+  w.good(0, 100);
+  w.good(1, 100);
+  const BackendVerdict v = w.verdict();
+  CHECK(v.servers[0].state == State::kDegraded);
+  CHECK(v.servers[0].peers_factor == 0.5);
+  CHECK(v.servers[0].reasons.at(0) == ReasonNote{Reason::kTooFewPeers, "2 peers, min_peers 5"});
+  CHECK(v.servers[1].state == State::kEjected);
+  CHECK(v.servers[1].reasons.at(0).code == Reason::kSyncing);
 }
 
 TEST_CASE("spans are told as people tell them") {

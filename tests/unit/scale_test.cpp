@@ -132,3 +132,18 @@ TEST_CASE("scaling survives what is not a score") {
   }
   CHECK(scale_share(std::vector<double>{kNan, 1}, 1) == Weights{1, 255});
 }
+
+TEST_CASE("shares below their caps") {
+  using Parts = std::vector<double>;
+  const auto check = [](const Parts& scores, const Parts& caps, const Parts& expected) {
+    const Parts got = shares_below(scores, caps);
+    REQUIRE(got.size() == expected.size());
+    for (std::size_t i = 0; i < got.size(); ++i) CHECK(got[i] == doctest::Approx(expected[i]));
+  };
+  check({3, 1}, {2, 2}, {0.75, 0.25});
+  check({3, 1}, {0.5, 2}, {0.5, 0.5});
+  check({6, 3, 1}, {0.1, 2, 2}, {0.1, 0.675, 0.225});
+  check({3, 1}, {0.3, 0.3}, {0.5, 0.5});
+  check({0, 0}, {2, 2}, {0.5, 0.5});
+  check({}, {}, {});
+}

@@ -37,3 +37,21 @@ TEST_CASE("inverse-latency: no input gives zero, infinity or NaN") {
         CHECK(s > 0);
       }
 }
+
+TEST_CASE("adaptive: the example of the report can be recomputed") {
+  const double error_rate = 0.1 / (12.0 + 10.0);
+  CHECK(0.375 * adaptive_score({44.0, 1.0, error_rate}) == doctest::Approx(0.0078).epsilon(0.01));
+}
+
+TEST_CASE("adaptive: latency counts from 20 ms on, and for less under algorithms that weigh it themselves") {
+  CHECK(adaptive_score({0, 1, 0}) == adaptive_score({20, 1, 0}));
+  CHECK(adaptive_score({20, 1, 0}) / adaptive_score({80, 1, 0}) == doctest::Approx(4));
+  CHECK(adaptive_score({20, 0.5, 0}) / adaptive_score({80, 0.5, 0}) == doctest::Approx(2));
+  CHECK(adaptive_score({20, 0.25, 0}) / adaptive_score({320, 0.25, 0}) == doctest::Approx(2));
+  CHECK(adaptive_score({20, 1, 0}) / adaptive_score({20, 1, 0.05}) == doctest::Approx(2));
+  CHECK(gamma_for("roundrobin") == 1.0);
+  CHECK(gamma_for("") == 1.0);
+  CHECK(gamma_for("random") == 0.5);
+  CHECK(gamma_for("unknown") == 0.5);
+  CHECK(gamma_for("leastconn") == 0.25);
+}

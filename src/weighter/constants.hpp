@@ -1,0 +1,88 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "weighter/time.hpp"
+
+/// Every number that the rules of judging and scoring contain and that no configuration key sets, in one place: its
+/// unit, and why it is what it is. docs/tuning.md shows what else was tried.
+namespace rpcw::constants {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// ---- heads
+
+/// How far a head may be dated into the future before it is a lie rather than a clock that is a little off. Ethereum
+/// clients themselves refuse blocks more than 15 s ahead.
+inline constexpr milliseconds kClockTolerance = seconds{15};
+/// A head is a voice for this many probe intervals (plus a time-out) after it came.
+inline constexpr int kVoiceIntervals = 3;
+/// A head's jump is explained when it covers at most this many times the time that its timestamps advanced, plus
+/// max_lag: blocks come in bursts, but not for long.
+inline constexpr std::int64_t kExplainedPace = 4;
+/// A block time is measured over at least this many blocks and this long, since timestamps are whole seconds.
+inline constexpr std::uint64_t kBlockTimeBlocks = 8;
+inline constexpr milliseconds kBlockTimeSpan = seconds{20};
+/// For lag a block counts for at most this many times the nominal block time: on chains with blocks on demand the
+/// measured one can be minutes, and a single block of distance then says nothing.
+inline constexpr int kMostOfNominalBlockTime = 2;
+/// Freshness is full up to one block and this much behind: propagation and the probe's own way.
+inline constexpr milliseconds kFreshSlack = seconds{2};
+
+// ---- failures
+
+/// What the first failure in a row leaves of a score.
+inline constexpr double kDoubt = 0.5;
+/// What a rate limit leaves of a score: the provider is alive, but cannot carry its share.
+inline constexpr double kRateLimitFactor = 0.25;
+/// What too few peers leave of a score: the node may be about to fall behind.
+inline constexpr double kFewPeersFactor = 0.5;
+/// Half-life of the counts of attempts and failures.
+inline constexpr milliseconds kErrorHalfLife = seconds{60};
+/// Attempts without failure that every server is credited with: one failure out of one is no error rate of 1.
+inline constexpr double kErrorPrior = 10.0;
+/// An error rate of 5 % halves a score.
+inline constexpr double kErrorWeight = 20.0;
+
+// ---- coming back
+
+/// A time-out is longer or shorter by up to this part, so that servers thrown out together do not return together.
+inline constexpr double kEjectJitter = 0.1;
+/// One ejection is forgiven for each time of health that is twice the last time-out, but at least a minute.
+inline constexpr int kPayBackTimeOuts = 2;
+inline constexpr milliseconds kPayBackLeast = seconds{60};
+/// Where a ramp starts.
+inline constexpr double kRampStart = 0.1;
+
+// ---- latency
+
+/// Below it latencies are as good as equal: the difference is the network's noise.
+inline constexpr double kLatencyFloorMs = 20.0;
+/// Time constants of the smoothed latency: bad news is believed sooner than good news.
+inline constexpr milliseconds kLatencyRise = seconds{10};
+inline constexpr milliseconds kLatencyFall = seconds{60};
+/// A probe without an answer becomes evidence when it is older than this and three usual latencies: new connections
+/// and single slow answers stay below.
+inline constexpr milliseconds kSilenceLeast{250};
+inline constexpr double kSilenceLatencies = 3.0;
+
+// ---- shares
+
+/// Growth of a share for each probe interval: by half, or by 8 of 256 when that is more.
+inline constexpr double kShareGrowth = 0.5;
+inline constexpr double kShareStep = 8.0 / 256.0;
+/// A HAProxy worker younger than this shows its file's weights, which say nothing about the present.
+inline constexpr milliseconds kWorkerSettled = seconds{60};
+/// A change below this part of a weight is not worth a push: HAProxy would hardly notice it, and whoever reads the log
+/// would drown.
+inline constexpr double kDeadBand = 0.15;
+
+// ---- leader
+
+/// A challenger is better when its score is this many times the leader's, for this long.
+inline constexpr double kLeadMargin = 1.3;
+inline constexpr milliseconds kLeadFor = seconds{30};
+
+}  // namespace rpcw::constants

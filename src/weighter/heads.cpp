@@ -1,0 +1,178 @@
+#include "weighter/heads.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "weighter/constants.hpp"
+
+namespace rpcw {
+namespace {
+
+double blocks_in(milliseconds span, milliseconds block_time) {
+  return static_cast<double>(span.count()) / static_cast<double>(std::max<std::int64_t>(block_time.count(), 1));
+}
+
+std::uint64_t distance(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : b - a; }
+
+class Heads {
+ public:
+  Heads(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now)
+      : history_(history),
+        backend_(backend),
+        now_(now),
+        fresh_for_(std::chrono::duration_cast<MonoTime>(constants::kVoiceIntervals * probe.interval + probe.timeout)),
+        block_time_(block_time_for_lag(history.block_time, backend.chain)) {}
+
+  HeadView run() {
+    each([&](TargetHistory& t, const config::Target& cfg) {
+      notice_jump(t);
+      if (has_voice(t)) speakers_.push_back({&t, &cfg});
+    });
+    const bool clock_behind = two_operators() && std::ranges::all_of(speakers_, [&](const Speaker& s) {
+      return in_future(*s.target->head, now_);
+    });
+    if (!clock_behind)
+      std::erase_if(speakers_, [&](const Speaker& s) { return in_future(*s.target->head, now_); });
+    confirm_jumps();
+    std::vector<Voice> voices;
+    for (const Speaker& s : speakers_)
+      if (!s.target->jumped) voices.push_back({s.config->operator_name, s.target->head->number});
+    HeadView out;
+    out.clock_behind = clock_behind;
+    out.agreed = agree_on_head(voices, blocks_in(backend_.chain.max_lag, block_time_));
+    out.no_quorum = !out.agreed && !voices.empty();
+    out.halted = out.agreed && halted(*out.agreed);
+    if (out.agreed && !out.halted) measure(*out.agreed);
+    return out;
+  }
+
+ private:
+  struct Speaker {
+    TargetHistory* target;
+    const config::Target* config;
+  };
+
+  template <typename Action>
+  void each(Action action) {
+    for (std::size_t i = 0; i < history_.servers.size(); ++i) action(history_.servers[i], backend_.servers[i].target);
+    for (std::size_t i = 0; i < history_.references.size(); ++i) action(history_.references[i], backend_.references[i]);
+  }
+
+  bool has_voice(const TargetHistory& t) const {
+    const bool verified = t.identity == TargetHistory::Identity::kVerified || !backend_.chain.chain_id;
+    return verified && t.head && !t.failure &&
+           now_.mono - t.head_received.mono <= fresh_for_;
+  }
+
+  bool two_operators() const {
+    return std::ranges::any_of(speakers_, [&](const Speaker& s) {
+      return s.config->operator_name != speakers_.front().config->operator_name;
+    });
+  }
+
+  /// By the heads' own timestamps, not by the time between two probes: a node that catches up covers days in seconds,
+  /// and its blocks are dated accordingly.
+  void notice_jump(TargetHistory& t) const {
+    if (t.judged == t.observations || !t.head || t.failure || t.limited || !t.previous_head) return;
+    const Head& before = *t.previous_head;
+    if (t.head->number < before.number) t.jumped = false;
+    if (t.head->number <= before.number) return;
+    const milliseconds covered = lag_time(t.head->number - before.number, block_time_);
+    const milliseconds dated = std::max(t.head->timestamp - before.timestamp, milliseconds{0});
+    if (covered > constants::kExplainedPace * dated + backend_.chain.max_lag) t.jumped = true;
+  }
+
+  /// A jump counts until somebody else has come near it, and not at all when nobody else could: then the chain's pace
+  /// may have changed, and there is nobody to prove the contrary.
+  void confirm_jumps() {
+    const auto tolerance = static_cast<std::uint64_t>(blocks_in(backend_.chain.max_lag, block_time_)) + 1;
+    const bool anybody_calm = std::ranges::any_of(speakers_, [](const Speaker& s) { return !s.target->jumped; });
+    for (const Speaker& s : speakers_) {
+      if (!s.target->jumped) continue;
+      const bool confirmed = std::ranges::any_of(speakers_, [&](const Speaker& other) {
+        return !other.target->jumped && other.config->operator_name != s.config->operator_name &&
+               (other.target->head->number >= s.target->head->number ||
+                distance(other.target->head->number, s.target->head->number) <= tolerance);
+      });
+      if (confirmed || !anybody_calm) s.target->jumped = false;
+    }
+  }
+
+  bool halted(const AgreedHead& agreed) const {
+    if (!backend_.chain.max_block_age) return false;
+    std::string_view first;
+    bool two_operators = false;
+    for (const Speaker& s : speakers_) {
+      const TargetHistory& t = *s.target;
+      if (t.jumped) continue;
+      const bool too_old = now_.wall - t.head->timestamp > *backend_.chain.max_block_age;
+      if (!too_old) return false;
+      if (lag_time(distance(t.head->number, agreed.number), block_time_) > backend_.chain.max_lag) continue;
+      two_operators = two_operators || (!first.empty() && first != s.config->operator_name);
+      first = s.config->operator_name;
+    }
+    return two_operators;
+  }
+
+  void measure(const AgreedHead& agreed) {
+    const auto witness = std::ranges::find_if(
+        speakers_, [&](const Speaker& s) { return !s.target->jumped && s.target->head->number == agreed.number; });
+    if (witness == speakers_.end()) return;
+    const Head& head = *witness->target->head;
+    BlockTime& b = history_.block_time;
+    if (!b.anchor || head.number < b.anchor->number || head.timestamp < b.anchor->timestamp) {
+      b.anchor = head;
+      return;
+    }
+    const std::uint64_t blocks = head.number - b.anchor->number;
+    const milliseconds span = head.timestamp - b.anchor->timestamp;
+    if (blocks < constants::kBlockTimeBlocks || span < constants::kBlockTimeSpan) return;
+    const milliseconds sample{span.count() / static_cast<std::int64_t>(std::min<std::uint64_t>(blocks, 1U << 30U))};
+    b.measured = b.measured ? (*b.measured + sample) / 2 : sample;
+    b.anchor = head;
+  }
+
+  BackendHistory& history_;
+  const config::Backend& backend_;
+  const Now now_;
+  const MonoTime fresh_for_;
+  const milliseconds block_time_;
+  std::vector<Speaker> speakers_;
+};
+
+}  // namespace
+
+bool in_future(const Head& head, Now now) { return head.timestamp > now.wall + constants::kClockTolerance; }
+
+milliseconds lag_time(std::uint64_t blocks, milliseconds block_time) {
+  constexpr std::uint64_t kEnough = 1'000'000'000;  // a lag beyond it is no different, and the product stays in range
+  return milliseconds{static_cast<std::int64_t>(std::min(blocks, kEnough)) *
+                      std::min<std::int64_t>(block_time.count(), 86'400'000)};
+}
+
+std::optional<AgreedHead> agree_on_head(std::span<const Voice> voices, double max_lag_blocks) {
+  std::vector<Voice> freshest(voices.begin(), voices.end());
+  std::ranges::sort(freshest, [](const Voice& a, const Voice& b) {
+    return a.operator_name != b.operator_name ? a.operator_name < b.operator_name : a.number > b.number;
+  });
+  const auto [first, last] = std::ranges::unique(freshest, {}, &Voice::operator_name);
+  freshest.erase(first, last);
+  if (freshest.empty()) return std::nullopt;
+  std::ranges::sort(freshest, std::ranges::greater{}, &Voice::number);
+
+  std::uint64_t number = freshest.front().number;
+  if (freshest.size() >= 3) {
+    number = freshest[1].number;
+  } else if (freshest.size() == 2 && static_cast<double>(freshest[0].number - freshest[1].number) > max_lag_blocks) {
+    return std::nullopt;
+  }
+  const auto reached = std::ranges::count_if(freshest, [&](const Voice& v) { return v.number >= number; });
+  return AgreedHead{number, static_cast<unsigned>(reached)};
+}
+
+HeadView look_at_heads(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now) {
+  return Heads(history, backend, probe, now).run();
+}
+
+}  // namespace rpcw

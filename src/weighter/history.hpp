@@ -1,0 +1,129 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "config/config.hpp"
+#include "weighter/observation.hpp"
+#include "weighter/time.hpp"
+
+/// What is remembered between two decisions. Plain values: they can be copied, compared and stored.
+namespace rpcw {
+
+/// Of one probed target: a server, or a reference.
+struct TargetHistory {
+  enum class Identity : std::uint8_t { kUnknown, kVerified, kWrong };
+
+  Identity identity = Identity::kUnknown;
+  /// The chain id that a wrong one answered.
+  std::uint64_t seen_chain_id = 0;
+
+  /// The last good head and when it came; absent: there was none yet.
+  std::optional<Head> head;
+  Now head_received;
+  /// The good head before that.
+  std::optional<Head> previous_head;
+  /// The head rose further than time explains, and nobody has confirmed it since.
+  bool jumped = false;
+  /// Blocks behind the agreed head at the moment the last head was judged; absent: not known.
+  std::optional<std::uint64_t> lag_blocks;
+
+  /// Why the newest probe failed; absent: it did not, or there was none.
+  std::optional<ProbeFailure> failure;
+  /// The newest probe met a rate limit: neither a success nor a failure, and the last head stays valid.
+  std::optional<ProbeFailure> limited;
+  /// Rate limits in a row; 0: the newest probe met none.
+  unsigned limited_in_row = 0;
+
+  /// What the node says of itself; absent: it was not asked, or does not offer it.
+  std::optional<bool> syncing;
+  std::optional<std::uint64_t> peers;
+
+  /// The newest good latencies, oldest first; `latency_count` of them are valid.
+  std::array<std::chrono::microseconds, 3> latencies{};
+  unsigned latency_count = 0;
+  /// Their medians, smoothed, in ms; absent: no good probe yet.
+  std::optional<double> smoothed_latency_ms;
+  MonoTime smoothed_at{};
+  /// When the probe without an answer was sent; absent: none is under way.
+  std::optional<MonoTime> asked_at;
+  /// How long the newest probe was silent before it failed; 0 after a good one.
+  std::chrono::microseconds silent_for{0};
+
+  /// Probes and failed probes, decayed as of `counted_at`.
+  double attempts = 0;
+  double failures = 0;
+  MonoTime counted_at{};
+
+  /// Answers and failures folded in so far; 0: nothing is known.
+  std::uint64_t observations = 0;
+  /// How many of them the judge has already counted.
+  std::uint64_t judged = 0;
+  unsigned good_in_row = 0;
+  unsigned bad_in_row = 0;
+  bool ejected = false;
+  MonoTime ejected_at{};
+  /// Before that it does not return, whatever its probes say.
+  MonoTime out_until{};
+  /// Ejections that are not yet forgiven; each doubles the time-out.
+  unsigned ejections = 0;
+  /// The present ejection was everybody's: no time-out, no ramp.
+  bool forgiven = false;
+  /// Since when it has had no failure; forgiving counts from here.
+  MonoTime quiet_since{};
+  /// When it returned from its last ejection; absent: it never was out, or its ramp is over.
+  std::optional<MonoTime> returned_at;
+
+  /// Median of the newest latencies (the mean of two); absent: none is known.
+  [[nodiscard]] std::optional<std::chrono::microseconds> median_latency() const;
+};
+
+/// The chain's pace, measured from agreed heads.
+struct BlockTime {
+  /// Where the measurement under way began; absent: not begun.
+  std::optional<Head> anchor;
+  /// Absent: not measured yet.
+  std::optional<milliseconds> measured;
+};
+
+/// Of one backend. Sized once from the configuration.
+struct BackendHistory {
+  std::vector<TargetHistory> servers;
+  std::vector<TargetHistory> references;
+  BlockTime block_time;
+
+  /// Each server's part of the traffic as last decided, in [0, 1], and when; empty: nothing was decided.
+  std::vector<double> shares;
+  MonoTime shares_at{};
+  /// The last decision was the fallback: its weights are no shares to hold on to.
+  bool fell_back = false;
+
+  /// Strategy `leader`: who leads; absent: nobody yet.
+  std::optional<std::uint32_t> leader;
+  /// Who has been better than the leader, and since when; absent: nobody is.
+  std::optional<std::uint32_t> challenger;
+  MonoTime challenger_since{};
+
+  explicit BackendHistory(const config::Backend& backend)
+      : servers(backend.servers.size()), references(backend.references.size()) {}
+};
+
+/// Folds an answer, or its absence, in.
+void fold(TargetHistory& history, HeadObservation&& observation);
+/// A failed identity probe changes nothing: what was verified stays so, and the prober asks again.
+void fold(TargetHistory& history, const IdentityObservation& observation, const Chain& chain);
+
+/// attempts and failures as of now.
+struct Counts {
+  double attempts = 0;
+  double failures = 0;
+};
+Counts counts_at(const TargetHistory& history, MonoTime now);
+
+/// What a block is worth in time when a lag is told: the measured block time, within reason, or the nominal one.
+milliseconds block_time_for_lag(const BlockTime& block_time, const Chain& chain);
+
+}  // namespace rpcw

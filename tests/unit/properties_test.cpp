@@ -1,0 +1,241 @@
+// What must hold for any history. Each case prints the seed that broke it; run that one seed alone to see it again.
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numeric>
+#include <random>
+
+#include "model.hpp"
+#include "weighter/scale.hpp"
+
+using namespace rpcw;
+using namespace rpcw::model;
+
+namespace {
+
+constexpr std::array kStrategies{config::Strategy::kAdaptive, config::Strategy::kInverseLatency,
+                                 config::Strategy::kEqual, config::Strategy::kLeader};
+
+constexpr std::array kFailures{Reason::kTimeout, Reason::kConnectFailed, Reason::kHttpStatus, Reason::kRpcError,
+                               Reason::kBadAnswer};
+
+/// A random history fed straight into the core, without any manners: clocks jump, numbers are absurd.
+struct Chaos {
+  std::mt19937 random;
+  config::Backend backend;
+  config::Probe probe;
+  std::optional<BackendHistory> history;
+  BackendView view;
+  std::vector<unsigned> held;
+  Now now{WallTime{std::chrono::seconds{1'800'000'000}}, MonoTime{0}};
+
+  explicit Chaos(unsigned seed) : random(seed) {
+    backend.name = "rpc";
+    backend.chain = {"c", Family::kEvm, 1, milliseconds{pick(1, 600'000)}, 60s, 30s, 3};
+    if (pick(0, 3) == 0) backend.chain.max_block_age.reset();
+    backend.strategy = kStrategies[static_cast<std::size_t>(pick(0, 3))];
+    backend.scale = pick(0, 1) == 0 ? config::Scale::kShare : config::Scale::kPeak;
+    backend.fallback = pick(0, 1) == 0 ? config::Fallback::kEqual : config::Fallback::kKeep;
+    backend.ramp = milliseconds{pick(0, 60'000)};
+    backend.eject_time = milliseconds{pick(0, 10'000)};
+    backend.switch_back = pick(0, 1) == 0;
+    probe.fall = static_cast<unsigned>(pick(1, 4));
+    probe.rise = static_cast<unsigned>(pick(1, 4));
+    const auto n = static_cast<std::size_t>(pick(1, pick(0, 9) == 0 ? 90 : 8));
+    for (std::size_t i = 0; i < n; ++i) {
+      config::Server s;
+      s.name = "s" + std::to_string(i);
+      s.target.operator_name = pick(0, 4) == 0 ? "shared" : s.name;
+      s.preference = pick(0, 2) == 0 ? std::exp(std::uniform_real_distribution<>(-4.6, 4.6)(random)) : 1.0;
+      backend.servers.push_back(s);
+    }
+    backend.min_healthy = static_cast<unsigned>(pick(1, static_cast<int>(n)));
+    backend.max_share = std::max(1.0 / static_cast<double>(n), std::uniform_real_distribution<>(0.1, 1)(random));
+    history.emplace(backend);
+    view.servers.resize(n);
+    for (auto& s : view.servers)
+      if (pick(0, 9) > 0) s = ServerView{pick(0, 9) == 0, pick(0, 9) == 0, static_cast<unsigned>(pick(0, 256)), 100};
+    view.worker_age = std::chrono::seconds{pick(0, 120)};
+  }
+
+  int pick(int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); }
+
+  void step() {
+    now.mono += MonoTime{pick(0, 7'000'000)};
+    now.wall += milliseconds{pick(0, 7000)};
+    if (pick(0, 50) == 0) now.wall -= 1h;
+    if (pick(0, 50) == 0) now.wall += 24h;
+    auto& t = history->servers[static_cast<std::size_t>(pick(0, static_cast<int>(history->servers.size()) - 1))];
+    switch (pick(0, 9)) {
+      case 0:
+        fold(t, IdentityObservation{now, static_cast<std::uint64_t>(pick(0, 9) == 0 ? 2 : 1)}, backend.chain);
+        break;
+      case 1:
+        t.asked_at = now.mono;
+        break;
+      case 2:
+        fold(t, HeadObservation{now, std::chrono::microseconds{pick(-5, 4'000'000)},
+                                std::unexpected(ProbeFailure{
+                                    pick(0, 3) == 0 ? Reason::kRateLimited
+                                                    : kFailures[static_cast<std::size_t>(pick(0, 4))],
+                                    "x",
+                                    {}})});
+        break;
+      default: {
+        std::uint64_t number = static_cast<std::uint64_t>(now.mono.count() / 1'000'000) + 1000;
+        if (pick(0, 30) == 0) number = std::uniform_int_distribution<std::uint64_t>()(random);
+        if (pick(0, 10) == 0) number -= std::min<std::uint64_t>(number, static_cast<std::uint64_t>(pick(0, 500)));
+        WallTime stamp = now.wall - milliseconds{pick(-20'000, 90'000)};
+        if (pick(0, 40) == 0) stamp = WallTime{milliseconds{std::uniform_int_distribution<std::int64_t>(0, 100'000'000'000'000)(random)}};
+        const auto latency = std::chrono::microseconds{
+            pick(0, 20) == 0 ? std::uniform_int_distribution<std::int64_t>(0, 1LL << 50)(random) : pick(0, 300'000)};
+        fold(t, HeadObservation{now, latency, Head{number, "0x", stamp}});
+      }
+    }
+  }
+
+  BackendDecision decide() {
+    BackendDecision d = rpcw::decide(*history, backend, probe, view, held, now);
+    held.clear();
+    for (const ServerDecision& s : d.servers) held.push_back(s.weight);
+    return d;
+  }
+};
+
+bool finite(const std::optional<double>& v) { return !v || std::isfinite(*v); }
+
+}  // namespace
+
+TEST_CASE("any history: never all zero, sums kept, nothing but finite numbers") {
+  for (unsigned seed = 1; seed <= 3000; ++seed) {
+    CAPTURE(seed);
+    Chaos c(seed);
+    const int steps = c.pick(1, 120);
+    for (int i = 0; i < steps; ++i) {
+      c.step();
+      const BackendDecision d = c.decide();
+      unsigned active = 0;
+      unsigned everything = 0;
+      bool any_sharing = false;
+      bool any_enabled = false;
+      bool held_is_target = true;
+      for (std::size_t k = 0; k < d.servers.size(); ++k) {
+        const ServerDecision& s = d.servers[k];
+        REQUIRE(std::isfinite(s.score));
+        REQUIRE(s.score >= 0);
+        REQUIRE(s.weight <= 256);
+        REQUIRE(finite(s.inputs.latency_used_ms));
+        REQUIRE(finite(s.inputs.error_rate));
+        REQUIRE(finite(s.inputs.freshness));
+        if (s.state == State::kDisabled) continue;
+        any_enabled = true;
+        everything += s.weight;
+        const bool backup = c.view.servers[k] && c.view.servers[k]->backup;
+        if (!backup) active += s.weight;
+        const bool eligible = s.state == State::kHealthy || s.state == State::kDegraded;
+        any_sharing = any_sharing || (eligible && !backup);
+        if (eligible && !d.fallback && c.backend.strategy != config::Strategy::kLeader) REQUIRE(s.weight >= 1);
+        if (!eligible && !d.fallback) held_is_target = held_is_target && s.weight == 0;
+      }
+      if (any_enabled && d.any_verdict) REQUIRE(everything > 0);
+      if (!d.fallback && any_sharing && c.backend.scale == config::Scale::kShare &&
+          c.backend.servers.size() <= kMostServersForShares)
+        REQUIRE(active == 256);
+      if (!d.fallback) REQUIRE(held_is_target);
+      for (const double part : c.history->shares) REQUIRE((std::isfinite(part) && part >= 0 && part <= 1 + 1e-9));
+    }
+  }
+}
+
+TEST_CASE("any history: the same calls give the same decisions") {
+  for (unsigned seed = 1; seed <= 100; ++seed) {
+    CAPTURE(seed);
+    Chaos a(seed);
+    Chaos b(seed);
+    for (int i = 0; i < 60; ++i) {
+      a.step();
+      b.step();
+      a.decide();
+      b.decide();
+      REQUIRE(a.held == b.held);
+    }
+  }
+}
+
+TEST_CASE("worse in every input never gets more than better in every input") {
+  for (unsigned seed = 1; seed <= 400; ++seed) {
+    CAPTURE(seed);
+    std::mt19937 random(seed);
+    const auto strategy = kStrategies[seed % 3];
+    const double base = std::uniform_real_distribution<>(20, 200)(random);
+    const double worse_by = std::uniform_real_distribution<>(1.0, 3.0)(random);
+    const double loss = std::uniform_real_distribution<>(0, 0.3)(random);
+    const bool behind = seed % 2 == 0;
+    // The losses of 0 are losses of 1 too, as both draw the same part of the second.
+    World w(4, strategy, seed, [&](std::size_t i, double s) {
+      Behaviour b;
+      b.latency_ms = i == 1 ? base * worse_by : base;
+      const bool lost = std::fmod(s * 0.37, 1.0) < loss;
+      if (i == 1 && lost) b.loss = 1;
+      if (i == 1 && behind) b.blocks_behind = 1;
+      return b;
+    });
+    w.run(600, [&](const BackendDecision& d, double) {
+      if (d.fallback || d.servers[0].state == State::kUnknown || d.servers[1].state == State::kUnknown) return;
+      // Within one unit: equal ones differ by the remainder.
+      REQUIRE(d.servers[1].weight <= d.servers[0].weight + 1);
+    });
+  }
+}
+
+TEST_CASE("equal inputs get equal weights, up to the remainder") {
+  for (const config::Strategy strategy : {config::Strategy::kAdaptive, config::Strategy::kInverseLatency, config::Strategy::kEqual})
+    for (std::size_t n = 1; n <= 20; ++n) {
+      World w(n, strategy, 1, [](std::size_t, double) { return Behaviour{}; });
+      w.run(60, [](const BackendDecision&, double) {});
+      const auto [low, high] = std::ranges::minmax(w.held);
+      CHECK(high - low <= 1);
+    }
+}
+
+TEST_CASE("a constant world settles") {
+  for (const config::Strategy strategy : kStrategies) {
+    World w(5, strategy, 7, [](std::size_t i, double) {
+      Behaviour b;
+      b.latency_ms = 20.0 * static_cast<double>(i + 1);
+      return b;
+    });
+    w.run(300, [](const BackendDecision&, double) {});
+    const unsigned settled = w.pushes;
+    w.run(3600, [](const BackendDecision&, double) {});
+    CHECK(w.pushes == settled);
+  }
+}
+
+TEST_CASE("our own clock is wrong by an hour or a day: nobody pays for it") {
+  const auto nothing = [](const BackendDecision&, double) {};
+  for (const milliseconds jump : {milliseconds{-3'600'000}, milliseconds{86'400'000}}) {
+    CAPTURE(jump.count());
+    World w(5, config::Strategy::kAdaptive, 3, [](std::size_t, double) { return Behaviour{}; });
+    w.run(60, nothing);
+    const std::vector<unsigned> before = w.held;
+    w.wall_jump = jump;
+    // Until every server has been asked again the old heads are told from the new clock.
+    w.run(75, nothing);
+    w.run(180, [&](const BackendDecision&, double) {
+      const auto [low, high] = std::ranges::minmax(w.held);
+      REQUIRE(low > 0);
+      REQUIRE(high - low <= 1);
+    });
+    w.wall_jump = milliseconds{0};
+    w.run(240, nothing);
+    CHECK(w.held == before);
+    for (const TargetHistory& t : w.history->servers) {
+      CHECK_FALSE(t.ejected);
+      CHECK(t.ejections == 0);
+    }
+  }
+}
