@@ -62,10 +62,10 @@ TEST_CASE("one failure halves, two take it out; one success is not enough to ret
   World w(1);
   w.good(0, 100);
   CHECK(w.state() == State::kHealthy);
-  w.bad(0);
+  w.bad(0, Reason::kHttpStatus);
   CHECK(w.verdict().servers[0].doubt == 0.5);
   CHECK(w.state() == State::kDegraded);
-  w.bad(0);
+  w.bad(0, Reason::kHttpStatus);
   CHECK(w.state() == State::kEjected);
   w.good(0, 101);
   CHECK(w.state() == State::kEjected);

@@ -8,7 +8,7 @@
 #include <numeric>
 #include <random>
 
-#include "model.hpp"
+#include "model/world.hpp"
 #include "weighter/scale.hpp"
 
 using namespace rpcw;
