@@ -75,9 +75,12 @@ inline constexpr double kShareGrowth = 0.5;
 inline constexpr double kShareStep = 8.0 / 256.0;
 /// A HAProxy worker younger than this shows its file's weights, which say nothing about the present.
 inline constexpr milliseconds kWorkerSettled = seconds{60};
-/// A change below this part of a weight is not worth a push: HAProxy would hardly notice it, and whoever reads the log
-/// would drown.
-inline constexpr double kDeadBand = 0.15;
+/// A change is worth a push from this part of a weight on: HAProxy would hardly notice less, and whoever reads the log
+/// would drown. With 0.15 alone, noise made 100 pushes an hour (see docs/tuning.md).
+inline constexpr double kDeadBand = 0.20;
+/// And from this many units on (2 % of the traffic), unless it is half of the weight: small weights jitter most.
+inline constexpr unsigned kDeadStep = 5;
+inline constexpr double kDeadStepWaived = 0.5;
 
 // ---- leader
 

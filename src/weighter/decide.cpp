@@ -315,7 +315,8 @@ bool worth_pushing(std::span<const unsigned> held, std::span<const unsigned> tar
     if (held[i] == targets[i]) continue;
     if (held[i] == 0 || targets[i] == 0) return true;
     const unsigned step = held[i] > targets[i] ? held[i] - targets[i] : targets[i] - held[i];
-    if (static_cast<double>(step) >= constants::kDeadBand * static_cast<double>(held[i])) return true;
+    const double part = static_cast<double>(step) / static_cast<double>(held[i]);
+    if (part >= constants::kDeadBand && (step >= constants::kDeadStep || part >= constants::kDeadStepWaived)) return true;
   }
   return false;
 }

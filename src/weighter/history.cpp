@@ -72,7 +72,8 @@ void fold(TargetHistory& history, HeadObservation&& observation) {
   }
   history.limited.reset();
   history.limited_in_row = 0;
-  count_attempt(history, now, !observation.head);
+  // What happens while it is out is paid for by its time-out and its ramp; the rate speaks of the time it was trusted.
+  if (!history.ejected) count_attempt(history, now, !observation.head);
   if (!observation.head) {
     history.failure = std::move(observation.head.error());
     history.silent_for = std::max(observation.latency, microseconds{0});

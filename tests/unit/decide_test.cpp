@@ -183,8 +183,10 @@ TEST_CASE("a usable backup takes the traffic: the active ones stay at zero") {
 
 TEST_CASE("small changes are not worth a push") {
   CHECK_FALSE(worth_pushing(Weights{100, 156}, Weights{100, 156}));
-  CHECK_FALSE(worth_pushing(Weights{100, 156}, Weights{114, 142}));
-  CHECK(worth_pushing(Weights{100, 156}, Weights{115, 141}));
+  CHECK_FALSE(worth_pushing(Weights{100, 156}, Weights{119, 137}));
+  CHECK(worth_pushing(Weights{100, 156}, Weights{120, 136}));
+  CHECK_FALSE(worth_pushing(Weights{10, 246}, Weights{14, 242}));
+  CHECK(worth_pushing(Weights{10, 246}, Weights{15, 241}));
   CHECK(worth_pushing(Weights{1, 255}, Weights{0, 256}));
   CHECK(worth_pushing(Weights{0, 256}, Weights{1, 255}));
   CHECK(worth_pushing(Weights{2, 254}, Weights{3, 253}));
