@@ -42,7 +42,7 @@ inline constexpr double kFewPeersFactor = 0.5;
 /// Half-life of the counts of attempts and failures.
 inline constexpr milliseconds kErrorHalfLife = seconds{60};
 /// Attempts without failure that every server is credited with: one failure out of one is no error rate of 1.
-inline constexpr double kErrorPrior = 10.0;
+inline constexpr double kErrorPrior = 20.0;
 /// An error rate of 5 % halves a score.
 inline constexpr double kErrorWeight = 20.0;
 
@@ -61,7 +61,7 @@ inline constexpr double kRampStart = 0.1;
 /// Below it latencies are as good as equal: the difference is the network's noise.
 inline constexpr double kLatencyFloorMs = 20.0;
 /// Time constants of the smoothed latency: bad news is believed sooner than good news.
-inline constexpr milliseconds kLatencyRise = seconds{10};
+inline constexpr milliseconds kLatencyRise = seconds{15};
 inline constexpr milliseconds kLatencyFall = seconds{60};
 /// A probe without an answer becomes evidence when it is older than this and three usual latencies: new connections
 /// and single slow answers stay below.
@@ -77,9 +77,9 @@ inline constexpr double kShareStep = 8.0 / 256.0;
 inline constexpr milliseconds kWorkerSettled = seconds{60};
 /// A change is worth a push from this part of a weight on: HAProxy would hardly notice less, and whoever reads the log
 /// would drown. With 0.15 alone, noise made 100 pushes an hour (see docs/tuning.md).
-inline constexpr double kDeadBand = 0.20;
+inline constexpr double kDeadBand = 0.25;
 /// And from this many units on (2 % of the traffic), unless it is half of the weight: small weights jitter most.
-inline constexpr unsigned kDeadStep = 5;
+inline constexpr unsigned kDeadStep = 8;
 inline constexpr double kDeadStepWaived = 0.5;
 
 // ---- leader
