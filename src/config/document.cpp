@@ -1,9 +1,18 @@
 #include "config/document.hpp"
 
 #include <fmt/format.h>
+
+// The library (3.3) asserts what its own next lines check and answer with an error, for a header such as `[{`: a wrong
+// file would abort a debug build, and a release build would be told that it cannot happen. NDEBUG is put aside since
+// the library overrides TOML_ASSERT by it.
+#pragma push_macro("NDEBUG")
+#undef NDEBUG
+#define TOML_ASSERT(expr) static_cast<void>(0)
 #include <toml++/toml.h>
+#pragma pop_macro("NDEBUG")
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace rpcw::config {
@@ -106,7 +115,7 @@ std::string_view kind_name(Node::Kind kind) {
     case Node::Kind::kFloat:
       return "a number with a decimal point";
     case Node::Kind::kBoolean:
-      return "true or false";
+      return "a boolean";
     case Node::Kind::kDate:
       return "a date or a time";
     case Node::Kind::kArray:
@@ -123,11 +132,11 @@ std::expected<Node, SyntaxError> parse_document(std::string_view text) {
   const toml::parse_error& error = result.error();
   std::string message = fmt::format("TOML syntax: {}", without_quotations(error.description()));
   // `interval = 5s` and `level = info` are what people write; the library's sentence about them does not say so.
-  for (const std::string_view what : {"parsing value", "parsing floating-point", "parsing boolean", "parsing decimal"})
-    if (message.find(what) != std::string::npos) {
-      message += " (text, and a number with a unit, needs quotation marks: \"5s\")";
-      break;
-    }
+  constexpr std::array<std::string_view, 4> kUnquoted{"parsing value", "parsing floating-point", "parsing boolean",
+                                                      "parsing decimal"};
+  const auto has = [&](std::string_view what) { return message.find(what) != std::string::npos; };
+  if (std::ranges::any_of(kUnquoted, has) && !has("representable"))
+    message += " (text, and a number with a unit, needs quotation marks: \"5s\")";
   return std::unexpected(SyntaxError{.place = place_of(error.source()), .message = std::move(message)});
 }
 
