@@ -15,6 +15,8 @@
 #include <array>
 #include <utility>
 
+#include "config/stray.hpp"
+
 namespace rpcw::config {
 namespace {
 
@@ -59,6 +61,17 @@ Node convert(const toml::node& from) {
       break;
   }
   return out;
+}
+
+Place place_at(std::string_view text, std::size_t offset) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  std::string_view before = text.substr(0, offset);
+  if (before.starts_with(kByteOrderMark)) before.remove_prefix(kByteOrderMark.size());
+  const auto lines = std::ranges::count(before, '\n');
+  before.remove_prefix(before.rfind('\n') + 1);
+  const auto characters =
+      std::ranges::count_if(before, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; });
+  return {.line = static_cast<unsigned>(lines + 1), .column = static_cast<unsigned>(characters + 1)};
 }
 
 bool is_key_text(std::string_view text) {
@@ -127,6 +140,12 @@ std::string_view kind_name(Node::Kind kind) {
 }
 
 std::expected<Node, SyntaxError> parse_document(std::string_view text) {
+  // The library (3.3) runs into undefined behaviour when it meets one: its test for blanks takes it for impossible.
+  if (const auto stray = find_stray_character(text))
+    return std::unexpected(SyntaxError{
+        .place = place_at(text, *stray),
+        .message = "TOML syntax: a character beyond ASCII is only possible in quotation marks and comments (are the "
+                   "quotation marks typographic ones?)"});
   const toml::parse_result result = toml::parse(text);
   if (result) return convert(result.table());
   const toml::parse_error& error = result.error();

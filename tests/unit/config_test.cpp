@@ -380,6 +380,30 @@ TEST_CASE("config: TOML syntax errors and redefinitions come alone") {
        {"1:25: TOML syntax: Error while parsing decimal integer: … is not representable in 64 bits"}},
       {"\xff", {"1:1: TOML syntax: Encountered invalid utf-8 sequence"}},
       {"a = [1", {"1:7: TOML syntax: Error while parsing array: encountered end-of-file"}},
+      {"interval = “5s”",
+       {"1:12: TOML syntax: a character beyond ASCII is only possible in quotation marks and comments (are the "
+        "quotation marks typographic ones?)"}},
+      {"\xef\xbb\xbf# “5s”\na = \"é\" é",
+       {"2:9: TOML syntax: a character beyond ASCII is only possible in quotation marks and comments (are the "
+        "quotation marks typographic ones?)"}},
+      {"[{ é",
+       {"1:4: TOML syntax: a character beyond ASCII is only possible in quotation marks and comments (are the "
+        "quotation marks typographic ones?)"}},
+      {"a = '''é\n'é''' # é\nb = \"\"\"é\\\"é\\\\\"\"\"\"\"\nc é",
+       {"4:3: TOML syntax: a character beyond ASCII is only possible in quotation marks and comments (are the "
+        "quotation marks typographic ones?)"}},
+      {"a = \"\"\"\\\n é\"\"\"",
+       {"2:2: TOML syntax: a character beyond ASCII is only possible in quotation marks and comments (are the "
+        "quotation marks typographic ones?)"}},
+      {"a = \"\"\"\\é\"\"\"",
+       {"1:9: TOML syntax: a character beyond ASCII is only possible in quotation marks and comments (are the "
+        "quotation marks typographic ones?)"}},
+      {"a = '\\' é",
+       {"1:9: TOML syntax: a character beyond ASCII is only possible in quotation marks and comments (are the "
+        "quotation marks typographic ones?)"}},
+      {"a = \"\\\"\" é",
+       {"1:10: TOML syntax: a character beyond ASCII is only possible in quotation marks and comments (are the "
+        "quotation marks typographic ones?)"}},
       {"url = https://user:SECRET@h/",
        {"1:7: TOML syntax: Error while parsing value: could not determine value type (text, and a number with a unit, "
         "needs quotation marks: \"5s\")"}},
