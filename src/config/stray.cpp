@@ -11,20 +11,26 @@ class Scanner {
 
   std::optional<std::size_t> run() {
     constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-    if (text_.starts_with(kByteOrderMark)) at_ = kByteOrderMark.size();
+    if (text_.starts_with(kByteOrderMark)) text_.remove_prefix(offset_ = kByteOrderMark.size());
     while (at_ < text_.size() && !stray_) {
       const char c = text_[at_];
       if (c == '#')
         at_ = std::min(text_.find('\n', at_), text_.size());
-      else if (c == '"' || c == '\'')
+      else if ((c == '"' || c == '\'') && may_begin_string())
         skip_string(c);
       else if (!note_stray())
         ++at_;
     }
-    return stray_;
+    return stray_ ? std::optional(*stray_ + offset_) : std::nullopt;
   }
 
  private:
+  /// Elsewhere, as in `a = +"é"`, the parser reads on through what looks like a string.
+  [[nodiscard]] bool may_begin_string() const {
+    constexpr std::string_view kBefore = " \t\r\n=[{,.";
+    return at_ == 0 || kBefore.find(text_[at_ - 1]) != std::string_view::npos;
+  }
+
   /// What begins no UTF-8 character is left to the parser, which says so.
   bool note_stray() {
     if (at_ >= text_.size()) return false;
@@ -78,6 +84,8 @@ class Scanner {
   }
 
   std::string_view text_;
+  /// Of `text_` in the whole.
+  std::size_t offset_ = 0;
   std::size_t at_ = 0;
   std::optional<std::size_t> stray_;
 };

@@ -386,6 +386,9 @@ TEST_CASE("config: TOML syntax errors and redefinitions come alone") {
       {"\xef\xbb\xbf# “5s”\na = \"é\" é",
        {"2:9: TOML syntax: a character beyond ASCII is only possible in quotation marks and comments (are the "
         "quotation marks typographic ones?)"}},
+      {"a = +\"é\"",
+       {"1:7: TOML syntax: a character beyond ASCII is only possible in quotation marks and comments (are the "
+        "quotation marks typographic ones?)"}},
       {"[{ é",
        {"1:4: TOML syntax: a character beyond ASCII is only possible in quotation marks and comments (are the "
         "quotation marks typographic ones?)"}},
