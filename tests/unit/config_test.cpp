@@ -85,7 +85,7 @@ std::string joined(const std::vector<std::string>& lines) {
 }
 
 struct Case {
-  const char* text;
+  std::string text;
   std::vector<std::string> expected;
 };
 
@@ -376,8 +376,7 @@ TEST_CASE("config: TOML syntax errors and redefinitions come alone") {
        {"1:7: TOML syntax: Error while parsing string: unescaped control characters other than TAB (U+0009) are "
         "explicitly prohibited"}},
       {"a = \"\\q\"", {"1:7: TOML syntax: Error while parsing string: unknown escape sequence '\\q'"}},
-      {"a = 99999999999999999999",
-       {"1:25: TOML syntax: Error while parsing decimal integer: … is not representable in 64 bits"}},
+      {"a = 99999999999999999999", {"1:25: TOML syntax: a number does not fit into 64 bits"}},
       {"\xff", {"1:1: TOML syntax: Encountered invalid utf-8 sequence"}},
       {"a = [1", {"1:7: TOML syntax: Error while parsing array: encountered end-of-file"}},
       {"interval = “5s”",
