@@ -56,7 +56,7 @@ void row(config::Strategy strategy, Trouble trouble) {
 int main() {
   fmt::print(
       "| strategy | trouble of the fastest of five | pushes | its ejections | others' | share before | during | "
-      "to half / to 0 | back to 90 % |\n|---|---|---|---|---|---|---|---|---|\n");
+      "to half / to 0 | back to 3/4 |\n|---|---|---|---|---|---|---|---|---|\n");
   for (const config::Strategy strategy : {config::Strategy::kAdaptive, config::Strategy::kInverseLatency,
                                           config::Strategy::kEqual, config::Strategy::kLeader})
     for (const Trouble trouble : kTroubles) row(strategy, trouble);

@@ -29,9 +29,12 @@ void add_dry_run(CLI::App& command, Options& options) {
 void add_pass(CLI::App& command, Options& options) {
   static const std::map<std::string, Format> kFormats{
       {"table", Format::kTable}, {"json", Format::kJson}, {"csv", Format::kCsv}};
-  command.add_option("-f,--format", options.format, "table, json or csv (default: table)")
-      ->transform(CLI::Transformer(kFormats).description(""))
-      ->check(CLI::IsMember({"0", "1", "2"}).description(""))
+  // Not a CLI::Transformer: it would take the enum's numbers as well.
+  command
+      .add_option_function<std::string>(
+          "-f,--format", [&options](const std::string& name) { options.format = kFormats.at(name); },
+          "table, json or csv (default: table)")
+      ->check(CLI::IsMember({"table", "json", "csv"}).description(""))
       ->type_name("F");
   command.add_option("--samples", options.samples, "Probes of each server (1 to 100, default 1)")
       ->check(CLI::Range(1U, 100U).description(""))

@@ -37,7 +37,7 @@ std::string read_name(Reader& r, std::string_view what, Seen& seen) {
   }
   if (!is_plain_name(found->value)) {
     r.error(found->place, "name",
-            found->value.empty() ? fmt::format("is empty; expected the {}'s name in haproxy.cfg", what)
+            found->value.empty() ? fmt::format("it is empty; expected the {}'s name in haproxy.cfg", what)
                                  : fmt::format("{} is no name for HAProxy; {}", shown(found->value), kNameCharacters));
     return {};
   }
@@ -85,7 +85,7 @@ Backend Backends::read(Reader& r) {
   r.duration("ramp", out.ramp, 0s, 1h);
   const Given eject = r.duration("eject_time", out.eject_time, 0s, kDay);
   const Given max_eject = r.duration("max_eject_time", out.max_eject_time, 0s, kDay);
-  read_bound(r, "eject_time", eject, out.eject_time, "max_eject_time", max_eject, out.max_eject_time);
+  read_bound(r, "eject_time", eject, 0s, out.eject_time, "max_eject_time", max_eject, out.max_eject_time);
   const Given max_share = r.number("max_share", out.max_share, 0.01, 1);
   r.boolean("live", out.live);
   r.boolean("switch_back", out.switch_back);
@@ -102,14 +102,16 @@ Backend Backends::read(Reader& r) {
   if (servers > 0 && !discover) {
     if (min_healthy.valid() && out.min_healthy > servers)
       r.error(min_healthy.place, "min_healthy",
-              fmt::format("{} is more than the backend has servers; accepted: 1 to {}", out.min_healthy, servers));
+              fmt::format("{} is more than the backend has servers; accepted: {}", out.min_healthy,
+                          range_text<std::size_t>(1, servers)));
     // One third, written 0.3333, is meant as one third.
     constexpr double kSlack = 1e-3;
     const double total = out.max_share * static_cast<double>(servers);
     if (max_share.valid() && total < 1 - kSlack)
       r.error(max_share.place, "max_share",
-              fmt::format("{} servers with {} each carry only {:.3g} of the traffic; accepted: {:.4g} to 1", servers,
-                          out.max_share, total, std::ceil(1e4 / static_cast<double>(servers)) / 1e4));
+              fmt::format("{} for each of {} server{} leaves a part of the traffic to none; accepted: {}",
+                          out.max_share, servers, servers == 1 ? "" : "s",
+                          range_text(std::ceil(1e4 / static_cast<double>(servers)) / 1e4, 1.0)));
   }
   r.tables("reference", "", [&](Reader& inner) { read_reference(inner, out); });
   r.tables("canary", "", [&](Reader& inner) { read_canary(inner, out); });

@@ -17,8 +17,8 @@ constexpr milliseconds kLongestLimit = 24h;
 
 std::vector<std::string_view> supported_families() {
   std::vector<std::string_view> out;
-  for (const std::string_view name : family_names())
-    if (const auto family = family_from_string(name); family && family_supported(*family)) out.push_back(name);
+  for (std::size_t i = 0; i < family_names().size(); ++i)
+    if (family_supported(static_cast<Family>(i))) out.push_back(family_names()[i]);
   return out;
 }
 
@@ -63,23 +63,18 @@ void Chains::read(Reader& r) {
     own.valid = own.valid && good;
   }
 
-  if (const auto family = r.text("family")) {
-    const auto known = family_from_string(family->value);
-    if (known) chain.family = *known;
-    if (!known) {
-      const auto near = nearest(family->value, family_names());
-      r.error(family->place, "family",
-              fmt::format("{} is not known; {}accepted: {}", shown(family->value),
-                          near.empty() ? "" : did_you_mean(near) + " ", fmt::join(family_names(), ", ")));
-      own.valid = false;
-    } else if (!family_supported(*known)) {
-      r.error(family->place, "family", unsupported(*known));
+  std::size_t index = 0;
+  const Given family = r.one_of("family", family_names(), index);
+  note(family);
+  if (family.absent()) {
+    r.error(r.place(), "family", fmt::format("missing; accepted: {}", fmt::join(supported_families(), ", ")));
+    own.valid = false;
+  } else if (family.valid()) {
+    chain.family = static_cast<Family>(index);
+    if (!family_supported(chain.family)) {
+      r.error(family.place, "family", unsupported(chain.family));
       own.valid = false;
     }
-  } else {
-    if (!r.has("family"))
-      r.error(r.place(), "family", fmt::format("missing; accepted: {}", fmt::join(supported_families(), ", ")));
-    own.valid = false;
   }
 
   note(r.integer("chain_id", chain.chain_id, 1, std::numeric_limits<std::int64_t>::max()));

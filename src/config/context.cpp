@@ -62,12 +62,12 @@ void read_tls(Reader& r, const Context& context, TlsFiles& out) {
   if (key && !r.has("cert_file")) r.error(*key, "key_file", "key_file needs cert_file beside it");
 }
 
-void read_bound(Reader& r, std::string_view low_key, const Given& low_given, milliseconds& low,
+void read_bound(Reader& r, std::string_view low_key, const Given& low_given, milliseconds least, milliseconds& low,
                 std::string_view high_key, const Given& high_given, milliseconds& high) {
   if (low <= high) return;
   if (low_given.valid() && high_given.valid())
     r.error(low_given.place, low_key,
-            fmt::format("{} is longer than {} ({}); accepted: up to that", duration_text(low), high_key,
+            fmt::format("{} is longer than {}; accepted: {} to {}", duration_text(low), high_key, duration_text(least),
                         duration_text(high)));
   else if (low_given.valid())
     high = low;

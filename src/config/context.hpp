@@ -40,8 +40,8 @@ void warn_of_empty(Reader& r, std::string_view key, Place place, const Expanded&
 /// ca_file, cert_file and key_file.
 void read_tls(Reader& r, const Context& context, TlsFiles& out);
 
-/// `low` may not be above `high`; a default gives way to what was written.
-void read_bound(Reader& r, std::string_view low_key, const Given& low_given, milliseconds& low,
+/// `low`, which is at least `least`, may not be above `high`; a default gives way to what was written.
+void read_bound(Reader& r, std::string_view low_key, const Given& low_given, milliseconds least, milliseconds& low,
                 std::string_view high_key, const Given& high_given, milliseconds& high);
 
 }  // namespace rpcw::config

@@ -182,10 +182,13 @@ void describe_backend(Page& page, const Config& config, const Backend& backend) 
   if (!backend.live) parts.emplace_back("without HAProxy's counters");
   if (backend.switch_back) parts.emplace_back("switches back");
   page.line("strategy", parts);
-  page.line("return", {fmt::format("after {}", duration_text(backend.eject_time)),
-                       fmt::format("doubled each time up to {}", duration_text(backend.max_eject_time)),
-                       backend.ramp.count() == 0 ? std::string("then at once")
-                                                 : fmt::format("then within {}", duration_text(backend.ramp))});
+  std::vector<std::string> way_back;
+  if (backend.eject_time.count() > 0)
+    way_back = {fmt::format("after {}", duration_text(backend.eject_time)),
+                fmt::format("doubled each time up to {}", duration_text(backend.max_eject_time))};
+  way_back.push_back(backend.ramp.count() == 0 ? std::string("at once")
+                                               : fmt::format("to its share within {}", duration_text(backend.ramp)));
+  page.line("return", way_back);
   page.line("fallback",
             {fmt::format("{} when {}", to_string(backend.fallback),
                          backend.min_healthy == 1 ? std::string("none is healthy")

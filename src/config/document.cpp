@@ -1,10 +1,21 @@
 #include "config/document.hpp"
 
 #include <fmt/format.h>
+
+// The library (3.3) asserts what its own next lines check and answer with an error, for a header such as `[{`: a wrong
+// file would abort a debug build, and a release build would be told that it cannot happen. NDEBUG is put aside since
+// the library overrides TOML_ASSERT by it.
+#pragma push_macro("NDEBUG")
+#undef NDEBUG
+#define TOML_ASSERT(expr) static_cast<void>(0)
 #include <toml++/toml.h>
+#pragma pop_macro("NDEBUG")
 
 #include <algorithm>
+#include <array>
 #include <utility>
+
+#include "config/stray.hpp"
 
 namespace rpcw::config {
 namespace {
@@ -52,6 +63,17 @@ Node convert(const toml::node& from) {
   return out;
 }
 
+Place place_at(std::string_view text, std::size_t offset) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  std::string_view before = text.substr(0, offset);
+  if (before.starts_with(kByteOrderMark)) before.remove_prefix(kByteOrderMark.size());
+  const auto lines = std::ranges::count(before, '\n');
+  before.remove_prefix(before.rfind('\n') + 1);
+  const auto characters =
+      std::ranges::count_if(before, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; });
+  return {.line = static_cast<unsigned>(lines + 1), .column = static_cast<unsigned>(characters + 1)};
+}
+
 bool is_key_text(std::string_view text) {
   constexpr std::size_t kLongest = 80;
   return !text.empty() && text.size() <= kLongest && std::ranges::all_of(text, [](char c) {
@@ -73,6 +95,8 @@ std::string without_quotations(std::string_view text) {
     return fmt::format("{}{}{}", text.substr(at, open - at), is_key_text(key) ? fmt::format("'{}'", key) : "key",
                        text.substr(close + 1));
   }
+  // The versions of the library word it differently.
+  if (text.find("is not representable") != std::string_view::npos) return "a number does not fit into 64 bits";
   std::string out;
   while (true) {
     const std::size_t open = text.find('\'');
@@ -106,7 +130,7 @@ std::string_view kind_name(Node::Kind kind) {
     case Node::Kind::kFloat:
       return "a number with a decimal point";
     case Node::Kind::kBoolean:
-      return "true or false";
+      return "a boolean";
     case Node::Kind::kDate:
       return "a date or a time";
     case Node::Kind::kArray:
@@ -118,16 +142,22 @@ std::string_view kind_name(Node::Kind kind) {
 }
 
 std::expected<Node, SyntaxError> parse_document(std::string_view text) {
+  // The library (3.3) runs into undefined behaviour when it meets one: its test for blanks takes it for impossible.
+  if (const auto stray = find_stray_character(text))
+    return std::unexpected(SyntaxError{
+        .place = place_at(text, *stray),
+        .message = "TOML syntax: a character beyond ASCII is only possible in quotation marks and comments (are the "
+                   "quotation marks typographic ones?)"});
   const toml::parse_result result = toml::parse(text);
   if (result) return convert(result.table());
   const toml::parse_error& error = result.error();
   std::string message = fmt::format("TOML syntax: {}", without_quotations(error.description()));
   // `interval = 5s` and `level = info` are what people write; the library's sentence about them does not say so.
-  for (const std::string_view what : {"parsing value", "parsing floating-point", "parsing boolean", "parsing decimal"})
-    if (message.find(what) != std::string::npos) {
-      message += " (text, and a number with a unit, needs quotation marks: \"5s\")";
-      break;
-    }
+  constexpr std::array<std::string_view, 4> kUnquoted{"parsing value", "parsing floating-point", "parsing boolean",
+                                                      "parsing decimal"};
+  const auto has = [&](std::string_view what) { return message.find(what) != std::string::npos; };
+  if (std::ranges::any_of(kUnquoted, has))
+    message += " (text, and a number with a unit, needs quotation marks: \"5s\")";
   return std::unexpected(SyntaxError{.place = place_of(error.source()), .message = std::move(message)});
 }
 

@@ -35,6 +35,8 @@ bool is_address(const std::string& host) {
 }  // namespace
 
 std::expected<HostPort, std::string> parse_host_port(std::string_view text) {
+  if (!text.starts_with('[') && std::ranges::count(text, ':') > 1)
+    return std::unexpected("an IPv6 address needs brackets: [ADDRESS]:PORT");
   if (text.starts_with(':')) return std::unexpected("the host is missing; for all addresses write 0.0.0.0 or [::]");
   if (text.find_first_of("/?#@") != std::string_view::npos)
     return std::unexpected("expected HOST:PORT and nothing else");

@@ -52,7 +52,7 @@ void read_haproxy(Reader& r, const Context& context, Haproxy& out) {
 void read_probe(Reader& r, const Context& context, Probe& out) {
   const Given interval = r.duration("interval", out.interval, 100ms, 1h);
   const Given fast = r.duration("fast_interval", out.fast_interval, 50ms, 1h);
-  read_bound(r, "fast_interval", fast, out.fast_interval, "interval", interval, out.interval);
+  read_bound(r, "fast_interval", fast, 50ms, out.fast_interval, "interval", interval, out.interval);
   r.duration("timeout", out.timeout, 10ms, 60s);
   r.integer("fall", out.fall, 1, 10);
   r.integer("rise", out.rise, 1, 10);

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
+#include <span>
 #include <tuple>
 
 #include "config/nearest.hpp"
@@ -12,12 +12,20 @@
 namespace rpcw::config {
 namespace {
 
-std::string listed(const std::vector<std::string_view>& names) {
+std::string listed(std::span<const std::string_view> names) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
 std::string number_text(double value) {
   return fmt::format("{}", value);
+}
+
+/// As it stands in the file: 2.0 is not 2.
+std::string number_text(const Node& node) {
+  if (node.kind == Node::Kind::kInteger) return fmt::format("{}", node.integer);
+  std::string out = number_text(node.number);
+  if (out.find_first_of(".en") == std::string::npos) out += ".0";
+  return out;
 }
 
 }  // namespace
@@ -96,14 +104,14 @@ Given Reader::boolean(std::string_view key, bool& out) {
 Given Reader::number(std::string_view key, double& out, double least, double most) {
   const Member* member = take(key);
   if (member == nullptr) return {.place = table_.place};
-  const std::string range = fmt::format("{} to {}", number_text(least), number_text(most));
+  const std::string range = range_text(least, most);
   const Node& node = member->value;
   if (node.kind != Node::Kind::kFloat && node.kind != Node::Kind::kInteger)
     return wrong_type(*member, fmt::format("a number from {}", range));
   const double value = node.kind == Node::Kind::kFloat ? node.number : static_cast<double>(node.integer);
   // Written so that NaN, which compares as false, is refused.
   if (!(value >= least && value <= most))
-    return refuse(*member, fmt::format("{} is out of range; accepted: {}", number_text(value), range));
+    return refuse(*member, fmt::format("{} is out of range; accepted: {}", number_text(node), range));
   out = value;
   return {.state = Given::State::kValid, .place = node.place};
 }
@@ -111,10 +119,10 @@ Given Reader::number(std::string_view key, double& out, double least, double mos
 Given Reader::integer_in(std::string_view key, std::uint64_t& out, std::uint64_t least, std::uint64_t most) {
   const Member* member = take(key);
   if (member == nullptr) return {.place = table_.place};
-  const std::string range = fmt::format("{} to {}", least, most);
+  const std::string range = range_text(least, most);
   const Node& node = member->value;
   if (node.kind == Node::Kind::kFloat)
-    return refuse(*member, fmt::format("found {}; expected an integer from {}", number_text(node.number), range));
+    return refuse(*member, fmt::format("found {}; expected an integer from {}", number_text(node), range));
   if (node.kind != Node::Kind::kInteger) return wrong_type(*member, fmt::format("an integer from {}", range));
   if (node.integer < 0 || static_cast<std::uint64_t>(node.integer) < least ||
       static_cast<std::uint64_t>(node.integer) > most)
@@ -124,13 +132,17 @@ Given Reader::integer_in(std::string_view key, std::uint64_t& out, std::uint64_t
 }
 
 Given Reader::duration(std::string_view key, milliseconds& out, milliseconds least, milliseconds most) {
+  return duration_in(key, out, least, most, false);
+}
+
+Given Reader::duration_in(std::string_view key, milliseconds& out, milliseconds least, milliseconds most, bool off) {
   const Member* member = take(key);
   if (member == nullptr) return {.place = table_.place};
-  const std::string range = fmt::format("{} to {}", duration_text(least), duration_text(most));
+  const std::string range =
+      fmt::format("{} to {}{}", duration_text(least), duration_text(most), off ? ", or \"off\"" : "");
   const Node& node = member->value;
   if (node.kind == Node::Kind::kInteger || node.kind == Node::Kind::kFloat) {
-    const std::string bare =
-        node.kind == Node::Kind::kInteger ? fmt::format("{}", node.integer) : number_text(node.number);
+    const std::string bare = number_text(node);
     if (!(node.kind == Node::Kind::kInteger ? node.integer >= 0 : node.number >= 0 && node.number < 1e9))
       return refuse(*member, fmt::format("{} is no duration; accepted: {}", bare, range));
     return refuse(*member,
@@ -174,7 +186,7 @@ Given Reader::duration_or_off(std::string_view key, std::optional<milliseconds>&
     return {.state = Given::State::kValid, .place = member->value.place};
   }
   milliseconds value = out.value_or(least);
-  const Given given = duration(key, value, least, most);
+  const Given given = duration_in(key, value, least, most, true);
   if (given.valid()) out = value;
   return given;
 }
@@ -214,7 +226,7 @@ Given Reader::size(std::string_view key, std::uint64_t& out, std::uint64_t least
   return {.state = Given::State::kValid, .place = node.place};
 }
 
-Given Reader::choice_of(std::string_view key, const std::vector<std::string_view>& names, std::size_t& index) {
+Given Reader::one_of(std::string_view key, std::span<const std::string_view> names, std::size_t& index) {
   const Member* member = take(key);
   if (member == nullptr) return {.place = table_.place};
   const Node& node = member->value;
@@ -319,9 +331,9 @@ void Reader::finish() {
     if (std::ranges::find(known_, std::string_view(member.key)) != known_.end()) continue;
     // Quoted keys can be anything, even a pasted URL.
     const bool plain = is_plain_name(member.key) && member.key.size() <= kLongest;
-    const auto near = nearest(member.key, known_);
+    const auto near = plain ? nearest(member.key, known_) : std::vector<std::string_view>{};
     error(member.place, plain ? member.key : "",
-          fmt::format("unknown key; {}",
+          fmt::format("unknown key{}; {}", plain ? "" : " (not shown)",
                       near.empty() ? fmt::format("accepted: {}", listed(known_)) : did_you_mean(near)));
   }
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <concepts>
 #include <cstdint>
@@ -7,6 +9,7 @@
 #include <initializer_list>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -47,6 +50,12 @@ class Findings {
 
 /// How text of the file is shown in a message: quoted, control characters escaped, cut when long, URLs redacted.
 std::string shown(std::string_view text);
+
+/// "1 to 10"; "1" when nothing else is accepted.
+template <typename T>
+std::string range_text(const T& least, const T& most) {
+  return least == most ? fmt::format("{}", least) : fmt::format("{} to {}", least, most);
+}
 
 /// What became of a key.
 struct Given {
@@ -111,10 +120,13 @@ class Reader {
     std::vector<std::string_view> names;
     for (const auto& [name, value] : choices) names.push_back(name);
     std::size_t index = 0;
-    const Given given = choice_of(key, names, index);
+    const Given given = one_of(key, names, index);
     if (given.valid()) out = std::next(choices.begin(), static_cast<std::ptrdiff_t>(index))->second;
     return given;
   }
+
+  /// The same for names in a list: `index` becomes the position of the one that was chosen.
+  Given one_of(std::string_view key, std::span<const std::string_view> names, std::size_t& index);
 
   std::optional<Found<std::string>> text(std::string_view key);
   /// An array of strings; items of another type are noted and left out.
@@ -135,8 +147,9 @@ class Reader {
 
  private:
   const Member* take(std::string_view key);
+  /// `off`: whether the range that is shown has "off" too.
+  Given duration_in(std::string_view key, milliseconds& out, milliseconds least, milliseconds most, bool off);
   Given integer_in(std::string_view key, std::uint64_t& out, std::uint64_t least, std::uint64_t most);
-  Given choice_of(std::string_view key, const std::vector<std::string_view>& names, std::size_t& index);
   Given wrong_type(const Member& member, std::string_view expected);
   Given refuse(const Member& member, std::string message);
 

@@ -53,6 +53,10 @@ std::string read_url(Reader& r, const Context& context) {
     auto content = context.contents(r, "url_file", file->place, *path);
     if (!content) return {};
     while (content->ends_with('\n') || content->ends_with('\r')) content->pop_back();
+    if (content->find('\n') != std::string::npos) {
+      r.error(file->place, "url_file", "the file has more than one line");
+      return {};
+    }
     if (const auto parts = url::parse(*content); !parts) {
       r.error(file->place, "url_file", fmt::format("in the file: {}", parts.error()));
       return {};
@@ -112,7 +116,7 @@ void read_target(Reader& r, const Context& context, Target& out) {
     const bool printable =
         std::ranges::none_of(name->value, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
     if (name->value.empty() || !printable)
-      r.error(name->place, "operator", "is empty or has a control character; expected a name");
+      r.error(name->place, "operator", "it is empty or has a control character; expected a name");
     out.operator_name = name->value;
     out.operator_given = true;
   }

@@ -32,6 +32,7 @@ bool is_address(int family, const std::string& host) {
 /// Whether a resolver or libcurl might take the name for an address in one of inet_aton's old spellings ("127.1",
 /// "0x7f.0.0.1"), which other readers of the same URL would not.
 bool ends_like_an_address(std::string_view host) {
+  if (host.ends_with('.')) host.remove_suffix(1);
   const std::string_view last = host.substr(host.rfind('.') + 1);
   if (last.starts_with("0x") || last.starts_with("0X")) return true;
   return !last.empty() && std::ranges::all_of(last, is_digit);

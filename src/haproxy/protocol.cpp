@@ -234,8 +234,8 @@ std::expected<Info, std::string> parse_info(std::string_view reply) {
   need(pid && *pid > 0, "Pid");
   need(uptime && *uptime >= 0, "Uptime_sec");
   if (!missing.empty()) {
-    return std::unexpected("`show info` lacks " + missing + "; it begins with \"" + presentable(reply.substr(0, 400)) +
-                           "\"");
+    return std::unexpected("`show info` lacks " + missing + "; it begins with \"" +
+                           presentable(reply.substr(0, reply.find('\n'))) + "\"");
   }
   info.pid = *pid;
   info.uptime = std::chrono::seconds(*uptime);

@@ -51,8 +51,8 @@ class ReplyReader {
 
   State feed(std::string_view bytes);
 
-  /// The same without a copy: room for up to `at_least` bytes or more (less near max_bytes, never none while the state
-  /// is kMore) to be filled from its beginning; `commit` says how many came.
+  /// The same without a copy: room for `at_least` bytes (fewer near max_bytes, never none while the state is kMore) to
+  /// be filled from its beginning; `commit` says how many came.
   std::span<char> prepare(std::size_t at_least);
   State commit(std::size_t bytes);
 

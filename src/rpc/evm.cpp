@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -12,23 +13,30 @@
 namespace rpcw::rpc::evm {
 namespace {
 
-constexpr std::int64_t kLimitExceeded = -32005;       // EIP-1474 "limit exceeded"
-constexpr std::int64_t kHederaRelayLimit = -32605;    // hiero-json-rpc-relay, "IP rate limit exceeded"
-constexpr std::int64_t kHttpStatusAsCode = 429;       // QuickNode answers 429 as a JSON-RPC code
+/// JSON-RPC codes that mean "too many requests" on EVM; on other families some of them mean something else.
+constexpr std::array<std::string_view, 5> kRateLimits{
+    "-32005",  // EIP-1474 "limit exceeded"; Infura
+    "-32007",  // QuickNode, "…/second request limit reached"
+    "-32016",  // several providers, "rate limited"
+    "-32605",  // Hedera's relay, "IP rate limit exceeded"
+    "429",     // QuickNode: HTTP's status as a code
+};
 
 bool is_rate_limit(std::string_view code) {
-  for (const std::int64_t known : {kLimitExceeded, kHederaRelayLimit, kHttpStatusAsCode})
-    if (code == std::to_string(known)) return true;
-  return false;
+  return std::ranges::find(kRateLimits, code) != kRateLimits.end();
 }
 
 std::unexpected<ProbeFailure> fail(Reason code, std::string detail, std::optional<milliseconds> retry_after = {}) {
   return std::unexpected(ProbeFailure{code, std::move(detail), retry_after});
 }
 
-std::string describe(const Picked& code, const Picked& message, const HttpTarget& target) {
-  std::string out = code.present() ? target.scrub(code.text) : "without a code";
-  if (message.present() && !message.text.empty()) out += ": " + target.scrub(message.text);
+std::string describe(std::span<const Picked> values, const HttpTarget& target) {
+  const Picked& error = values[0];
+  const Picked& code = values[1];
+  // Some gateways answer {"error":"Unauthorized"}.
+  const Picked& message = error.kind == Picked::Kind::kString ? error : values[2];
+  std::string out = code.text.empty() ? "error without a code" : "error " + target.scrub(code.text);
+  if (!message.text.empty()) out += ": " + target.scrub(message.text);
   return out;
 }
 
@@ -49,17 +57,17 @@ std::expected<void, ProbeFailure> check(const HttpAnswer& answer, const HttpTarg
   const bool has_error = json && values[0].present();
   if (answer.status == 429 || (has_error && is_rate_limit(values[1].text)))
     return fail(Reason::kRateLimited,
-                has_error ? fmt::format("HTTP {}, error {}", answer.status, describe(values[1], values[2], target))
+                has_error ? fmt::format("HTTP {}, {}", answer.status, describe(values, target))
                           : fmt::format("HTTP {}", answer.status),
                 answer.retry_after);
   if (answer.status != 200) {
     std::string detail = fmt::format("HTTP {}", answer.status);
     if (answer.status >= 300 && answer.status < 400) detail += ", redirects are not followed";
-    if (has_error) detail += ", error " + describe(values[1], values[2], target);
+    if (has_error) detail += ", " + describe(values, target);
     return fail(Reason::kHttpStatus, std::move(detail));
   }
   if (!json) return fail(Reason::kBadAnswer, std::string(looks_like(answer.body)));
-  if (has_error) return fail(Reason::kRpcError, "error " + describe(values[1], values[2], target));
+  if (has_error) return fail(Reason::kRpcError, describe(values, target));
   return {};
 }
 

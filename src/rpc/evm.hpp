@@ -14,8 +14,7 @@ namespace rpcw::rpc::evm {
 /// Number, hash and timestamp of the newest block in one request.
 inline constexpr std::string_view kHeadRequest =
     R"({"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["latest",false]})";
-inline constexpr std::string_view kChainIdRequest =
-    R"({"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]})";
+inline constexpr std::string_view kChainIdRequest = R"({"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]})";
 
 /// `target` scrubs what the provider says before any of it is quoted.
 std::expected<Head, ProbeFailure> parse_head(const HttpAnswer& answer, const HttpTarget& target);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "config/config.hpp"
+#include "rpc/resolver.hpp"
 #include "weighter/observation.hpp"
 
 /// HTTP over libcurl's multi-socket interface, on the program's own io_context: no thread per request, no polling.
@@ -21,18 +22,18 @@ namespace rpcw::rpc {
 /// One provider, prepared once: what every request to it shares.
 class HttpTarget {
  public:
-  /// `target.url` is a valid http or https URL.
+  /// Throws std::invalid_argument unless `target.url` is a valid http or https URL.
   explicit HttpTarget(const config::Target& target);
   ~HttpTarget();
   HttpTarget(HttpTarget&&) noexcept;
   HttpTarget& operator=(HttpTarget&&) noexcept;
 
-  /// Text from a provider or a library, made fit to show: the URL's secrets and the headers' values are cut out, what
-  /// does not print is replaced, and it ends after 160 bytes.
+  /// Text from a provider or a library, made fit to show; see Scrubber.
   [[nodiscard]] std::string scrub(std::string_view text) const;
 
  private:
   friend class HttpClient;
+  friend struct FailedTransfer;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
@@ -61,9 +62,11 @@ class HttpClient {
   using Handler = std::move_only_function<void(HttpResult)>;
 
   /// `targets`: how many providers there will be; each keeps its connection. Throws std::runtime_error when the TLS
-  /// files cannot be read or libcurl cannot start.
-  HttpClient(boost::asio::io_context& io, const config::Probe& settings, std::size_t targets);
-  /// Ends every request at once; handlers are not called.
+  /// files cannot be used or libcurl cannot start. `lookup` is for the names of providers, or that of the proxy; with
+  /// the environment's proxy libcurl looks names up by itself.
+  HttpClient(boost::asio::io_context& io, const config::Probe& settings, std::size_t targets,
+             Resolver::Lookup lookup = Resolver::system_lookup());
+  /// Ends every request at once; handlers are not called. Not to be destroyed from within a handler: post that.
   ~HttpClient();
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;

@@ -25,8 +25,8 @@ std::vector<HttpTarget> prepare(std::span<const config::Target* const> targets) 
 }  // namespace
 
 Prober::Prober(boost::asio::io_context& io, const config::Probe& settings,
-               std::span<const config::Target* const> targets)
-    : settings_(settings), targets_(prepare(targets)), client_(io, settings, targets.size()) {}
+               std::span<const config::Target* const> targets, Resolver::Lookup lookup)
+    : settings_(settings), targets_(prepare(targets)), client_(io, settings, targets.size(), std::move(lookup)) {}
 
 void Prober::head(std::size_t target, std::move_only_function<void(HeadObservation)> handler) {
   const HttpTarget& t = targets_[target];

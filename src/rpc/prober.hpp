@@ -20,10 +20,12 @@ namespace rpc {
 /// Asks providers what the judge wants to know. Decides nothing, and when to ask is the caller's business.
 class Prober {
  public:
-  /// One target for each element, known by its index from then on.
-  Prober(boost::asio::io_context& io, const config::Probe& settings, std::span<const config::Target* const> targets);
+  /// One target for each element, known by its index from then on. Throws what HttpClient's constructor throws.
+  Prober(boost::asio::io_context& io, const config::Probe& settings, std::span<const config::Target* const> targets,
+         Resolver::Lookup lookup = Resolver::system_lookup());
 
-  /// Each handler is called once, from the loop, unless the prober is destroyed before.
+  /// Each handler is called once, from the loop, unless the prober is destroyed before; which is not to be done from
+  /// within a handler.
   void head(std::size_t target, std::move_only_function<void(HeadObservation)> handler);
   void identity(std::size_t target, std::move_only_function<void(IdentityObservation)> handler);
 

@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <deque>
+#include <exception>
 #include <mutex>
 #include <optional>
 #include <system_error>
@@ -20,9 +22,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// libcurl's and most stub resolvers' own default.
-constexpr auto kAnswerLifetime = std::chrono::seconds{60};
-
 struct Name {
   std::optional<Resolver::Addresses> answer;
   Clock::time_point renew_at{};
@@ -33,8 +32,17 @@ struct Name {
 }  // namespace
 
 struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
-  State(boost::asio::any_io_executor ex, unsigned max, Lookup fn)
-      : executor(std::move(ex)), max_lookups(std::max(max, 1U)), lookup(std::move(fn)) {}
+  State(boost::asio::any_io_executor ex, unsigned max, Lookup fn, std::chrono::milliseconds keep)
+      : executor(std::move(ex)), max_lookups(std::max(max, 1U)), lookup(std::move(fn)), lifetime(keep) {}
+
+  /// Nothing may leave a thread of its own.
+  Addresses look_up(const std::string& host) const {
+    try {
+      return lookup(host);
+    } catch (const std::exception& e) {
+      return std::unexpected(std::string(e.what()));
+    }
+  }
 
   void ask(const std::string& host, Name& name) {
     name.under_way = true;
@@ -48,12 +56,11 @@ struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
     ++running;
     try {
       std::thread([self = shared_from_this(), host] {
-        Addresses found = self->lookup(host);
+        Addresses found = self->look_up(host);
         const std::lock_guard lock(self->mutex);
         if (!self->open) return;
-        boost::asio::post(self->executor, [self, host, found = std::move(found)]() mutable {
-          self->finish(host, std::move(found));
-        });
+        boost::asio::post(self->executor,
+                          [self, host, found = std::move(found)]() mutable { self->finish(host, std::move(found)); });
       }).detach();
     } catch (const std::system_error& e) {
       boost::asio::post(executor, [self = shared_from_this(), host, what = std::string(e.what())] {
@@ -63,6 +70,7 @@ struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
   }
 
   void finish(const std::string& host, Addresses&& found) {
+    if (!open) return;
     --running;
     while (running < max_lookups && !queue.empty()) {
       start(queue.front());
@@ -70,13 +78,9 @@ struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
     }
     Name& name = names[host];
     name.under_way = false;
-    if (found || !name.answer || !*name.answer) {
-      // A failure is asked again by the next probe: probes are rare enough.
-      name.renew_at = found ? Clock::now() + kAnswerLifetime : Clock::time_point{};
-      name.answer = std::move(found);
-    } else {
-      name.renew_at = Clock::now() + kAnswerLifetime;
-    }
+    // A failure never replaces an answer, and is itself asked again by the next probe: probes are rare enough.
+    if (found || !name.answer || !*name.answer) name.answer = std::move(found);
+    name.renew_at = Clock::now() + lifetime;
     std::vector<Handler> handlers = std::exchange(name.waiting, {});
     // A copy: a handler may ask again, and so move what `name` refers to.
     const Addresses answer = *name.answer;
@@ -86,35 +90,48 @@ struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
   boost::asio::any_io_executor executor;
   const unsigned max_lookups;
   const Lookup lookup;
+  const std::chrono::milliseconds lifetime;
 
   // Only the loop's thread touches these.
   unsigned running = 0;
   std::deque<std::string> queue;
   std::unordered_map<std::string, Name> names;
 
-  // Guards `open`, and with it the executor's life, against threads that outlive the resolver.
+  // Guards `open`, which the loop's thread alone sets, and with it the executor's life, against threads that outlive
+  // the resolver.
   std::mutex mutex;
   bool open = true;
 };
 
-Resolver::Resolver(boost::asio::any_io_executor executor, unsigned max_lookups, Lookup lookup)
-    : state_(std::make_shared<State>(std::move(executor), max_lookups, std::move(lookup))) {}
+Resolver::Resolver(boost::asio::any_io_executor executor, unsigned max_lookups, Lookup lookup,
+                   std::chrono::milliseconds lifetime)
+    : state_(std::make_shared<State>(std::move(executor), max_lookups, std::move(lookup), lifetime)) {}
 
 Resolver::~Resolver() {
-  const std::lock_guard lock(state_->mutex);
-  state_->open = false;
-  state_->names.clear();
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->open = false;
+  }
   state_->queue.clear();
+  state_->names.clear();
+}
+
+const std::vector<std::string>* Resolver::at_hand(const std::string& host) {
+  const auto it = state_->names.find(host);
+  if (it == state_->names.end()) return nullptr;
+  Name& name = it->second;
+  if (!name.answer || !*name.answer) return nullptr;
+  if (!name.under_way && Clock::now() >= name.renew_at) state_->ask(host, name);
+  return &**name.answer;
 }
 
 void Resolver::resolve(const std::string& host, Handler handler) {
-  Name& name = state_->names[host];
-  if (name.answer && *name.answer) {
-    if (!name.under_way && Clock::now() >= name.renew_at) state_->ask(host, name);
-    const Addresses answer = *name.answer;
+  if (const auto* known = at_hand(host)) {
+    const Addresses answer = *known;
     handler(answer);
     return;
   }
+  Name& name = state_->names[host];
   name.waiting.push_back(std::move(handler));
   if (!name.under_way) state_->ask(host, name);
 }
@@ -126,8 +143,13 @@ Resolver::Lookup Resolver::system_lookup() {
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_ADDRCONFIG;
     addrinfo* list = nullptr;
-    const int rc = getaddrinfo(host.c_str(), nullptr, &hints, &list);
-    if (rc != 0) return std::unexpected(std::string(gai_strerror(rc)));
+    int rc = getaddrinfo(host.c_str(), nullptr, &hints, &list);
+    // A machine that has no address but the loopback's.
+    if (rc == EAI_NONAME) {
+      hints.ai_flags = 0;
+      rc = getaddrinfo(host.c_str(), nullptr, &hints, &list);
+    }
+    if (rc != 0) return std::unexpected(std::string(rc == EAI_SYSTEM ? std::strerror(errno) : gai_strerror(rc)));
     std::vector<std::string> out;
     for (const addrinfo* a = list; a != nullptr; a = a->ai_next) {
       char text[INET6_ADDRSTRLEN] = {};

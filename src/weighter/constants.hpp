@@ -41,7 +41,8 @@ inline constexpr double kRateLimitFactor = 0.25;
 inline constexpr double kFewPeersFactor = 0.5;
 /// Half-life of the counts of attempts and failures.
 inline constexpr milliseconds kErrorHalfLife = seconds{60};
-/// Attempts without failure that every server is credited with: one failure out of one is no error rate of 1.
+/// Attempts without failure that every server is credited with: one failure out of one is no error rate of 1, and one
+/// lost packet in a minute no reason to move traffic.
 inline constexpr double kErrorPrior = 20.0;
 /// An error rate of 5 % halves a score.
 inline constexpr double kErrorWeight = 20.0;
@@ -78,7 +79,7 @@ inline constexpr milliseconds kWorkerSettled = seconds{60};
 /// A change is worth a push from this part of a weight on: HAProxy would hardly notice less, and whoever reads the log
 /// would drown. With 0.15 alone, noise made 100 pushes an hour (see docs/tuning.md).
 inline constexpr double kDeadBand = 0.25;
-/// And from this many units on (2 % of the traffic), unless it is half of the weight: small weights jitter most.
+/// And from this many units on (3 % of the traffic), unless it is half of the weight: small weights jitter most.
 inline constexpr unsigned kDeadStep = 8;
 inline constexpr double kDeadStepWaived = 0.5;
 

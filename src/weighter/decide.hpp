@@ -93,7 +93,7 @@ BackendDecision decide(BackendHistory& history, const config::Backend& backend, 
                        const BackendView& view, std::span<const unsigned> held, Now now);
 
 /// Whether targets differ enough from what is held to be worth pushing: some server crosses zero, or would move by at
-/// least 20 % of its weight and at least 5 (or half of its weight). Then all targets are taken, else all held weights
+/// least 25 % of its weight and at least 8 (or half of its weight). Then all targets are taken, else all held weights
 /// stay.
 bool worth_pushing(std::span<const unsigned> held, std::span<const unsigned> targets);
 

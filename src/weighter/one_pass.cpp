@@ -197,8 +197,9 @@ asio::awaitable<PassResult> one_pass(asio::io_context& io, const config::Config&
     out.haproxy_trouble = out.haproxy_trouble || c.trouble;
     out.report.haproxy.push_back(std::move(c.report));
   }
-  out.nothing_healthy =
-      std::ranges::any_of(out.report.backends, [](const BackendReport& b) { return b.healthy == 0; });
+  // A backup that the file does not name may carry the traffic: then nothing of ours is healthy, and nothing fell back.
+  out.nothing_healthy = std::ranges::any_of(
+      out.report.backends, [](const BackendReport& b) { return b.healthy == 0 && b.fallback.has_value(); });
   co_return out;
 }
 

@@ -21,7 +21,7 @@ struct PassResult {
   Report report;
   /// A HAProxy could not be reached, refused or did not confirm a command, or lacks a named server.
   bool haproxy_trouble = false;
-  /// A backend has no healthy server.
+  /// A backend has no healthy server and fell back.
   bool nothing_healthy = false;
 };
 

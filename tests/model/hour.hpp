@@ -44,7 +44,7 @@ struct HourResult {
   /// From the beginning of the trouble, in s; absent: it never came to that.
   std::optional<double> seconds_to_half;
   std::optional<double> seconds_to_zero;
-  /// From the trouble's end to 90 % of the share before.
+  /// From the trouble's end to three quarters of the share before: nearer than a dead band no return comes.
   std::optional<double> seconds_to_recover;
 };
 
@@ -91,7 +91,7 @@ inline HourResult run_hour(Trouble trouble, config::Strategy strategy, unsigned 
     const double usual = before.time > 0 ? before.sum / before.time : 0.0;
     if (s >= kStart && s < end && !out.seconds_to_half && share <= usual / 2) out.seconds_to_half = s - kStart;
     if (s >= kStart && s < end && !out.seconds_to_zero && d.servers[0].weight == 0) out.seconds_to_zero = s - kStart;
-    if (s >= end && !out.seconds_to_recover && share >= 0.9 * usual) out.seconds_to_recover = s - end;
+    if (s >= end && !out.seconds_to_recover && share >= 0.75 * usual) out.seconds_to_recover = s - end;
     for (std::size_t i = 0; i < last.size(); ++i) {
       if (last[i] > 0 && d.servers[i].weight == 0) ++(i == 0 ? out.ejections : out.others_ejected);
       last[i] = d.servers[i].weight;

@@ -183,9 +183,10 @@ TEST_CASE("a usable backup takes the traffic: the active ones stay at zero") {
 
 TEST_CASE("small changes are not worth a push") {
   CHECK_FALSE(worth_pushing(Weights{100, 156}, Weights{100, 156}));
-  CHECK_FALSE(worth_pushing(Weights{100, 156}, Weights{119, 137}));
-  CHECK(worth_pushing(Weights{100, 156}, Weights{120, 136}));
-  CHECK_FALSE(worth_pushing(Weights{10, 246}, Weights{14, 242}));
+  CHECK_FALSE(worth_pushing(Weights{100, 156}, Weights{124, 132}));
+  CHECK(worth_pushing(Weights{100, 156}, Weights{125, 131}));
+  CHECK_FALSE(worth_pushing(Weights{20, 236}, Weights{27, 229}));
+  CHECK(worth_pushing(Weights{20, 236}, Weights{28, 228}));
   CHECK(worth_pushing(Weights{10, 246}, Weights{15, 241}));
   CHECK(worth_pushing(Weights{1, 255}, Weights{0, 256}));
   CHECK(worth_pushing(Weights{0, 256}, Weights{1, 255}));

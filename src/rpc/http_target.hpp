@@ -1,0 +1,33 @@
+#pragma once
+
+#include <curl/curl.h>
+
+#include <memory>
+#include <string>
+
+#include "config/url.hpp"
+#include "rpc/http_client.hpp"
+#include "rpc/scrubber.hpp"
+
+namespace rpcw::rpc {
+
+struct SlistDelete {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+using Slist = std::unique_ptr<curl_slist, SlistDelete>;
+
+void append(Slist& list, const std::string& line);
+
+/// Whether it is an IPv4 or IPv6 address, without brackets, and so needs no look-up.
+bool is_address(const std::string& host);
+
+struct HttpTarget::Impl {
+  explicit Impl(const config::Target& target);
+
+  std::string url;
+  url::Url parts;
+  Slist headers;
+  Scrubber scrub;
+};
+
+}  // namespace rpcw::rpc

@@ -1,0 +1,144 @@
+#include "rpc/scrubber.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstddef>
+#include <optional>
+
+namespace rpcw::rpc {
+namespace {
+
+constexpr std::size_t kShortestSecret = 4;
+constexpr std::size_t kShortestPrefix = 6;
+constexpr std::size_t kMostBytes = 160;
+
+/// A character as it was before encoding, and how many bytes stand for it.
+struct Unit {
+  char value = 0;
+  std::size_t length = 1;
+};
+
+std::optional<char> hex_byte(std::string_view digits) {
+  unsigned value = 0;
+  const char* end = digits.data() + digits.size();
+  if (std::from_chars(digits.data(), end, value, 16).ptr != end || digits.empty() || value > 0xFF) return std::nullopt;
+  return static_cast<char>(value);
+}
+
+/// Undoes "%2F", "\/" and "\u002f".
+Unit unit_at(std::string_view text, std::size_t at) {
+  const std::string_view rest = text.substr(at);
+  if (rest.front() == '%' && rest.size() >= 3)
+    if (const auto byte = hex_byte(rest.substr(1, 2))) return {*byte, 3};
+  if (rest.starts_with("\\/")) return {'/', 2};
+  if (rest.starts_with("\\u") && rest.size() >= 6)
+    if (const auto byte = hex_byte(rest.substr(2, 4))) return {*byte, 6};
+  return {rest.front(), 1};
+}
+
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](char c) { return lower(c); });
+  return out;
+}
+
+std::string decoded(std::string_view text) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const Unit unit = unit_at(text, at);
+    out += unit.value;
+    at += unit.length;
+  }
+  return out;
+}
+
+std::string base64(std::string_view bytes) {
+  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  unsigned buffer = 0;
+  int bits = 0;
+  for (const char c : bytes) {
+    buffer = (buffer << 8U | static_cast<unsigned char>(c)) & 0xFFFFU;
+    for (bits += 8; bits >= 6; bits -= 6) out += kDigits[(buffer >> static_cast<unsigned>(bits - 6)) & 0x3FU];
+  }
+  if (bits > 0) out += kDigits[(buffer << static_cast<unsigned>(6 - bits)) & 0x3FU];
+  return out;
+}
+
+/// How many bytes of the text, from `at` on, repeat the secret or enough of its beginning; 0: they do not.
+std::size_t match(std::string_view text, std::size_t at, std::string_view secret) {
+  std::size_t end = at;
+  std::size_t same = 0;
+  while (same < secret.size() && end < text.size()) {
+    const Unit unit = unit_at(text, end);
+    if (lower(unit.value) != secret[same]) break;
+    ++same;
+    end += unit.length;
+  }
+  return same == secret.size() || same >= kShortestPrefix ? end - at : 0;
+}
+
+}  // namespace
+
+Scrubber::Scrubber(const config::Target& target) {
+  std::string_view rest = target.url;
+  if (const auto scheme = rest.find("://"); scheme != std::string_view::npos) rest.remove_prefix(scheme + 3);
+  const std::size_t path = std::min(rest.find_first_of("/?#"), rest.size());
+  if (const auto at = rest.substr(0, path).rfind('@'); at != std::string_view::npos) {
+    const std::string_view user_info = rest.substr(0, at);
+    add(user_info);
+    add_pieces(user_info, ":");
+    // As it goes over the wire.
+    add(base64(decoded(user_info)));
+  }
+  add_pieces(rest.substr(path), "/?#&=;");
+  for (const auto& [name, value] : target.headers) {
+    add(value);
+    add_pieces(value, " ,;=");
+  }
+  std::ranges::sort(secrets_);
+  const auto twins = std::ranges::unique(secrets_);
+  secrets_.erase(twins.begin(), twins.end());
+}
+
+void Scrubber::add(std::string_view secret) {
+  if (secret.size() < kShortestSecret) return;
+  secrets_.push_back(lower(secret));
+  if (std::string plain = lower(decoded(secret)); plain.size() >= kShortestSecret) secrets_.push_back(std::move(plain));
+}
+
+void Scrubber::add_pieces(std::string_view text, std::string_view separators) {
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find_first_of(separators), text.size());
+    add(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
+
+std::string Scrubber::operator()(std::string_view text) const {
+  std::string out;
+  // Secrets may overlap: up to here everything belongs to one.
+  std::size_t secret_until = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (out.size() >= kMostBytes) {
+      out.resize(kMostBytes);
+      out += "...";
+      break;
+    }
+    const bool in_secret = at < secret_until;
+    for (const std::string& secret : secrets_) secret_until = std::max(secret_until, at + match(text, at, secret));
+    if (at < secret_until) {
+      if (!in_secret) out += "...";
+      continue;
+    }
+    const auto byte = static_cast<unsigned char>(text[at]);
+    out += byte < 0x20 || byte == 0x7F ? ' ' : byte >= 0x80 ? '?' : text[at];
+  }
+  return out;
+}
+
+}  // namespace rpcw::rpc

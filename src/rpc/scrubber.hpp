@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/config.hpp"
+
+namespace rpcw::rpc {
+
+/// Makes what a provider or a library says fit to show: whatever of it may be a key is cut out.
+class Scrubber {
+ public:
+  /// The secrets are user info, path segments and query of the URL, and the headers' values, each from four characters
+  /// on: shorter pieces ("v1", "rpc") are in every URL, and cutting them out would make messages unreadable.
+  explicit Scrubber(const config::Target& target);
+
+  /// Secrets become "...", also where they are percent-encoded, JSON-escaped or in other case, or begin with six
+  /// characters of one (a message cut off in the middle of a key). What does not print is replaced, and the text ends
+  /// after 160 bytes.
+  [[nodiscard]] std::string operator()(std::string_view text) const;
+
+ private:
+  void add(std::string_view secret);
+  void add_pieces(std::string_view text, std::string_view separators);
+
+  /// In lower case.
+  std::vector<std::string> secrets_;
+};
+
+}  // namespace rpcw::rpc

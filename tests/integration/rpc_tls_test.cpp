@@ -1,0 +1,233 @@
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "haproxy_process.hpp"
+#include "rpc_stage.hpp"
+#include "sim/sim.hpp"
+
+using namespace rpcw;
+using namespace rpcw::test;
+
+namespace {
+
+rpc::Resolver::Addresses here(const std::string&) {
+  return std::vector<std::string>{"127.0.0.1"};
+}
+
+/// HAProxy in front of a simulated provider, each frontend with a certificate or a demand of its own.
+struct Terminator {
+  struct Ports {
+    std::uint16_t h2 = free_port();
+    std::uint16_t h1 = free_port();
+    std::uint16_t plain = free_port();
+    std::uint16_t self_signed = free_port();
+    std::uint16_t expired = free_port();
+    std::uint16_t other_name = free_port();
+    std::uint16_t client = free_port();
+  };
+
+  sim::World world;
+  sim::Provider& provider = world.add("provider");
+  sim::Provider& healthy = world.add("healthy");
+  TemporaryFolder folder;
+  Authority authority{folder};
+  std::string good = authority.issue("provider.test");
+  Ports ports;
+  HaproxyProcess haproxy{configuration()};
+
+  std::string configuration() {
+    std::string out = R"(
+global
+  stats socket @DIR@/admin.sock level admin
+  ssl-default-bind-options ssl-min-ver TLSv1.2
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+)";
+    const auto frontend = [&](std::string_view name, std::uint16_t port, const std::string& options,
+                              std::string_view rule = "") {
+      out += fmt::format("frontend {}\n  bind 127.0.0.1:{} {}\n{}  default_backend sim\n", name, port, options, rule);
+    };
+    const auto with = [](const std::string& pem) { return "ssl crt " + pem; };
+    frontend("h2", ports.h2, with(good) + " alpn h2,http/1.1",
+             "  http-request deny deny_status 403 unless { req.ver 2.0 }\n");
+    frontend("h1", ports.h1, with(good) + " alpn http/1.1",
+             "  http-request deny deny_status 403 unless { req.ver 1.1 }\n");
+    frontend("plain", ports.plain, "");
+    frontend("self-signed", ports.self_signed, with(authority.issue("provider.test", {.self_signed = true})));
+    frontend("expired", ports.expired, with(authority.issue("provider.test", {.expired = true})));
+    frontend("other-name", ports.other_name, with(authority.issue("other.test")));
+    frontend("client", ports.client, fmt::format("{} ca-file {} verify required", with(good), authority.ca_file()));
+    out += fmt::format("backend sim\n  server s 127.0.0.1:{}\n", provider.port());
+    return out;
+  }
+
+  static std::string url(std::uint16_t port, std::string_view scheme = "https") {
+    return fmt::format("{}://provider.test:{}/a-key-of-ours", scheme, port);
+  }
+
+  config::Probe trusting() const {
+    config::Probe out = settings();
+    out.timeout = 2s;
+    out.tls.ca_file = authority.ca_file();
+    return out;
+  }
+};
+
+ProbeFailure failure(const HeadObservation& o) {
+  REQUIRE_FALSE(o.head.has_value());
+  CHECK(o.head.error().detail.find("a-key-of-ours") == std::string::npos);
+  return o.head.error();
+}
+
+}  // namespace
+
+TEST_CASE("HTTP/2 where it is offered, HTTP/1.1 elsewhere, and the connection is kept") {
+  Terminator t;
+  for (const std::uint16_t port : {t.ports.h2, t.ports.h1}) {
+    Relay relay(port);
+    Stage stage({target(Terminator::url(relay.port()))}, t.trusting(), here);
+    for (int i = 0; i < 20; ++i) {
+      const HeadObservation o = stage.head();
+      if (!o.head) FAIL(o.head.error().detail);
+    }
+    CHECK(relay.accepted() == 1);
+  }
+}
+
+TEST_CASE("a TLS connection that was forgotten on its way costs one probe") {
+  Terminator t;
+  for (const std::uint16_t port : {t.ports.h2, t.ports.h1}) {
+    CAPTURE(port == t.ports.h2);
+    Relay relay(port);
+    config::Probe probe = t.trusting();
+    Stage stage({target(Terminator::url(relay.port()))}, probe, here);
+    REQUIRE(stage.head().head.has_value());
+    relay.forget();
+    CHECK(failure(stage.head()).code == Reason::kTimeout);
+    CHECK(stage.head().head.has_value());
+    CHECK(relay.accepted() == 2);
+  }
+}
+
+TEST_CASE("two providers behind one HTTP/2 name do not hold up each other") {
+  Terminator t;
+  t.provider.set({.fault = sim::Fault::hang, .fault_methods = {"eth_chainId"}});
+  Stage stage({target(Terminator::url(t.ports.h2)), target(Terminator::url(t.ports.h2))}, t.trusting(), here);
+  CHECK(stage.head(1).head.has_value());
+  CHECK_FALSE(stage.identity(0).chain_id.has_value());
+  CHECK(stage.head(1).head.has_value());
+}
+
+TEST_CASE("a certificate that is not good enough") {
+  Terminator t;
+  struct Case {
+    std::string name;
+    std::uint16_t port;
+    const char* words;
+  };
+  for (const Case& c : {Case{"self-signed", t.ports.self_signed, "self-signed certificate"},
+                        Case{"expired", t.ports.expired, "certificate has expired"},
+                        Case{"another name", t.ports.other_name, "provider.test"}}) {
+    CAPTURE(c.name);
+    Stage stage({target(Terminator::url(c.port)), target(t.healthy.url())}, t.trusting(), here);
+    const Stage::Pair pair = stage.head_beside_healthy();
+    const ProbeFailure f = failure(pair.subject);
+    INFO(f.detail);
+    CHECK(f.code == Reason::kTlsFailed);
+    CHECK(f.detail.find(c.words) != std::string::npos);
+    CHECK(undisturbed(pair.witness));
+  }
+}
+
+TEST_CASE("without the CA file our own authority is a stranger, with it the system's are") {
+  Terminator t;
+  config::Probe probe = t.trusting();
+  probe.tls.ca_file.clear();
+  const ProbeFailure f = failure(Stage({target(Terminator::url(t.ports.h1))}, probe, here).head());
+  CHECK(f.code == Reason::kTlsFailed);
+}
+
+TEST_CASE("TLS and plain HTTP mixed up") {
+  Terminator t;
+  SUBCASE("TLS to a port that speaks plain HTTP") {
+    Stage stage({target(Terminator::url(t.ports.plain))}, t.trusting(), here);
+    const ProbeFailure f = failure(stage.head());
+    CHECK(f.code == Reason::kTlsFailed);
+    CHECK(f.detail == fmt::format("provider.test:{} does not speak TLS", t.ports.plain));
+  }
+  SUBCASE("plain HTTP to a port that speaks TLS") {
+    Stage stage({target(Terminator::url(t.ports.h1, "http"))}, t.trusting(), here);
+    const ProbeFailure f = failure(stage.head());
+    INFO(f.detail);
+    CHECK((f.code == Reason::kConnectFailed || f.code == Reason::kBadAnswer || f.code == Reason::kHttpStatus));
+  }
+  SUBCASE("a port that accepts and leaves the handshake unanswered") {
+    t.provider.set({.fault = sim::Fault::accept_silent});
+    config::Probe probe = t.trusting();
+    probe.timeout = 500ms;
+    Stage stage({target(Terminator::url(t.provider.port())), target(t.healthy.url())}, probe, here);
+    const Stage::Pair pair = stage.head_beside_healthy();
+    const ProbeFailure f = failure(pair.subject);
+    CHECK(f.code == Reason::kTimeout);
+    CHECK(f.detail == "no TLS session within 500 ms");
+    CHECK(undisturbed(pair.witness));
+  }
+  SUBCASE("a handshake that is cut off") {
+    ByteServer server([](Wire& wire) { wire.reset(); });
+    Stage stage({target(Terminator::url(server.port()))}, t.trusting(), here);
+    const ProbeFailure f = failure(stage.head());
+    CHECK(f.code == Reason::kTlsFailed);
+    CHECK_FALSE(f.detail.empty());
+  }
+}
+
+TEST_CASE("client certificates") {
+  Terminator t;
+  config::Probe probe = t.trusting();
+  CHECK_FALSE(Stage({target(Terminator::url(t.ports.client))}, probe, here).head().head.has_value());
+  // One file with certificate and key, and two.
+  probe.tls.cert_file = t.authority.issue("us.test");
+  CHECK(Stage({target(Terminator::url(t.ports.client))}, probe, here).head().head.has_value());
+  probe.tls.key_file = probe.tls.cert_file;
+  CHECK(Stage({target(Terminator::url(t.ports.client))}, probe, here).head().head.has_value());
+}
+
+TEST_CASE("TLS files that cannot be used are found out at the start") {
+  const TemporaryFolder folder;
+  Authority authority(folder);
+  boost::asio::io_context io{1};
+  const auto fault = [&](config::TlsFiles files) -> std::string {
+    config::Probe probe = settings();
+    probe.tls = std::move(files);
+    try {
+      const rpc::HttpClient client(io, probe, 1);
+    } catch (const std::runtime_error& e) {
+      return e.what();
+    }
+    return {};
+  };
+  const std::string good = authority.issue("us.test");
+  const std::string other = authority.issue("other.test");
+  const std::string garbage = folder.write("garbage.pem", "not a certificate\n");
+  CHECK(fault({authority.ca_file(), good, good}).empty());
+  CHECK(fault({folder.file("absent.pem"), "", ""}).find("absent.pem cannot be used as ca_file: No such file") !=
+        std::string::npos);
+  CHECK(fault({garbage, "", ""}).find("garbage.pem cannot be used as ca_file") != std::string::npos);
+  CHECK(fault({"", garbage, good}).find("cert_file") != std::string::npos);
+  CHECK(fault({"", good, garbage}).find("key_file") != std::string::npos);
+  CHECK(fault({"", good, other}).find("key values mismatch") != std::string::npos);
+  // Encrypted: nobody is there to type the pass phrase.
+  const std::string locked = folder.write("locked.pem", R"(-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAgAAAAAAAAAAAICCAAw
+DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEAAAAAAAAAAAAAAAAAAAAAAEgZAA
+AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
+-----END ENCRYPTED PRIVATE KEY-----
+)");
+  CHECK(fault({"", good, locked}).find("key_file") != std::string::npos);
+}

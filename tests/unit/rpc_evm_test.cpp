@@ -1,0 +1,214 @@
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <string>
+#include <vector>
+
+#include "rpc/evm.hpp"
+
+using namespace rpcw;
+using namespace rpcw::rpc;
+
+namespace {
+
+const HttpTarget& provider() {
+  static const HttpTarget out = [] {
+    config::Target t;
+    t.url = "https://provider.test/v2/0123456789abcdef";
+    return HttpTarget(t);
+  }();
+  return out;
+}
+
+HttpAnswer answer(std::string_view body, long status = 200) {
+  HttpAnswer out;
+  out.status = status;
+  out.body = body;
+  return out;
+}
+
+std::string block(std::string_view number, std::string_view hash, std::string_view timestamp) {
+  return fmt::format(R"({{"jsonrpc":"2.0","id":1,"result":{{"number":{},"hash":{},"timestamp":{}}}}})", number, hash,
+                     timestamp);
+}
+
+constexpr std::string_view kHash = R"("0x9b83c12c69edb74f6c8dd5d052765c1adf940e320bd1291696e6fa07829eee71")";
+
+ProbeFailure failure(std::string_view body, long status = 200) {
+  const auto head = evm::parse_head(answer(body, status), provider());
+  REQUIRE_FALSE(head.has_value());
+  CHECK_FALSE(head.error().detail.empty());
+  return head.error();
+}
+
+}  // namespace
+
+TEST_CASE("the head from answers as providers give them") {
+  SUBCASE("geth, with more than is asked for") {
+    const auto head = evm::parse_head(
+        answer(
+            R"({"jsonrpc":"2.0","id":1,"result":{"baseFeePerGas":"0x2540be400","difficulty":"0x0","extraData":"0x","gasLimit":"0x1c9c380","hash":"0x9B83c12c69edb74f6c8dd5d052765c1adf940e320bd1291696e6fa07829eee71","logsBloom":"0x00","number":"0x16d2f1a","parentHash":"0x0000000000000000000000000000000000000000000000000000000000000001","timestamp":"0x6b49d200","transactions":["0x01","0x02"],"uncles":[],"withdrawals":[{"index":"0x1","number":"0x2"}]}})"
+            "\n"),
+        provider());
+    REQUIRE(head.has_value());
+    CHECK(head->number == 0x16d2f1a);
+    CHECK(head->hash == "0x9b83c12c69edb74f6c8dd5d052765c1adf940e320bd1291696e6fa07829eee71");
+    CHECK(head->timestamp == WallTime{std::chrono::seconds{0x6b49d200}});
+  }
+  struct Case {
+    const char* number;
+    const char* timestamp;
+    std::uint64_t height;
+    std::int64_t seconds;
+  };
+  for (const Case& c : {Case{R"("0x0")", R"("0x0")", 0, 0}, Case{R"("0xFF")", R"("0X10")", 255, 16},
+                        Case{R"("24000000")", R"("1795243200")", 24'000'000, 1'795'243'200},
+                        Case{"24000000", "1795243200", 24'000'000, 1'795'243'200},
+                        Case{R"("0xffffffffffffffff")", R"("0x174876e800")", ~std::uint64_t{0}, 100'000'000'000},
+                        Case{R"("0x0000000000000000000001")", R"("0x1")", 1, 1}}) {
+    CAPTURE(std::string(c.number));
+    const auto head = evm::parse_head(answer(block(c.number, kHash, c.timestamp)), provider());
+    REQUIRE(head.has_value());
+    CHECK(head->number == c.height);
+    CHECK(head->timestamp == WallTime{std::chrono::seconds{c.seconds}});
+  }
+  // Null beside a result is what JSON-RPC 1.0 writes for "no error"; a byte order mark does no harm.
+  CHECK(evm::parse_head(
+            answer("\xEF\xBB\xBF" +
+                   fmt::format(R"({{"error":null,"result":{{"number":"0x1","hash":{},"timestamp":"0x2"}}}})", kHash)),
+            provider())
+            .has_value());
+}
+
+TEST_CASE("what is no block") {
+  struct Case {
+    std::string body;
+    const char* words;
+  };
+  const std::string hash(kHash);
+  const std::vector<Case> cases{
+      {"", "empty"},
+      {" \r\n\t ", "empty"},
+      {"<html><body>Bad gateway</body></html>", "HTML"},
+      {"OK", "not JSON"},
+      {"too many requests", "not JSON"},
+      {R"({"jsonrpc":"2.0","id":1,"result":{"num)", "cut-off"},
+      {block("\"0x1\"", hash, "\"0x2\"") + "}", "broken"},
+      {block("\"0x1\"", hash, "\"0x2\"") + block("\"0x1\"", hash, "\"0x2\""), "broken"},
+      {std::string(100'000, '['), "broken"},
+      {"{}", "result is null or missing"},
+      {"[]", "result is null or missing"},
+      {"null", "result is null or missing"},
+      {R"({"result":null})", "result is null or missing"},
+      {R"({"jsonrpc":"2.0","id":1,"result":"0x1"})", "result.number"},
+      {R"({"result":[]})", "result.number"},
+      {block("null", hash, "\"0x1\""), "result.number"},
+      {block("\"\"", hash, "\"0x1\""), "result.number"},
+      {block("\"0x\"", hash, "\"0x1\""), "result.number"},
+      {block("\"latest\"", hash, "\"0x1\""), "result.number"},
+      {block("-1", hash, "\"0x1\""), "result.number"},
+      {block("\"-0x1\"", hash, "\"0x1\""), "result.number"},
+      {block("1.5", hash, "\"0x1\""), "result.number"},
+      {block("1e3", hash, "\"0x1\""), "result.number"},
+      {block("true", hash, "\"0x1\""), "result.number"},
+      {block("\"0x10000000000000000\"", hash, "\"0x1\""), "result.number"},
+      {block("\"0x1 \"", hash, "\"0x1\""), "result.number"},
+      {block("\"0x1\"", hash, "null"), "result.timestamp"},
+      // Milliseconds, nanoseconds, and the largest there is: none of them is a time in seconds.
+      {block("\"0x1\"", hash, "1795243200000"), "result.timestamp"},
+      {block("\"0x1\"", hash, "1795243200000000000"), "result.timestamp"},
+      {block("\"0x1\"", hash, "\"0xffffffffffffffff\""), "result.timestamp"},
+      {block("\"0x1\"", hash, "-5"), "result.timestamp"},
+      {block("\"0x1\"", "null", "\"0x1\""), "result.hash"},
+      {block("\"0x1\"", "\"0x12\"", "\"0x1\""), "result.hash"},
+      {block("\"0x1\"", "\"" + std::string(66, 'a') + "\"", "\"0x1\""), "result.hash"},
+      {block("\"0x1\"", "\"0x" + std::string(64, 'g') + "\"", "\"0x1\""), "result.hash"},
+      {block("\"0x1\"", "1", "\"0x1\""), "result.hash"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.body.substr(0, 200));
+    const ProbeFailure f = failure(c.body);
+    INFO(f.detail);
+    CHECK(to_string(f.code) == "bad_answer");
+    CHECK(f.detail.find(c.words) != std::string::npos);
+  }
+}
+
+TEST_CASE("errors, and the limits among them") {
+  struct Case {
+    const char* what;
+    long status;
+    std::string body;
+    const char* code;
+    const char* detail;
+  };
+  const std::vector<Case> cases{
+      {"method not found", 200,
+       R"({"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"the method eth_x does not exist/is not available"}})",
+       "rpc_error", "error -32601: the method eth_x does not exist/is not available"},
+      {"a result beside the error", 200,
+       R"({"error":{"code":-32000,"message":"header not found"},"result":{"number":"0x1"}})", "rpc_error",
+       "error -32000: header not found"},
+      {"no code", 200, R"({"error":{"message":"oops"}})", "rpc_error", "error without a code: oops"},
+      {"no message", 200, R"({"error":{"code":-32603}})", "rpc_error", "error -32603"},
+      {"an empty object", 200, R"({"error":{}})", "rpc_error", "error without a code"},
+      {"a plain string", 200, R"({"error":"Unauthorized"})", "rpc_error", "error without a code: Unauthorized"},
+      {"a code in quotes", 200, R"({"error":{"code":"-32005","message":"m"}})", "rate_limited",
+       "HTTP 200, error -32005: m"},
+      {"EIP-1474", 200,
+       R"({"jsonrpc":"2.0","id":1,"error":{"code":-32005,"message":"daily request count exceeded, request rate limited"}})",
+       "rate_limited", "HTTP 200, error -32005: daily request count exceeded, request rate limited"},
+      {"QuickNode, HTTP's status as a code", 200, R"({"error":{"code":429,"message":"rate limit"}})", "rate_limited",
+       "HTTP 200, error 429: rate limit"},
+      {"QuickNode", 200, R"({"error":{"code":-32007,"message":"50/second request limit reached"}})", "rate_limited",
+       "HTTP 200, error -32007: 50/second request limit reached"},
+      {"Hedera's relay", 429,
+       R"({"jsonrpc":"2.0","id":1,"error":{"code":-32605,"message":"IP Rate limit exceeded on eth_getBlockByNumber"}})",
+       "rate_limited", "HTTP 429, error -32605: IP Rate limit exceeded on eth_getBlockByNumber"},
+      {"Sei", 429, "too many requests\n", "rate_limited", "HTTP 429"},
+      {"429 with nothing", 429, "", "rate_limited", "HTTP 429"},
+      {"a limit told with another status", 403, R"({"error":{"code":-32005,"message":"quota"}})", "rate_limited",
+       "HTTP 403, error -32005: quota"},
+      {"unauthorised", 401, R"({"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"Must be authenticated!"}})",
+       "http_status", "HTTP 401, error -32000: Must be authenticated!"},
+      {"a good answer with a bad status", 500, block("\"0x1\"", kHash, "\"0x2\""), "http_status", "HTTP 500"},
+      {"a page", 503, "<html>", "http_status", "HTTP 503"},
+      {"redirect", 302, "", "http_status", "HTTP 302, redirects are not followed"},
+      {"created", 201, block("\"0x1\"", kHash, "\"0x2\""), "http_status", "HTTP 201"},
+      {"the key in the message", 200,
+       R"({"error":{"code":-32000,"message":"key 0123456789abcdef at \/v2\/0123456789abcdef\nis \u0000 unknown é"}})",
+       "rpc_error", "error -32000: key ... at /v2/... is   unknown ??"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(std::string(c.what));
+    const ProbeFailure f = failure(c.body, c.status);
+    CHECK(to_string(f.code) == c.code);
+    CHECK(f.detail == c.detail);
+    CHECK_FALSE(evm::parse_chain_id(answer(c.body, c.status), provider()).has_value());
+  }
+  HttpAnswer slow = answer("", 429);
+  slow.retry_after = std::chrono::seconds{9};
+  CHECK(evm::parse_head(slow, provider()).error().retry_after == milliseconds{9000});
+}
+
+TEST_CASE("the chain id") {
+  const auto id = [](std::string_view result) {
+    return evm::parse_chain_id(answer(fmt::format(R"({{"jsonrpc":"2.0","id":1,"result":{}}})", result)), provider());
+  };
+  CHECK(id(R"("0x1")") == 1);
+  CHECK(id(R"("0x531")") == 1329);
+  CHECK(id("137") == 137);
+  CHECK(id(R"("137")") == 137);
+  for (const char* bad :
+       {"null", "true", "{}", "[]", R"("")", R"("0x")", R"("mainnet")", "-1", "1.0", R"("0x1ffffffffffffffff")"}) {
+    CAPTURE(std::string(bad));
+    REQUIRE_FALSE(id(bad).has_value());
+    CHECK(id(bad).error().code == Reason::kBadAnswer);
+    CHECK(id(bad).error().detail == "result is not a chain id");
+  }
+}
+
+TEST_CASE("the requests are what execution-apis says") {
+  CHECK(evm::kHeadRequest == R"({"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["latest",false]})");
+  CHECK(evm::kChainIdRequest == R"({"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]})");
+}

@@ -1,0 +1,99 @@
+#include <doctest/doctest.h>
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "rpc/http_client.hpp"
+
+using namespace rpcw;
+using rpc::HttpTarget;
+
+namespace {
+
+HttpTarget with(std::string url, config::Headers headers = {}) {
+  config::Target t;
+  t.url = std::move(url);
+  t.headers = std::move(headers);
+  return HttpTarget(t);
+}
+
+}  // namespace
+
+TEST_CASE("a key is cut out wherever in the URL it stands") {
+  CHECK(with("https://h.test/v2/KEY0123456").scrub("no app KEY0123456 here") == "no app ... here");
+  CHECK(with("https://h.test/v2/KEY0123456").scrub("POST /v2/KEY0123456 failed") == "POST /v2/... failed");
+  CHECK(with("https://h.test/rpc?apikey=KEY0123456&x=1").scrub("apikey=KEY0123456") == "...=...");
+  CHECK(with("https://h.test/#KEY0123456").scrub("KEY0123456") == "...");
+  CHECK(with("https://user:pa55word@h.test/").scrub("user pa55word, user:pa55word") == "... ..., ...");
+  CHECK(with("https://h.test/a;KEY0123456/b").scrub("KEY0123456") == "...");
+  // Short pieces are in every URL.
+  CHECK(with("https://h.test/v1/rpc").scrub("v1 rpc") == "v1 rpc");
+}
+
+TEST_CASE("the host is no secret") {
+  CHECK(with("https://h.test/KEY0123456").scrub("cannot connect to h.test") == "cannot connect to h.test");
+}
+
+TEST_CASE("values of headers are secrets, their names are not") {
+  const HttpTarget t = with(
+      "https://h.test/", {{"Authorization", "Bearer TOKEN-1234"}, {"X-Key", "abcd"}, {"Cookie", "sid=9f8e7d6c; a=b"}});
+  CHECK(t.scrub("Authorization: Bearer TOKEN-1234") == "Authorization: ...");
+  CHECK(t.scrub("token TOKEN-1234 is bad") == "token ... is bad");
+  CHECK(t.scrub("X-Key: abcd") == "X-Key: ...");
+  CHECK(t.scrub("session 9f8e7d6c") == "session ...");
+}
+
+TEST_CASE("in other spellings") {
+  const HttpTarget t = with("https://user:p%40ssw0rd@h.test/a%2Fkey%2b123/KeyMixedCase?q=x+y/z=12");
+  CHECK(t.scrub("a%2Fkey%2b123") == "...");
+  CHECK(t.scrub("a%2fkey%2B123") == "...");
+  CHECK(t.scrub("a/key+123") == "...");
+  CHECK(t.scrub(R"(a\/key+123)") == "...");
+  CHECK(t.scrub(R"(a\u002fkey\u002B123)") == "...");
+  CHECK(t.scrub("%61%2f%6B%65%79+123") == "...");
+  CHECK(t.scrub("keymixedcase KEYMIXEDCASE") == "... ...");
+  CHECK(t.scrub("p@ssw0rd p%40ssw0rd") == "... ...");
+  // As it goes over the wire: base64 of user:p@ssw0rd.
+  CHECK(t.scrub("Basic dXNlcjpwQHNzdzByZA==") == "Basic ...==");
+}
+
+TEST_CASE("a key that was cut off, and what it begins with") {
+  const HttpTarget t = with("https://h.test/KEY0123456789");
+  CHECK(t.scrub("... at /KEY012345") == "... at /...");
+  CHECK(t.scrub("project KEY012*** is over its limit") == "project ...*** is over its limit");
+  CHECK(t.scrub("KEY01") == "KEY01");
+}
+
+TEST_CASE("keys that overlap or repeat") {
+  const HttpTarget t = with("https://h.test/abcdWXYZ/WXYZ1234");
+  CHECK(t.scrub("abcdWXYZ1234") == "...");
+  CHECK(t.scrub("-abcdWXYZabcdWXYZ-") == "-......-");
+  const HttpTarget inner = with("https://h.test/abcd/xxabcdxx");
+  CHECK(inner.scrub("(xxabcdxx)(abcd)") == "(...)(...)");
+}
+
+TEST_CASE("what does not print, and what is too long") {
+  const HttpTarget t = with("https://h.test/KEY0123456");
+  CHECK(t.scrub(std::string_view("a\0b\x1b[31mc\r\n\x7f\xc3\xa9", 14)) == "a b [31mc   ??");
+  CHECK(t.scrub(std::string(160, 'x')) == std::string(160, 'x'));
+  CHECK(t.scrub(std::string(161, 'x')) == std::string(160, 'x') + "...");
+  CHECK(t.scrub("").empty());
+  // No part of a key at the cut, wherever it falls.
+  for (std::size_t before = 140; before <= 165; ++before) {
+    const std::string out = t.scrub(std::string(before, 'x') + "KEY0123456" + std::string(50, 'y'));
+    CHECK(out.find('K') == std::string::npos);
+    CHECK(out.size() <= 163);
+  }
+  // A key longer than the cut, many times.
+  const std::string long_key(5000, 'k');
+  std::string text;
+  for (int i = 0; i < 20; ++i) text += long_key + " ";
+  const std::string out = with("https://h.test/" + long_key).scrub(text.substr(0, 96'000));
+  CHECK(out.find('k') == std::string::npos);
+}
+
+TEST_CASE("a URL that is none is refused") {
+  CHECK_THROWS_AS(with("ftp://h.test/"), std::invalid_argument);
+  CHECK_THROWS_AS(with("KEY@h.test"), std::invalid_argument);
+}
