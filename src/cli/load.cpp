@@ -63,6 +63,12 @@ std::expected<config::Config, ExitCode> load_config(const Options& options, Need
                          options.config_file, e.text));
     return std::unexpected(kUsage);
   }
+  for (const config::Backend& b : config.backends) {
+    if (b.discover.empty()) continue;
+    complain(fmt::format("{}: backend.{}.discover: is not available yet; name the servers with [[backend.server]]",
+                         options.config_file, b.name));
+    return std::unexpected(kUsage);
+  }
   if (auto ok = rpc::ensure_open_files(open_files_for(config)); !ok) {
     complain(ok.error());
     return std::unexpected(kOwnError);

@@ -94,7 +94,7 @@ class Document {
     text("strategy", b.strategy);
     text_or_null("fallback", b.fallback ? config::to_string(*b.fallback) : "");
     text_or_null("algorithm", b.algorithm);
-    text("driven", "absolute");
+    text("driven", b.percent ? "percent" : "absolute");
     key("head");
     if (b.head) {
       w_.StartObject();
