@@ -12,13 +12,6 @@
 namespace rpcw::cli {
 namespace {
 
-void say(Voice voice, config::LogLevel level, const std::string& text) {
-  if (voice == Voice::kLog)
-    log::write(level, text);
-  else
-    std::fprintf(stderr, "%s%s\n", level == config::LogLevel::kWarn ? "warning: " : "", text.c_str());
-}
-
 /// Sockets of the probes' connections, of HAProxy's, and what any process has open.
 std::size_t open_files_for(const config::Config& config) {
   constexpr std::size_t kEverybodyHas = 64;
@@ -30,17 +23,21 @@ std::size_t open_files_for(const config::Config& config) {
 }  // namespace
 
 std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Voice voice) {
-  const auto complain = [voice](const std::string& text) { say(voice, config::LogLevel::kError, text); };
+  const auto complain = [voice](const std::string& text) {
+    if (voice == Voice::kLog)
+      log::error(text);
+    else
+      std::fprintf(stderr, "%s\n", text.c_str());
+  };
   auto loaded = config::load(options.config_file, config::Surroundings::of_process());
   if (!loaded) {
     for (const config::Diagnostic& d : loaded.error()) complain(d.to_text());
-    complain(fmt::format("{} error{} in the configuration; nothing was probed or sent", loaded.error().size(),
-                         loaded.error().size() == 1 ? "" : "s"));
+    complain(fmt::format("{} error{} in the configuration{}", loaded.error().size(),
+                         loaded.error().size() == 1 ? "" : "s",
+                         voice == Voice::kLog ? "" : "; nothing was probed or sent"));
     return std::unexpected(kUsage);
   }
   config::Config config = std::move(loaded->config);
-  for (const config::Diagnostic& d : loaded->warnings) say(voice, config::LogLevel::kWarn, d.to_text());
-
   for (const std::string& name : options.backends) {
     if (std::ranges::any_of(config.backends, [&](const config::Backend& b) { return b.name == name; })) continue;
     std::string known;
@@ -49,13 +46,15 @@ std::expected<config::Config, ExitCode> load_config(const Options& options, Need
     return std::unexpected(kUsage);
   }
   if (!options.backends.empty())
-    std::erase_if(config.backends,
-                  [&](const config::Backend& b) { return std::ranges::find(options.backends, b.name) == options.backends.end(); });
+    std::erase_if(config.backends, [&](const config::Backend& b) {
+      return std::ranges::find(options.backends, b.name) == options.backends.end();
+    });
 
   if (needs == Needs::kHaproxy && config.haproxy.endpoints.empty()) {
-    complain(fmt::format("{}: haproxy.endpoints: is needed for this command, such as "
-                         "endpoints = [\"unix:/run/haproxy/admin.sock\"]",
-                         options.config_file));
+    complain(
+        fmt::format("{}: haproxy.endpoints: is needed for this command, such as "
+                    "endpoints = [\"unix:/run/haproxy/admin.sock\"]",
+                    options.config_file));
     return std::unexpected(kUsage);
   }
   for (const config::Endpoint& e : config.haproxy.endpoints) {
@@ -64,9 +63,22 @@ std::expected<config::Config, ExitCode> load_config(const Options& options, Need
                          options.config_file, e.text));
     return std::unexpected(kUsage);
   }
+  for (const config::Backend& b : config.backends) {
+    if (b.discover.empty()) continue;
+    complain(fmt::format("{}: backend.{}.discover: is not available yet; name the servers with [[backend.server]]",
+                         options.config_file, b.name));
+    return std::unexpected(kUsage);
+  }
   if (auto ok = rpc::ensure_open_files(open_files_for(config)); !ok) {
     complain(ok.error());
     return std::unexpected(kOwnError);
+  }
+  if (voice != Voice::kPlain) log::configure(config.log);
+  for (const config::Diagnostic& d : loaded->warnings) {
+    if (voice == Voice::kPlain)
+      std::fprintf(stderr, "warning: %s\n", d.to_text().c_str());
+    else
+      log::warn(d.to_text());
   }
   return config;
 }

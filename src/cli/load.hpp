@@ -9,12 +9,16 @@ namespace rpcw::cli {
 
 /// What a command cannot do without.
 enum class Needs { kNothing, kHaproxy };
-/// How findings are told: a person at a terminal reads plain lines, a daemon's log has a format.
-enum class Voice { kPlain, kLog };
+/// How findings are told.
+enum class Voice {
+  kPlain,  ///< lines for the person at the terminal
+  kStart,  ///< the same, but what a daemon that does start warns of goes to its log
+  kLog,    ///< a running daemon's log
+};
 
-/// Loads the file, limits it to the chosen backends and raises the limit on open files. On failure
-/// everything has been said on standard error, and the exit code is the error.
-std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs,
-                                                    Voice voice = Voice::kPlain);
+/// Loads the file, limits it to the chosen backends and raises the limit on open files. On success, and unless the
+/// voice is plain, the log is as the file says. On failure everything has been said on standard error, and the exit
+/// code is the error.
+std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Voice voice = Voice::kPlain);
 
 }  // namespace rpcw::cli

@@ -75,31 +75,31 @@ class Runner {
         reload("SIGHUP");
         continue;
       }
-      if (std::exchange(terminating_, true)) {
-        io_.stop();  // asked twice
-        co_return;
+      if (std::exchange(terminating_, true)) {  // asked twice
+        if (current_ != nullptr) current_->abandon();
+        continue;
       }
       log::info(fmt::format("{}: stopping", number == SIGINT ? "SIGINT" : "SIGTERM"));
       if (current_ != nullptr) current_->request_stop();
       grace_.expires_after(kGrace);
       grace_.async_wait([this](boost::system::error_code error) {
-        if (error) return;
-        log::warn("stopped while HAProxy had not answered; it keeps the weights it has");
-        io_.stop();
+        if (error || current_ == nullptr) return;
+        log::warn("HAProxy has not answered; not waiting for it any longer");
+        current_->abandon();
       });
     }
   }
 
   void reload(std::string_view why) {
     if (terminating_ || current_ == nullptr) return;
+    known_version_ = file_version();
     auto loaded = load_config(options_, Needs::kHaproxy, Voice::kLog);
     if (!loaded) {
-      log::error(fmt::format("{}: {} is not usable; going on with the configuration as it was", why,
-                             options_.config_file));
+      log::error(
+          fmt::format("{}: {} is not usable; going on with the configuration as it was", why, options_.config_file));
       return;
     }
     log::info(fmt::format("{}: {} was read again", why, options_.config_file));
-    log::configure(loaded->log);
     next_ = std::make_unique<config::Config>(std::move(*loaded));
     current_->request_stop();
   }
@@ -111,7 +111,6 @@ class Runner {
   }
 
   asio::awaitable<void> watch_file() {
-    std::optional<std::size_t> known = file_version();
     for (;;) {
       file_timer_.expires_after(kFileWatch);
       const auto [ec] = co_await file_timer_.async_wait(asio::as_tuple(asio::use_awaitable));
@@ -119,17 +118,18 @@ class Runner {
       if (!config_->watch_config) continue;
       const std::optional<std::size_t> found = file_version();
       // A file that is missing is one that is just being replaced.
-      if (!found || found == known) continue;
-      known = found;
+      if (!found || found == known_version_) continue;
       reload("watch_config");
     }
   }
 
-  asio::io_context io_{1};
   const Options& options_;
+  asio::io_context io_{1};
   /// By pointer: the daemon refers to it while the next one is being prepared.
   std::unique_ptr<config::Config> config_;
   std::unique_ptr<config::Config> next_;
+  /// Of the file as it was last read.
+  std::optional<std::size_t> known_version_ = file_version();
   asio::signal_set signals_;
   asio::steady_timer file_timer_;
   asio::steady_timer grace_;
@@ -140,9 +140,8 @@ class Runner {
 }  // namespace
 
 int command_run(const Options& options) {
-  auto config = load_config(options, Needs::kHaproxy);
+  auto config = load_config(options, Needs::kHaproxy, Voice::kStart);
   if (!config) return config.error();
-  log::configure(config->log);
   return Runner(options, std::move(*config)).run();
 }
 

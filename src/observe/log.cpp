@@ -1,10 +1,12 @@
 #include "observe/log.hpp"
 
+#include <fmt/format.h>
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <memory>
 
 namespace rpcw::log {
@@ -35,9 +37,51 @@ spdlog::level::level_enum to_spdlog(config::LogLevel level) {
   return spdlog::level::info;
 }
 
+/// Bytes of the UTF-8 sequence that `text` begins with; 0: it begins with none.
+std::size_t sequence(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+  const auto more = [&](std::size_t i) { return (byte(i) & 0xC0U) == 0x80U; };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  if (first >= 0xC2 && first <= 0xDF) return more(1) ? 2 : 0;
+  if ((first & 0xF0U) == 0xE0) {
+    const bool overlong = first == 0xE0 && byte(1) < 0xA0;
+    const bool surrogate = first == 0xED && byte(1) >= 0xA0;
+    return more(1) && more(2) && !overlong && !surrogate ? 3 : 0;
+  }
+  if (first < 0xF0 || first > 0xF4 || (first == 0xF0 && byte(1) < 0x90) || (first == 0xF4 && byte(1) >= 0x90)) return 0;
+  return more(1) && more(2) && more(3) ? 4 : 0;
+}
+
+bool is_control(std::string_view sequence) {
+  const auto byte = static_cast<unsigned char>(sequence[0]);
+  if (sequence.size() == 1) return byte < 0x20 || byte == 0x7F;
+  return byte == 0xC2 && static_cast<unsigned char>(sequence[1]) < 0xA0;
+}
+
+/// Bytes that are no UTF-8 become \xNN, and so do control characters when `controls` says so: whatever a line quotes,
+/// it stays one line and does nothing to a terminal.
+std::string escaped(std::string_view text, bool controls) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const std::size_t length = sequence(text);
+    const std::string_view head = text.substr(0, std::max<std::size_t>(length, 1));
+    text.remove_prefix(head.size());
+    if (length > 0 && !(controls && is_control(head)))
+      out += head;
+    else if (head == "\n")
+      out += "\\n";
+    else
+      for (const char c : head) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+  }
+  return out;
+}
+
 void add(rapidjson::Writer<rapidjson::StringBuffer>& w, std::string_view key, std::string_view value) {
+  const std::string text = escaped(value, false);
   w.Key(key.data(), static_cast<rapidjson::SizeType>(key.size()));
-  w.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
+  w.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
 }
 
 /// The members after time and level, with the object's end.
@@ -46,30 +90,10 @@ std::string json_members(std::string_view message, std::initializer_list<Field> 
   rapidjson::Writer<rapidjson::StringBuffer> w(buffer);
   w.StartObject();
   add(w, "message", message);
-  for (const Field& f : fields) add(w, f.key, f.value);
+  for (const Field& f : fields)
+    if (!f.value.empty()) add(w, f.key, f.value);
   w.EndObject();
   return std::string(buffer.GetString() + 1, buffer.GetSize() - 1);
-}
-
-std::string text_members(std::string_view message, std::initializer_list<Field> fields) {
-  std::string out(message);
-  for (const Field& f : fields) {
-    out += ' ';
-    out += f.key;
-    out += '=';
-    const bool plain = !f.value.empty() && f.value.find_first_of(" \"=") == std::string_view::npos;
-    if (plain) {
-      out += f.value;
-      continue;
-    }
-    out += '"';
-    for (const char c : f.value) {
-      if (c == '"' || c == '\\') out += '\\';
-      out += c;
-    }
-    out += '"';
-  }
-  return out;
 }
 
 }  // namespace
@@ -84,7 +108,7 @@ void configure(const config::Log& settings) {
 
 void write(config::LogLevel level, std::string_view message, std::initializer_list<Field> fields) {
   if (!logger().should_log(to_spdlog(level))) return;
-  logger().log(to_spdlog(level), "{}", json ? json_members(message, fields) : text_members(message, fields));
+  logger().log(to_spdlog(level), "{}", json ? json_members(message, fields) : escaped(message, true));
 }
 
 }  // namespace rpcw::log

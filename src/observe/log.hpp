@@ -17,7 +17,8 @@ struct Field {
 /// Before the first line, and again when the settings change.
 void configure(const config::Log& settings);
 
-/// `message` is for a person; `fields` say the same to a program. In text they follow as key=value.
+/// `message` is for a person and says all there is to say; `fields` say the same to a program. A text line is the
+/// message alone, with control characters escaped; a JSON line has the fields that are not empty, too.
 void write(config::LogLevel level, std::string_view message, std::initializer_list<Field> fields = {});
 
 inline void debug(std::string_view message, std::initializer_list<Field> fields = {}) {

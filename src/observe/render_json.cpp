@@ -94,7 +94,7 @@ class Document {
     text("strategy", b.strategy);
     text_or_null("fallback", b.fallback ? config::to_string(*b.fallback) : "");
     text_or_null("algorithm", b.algorithm);
-    text("driven", "absolute");
+    text("driven", b.percent ? "percent" : "absolute");
     key("head");
     if (b.head) {
       w_.StartObject();
@@ -164,10 +164,11 @@ class Document {
     number("failures", i.failures);
     number("error_rate", i.error_rate);
     number("doubt", i.doubt);
+    number("peers_factor", i.peers_factor);
     number("rate_limit_factor", i.rate_limit_factor);
     number("ramp", i.ramp);
     number("preference", i.preference);
-    key("limited_by").Null();
+    text_or_null("limited_by", i.limited_by);
     w_.EndObject();
   }
 

@@ -26,12 +26,16 @@ std::string first_columns(std::string_view text, std::size_t n) {
   return std::string(text.substr(0, at));
 }
 
-std::string spaces(std::size_t n) { return std::string(n, ' '); }
+std::string spaces(std::size_t n) {
+  return std::string(n, ' ');
+}
 
+/// In a window that is too narrow for all, the columns with the highest rank go first; those with 0 stay.
 struct Column {
   std::string title;
   bool right = false;
-  std::vector<std::string> cells;
+  int rank = 0;
+  std::vector<std::string> cells{};
 
   [[nodiscard]] std::size_t width() const {
     std::size_t w = columns(title);
@@ -40,11 +44,27 @@ struct Column {
   }
 };
 
+std::size_t total_width(const std::vector<Column>& table) {
+  std::size_t out = 0;
+  for (const Column& c : table) out += 2 + c.width();
+  return out;
+}
+
+/// Where the first word of a sentence ends. A number and its unit ("30 s") stay together.
+std::size_t word_end(std::string_view text) {
+  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  const std::size_t end = std::min(text.find(' '), text.size());
+  if (end == 0 || end + 1 >= text.size() || !digit(text[end - 1]) || digit(text[end + 1])) return end;
+  constexpr std::size_t kLongestUnit = 4;  // "min,"
+  const std::size_t next = std::min(text.find(' ', end + 1), text.size());
+  return next - end - 1 <= kLongestUnit ? next : end;
+}
+
 /// Breaks a sentence into lines of at most `width` columns.
 std::vector<std::string> wrap(std::string_view text, std::size_t width) {
   std::vector<std::string> lines(1);
   while (!text.empty()) {
-    const std::size_t end = std::min(text.find(' '), text.size());
+    const std::size_t end = word_end(text);
     std::string word(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
     const std::size_t used = columns(lines.back());
@@ -106,7 +126,8 @@ class Table {
 
   std::string bar(double part) const {
     constexpr int kCells = 10;
-    if (!style_.utf8) return std::string(static_cast<std::size_t>(std::clamp<long>(std::lround(part * kCells), 0, kCells)), '#');
+    if (!style_.utf8)
+      return std::string(static_cast<std::size_t>(std::clamp<long>(std::lround(part * kCells), 0, kCells)), '#');
     static constexpr std::array<std::string_view, 9> kEighths{"", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"};
     auto eighths = std::clamp<long>(std::lround(part * kCells * 8), part > 0 ? 1 : 0, kCells * 8);
     std::string out;
@@ -125,9 +146,14 @@ class Table {
     std::string head = fmt::format("{}{}{}", b.chain, dot, b.strategy);
     if (!b.algorithm.empty()) head += fmt::format("{}{}", dot, b.algorithm);
     if (b.head) head += fmt::format("{}head {}", dot, b.head->number);
-    const auto heading = wrap(head, style_.width - std::min<std::size_t>(columns(b.name) + 2, style_.width / 2));
-    line(painted(b.name, "1") + "  " + heading.front());
-    for (std::size_t i = 1; i < heading.size(); ++i) line(spaces(columns(b.name) + 2) + heading[i]);
+    head += fmt::format("{}{} of {} healthy", dot, b.healthy, b.servers.size());
+    const std::size_t beside = columns(b.name) + 2;
+    if (beside + columns(head) <= style_.width) {
+      line(painted(b.name, "1") + "  " + head);
+    } else {
+      line(painted(b.name, "1"));
+      paragraph(head, "");
+    }
     if (b.fallback)
       paragraph(*b.fallback == config::Fallback::kEqual
                     ? "Fewer than min_healthy servers are healthy: all get the same weight."
@@ -149,50 +175,41 @@ class Table {
     for (const ServerReport& s : b.servers)
       if (s.decision.state != State::kDisabled) sum += s.decision.weight;
 
-    std::vector<Column> cols{{"SERVER", false, {}}, {"STATE", false, {}}, {"WEIGHT", true, {}}};
-    if (with_haproxy) cols.push_back({"WAS", true, {}});
+    const auto part = [sum](const ServerDecision& d) {
+      return sum > 0 && d.state != State::kDisabled ? static_cast<double>(d.weight) / sum : 0.0;
+    };
+    std::vector<Column> cols;
+    const auto add = [&](std::string_view title, bool right, int rank, auto&& cell) {
+      Column& column = cols.emplace_back(Column{std::string(title), right, rank, {}});
+      for (const ServerReport& s : b.servers) column.cells.push_back(cell(s, s.decision));
+    };
+    using Server = const ServerReport&;
+    using Decision = const ServerDecision&;
     const bool wide = style_.width >= 120;
-    cols.push_back({"SHARE", true, {}});
-    if (wide) cols.push_back({"", false, {}});
-    cols.push_back({"LATENCY", true, {}});
-    cols.push_back({"BLOCK", true, {}});
-    cols.push_back({"LAG", true, {}});
-    cols.push_back({"AGE", true, {}});
-    if (wide) cols.push_back({"SCORE", true, {}});
+    add("SERVER", false, 0, [](Server s, Decision) { return s.name; });
+    add("STATE", false, 0, [](Server, Decision d) { return std::string(to_string(d.state)); });
+    add("WEIGHT", true, 0, [](Server, Decision d) { return fmt::format("{}", d.weight); });
+    if (with_haproxy)
+      add("WAS", true, 2,
+          [this](Server s, Decision) { return s.current_weight ? fmt::format("{}", *s.current_weight) : none(); });
+    add("SHARE", true, 1, [&](Server, Decision d) {
+      return d.state == State::kDisabled ? none() : fmt::format("{:.0f}%", part(d) * 100);
+    });
+    if (wide) add("", false, 6, [&](Server, Decision d) { return bar(part(d)); });
+    add("LATENCY", true, 0, [this](Server, Decision d) { return d.latency ? latency_text(*d.latency) : none(); });
+    add("BLOCK", true, 4, [this](Server, Decision d) { return d.head ? fmt::format("{}", d.head->number) : none(); });
+    add("LAG", true, 0,
+        [this](Server, Decision d) { return d.lag_blocks ? fmt::format("{}", *d.lag_blocks) : none(); });
+    add("AGE", true, 3, [this](Server, Decision d) { return d.head_age ? span_text(*d.head_age) : none(); });
+    if (wide)
+      add("SCORE", true, 5,
+          [this](Server, Decision d) { return d.score > 0 ? fmt::format("{:.4g}", d.score) : none(); });
 
-    for (const ServerReport& s : b.servers) {
-      const ServerDecision& d = s.decision;
-      const double part = sum > 0 && d.state != State::kDisabled ? static_cast<double>(d.weight) / sum : 0.0;
-      std::size_t c = 0;
-      const auto put = [&](std::string text) { cols[c++].cells.push_back(std::move(text)); };
-      put(s.name);
-      put(std::string(to_string(d.state)));
-      put(fmt::format("{}", d.weight));
-      if (with_haproxy) put(s.current_weight ? fmt::format("{}", *s.current_weight) : none());
-      put(d.state == State::kDisabled ? none() : fmt::format("{:.0f}%", part * 100));
-      if (wide) put(bar(part));
-      put(d.latency ? latency_text(*d.latency) : none());
-      put(d.head ? fmt::format("{}", d.head->number) : none());
-      put(d.lag_blocks ? fmt::format("{}", *d.lag_blocks) : none());
-      put(d.head_age ? span_text(*d.head_age) : none());
-      if (wide) put(d.score > 0 ? fmt::format("{:.4g}", d.score) : none());
-    }
-
-    std::size_t used = 0;
-    for (const Column& c : cols) used += 2 + c.width();
-    // A very long server name must not push the numbers out of the window.
-    if (used > style_.width) {
-      Column& names = cols.front();
-      const std::size_t over = used - style_.width;
-      const std::size_t keep = names.width() > over + 8 ? names.width() - over : 8;
-      for (std::string& cell : names.cells)
-        if (columns(cell) > keep) cell = first_columns(cell, keep - glyph("…", "..").size() / (style_.utf8 ? 3 : 1)) +
-                                         std::string(glyph("…", ".."));
-      used = 0;
-      for (const Column& c : cols) used += 2 + c.width();
-    }
+    fit(cols);
+    const std::size_t used = total_width(cols);
     constexpr std::size_t kReadableReason = 30;
     const bool reasons_beside = used + 2 + kReadableReason <= style_.width;
+    const std::size_t indent = reasons_beside ? used + 2 : 6;
 
     std::string header;
     for (const Column& c : cols) header += "  " + aligned(c.title, c);
@@ -209,23 +226,52 @@ class Table {
         const std::string cell = aligned(cols[c].cells[r], cols[c]);
         row += "  " + (c == 1 ? painted(cell, colour_of(d.state)) : cell);
       }
-      std::string why;
-      for (const ReasonNote& n : d.reasons)
-        why += fmt::format("{}{}: {}", why.empty() ? "" : "; ", to_string(n.code), n.detail);
-      if (why.empty()) {
-        line(row);
-      } else if (reasons_beside) {
-        const auto lines = wrap(why, style_.width - used - 2);
-        line(row + "  " + lines.front());
-        for (std::size_t i = 1; i < lines.size(); ++i) line(spaces(used + 2) + lines[i]);
-      } else {
-        line(row);
-        const std::string_view hook = glyph("└ ", "\\ ");
-        const auto lines = wrap(why, style_.width - 6);
-        for (std::size_t i = 0; i < lines.size(); ++i)
-          line("    " + (i == 0 ? std::string(hook) : spaces(2)) + painted(lines[i], colour_of(d.state)));
+      const std::vector<std::string> why = reasons(d, style_.width - indent);
+      if (why.empty() || !reasons_beside) line(row);
+      for (std::size_t i = 0; i < why.size(); ++i) {
+        if (reasons_beside)
+          line((i == 0 ? row + "  " : spaces(indent)) + why[i]);
+        else
+          line("    " + std::string(i == 0 ? glyph("└ ", "\\ ") : "  ") + painted(why[i], colour_of(d.state)));
       }
     }
+  }
+
+  /// Each begins a line.
+  static std::vector<std::string> reasons(const ServerDecision& d, std::size_t width) {
+    std::vector<std::string> out;
+    for (const ReasonNote& n : d.reasons)
+      for (std::string& l : wrap(fmt::format("{}: {}", to_string(n.code), n.detail), width))
+        out.push_back(std::move(l));
+    return out;
+  }
+
+  /// Drops columns and shortens names until the rows fit.
+  void fit(std::vector<Column>& cols) const {
+    constexpr std::size_t kReadableName = 16;
+    const std::size_t longest = cols.front().width();
+    const std::size_t spare = longest - std::min(longest, kReadableName);
+    while (total_width(cols) > style_.width + spare) {
+      const auto least = std::ranges::max_element(cols, {}, &Column::rank);
+      if (least->rank == 0) break;
+      cols.erase(least);
+    }
+    const std::size_t used = total_width(cols);
+    constexpr std::size_t kLeast = 8;
+    if (used <= style_.width || longest <= kLeast) return;
+    const std::size_t keep = longest - std::min(longest - kLeast, used - style_.width);
+    for (std::string& cell : cols.front().cells) cell = shortened(cell, keep);
+  }
+
+  /// Names of one vendor differ at the end more often than in the middle.
+  std::string shortened(const std::string& name, std::size_t width) const {
+    if (columns(name) <= width) return name;
+    const std::string_view gap = glyph("…", "..");
+    const std::size_t kept = width - columns(gap);
+    const std::size_t tail = kept / 2;
+    std::string_view end = name;
+    end.remove_prefix(first_columns(name, columns(name) - tail).size());
+    return first_columns(name, kept - tail) + std::string(gap) + std::string(end);
   }
 
   static std::string aligned(std::string_view text, const Column& column) {
@@ -251,6 +297,8 @@ class Table {
 
 }  // namespace
 
-std::string render_table(const Report& report, const TableStyle& style) { return Table(report, style).run(); }
+std::string render_table(const Report& report, const TableStyle& style) {
+  return Table(report, style).run();
+}
 
 }  // namespace rpcw::observe

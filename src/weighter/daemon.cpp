@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
@@ -18,6 +20,7 @@
 #include "rpc/prober.hpp"
 #include "weighter/alive.hpp"
 #include "weighter/cadence.hpp"
+#include "weighter/constants.hpp"
 #include "weighter/latch.hpp"
 
 namespace rpcw {
@@ -38,6 +41,11 @@ constexpr milliseconds kLongestBackOff{5000};
 /// A weight that HAProxy refused is not sent again for this long: its words will be the same.
 constexpr milliseconds kRefusalPause{30'000};
 
+/// Without a Retry-After the interval between two probes doubles with each rate limit in a row, this often at the most.
+constexpr unsigned kMostDoublings = 4;
+/// However long a provider asks us to stay away: its head would be too old to say anything.
+constexpr milliseconds kLongestRetryAfter{300'000};
+
 std::vector<const config::Target*> targets_of(const Fleet& fleet) {
   std::vector<const config::Target*> out;
   for (std::size_t i = 0; i < fleet.targets().size(); ++i) out.push_back(&fleet.target_config(i));
@@ -51,13 +59,16 @@ struct Watched {
 
   std::string name;
   haproxy::Client client;
+  /// Ends an exchange that is under way.
+  asio::cancellation_signal give_up;
   /// Ends the wait for the next watch early, when there is something to push.
   asio::steady_timer wake;
   bool woken = false;
   /// As last read, with what was confirmed since; absent: not reachable.
   std::optional<haproxy::Instance> instance;
   bool ever_reached = false;
-  std::string last_error;
+  /// The kinds of trouble that were told since it was last there.
+  std::set<haproxy::Error> troubles;
   milliseconds back_off{0};
   /// Servers that were refused, until when.
   std::map<std::pair<std::uint32_t, std::uint32_t>, steady_clock::time_point> refused;
@@ -77,6 +88,7 @@ class Daemon::Impl {
         prober_(io, config.probe, targets_of(fleet_)),
         random_(std::random_device{}()),
         decide_timer_(io),
+        silence_timer_(io),
         loops_(io.get_executor()) {
     for (std::size_t i = 0; i < fleet_.targets().size(); ++i) probes_.emplace_back(io);
     for (const config::Endpoint& e : config.haproxy.endpoints) watched_.emplace_back(io, config.haproxy, e);
@@ -87,9 +99,13 @@ class Daemon::Impl {
   asio::awaitable<void> run() {
     for (Watched& w : watched_) {
       loops_.expect();
-      asio::co_spawn(io_, watch(w), rethrow);
+      asio::co_spawn(io_, watch(w), asio::bind_cancellation_slot(w.give_up.slot(), rethrow));
     }
+    // What an earlier daemon has learned needs no first answer.
+    for (std::size_t i = 0; i < probes_.size(); ++i)
+      if (fleet_.history(i).observations > 0) answered(probes_[i]);
     for (std::size_t i = 0; i < probes_.size(); ++i) probe(i);
+    listen_to_silence();
     loops_.expect();  // for request_stop
     if (stopping_) loops_.arrive();
     running_ = true;
@@ -101,7 +117,13 @@ class Daemon::Impl {
     for (Watched& w : watched_) wake(w);
     for (Probe& p : probes_) p.timer.cancel();
     decide_timer_.cancel();
+    silence_timer_.cancel();
     if (running_) loops_.arrive();
+  }
+
+  void abandon() {
+    request_stop();
+    for (Watched& w : watched_) w.give_up.emit(asio::cancellation_type::terminal);
   }
 
  private:
@@ -122,6 +144,7 @@ class Daemon::Impl {
     Probe& p = probes_[i];
     p.last_start = steady_clock::now();
     ++p.under_way;
+    fleet_.asked(i, read_clocks().mono);
     prober_.head(i, [this, i](HeadObservation o) {
       const bool failed = !o.head && o.head.error().code != Reason::kRateLimited;
       fleet_.observe(i, std::move(o));
@@ -129,7 +152,9 @@ class Daemon::Impl {
       if (failed) probes_[i].identity_due = {};
       settle(i);
     });
-    if (!config_.backends[fleet_.targets()[i].backend].chain.chain_id || p.last_start < p.identity_due) return;
+    if (!config_.backends[fleet_.targets()[i].backend].chain.chain_id ||
+        (p.last_start < p.identity_due && fleet_.history(i).identity != TargetHistory::Identity::kWrong))
+      return;
     p.identity_due = p.last_start + kIdentityEvery;
     ++p.under_way;
     prober_.identity(i, [this, i](const IdentityObservation& o) {
@@ -142,16 +167,21 @@ class Daemon::Impl {
   void settle(std::size_t i) {
     Probe& p = probes_[i];
     if (--p.under_way > 0) return;
-    if (!p.answered) {
-      p.answered = true;
-      ++first_answers_;
-    }
+    answered(p);
     to_schedule_.push_back(i);
-    // The first decision waits until everybody had a chance: a share for whoever happens to answer first would swing
-    // the traffic at every start.
-    if (first_answers_ == probes_.size()) want_decision();
-    if (first_answers_ < probes_.size()) schedule_all();
+    if (all_answered())
+      want_decision();
+    else
+      schedule_all();
   }
+
+  void answered(Probe& p) {
+    if (!std::exchange(p.answered, true)) ++first_answers_;
+  }
+
+  /// The first decision waits until everybody had a chance: a share for whoever happens to answer first would swing the
+  /// traffic at every start.
+  bool all_answered() const { return first_answers_ == probes_.size(); }
 
   void schedule_all() {
     for (const std::size_t i : std::exchange(to_schedule_, {})) schedule(i);
@@ -161,9 +191,34 @@ class Daemon::Impl {
     return h.ejected ? h.good_in_row > 0 : h.failure.has_value() || h.bad_in_row > 0;
   }
 
+  /// Probes must not keep a rate limit alive: they become rarer with each one, or as the provider asks.
+  milliseconds next_interval(const TargetHistory& h) const {
+    if (h.limited) {
+      const milliseconds own = config_.probe.interval * (1U << std::min(h.limited_in_row, kMostDoublings));
+      return std::clamp(h.limited->retry_after.value_or(own), config_.probe.interval,
+                        std::max(kLongestRetryAfter, config_.probe.interval));
+    }
+    return in_doubt(h) ? config_.probe.fast_interval : config_.probe.interval;
+  }
+
+  /// A provider that does not answer loses weight before its time-out, so its silence is news from time to time.
+  void listen_to_silence() {
+    if (stopping_) return;
+    const auto now = steady_clock::now();
+    bool any = false;
+    for (std::size_t i = 0; i < probes_.size(); ++i) {
+      if (probes_[i].under_way == 0 || now - probes_[i].last_start < constants::kSilenceLeast) continue;
+      fleet_.silent(i);
+      any = true;
+    }
+    if (any && all_answered()) want_decision();
+    silence_timer_.expires_after(constants::kSilenceLeast);
+    silence_timer_.async_wait(alive_.guard([this] { listen_to_silence(); }));
+  }
+
   void schedule(std::size_t i) {
     Probe& p = probes_[i];
-    const milliseconds interval = in_doubt(fleet_.history(i)) ? config_.probe.fast_interval : config_.probe.interval;
+    const milliseconds interval = next_interval(fleet_.history(i));
     std::uniform_real_distribution<double> spread(1.0 - kJitter, 1.0 + kJitter);
     const auto wait = std::chrono::duration_cast<steady_clock::duration>(interval * spread(random_));
     p.timer.expires_at(p.last_start + wait);
@@ -182,10 +237,14 @@ class Daemon::Impl {
     decision_wanted_ = false;
     if (stopping_) return;
     last_decision_ = steady_clock::now();
-    std::vector<BackendDecision> before;
-    for (std::size_t b = 0; b < config_.backends.size(); ++b) before.push_back(fleet_.decision(b));
-    fleet_.decide(read_clocks());
-    for (std::size_t b = 0; b < before.size(); ++b) tell(b, before[b], fleet_.decision(b));
+    const bool was_blind = fleet_.blind();
+    const std::vector<Fleet::Change> changes = fleet_.decide(read_clocks());
+    for (const Fleet::Change& c : changes) tell(c.backend, c.before, fleet_.decision(c.backend));
+    if (fleet_.blind() && !was_blind)
+      log::warn("no provider of any backend can be reached: look at this machine's network and name servers first",
+                {{"reason", to_string(Reason::kBlind)}});
+    else if (was_blind && !fleet_.blind())
+      log::info("providers can be reached again");
     schedule_all();
     for (Watched& w : watched_) wake(w);
   }
@@ -205,15 +264,14 @@ class Daemon::Impl {
       const State old_state = known ? before.servers[i].state : State::kUnknown;
       if (known && old_state == now.state && before.servers[i].weight == now.weight) continue;
       const std::string reasons = reasons_text(now.reasons);
-      const std::string state =
-          old_state == now.state ? std::string(to_string(now.state))
-                                 : fmt::format("{} -> {}", to_string(old_state), to_string(now.state));
+      const std::string state = old_state == now.state
+                                    ? std::string(to_string(now.state))
+                                    : fmt::format("{} -> {}", to_string(old_state), to_string(now.state));
       const std::string weight = known && before.servers[i].weight != now.weight
                                      ? fmt::format("{} -> {}", before.servers[i].weight, now.weight)
                                      : fmt::format("{}", now.weight);
-      const std::string message =
-          fmt::format("{}/{}: {}, weight {}{}", cfg.name, cfg.servers[i].name, state, weight,
-                      reasons.empty() ? "" : " (" + reasons + ")");
+      const std::string message = fmt::format("{}/{}: {}, weight {}{}", cfg.name, cfg.servers[i].name, state, weight,
+                                              reasons.empty() ? "" : " (" + reasons + ")");
       const bool bad = now.state == State::kEjected && old_state != State::kEjected;
       log::write(bad ? config::LogLevel::kWarn : config::LogLevel::kInfo, message,
                  {{"backend", cfg.name},
@@ -266,7 +324,7 @@ class Daemon::Impl {
     std::vector<std::string> backends = fleet_.backend_names();
     auto got = co_await w.client.read(backends);
     if (!got) {
-      lost(w, got.error().detail);
+      lost(w, got.error().code, got.error().detail);
       co_return;
     }
     const bool was_reachable = w.instance.has_value();
@@ -284,11 +342,13 @@ class Daemon::Impl {
     if (!was_reachable || old_pid != w.instance->pid) {
       w.refused.clear();
       w.said.clear();
+      fleet_.drive_by_weight();
     }
     w.ever_reached = true;
-    w.last_error.clear();
+    w.troubles.clear();
     for (const std::string& what : fleet_.missing(*w.instance)) say_once(w, what);
-    if (&w == first_reachable() && fleet_.see(&*w.instance) && first_answers_ == probes_.size()) want_decision();
+    // At once, so that nothing is pushed that was decided without knowing of a backup or of a maintenance.
+    if (&w == first_reachable() && fleet_.see(&*w.instance) && all_answered()) decide();
   }
 
   const Watched* first_reachable() const {
@@ -300,11 +360,13 @@ class Daemon::Impl {
     if (w.said.insert(what).second) log::warn(fmt::format("{}: {}", w.name, what), {{"endpoint", w.name}});
   }
 
-  void lost(Watched& w, const std::string& why) {
-    if (w.instance || why != w.last_error) {
-      log::error(fmt::format("HAProxy {} cannot be used: {}", w.name, why), {{"endpoint", w.name}});
-      w.last_error = why;
-    }
+  /// `why` begins with the endpoint.
+  void lost(Watched& w, haproxy::Error kind, const std::string& why) {
+    if (stopping_) return;
+    // Each kind once: how many replies came before a time-out differs from one attempt to the next.
+    if (w.troubles.insert(kind).second)
+      log::error(fmt::format("HAProxy cannot be used: {}", why),
+                 {{"endpoint", w.name}, {"error", haproxy::to_string(kind)}});
     w.instance.reset();
     w.back_off = std::clamp(w.back_off * 2, config_.haproxy.watch_interval,
                             std::max(kLongestBackOff, config_.haproxy.watch_interval));
@@ -327,26 +389,36 @@ class Daemon::Impl {
     commands.reserve(changes.size());
     for (const WeightChange& c : changes)
       commands.push_back(
-          {config_.backends[c.backend].name, config_.backends[c.backend].servers[c.server].name, false, c.to});
+          {config_.backends[c.backend].name, config_.backends[c.backend].servers[c.server].name, c.percent, c.to});
     const std::vector<haproxy::Outcome> outcomes = co_await w.client.push(std::move(commands));
     std::string unconfirmed;
+    haproxy::Error kind{};
     for (std::size_t k = 0; k < outcomes.size(); ++k) {
       const WeightChange& c = changes[k];
       const config::Backend& cfg = config_.backends[c.backend];
       const std::string& server = cfg.servers[c.server].name;
       if (outcomes[k].kind == haproxy::Outcome::Kind::kDone) {
         if (haproxy::BackendRow* row = w.instance->backend(cfg.name))
-          if (haproxy::ServerRow* s = row->server(server)) s->uweight = c.to;
+          if (haproxy::ServerRow* s = row->server(server)) s->uweight = c.percent && c.to > 0 ? s->iweight.value_or(1) : c.to;
         log::debug(fmt::format("{}: {}/{} set to {}", w.name, cfg.name, server, c.to), {{"endpoint", w.name}});
       } else if (outcomes[k].kind == haproxy::Outcome::Kind::kRefused) {
+        if (outcomes[k].refusal == haproxy::Refusal::kStaticAlgorithm) {
+          say_once(w, fmt::format("{} has a static algorithm and takes only 0 % and 100 %: servers are switched off and "
+                                  "on, their shares are those of haproxy.cfg",
+                                  cfg.name));
+          fleet_.drive_by_percent(c.backend);
+          w.woken = true;
+          continue;
+        }
         w.refused[{c.backend, c.server}] = steady_clock::now() + kRefusalPause;
         say_once(w, fmt::format("set weight {}/{} {} was refused: {}", cfg.name, server, c.to, outcomes[k].detail));
       } else {
         unconfirmed = outcomes[k].detail;
+        kind = outcomes[k].error.value_or(haproxy::Error::kIo);
       }
     }
     if (unconfirmed.empty()) co_return true;
-    lost(w, unconfirmed);
+    lost(w, kind, unconfirmed);
     co_return false;
   }
 
@@ -361,6 +433,7 @@ class Daemon::Impl {
   std::vector<std::size_t> to_schedule_;
   std::size_t first_answers_ = 0;
   asio::steady_timer decide_timer_;
+  asio::steady_timer silence_timer_;
   steady_clock::time_point last_decision_{};
   bool decision_wanted_ = false;
   bool stopping_ = false;
@@ -372,8 +445,17 @@ class Daemon::Impl {
 Daemon::Daemon(boost::asio::io_context& io, const config::Config& config, bool dry_run)
     : impl_(std::make_unique<Impl>(io, config, dry_run)) {}
 Daemon::~Daemon() = default;
-boost::asio::awaitable<void> Daemon::run() { return impl_->run(); }
-void Daemon::request_stop() { impl_->request_stop(); }
-Fleet& Daemon::fleet() { return impl_->fleet(); }
+boost::asio::awaitable<void> Daemon::run() {
+  return impl_->run();
+}
+void Daemon::request_stop() {
+  impl_->request_stop();
+}
+void Daemon::abandon() {
+  impl_->abandon();
+}
+Fleet& Daemon::fleet() {
+  return impl_->fleet();
+}
 
 }  // namespace rpcw

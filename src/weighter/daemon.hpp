@@ -22,6 +22,8 @@ class Daemon {
   /// Until `request_stop`; then waits for exchanges with HAProxy that are under way.
   boost::asio::awaitable<void> run();
   void request_stop();
+  /// Stops without waiting for exchanges with HAProxy that are under way.
+  void abandon();
 
   /// Between construction and `run`, or after it.
   Fleet& fleet();

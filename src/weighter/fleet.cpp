@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "config/url.hpp"
 
@@ -29,10 +30,13 @@ NameSet names_of(const config::Backend& cfg) {
   return out;
 }
 
-BackendView view_of(const config::Backend& cfg, const haproxy::BackendRow* row) {
+BackendView view_of(const config::Backend& cfg, const haproxy::Instance& instance) {
   BackendView out;
   out.servers.resize(cfg.servers.size());
+  out.worker_age = instance.uptime;
+  const haproxy::BackendRow* row = instance.backend(cfg.name);
   if (row == nullptr) return out;
+  out.algorithm = row->algo;
   for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
     const haproxy::ServerRow* s = row->server(cfg.servers[i].name);
     if (s != nullptr) out.servers[i] = ServerView{disabled(*s), s->backup, s->uweight, s->iweight};
@@ -49,10 +53,9 @@ BackendView view_of(const config::Backend& cfg, const haproxy::BackendRow* row) 
 
 /// What a decision depends on, beyond the weights themselves.
 bool same_circumstances(const BackendView& a, const BackendView& b) {
-  return a.usable_foreign_backup == b.usable_foreign_backup &&
+  return a.usable_foreign_backup == b.usable_foreign_backup && a.algorithm == b.algorithm &&
          std::ranges::equal(a.servers, b.servers, [](const auto& x, const auto& y) {
-           return x.has_value() == y.has_value() &&
-                  (!x || (x->disabled == y->disabled && x->backup == y->backup));
+           return x.has_value() == y.has_value() && (!x || (x->disabled == y->disabled && x->backup == y->backup));
          });
 }
 
@@ -81,7 +84,8 @@ std::optional<BackendNote> unmanaged(const config::Backend& cfg, const haproxy::
   unsigned total = theirs;
   for (std::size_t i = 0; i < decision.servers.size(); ++i) {
     const haproxy::ServerRow* s = row.server(cfg.servers[i].name);
-    if (s != nullptr && !s->backup && decision.servers[i].state != State::kDisabled) total += decision.servers[i].weight;
+    if (s != nullptr && !s->backup && decision.servers[i].state != State::kDisabled)
+      total += decision.servers[i].weight;
   }
   return BackendNote{"unmanaged", fmt::format("server{} {} hold{} {} of {}", count == 1 ? "" : "s", names,
                                               count == 1 ? "s" : "", theirs, total)};
@@ -116,6 +120,10 @@ const TargetHistory& Fleet::history(std::size_t target) const {
   return t.reference ? h.references[t.index] : h.servers[t.index];
 }
 
+void Fleet::asked(std::size_t target, MonoTime now) { mutable_history(target).asked_at = now; }
+
+void Fleet::silent(std::size_t target) { backends_[targets_[target].backend].dirty = true; }
+
 void Fleet::observe(std::size_t target, HeadObservation&& observation) {
   fold(mutable_history(target), std::move(observation));
   backends_[targets_[target].backend].dirty = true;
@@ -131,7 +139,7 @@ bool Fleet::see(const haproxy::Instance* instance) {
   if (instance == nullptr) return false;
   bool changed = false;
   for (std::size_t b = 0; b < backends_.size(); ++b) {
-    BackendView view = view_of(config_.backends[b], instance->backend(config_.backends[b].name));
+    BackendView view = view_of(config_.backends[b], *instance);
     if (!same_circumstances(view, backends_[b].view)) {
       backends_[b].dirty = true;
       changed = true;
@@ -141,28 +149,35 @@ bool Fleet::see(const haproxy::Instance* instance) {
   return changed;
 }
 
-void Fleet::decide(Now now, bool all) {
-  for (std::size_t b = 0; b < backends_.size(); ++b) {
+std::vector<Fleet::Change> Fleet::decide(Now now, bool all) {
+  std::vector<Change> out;
+  for (std::uint32_t b = 0; b < backends_.size(); ++b) {
     Backend& backend = backends_[b];
     if (!all && !backend.dirty) continue;
     std::vector<unsigned> held;
     if (backend.decided)
       for (const ServerDecision& s : backend.decision.servers) held.push_back(s.weight);
-    backend.decision =
-        rpcw::decide(backend.history, config_.backends[b], config_.probe, backend.view, held, now);
+    BackendDecision fresh = rpcw::decide(backend.history, config_.backends[b], config_.probe, backend.view, held, now);
+    out.push_back({b, std::exchange(backend.decision, std::move(fresh))});
     backend.dirty = false;
     backend.decided = backend.decision.any_verdict;
   }
-  std::size_t servers = 0;
-  for (const config::Backend& b : config_.backends) servers += b.servers.size();
   // One provider that cannot be reached is its own fault as likely as ours.
-  const bool blind = servers > 1 && std::ranges::all_of(backends_, [](const Backend& b) { return b.decision.blind; });
+  const auto servers = std::ranges::count(targets_, false, &Target::reference);
+  const bool was_blind = blind_;
+  blind_ = servers > 1 && std::ranges::all_of(backends_, [](const Backend& b) { return b.decision.blind; });
+  if (blind_ || was_blind) note_blind();
+  return out;
+}
+
+void Fleet::note_blind() {
   for (Backend& b : backends_) {
     for (ServerDecision& s : b.decision.servers) {
       std::erase_if(s.reasons, [](const ReasonNote& n) { return n.code == Reason::kBlind; });
-      if (blind)
-        s.reasons.push_back({Reason::kBlind, "no provider of any backend can be reached: look at this machine's "
-                                             "network and name servers first"});
+      if (blind_)
+        s.reasons.push_back({Reason::kBlind,
+                             "no provider of any backend can be reached: look at this machine's "
+                             "network and name servers first"});
     }
   }
 }
@@ -174,13 +189,26 @@ std::vector<WeightChange> Fleet::plan(const haproxy::Instance& instance) const {
     const haproxy::BackendRow* row = instance.backend(config_.backends[b].name);
     if (row == nullptr) continue;
     const BackendDecision& d = backends_[b].decision;
+    const auto first = static_cast<std::ptrdiff_t>(out.size());
     for (std::uint32_t i = 0; i < d.servers.size(); ++i) {
       const haproxy::ServerRow* s = row->server(config_.backends[b].servers[i].name);
-      if (s == nullptr || s->uweight == d.servers[i].weight || d.servers[i].state == State::kDisabled) continue;
-      out.push_back({b, i, s->uweight, d.servers[i].weight});
+      if (s == nullptr || d.servers[i].state == State::kDisabled) continue;
+      const unsigned wanted = d.servers[i].weight;
+      if (!backends_[b].percent) {
+        if (s->uweight != wanted) out.push_back({b, i, s->uweight, wanted, false});
+        continue;
+      }
+      // 100 % of a configured 0 is 0.
+      const bool can_be_on = s->iweight.value_or(1) > 0;
+      if ((s->uweight > 0) != (wanted > 0 && can_be_on)) out.push_back({b, i, s->uweight, wanted > 0 ? 100U : 0U, true});
     }
+    std::stable_partition(out.begin() + first, out.end(), [](const WeightChange& c) { return c.to > c.from; });
   }
   return out;
+}
+
+void Fleet::drive_by_weight() {
+  for (Backend& b : backends_) b.percent = false;
 }
 
 std::vector<std::string> Fleet::missing(const haproxy::Instance& instance) const {
@@ -219,6 +247,10 @@ Report Fleet::report(Now now, const haproxy::Instance* instance) const {
     br.head = d.head;
     br.notes = d.notes;
     br.healthy = d.healthy;
+    br.percent = backends_[b].percent;
+    if (br.percent)
+      br.notes.push_back({"static_algorithm", "HAProxy takes only 0 % and 100 % here: servers are switched off and on, "
+                                              "their shares are those of haproxy.cfg"});
     if (row != nullptr) {
       br.algorithm = row->algo;
       if (auto note = unmanaged(cfg, *row, d)) br.notes.push_back(std::move(*note));
@@ -238,6 +270,7 @@ Report Fleet::report(Now now, const haproxy::Instance* instance) const {
 }
 
 void Fleet::adopt(Fleet&& other) {
+  blind_ = other.blind_;
   const auto key = [](const Fleet& fleet, std::size_t target) {
     const Target& t = fleet.targets_[target];
     const config::Backend& cfg = fleet.config_.backends[t.backend];
@@ -246,9 +279,38 @@ void Fleet::adopt(Fleet&& other) {
   };
   std::unordered_map<std::string, std::size_t> known;
   for (std::size_t i = 0; i < other.targets_.size(); ++i) known.emplace(key(other, i), i);
-  for (std::size_t i = 0; i < targets_.size(); ++i)
-    if (const auto it = known.find(key(*this, i)); it != known.end())
-      mutable_history(i) = std::move(other.mutable_history(it->second));
+
+  // Servers that are as they were, by backend: with all of them at their old places, all of its decision still holds.
+  std::vector<std::size_t> in_place(backends_.size(), 0);
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    const auto it = known.find(key(*this, i));
+    if (it == known.end()) continue;
+    const Target& here = targets_[i];
+    const Target& there = other.targets_[it->second];
+    mutable_history(i) = std::move(other.mutable_history(it->second));
+    known.erase(it);
+    BackendDecision& old = other.backends_[there.backend].decision;
+    if (here.reference || there.index >= old.servers.size()) continue;
+    Backend& backend = backends_[here.backend];
+    backend.decision.servers.resize(backend.history.servers.size());
+    backend.decision.servers[here.index] = std::move(old.servers[there.index]);
+    if (here.index == there.index) ++in_place[here.backend];
+  }
+  for (std::size_t b = 0; b < backends_.size(); ++b) {
+    const auto was = std::ranges::find(other.config_.backends, config_.backends[b].name, &config::Backend::name);
+    if (was == other.config_.backends.end()) continue;
+    Backend& old = other.backends_[static_cast<std::size_t>(was - other.config_.backends.begin())];
+    if (!old.decided || in_place[b] != config_.backends[b].servers.size() || in_place[b] != was->servers.size())
+      continue;
+    old.decision.servers = std::move(backends_[b].decision.servers);
+    backends_[b].decision = std::move(old.decision);
+    backends_[b].view = std::move(old.view);
+    backends_[b].decided = true;
+    // The servers' own histories have moved already.
+    old.history.servers = std::move(backends_[b].history.servers);
+    old.history.references = std::move(backends_[b].history.references);
+    backends_[b].history = std::move(old.history);
+  }
 }
 
 }  // namespace rpcw

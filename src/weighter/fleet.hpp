@@ -22,6 +22,8 @@ struct WeightChange {
   std::uint32_t server = 0;
   unsigned from = 0;
   unsigned to = 0;
+  /// `to` is a percentage of the weight in haproxy.cfg, 0 or 100: all that a static algorithm takes.
+  bool percent = false;
 };
 
 /// Everything that is known of all backends: what was observed, what HAProxy shows, what was decided. No I/O and no
@@ -42,6 +44,10 @@ class Fleet {
   [[nodiscard]] const TargetHistory& history(std::size_t target) const;
   [[nodiscard]] const config::Config& config() const { return config_; }
 
+  /// A head probe was sent.
+  void asked(std::size_t target, MonoTime now);
+  /// It has had no answer for so long that the next `decide` should weigh that.
+  void silent(std::size_t target);
   /// Fold an answer in; the next `decide` counts it.
   void observe(std::size_t target, HeadObservation&& observation);
   void observe(std::size_t target, const IdentityObservation& observation);
@@ -50,12 +56,27 @@ class Fleet {
   /// whether anything that a decision depends on differs from before.
   bool see(const haproxy::Instance* instance);
 
-  /// Decides anew for all backends with news since the last call (or all, with `all`).
-  void decide(Now now, bool all = false);
+  struct Change {
+    std::uint32_t backend = 0;
+    /// The decision that was replaced.
+    BackendDecision before;
+  };
+  /// Decides anew for all backends with news since the last call (or all, with `all`), and returns these.
+  std::vector<Change> decide(Now now, bool all = false);
+
+  /// As of the last `decide`: no provider of any backend can be reached, so that the fault is more likely ours.
+  [[nodiscard]] bool blind() const { return blind_; }
 
   /// Empty before the first `decide`.
   [[nodiscard]] const BackendDecision& decision(std::size_t backend) const { return backends_[backend].decision; }
 
+  /// HAProxy refused a weight of this backend because its algorithm is static: from now on it is driven by 0 % and
+  /// 100 %.
+  void drive_by_percent(std::uint32_t backend) { backends_[backend].percent = true; }
+  /// HAProxy was reloaded, and may have another algorithm now.
+  void drive_by_weight();
+
+  /// In an order that never leaves a backend without a server on the way: what rises comes before what falls.
   /// Servers whose weight in `instance` is not what is held. Those that it does not have are left out, as are backends
   /// without any verdict.
   [[nodiscard]] std::vector<WeightChange> plan(const haproxy::Instance& instance) const;
@@ -68,7 +89,8 @@ class Fleet {
   /// `instance`: what the first reachable HAProxy showed before the decision, for `current_weight`; nullptr: none.
   [[nodiscard]] Report report(Now now, const haproxy::Instance* instance) const;
 
-  /// Takes over what `other` knows of servers and references that have the same backend, name and URL here.
+  /// Takes over what `other` knows of servers and references that have the same backend, chain, name and URL here, and
+  /// what it decided for them: a backend whose servers are all the same ones in the same order goes on where it was.
   void adopt(Fleet&& other);
 
  private:
@@ -78,13 +100,16 @@ class Fleet {
     BackendDecision decision;
     bool dirty = true;
     bool decided = false;
+    bool percent = false;
   };
 
   TargetHistory& mutable_history(std::size_t target);
+  void note_blind();
 
   const config::Config& config_;
   std::vector<Backend> backends_;
   std::vector<Target> targets_;
+  bool blind_ = false;
 };
 
 }  // namespace rpcw

@@ -122,25 +122,36 @@ asio::awaitable<void> read(Connection& c, std::vector<std::string> backends, Lat
   done.arrive();
 }
 
-asio::awaitable<void> push(Connection& c, const config::Config& config, std::vector<WeightChange> changes,
-                           Latch& done) {
+/// Sends what `fleet` holds and this HAProxy does not have. Returns whether to go again, since an algorithm turned out to
+/// be static.
+asio::awaitable<bool> push_round(Connection& c, Fleet& fleet) {
+  const config::Config& config = fleet.config();
+  const std::vector<WeightChange> changes = fleet.plan(*c.instance);
+  if (changes.empty()) co_return false;
   std::vector<haproxy::Client::Push> commands;
   commands.reserve(changes.size());
   for (const WeightChange& change : changes) {
     const config::Backend& b = config.backends[change.backend];
-    commands.push_back({b.name, b.servers[change.server].name, false, change.to});
+    commands.push_back({b.name, b.servers[change.server].name, change.percent, change.to});
   }
   const std::vector<haproxy::Outcome> outcomes = co_await c.client.push(std::move(commands));
   std::size_t unconfirmed = 0;
   std::string why;
+  bool again = false;
   for (std::size_t i = 0; i < outcomes.size(); ++i) {
-    const config::Backend& b = config.backends[changes[i].backend];
+    const WeightChange& change = changes[i];
+    const config::Backend& b = config.backends[change.backend];
+    const std::string& server = b.servers[change.server].name;
     const haproxy::Outcome& o = outcomes[i];
     if (o.kind == haproxy::Outcome::Kind::kDone) {
       ++c.report.changed;
+      haproxy::ServerRow* row = c.instance->backend(b.name)->server(server);
+      row->uweight = change.percent && change.to > 0 ? row->iweight.value_or(1) : change.to;
+    } else if (o.refusal == haproxy::Refusal::kStaticAlgorithm && !change.percent) {
+      fleet.drive_by_percent(change.backend);
+      again = true;
     } else if (o.kind == haproxy::Outcome::Kind::kRefused) {
-      c.complain(fmt::format("refused: set weight {}/{} {}: {}", b.name, b.servers[changes[i].server].name,
-                             changes[i].to, o.detail));
+      c.complain(fmt::format("refused: set weight {}/{} {}: {}", b.name, server, change.to, o.detail));
     } else {
       ++unconfirmed;
       why = o.detail;
@@ -148,6 +159,12 @@ asio::awaitable<void> push(Connection& c, const config::Config& config, std::vec
   }
   if (unconfirmed > 0)
     c.complain(fmt::format("{} of {} weights were not confirmed: {}", unconfirmed, outcomes.size(), why));
+  co_return again && unconfirmed == 0;
+}
+
+asio::awaitable<void> push(Connection& c, Fleet& fleet, Latch& done) {
+  const bool again = co_await push_round(c, fleet);
+  if (again) co_await push_round(c, fleet);
   done.arrive();
 }
 
@@ -170,7 +187,9 @@ asio::awaitable<PassResult> one_pass(asio::io_context& io, const config::Config&
   co_await latch.wait();
 
   const auto first = std::ranges::find_if(connections, [](const Connection& c) { return c.instance.has_value(); });
-  const haproxy::Instance* seen = first != connections.end() ? &*first->instance : nullptr;
+  // A copy: the report tells what was there before the push.
+  const std::optional<haproxy::Instance> before = first != connections.end() ? first->instance : std::nullopt;
+  const haproxy::Instance* seen = before ? &*before : nullptr;
   fleet.see(seen);
   const Now now = read_clocks();
   fleet.decide(now, true);
@@ -179,14 +198,12 @@ asio::awaitable<PassResult> one_pass(asio::io_context& io, const config::Config&
     if (!c.instance) continue;
     if (options.push)
       for (std::string& what : fleet.missing(*c.instance)) c.complain(std::move(what));
-    std::vector<WeightChange> changes = fleet.plan(*c.instance);
     if (!options.push || options.dry_run) {
-      c.report.changed = changes.size();
+      c.report.changed = fleet.plan(*c.instance).size();
       continue;
     }
-    if (changes.empty()) continue;
     latch.expect();
-    asio::co_spawn(io, push(c, config, std::move(changes), latch), rethrow);
+    asio::co_spawn(io, push(c, fleet, latch), rethrow);
   }
   co_await latch.wait();
 

@@ -41,6 +41,8 @@ struct BackendReport {
   std::optional<config::Fallback> fallback;
   /// HAProxy's balance algorithm as it shows it; empty: not known.
   std::string algorithm;
+  /// Driven by 0 % and 100 %, as the algorithm is static.
+  bool percent = false;
   std::optional<AgreedHead> head;
   std::vector<BackendNote> notes;
   unsigned healthy = 0;

@@ -16,7 +16,9 @@
 namespace rpcw::test {
 namespace {
 
-[[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
+[[noreturn]] void fail(const char* what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
 
 /// What a child writes to memory never blocks it, however much it is and whenever it is read.
 int memory_file(const char* name) {
@@ -106,7 +108,11 @@ std::optional<int> Process::wait(Clock::duration limit) {
   return result_;
 }
 
-std::string Process::out() const { return contents(out_); }
-std::string Process::err() const { return contents(err_); }
+std::string Process::out() const {
+  return contents(out_);
+}
+std::string Process::err() const {
+  return contents(err_);
+}
 
 }  // namespace rpcw::test

@@ -8,7 +8,9 @@ using namespace rpcw::test;
 
 namespace {
 
-Result once(const std::string& config) { return run({"once", "--config", config, "--format", "json"}); }
+Result once(const std::string& config) {
+  return run({"once", "--config", config, "--format", "json"});
+}
 
 }  // namespace
 
@@ -53,9 +55,10 @@ TEST_CASE("a usable backup takes over from active servers that all fail") {
   auto& first = world.add("first");
   auto& second = world.add("second");
   auto& spare = world.add("spare");
-  const HaproxyProcess haproxy(haproxy_cfg(fmt::format("backend rpc\n  server first 127.0.0.1:{}\n  server second 127.0.0.1:{}\n"
-                          "  server spare 127.0.0.1:{} backup",
-                          first.port(), second.port(), spare.port())));
+  const HaproxyProcess haproxy(
+      haproxy_cfg(fmt::format("backend rpc\n  server first 127.0.0.1:{}\n  server second 127.0.0.1:{}\n"
+                              "  server spare 127.0.0.1:{} backup",
+                              first.port(), second.port(), spare.port())));
   std::string managed = Stage::tables(fmt::format("\"unix:{}\"", haproxy.admin_socket()), {}) +
                         "[[backend]]\nname = \"rpc\"\nchain = \"simchain\"\nstrategy = \"equal\"\n" +
                         Stage::server(first) + Stage::server(second);

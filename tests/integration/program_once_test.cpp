@@ -99,8 +99,7 @@ TEST_CASE("the JSON report is the contract's, field by field") {
   CHECK(b["notes"].IsArray());
   REQUIRE(b["servers"].Size() == 3);
 
-  const char* const members =
-      "name url state reasons latency_ms block score weight current_weight admin_state inputs";
+  const char* const members = "name url state reasons latency_ms block score weight current_weight admin_state inputs";
   const auto& good = b["servers"][0];
   CHECK(names(good) == members);
   CHECK(good["name"].GetString() == std::string("a"));
@@ -191,8 +190,8 @@ TEST_CASE("--backend limits a pass to some backends") {
   std::string text;
   for (const std::string name : {"one", "two", "three"}) {
     auto& provider = world.add(name);
-    backends += fmt::format("backend {0}\n  server {0} 127.0.0.1:{1}\n  server spare 127.0.0.1:9\n", name,
-                               provider.port());
+    backends +=
+        fmt::format("backend {0}\n  server {0} 127.0.0.1:{1}\n  server spare 127.0.0.1:9\n", name, provider.port());
     text += fmt::format("[[backend]]\nname = \"{}\"\nchain = \"simchain\"\nstrategy = \"equal\"\n{}", name,
                         Stage::server(provider));
   }
@@ -229,8 +228,7 @@ TEST_CASE("a lost connection is tried again, a dead provider as often as fall sa
     b.flap_ms = 2000;
   });
   stage.break_provider(1, sim::Fault::reset);
-  const Result r =
-      once(stage.config({.probe = "fall = 3\ntimeout = \"5s\""}), {"--format", "json"});
+  const Result r = once(stage.config({.probe = "fall = 3\ntimeout = \"5s\""}), {"--format", "json"});
   CHECK(r.code == 1);
   CHECK(at(json(r.out), "/backends/0/servers/1/state").GetString() == std::string("ejected"));
   CHECK(stage.providers[1]->stats().by_method.at("eth_getBlockByNumber") == 3);
@@ -272,7 +270,6 @@ TEST_CASE("errors of every kind are told without a secret") {
       const Result r = once(stage.config(), {"--format", format});
       CHECK(r.code == 0);
       CHECK(r.out.find("ejected") != std::string::npos);
-      
     }
     CHECK(stage.weights().at("a") == 0);
   }

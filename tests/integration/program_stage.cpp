@@ -2,8 +2,8 @@
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
-#include <rapidjson/pointer.h>
 #include <linux/close_range.h>
+#include <rapidjson/pointer.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -75,7 +75,9 @@ Program::~Program() {
   CHECK(Secrets::found_in(err()) == "");
 }
 
-std::size_t Program::count(std::string_view text) const { return occurrences(err(), text); }
+std::size_t Program::count(std::string_view text) const {
+  return occurrences(err(), text);
+}
 
 bool Program::says(std::string_view text, std::size_t times, Clock::duration limit) const {
   const bool said = eventually([&] { return count(text) >= times; }, limit);
@@ -170,7 +172,8 @@ defaults
 Weights weights_of(const HaproxyProcess& haproxy, std::string_view backend) {
   // Version, header, then: be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight …
   Weights out;
-  std::istringstream text(HaproxyProcess::ask(haproxy.admin_socket(), fmt::format("show servers state {}", backend), 2s));
+  std::istringstream text(
+      HaproxyProcess::ask(haproxy.admin_socket(), fmt::format("show servers state {}", backend), 2s));
   for (std::string line; std::getline(text, line);) {
     std::istringstream fields(line);
     std::string name;
@@ -209,7 +212,8 @@ std::string backend_with(const std::vector<sim::Provider*>& providers, std::stri
 }  // namespace
 
 Stage::Stage(std::size_t count, std::string_view server_options, bool master)
-    : providers(add_providers(world, count)), haproxy(haproxy_cfg(backend_with(providers, server_options)), {.master = master}) {}
+    : providers(add_providers(world, count)),
+      haproxy(haproxy_cfg(backend_with(providers, server_options)), {.master = master}) {}
 
 std::string Stage::server(const sim::Provider& provider, std::string_view more) {
   return fmt::format(R"(
@@ -249,7 +253,8 @@ max_lag = "30s"
 }
 
 std::string Stage::toml(const Keys& keys) const {
-  std::string out = tables(keys.endpoints.empty() ? fmt::format("\"unix:{}\"", haproxy.admin_socket()) : keys.endpoints, keys);
+  std::string out =
+      tables(keys.endpoints.empty() ? fmt::format("\"unix:{}\"", haproxy.admin_socket()) : keys.endpoints, keys);
   out += fmt::format("[[backend]]\nname = \"rpc\"\nchain = \"simchain\"\n{}\n", keys.backend);
   for (const sim::Provider* p : providers) out += server(*p);
   return out;
@@ -266,7 +271,8 @@ bool Stage::reaches(const Weights& wanted, Clock::duration limit) const {
 void Stage::break_provider(std::size_t i, sim::Fault fault) const {
   sim::Behaviour b;
   b.fault = fault;
-  b.http_body = fmt::format(R"({{"jsonrpc":"2.0","id":1,"error":{{"code":-32000,"message":"{}"}}}})", Secrets::sentence());
+  b.http_body =
+      fmt::format(R"({{"jsonrpc":"2.0","id":1,"error":{{"code":-32000,"message":"{}"}}}})", Secrets::sentence());
   b.rpc_error_message = Secrets::sentence();
   b.redirect_to = fmt::format("http://{}:{}@127.0.0.1:1/{}", Secrets::kUser, Secrets::kPassword, Secrets::kPath);
   providers[i]->set(b);

@@ -78,7 +78,8 @@ std::string names(const rapidjson::Value& object);
 /// RFC 4180: lines of fields.
 std::vector<std::vector<std::string>> csv(std::string_view text);
 
-/// haproxy.cfg with these backends, a socket of level admin and one of level operator. No frontend: no traffic is needed.
+/// haproxy.cfg with these backends, a socket of level admin and one of level operator. No frontend: no traffic is
+/// needed.
 std::string haproxy_cfg(std::string_view backends);
 
 using Weights = std::map<std::string, unsigned>;

@@ -10,7 +10,9 @@ using namespace rpcw::test;
 
 namespace {
 
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
 
 /// Lines of commands that HAProxy has had, this question among them.
 unsigned long requests_so_far(const HaproxyProcess& haproxy) {
@@ -176,7 +178,9 @@ TEST_CASE("a HAProxy that was stopped ends with 3 at the time-out") {
   Stage stage;
   const unsigned long before = requests_so_far(stage.haproxy);
   unsigned long mine = 0;
-  SUBCASE("before") { stage.haproxy.pause(); }
+  SUBCASE("before") {
+    stage.haproxy.pause();
+  }
   SUBCASE("between reading and pushing") {
     // The answers come late enough to stop it after it has been read.
     for (sim::Provider* p : stage.providers) p->update([](sim::Behaviour& b) { b.latency_ms = 1500; });

@@ -299,7 +299,7 @@ TEST_CASE("adaptive: worse in one thing is less, and the inputs tell why") {
   const BackendDecision d = w.decision();
   CHECK(d.servers[0].score == doctest::Approx(1.0 / 40));
   CHECK(d.servers[1].score == doctest::Approx(1.0 / 80));
-  CHECK(d.servers[2].score == doctest::Approx(1.0 / 40 / (1 + 20 * 0.1)));
+  CHECK(d.servers[2].score == doctest::Approx(1.0 / 40 / (1 + 20 * 2.0 / (10 + 20))));
   for (const ServerDecision& s : d.servers) {
     const ScoreInputs& in = s.inputs;
     const double again = in.preference * *in.freshness * in.doubt * in.peers_factor * in.rate_limit_factor * in.ramp /

@@ -1,0 +1,256 @@
+// run: the loop against providers that fail and a HAProxy that comes and goes.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <array>
+
+#include "integration/program_stage.hpp"
+
+using namespace rpcw::test;
+
+namespace {
+
+const Weights kAll{{"a", 86}, {"b", 85}, {"c", 85}};
+const Weights kWithoutB{{"a", 128}, {"b", 0}, {"c", 128}};
+
+std::uint64_t heads_asked(const sim::Provider& provider) {
+  return provider.stats().by_method["eth_getBlockByNumber"];
+}
+
+/// Waits until each provider has been asked so many times more: the program has gone on for a while.
+bool goes_on(const Stage& stage, std::uint64_t probes) {
+  std::vector<std::uint64_t> before;
+  for (const sim::Provider* p : stage.providers) before.push_back(p->stats().requests);
+  return eventually([&] {
+    for (std::size_t i = 0; i < before.size(); ++i)
+      if (stage.providers[i]->stats().requests < before[i] + probes) return false;
+    return true;
+  });
+}
+
+}  // namespace
+
+TEST_CASE("run converges, takes a failing provider out after fall probes and brings it back after rise") {
+  const Stage stage;
+  std::string text = stage.toml({.probe = "timeout = \"5s\"\nfall = 3\nrise = 2"});
+  text.replace(text.find("fast_interval = \"100ms\""), 23, "fast_interval = \"700ms\"");
+  text.replace(text.find("interval = \"200ms\""), 18, "interval = \"700ms\"");
+  Program program({"run", "--config", stage.folder.write("config.toml", text)});
+  CHECK(stage.reaches(kAll));
+
+  stage.providers[1]->reset_stats();
+  stage.break_provider(1);
+  CHECK(stage.reaches(kWithoutB));
+  const std::uint64_t failures = heads_asked(*stage.providers[1]);
+  CHECK(failures >= 3);
+  CHECK(failures <= 4);
+  CHECK(program.says("rpc/b: healthy -> degraded"));
+  CHECK(program.says("rpc/b: degraded -> ejected, weight"));
+  CHECK(program.says("(http_status: HTTP 503, error -32000"));
+
+  stage.providers[1]->reset_stats();
+  stage.mend_provider(1);
+  CHECK(stage.reaches(kAll));
+  const std::uint64_t successes = heads_asked(*stage.providers[1]);
+  CHECK(successes >= 2);
+  CHECK(successes <= 3);
+  CHECK(program.says("rpc/b: ejected -> healthy, weight 0 -> 85"));
+  CHECK(program.stop() == 0);
+  CHECK(program.out() == "");
+}
+
+TEST_CASE("run tells each change once, and nothing while nothing changes") {
+  const Stage stage;
+  Program program({"run", "--config", stage.config()});
+  REQUIRE(stage.reaches(kAll));
+  REQUIRE(goes_on(stage, 5));
+  const std::vector<std::string> lines = program.lines();
+  CHECK(lines.size() == 5);  // the start, HAProxy, three servers
+  for (const char* server : {"a", "b", "c"}) CHECK(program.count(fmt::format("rpc/{}: ", server)) == 1);
+  // The sentence says it all: no key=value follows it.
+  CHECK(program.count("backend=") == 0);
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("every line of a JSON log is an object that says what changed and why") {
+  const Stage stage;
+  Program program({"run", "--config", stage.config({.log = "format = \"json\""})});
+  REQUIRE(stage.reaches(kAll));
+  stage.break_provider(1, sim::Fault::rpc_error);
+  REQUIRE(stage.reaches(kWithoutB));
+  CHECK(program.stop() == 0);
+  unsigned of_b = 0;
+  for (const std::string& line : program.lines()) {
+    const auto doc = json(line);
+    CHECK(names(doc).starts_with("time level message"));
+    for (const auto& member : doc.GetObject()) CHECK(member.value.GetStringLength() > 0);
+    if (!doc.HasMember("server") || at(doc, "/server").GetString() != std::string("b")) continue;
+    CHECK(at(doc, "/backend").GetString() == std::string("rpc"));
+    const std::string state = at(doc, "/state").GetString();
+    CHECK(state == std::array{"healthy", "degraded", "ejected"}.at(of_b++));
+    if (state == "healthy")
+      CHECK_FALSE(doc.HasMember("reason"));
+    else
+      CHECK(at(doc, "/reason").GetString() == std::string("rpc_error"));
+    if (state == "ejected") CHECK(at(doc, "/weight").GetString() == std::string("0"));
+  }
+  CHECK(of_b == 3);
+}
+
+TEST_CASE("a HAProxy that goes is told once, and so is its return") {
+  Stage stage;
+  Program program({"run", "--config", stage.config()});
+  REQUIRE(stage.reaches(kAll));
+  for (std::size_t round = 1; round <= 2; ++round) {
+    stage.haproxy.stop();
+    CHECK(program.says("HAProxy cannot be used", round));
+    CHECK(goes_on(stage, 8));
+    stage.haproxy.restart();
+    CHECK(program.says("is back: version", round));
+    CHECK(stage.reaches(kAll));
+  }
+  CHECK(program.count("HAProxy cannot be used") == 2);
+  CHECK(program.count("is back") == 2);
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("run waits for a HAProxy that is not there yet") {
+  Stage stage;
+  stage.haproxy.stop();
+  Program program({"run", "--config", stage.config()});
+  CHECK(program.says("HAProxy cannot be used"));
+  CHECK(goes_on(stage, 3));
+  stage.haproxy.restart();
+  CHECK(stage.reaches(kAll));
+  CHECK(program.count("HAProxy cannot be used") == 1);
+  CHECK(program.count("is there: version") == 1);
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("a HAProxy that hangs is told once and has its weights when it goes on") {
+  Stage stage;
+  Program program({"run", "--config", stage.config({.haproxy_timeout = "300ms"})});
+  REQUIRE(stage.reaches(kAll));
+  stage.haproxy.pause();
+  CHECK(program.says("HAProxy cannot be used"));
+  stage.break_provider(1);
+  CHECK(program.says("rpc/b: degraded -> ejected"));
+  stage.haproxy.resume();
+  CHECK(stage.reaches(kWithoutB));
+  CHECK(program.count("HAProxy cannot be used") == 1);
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("a reload of HAProxy loses the weights for a moment only") {
+  Stage stage(3, "", true);
+  Program program({"run", "--config", stage.config()});
+  REQUIRE(stage.reaches(kAll));
+  stage.haproxy.reload();
+  CHECK(stage.reaches(kAll));
+  CHECK(program.says("was reloaded: pid "));
+  CHECK(program.count("cannot be used") == 0);
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("weights that somebody changes are put back") {
+  const Stage stage;
+  Program program({"run", "--config", stage.config()});
+  REQUIRE(stage.reaches(kAll));
+  ask(stage.haproxy, "set weight rpc/a 0; set weight rpc/c 256");
+  CHECK(stage.reaches(kAll));
+  CHECK(program.stop() == 0);
+  CHECK(stage.weights() == kAll);  // they stay
+}
+
+TEST_CASE("a server in maintenance leaves the shares and comes back") {
+  const Stage stage;
+  Program program({"run", "--config", stage.config()});
+  REQUIRE(stage.reaches(kAll));
+  ask(stage.haproxy, "set server rpc/b state maint");
+  CHECK(stage.reaches({{"a", 128}, {"b", 85}, {"c", 128}}));
+  CHECK(program.says("rpc/b: healthy -> disabled"));
+  ask(stage.haproxy, "set server rpc/b state ready");
+  CHECK(stage.reaches(kAll));
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("a dry run says what it would do, once, and does nothing") {
+  const Stage stage;
+  const Weights before = stage.weights();
+  Program program({"run", "--config", stage.config(), "--dry-run"});
+  CHECK(program.says("dry run: would set weight rpc/a 1 -> 86"));
+  CHECK(goes_on(stage, 5));
+  CHECK(program.count("would set weight rpc/a") == 1);
+  CHECK(stage.weights() == before);
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("a refusal is told once and not tried again and again") {
+  const Stage stage;
+  Program program({"run", "--config",
+                   stage.config({.endpoints = fmt::format("\"unix:{}\"", stage.haproxy.path("operator.sock"))})});
+  CHECK(program.says("Permission denied", 3));
+  CHECK(goes_on(stage, 8));
+  CHECK(program.count("Permission denied") == 3);
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("a server that HAProxy lacks is told once, and the others are served") {
+  Stage stage;
+  const auto& extra = stage.world.add("extra");
+  Program program({"run", "--config", stage.folder.write("config.toml", stage.toml() + Stage::server(extra))});
+  CHECK(stage.reaches({{"a", 64}, {"b", 64}, {"c", 64}}));
+  CHECK(goes_on(stage, 8));
+  CHECK(program.count("has no server extra") == 1);
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("nobody healthy: equal weights, and a line at either end") {
+  const Stage stage;
+  Program program({"run", "--config", stage.config()});
+  REQUIRE(stage.reaches(kAll));
+  for (std::size_t i = 0; i < 3; ++i) stage.break_provider(i);
+  CHECK(program.says("0 of 3 servers healthy, min_healthy is 1: all get the same weight"));
+  CHECK(stage.reaches({{"a", 85}, {"b", 85}, {"c", 85}}));
+  CHECK(program.count("no provider of any backend can be reached") == 0);  // they answer, if with errors
+  for (std::size_t i = 0; i < 3; ++i) stage.mend_provider(i);
+  CHECK(program.says("enough servers are healthy again"));
+  CHECK(program.stop() == 0);
+  CHECK(program.count("min_healthy is 1") == 1);
+}
+
+TEST_CASE("nobody reachable: it says to look at one's own network, once") {
+  const Stage stage;
+  Program program({"run", "--config", stage.config()});
+  REQUIRE(stage.reaches(kAll));
+  for (std::size_t i = 0; i < 3; ++i) stage.break_provider(i, sim::Fault::refuse);
+  CHECK(program.says("no provider of any backend can be reached"));
+  for (std::size_t i = 0; i < 3; ++i) stage.mend_provider(i);
+  CHECK(program.says("providers can be reached again"));
+  CHECK(stage.reaches(kAll));
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("a backup and a maintenance are known before anything is pushed") {
+  sim::World world;
+  const Folder folder;
+  const auto& first = world.add("first");
+  const auto& spare = world.add("spare");
+  HaproxyProcess haproxy(
+      haproxy_cfg(fmt::format("backend rpc\n  server first 127.0.0.1:{}\n  server spare 127.0.0.1:{} backup weight 9",
+                              first.port(), spare.port())));
+  world.find("first")->update([](sim::Behaviour& b) { b.fault = sim::Fault::http_status; });
+  haproxy.stop();
+  const std::string config = folder.write(
+      "config.toml", Stage::tables(fmt::format("\"unix:{}\"", haproxy.admin_socket()), {.log = "level = \"debug\""}) +
+                         "[[backend]]\nname = \"rpc\"\nchain = \"simchain\"\nstrategy = \"equal\"\n" +
+                         Stage::server(first) + Stage::server(spare));
+  Program program({"run", "--config", config});
+  CHECK(program.says("rpc/spare: unknown -> healthy"));  // decided before HAProxy was ever seen
+  haproxy.restart();
+  CHECK(eventually([&] { return weights_of(haproxy) == Weights{{"first", 0}, {"spare", 256}}; }));
+  CHECK(program.says("rpc/spare set to 256"));
+  CHECK(program.count("/spare set to") == 1);
+  CHECK(program.count("/first set to") == 1);
+  CHECK(program.stop() == 0);
+}

@@ -1,0 +1,231 @@
+#include "weighter/fleet.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace rpcw;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr WallTime kWall{std::chrono::seconds{1'700'000'000}};
+
+Now at(std::chrono::milliseconds t) {
+  return {kWall + t, t};
+}
+
+config::Config config_of(std::initializer_list<const char*> servers) {
+  config::Config out;
+  config::Backend& b = out.backends.emplace_back();
+  b.name = "rpc";
+  b.chain.name = "test";
+  b.chain.chain_id = 1;
+  b.chain.block_time = 1s;
+  b.chain.max_block_age = 60s;
+  b.chain.max_lag = 30s;
+  for (const char* name : servers)
+    b.servers.push_back({name, {std::string("http://") + name + ".example/secret", {}, name, false}, 1.0});
+  return out;
+}
+
+void answer(Fleet& fleet, std::size_t target, std::chrono::milliseconds t = 0ms) {
+  fleet.observe(target, IdentityObservation{at(t), 1});
+  fleet.observe(target, HeadObservation{at(t), 10ms, Head{100, "0x1", kWall}});
+}
+
+void fail(Fleet& fleet, std::size_t target, Reason why = Reason::kTimeout) {
+  fleet.observe(target, HeadObservation{at(0ms), 10ms, std::unexpected(ProbeFailure{why, "no", {}})});
+}
+
+haproxy::Instance instance_of(std::initializer_list<const char*> servers, unsigned weight = 1) {
+  haproxy::Instance out;
+  haproxy::BackendRow& b = out.backends.emplace_back();
+  b.name = "rpc";
+  for (const char* name : servers) {
+    haproxy::ServerRow& s = b.servers.emplace_back();
+    s.name = name;
+    s.status = "UP";
+    s.active = true;
+    s.uweight = weight;
+    s.admin_state = 0;
+  }
+  b.index();
+  return out;
+}
+
+std::vector<unsigned> weights(const Fleet& fleet) {
+  std::vector<unsigned> out;
+  for (const ServerDecision& s : fleet.decision(0).servers) out.push_back(s.weight);
+  return out;
+}
+
+using Weights = std::vector<unsigned>;
+
+}  // namespace
+
+TEST_CASE("decide returns what it replaced, for backends with news only") {
+  config::Config config = config_of({"a", "b"});
+  config.backends.push_back(config.backends[0]);
+  config.backends[1].name = "other";
+  Fleet fleet(config);
+  answer(fleet, 0);
+  answer(fleet, 1);
+  const auto first = fleet.decide(at(0ms));
+  REQUIRE(first.size() == 2);
+  CHECK(first[0].before.servers.empty());
+  CHECK(weights(fleet) == Weights{128, 128});
+
+  CHECK(fleet.decide(at(1ms)).empty());
+  fail(fleet, 1);
+  const auto second = fleet.decide(at(2ms));
+  REQUIRE(second.size() == 1);
+  CHECK(second[0].backend == 0);
+  CHECK(second[0].before.servers[1].state == State::kHealthy);
+  CHECK(fleet.decision(0).servers[1].state == State::kDegraded);
+  CHECK(fleet.decide(at(3ms), true).size() == 2);
+}
+
+TEST_CASE("blind: when all servers of all backends fail in transport, and there is more than one") {
+  const config::Config config = config_of({"a", "b"});
+  Fleet fleet(config);
+  fail(fleet, 0);
+  answer(fleet, 1);
+  fleet.decide(at(0ms));
+  CHECK_FALSE(fleet.blind());
+  fail(fleet, 1);
+  fleet.decide(at(1ms));
+  CHECK(fleet.blind());
+  for (const ServerDecision& s : fleet.decision(0).servers) CHECK(s.reasons.back().code == Reason::kBlind);
+  fail(fleet, 0, Reason::kHttpStatus);
+  fleet.decide(at(2ms));
+  CHECK_FALSE(fleet.blind());
+  for (const ServerDecision& s : fleet.decision(0).servers)
+    for (const ReasonNote& n : s.reasons) CHECK(n.code != Reason::kBlind);
+
+  const config::Config alone = config_of({"a"});
+  Fleet one(alone);
+  fail(one, 0);
+  one.decide(at(0ms));
+  CHECK_FALSE(one.blind());
+}
+
+TEST_CASE("plan names the differences to an instance, and leaves out what it lacks") {
+  const config::Config config = config_of({"a", "b", "c"});
+  Fleet fleet(config);
+  CHECK(fleet.plan(instance_of({"a", "b", "c"})).empty());  // nothing is decided yet
+  for (std::size_t i = 0; i < 3; ++i) answer(fleet, i);
+  fleet.decide(at(0ms));
+  CHECK(fleet.plan(instance_of({"a", "b", "c"}, 85)).size() == 1);
+  const auto changes = fleet.plan(instance_of({"a", "c", "spare"}));
+  REQUIRE(changes.size() == 2);
+  CHECK(changes[1].server == 2);
+  CHECK(changes[1].from == 1);
+  CHECK(changes[1].to == 85);
+  CHECK(fleet.missing(instance_of({"a", "c"})) == std::vector<std::string>{"HAProxy's backend rpc has no server b"});
+}
+
+TEST_CASE("see tells what a decision depends on from what it does not") {
+  const config::Config config = config_of({"a", "b"});
+  Fleet fleet(config);
+  auto instance = instance_of({"a", "b"});
+  CHECK(fleet.see(&instance));
+  CHECK_FALSE(fleet.see(&instance));
+  CHECK_FALSE(fleet.see(nullptr));
+  instance.backends[0].servers[0].uweight = 77;
+  instance.backends[0].servers[1].status = "DOWN";
+  CHECK_FALSE(fleet.see(&instance));
+  instance.backends[0].servers[0].admin_state = haproxy::kForcedDrain;
+  CHECK(fleet.see(&instance));
+  instance.backends[0].servers.push_back(instance.backends[0].servers[1]);
+  instance.backends[0].servers[2].name = "spare";
+  instance.backends[0].servers[2].backup = true;
+  instance.backends[0].servers[2].status = "UP";
+  instance.backends[0].index();
+  CHECK(fleet.see(&instance));
+}
+
+TEST_CASE("adopt: the same servers go on where they were") {
+  const config::Config config = config_of({"a", "b"});
+  Fleet old(config);
+  answer(old, 0);
+  fail(old, 1);
+  fail(old, 1);
+  old.decide(at(0ms));
+  REQUIRE(weights(old) == Weights{256, 0});
+
+  Fleet fresh(config);
+  fresh.adopt(std::move(old));
+  CHECK(weights(fresh) == Weights{256, 0});
+  CHECK(fresh.decision(0).servers[1].state == State::kEjected);
+  CHECK(fresh.history(1).ejected);
+  const auto plan = fresh.plan(instance_of({"a", "b"}));
+  CHECK(plan.size() == 2);  // it is good enough to be pushed
+  const auto changes = fresh.decide(at(1ms));
+  REQUIRE(changes.size() == 1);
+  CHECK(changes[0].before.servers[0].state == State::kHealthy);
+}
+
+TEST_CASE("adopt: with a new server nothing is pushed before it was asked, and the others keep their state") {
+  const config::Config config = config_of({"a", "b"});
+  Fleet old(config);
+  answer(old, 0);
+  answer(old, 1);
+  old.decide(at(0ms));
+
+  const config::Config more = config_of({"a", "new", "b"});
+  Fleet fresh(more);
+  fresh.adopt(std::move(old));
+  CHECK(fresh.plan(instance_of({"a", "b", "new"})).empty());
+  CHECK(fresh.history(1).observations == 0);
+  answer(fresh, 1);
+  const auto changes = fresh.decide(at(1ms));
+  REQUIRE(changes.size() == 1);
+  REQUIRE(changes[0].before.servers.size() == 3);
+  CHECK(changes[0].before.servers[0].state == State::kHealthy);
+  CHECK(changes[0].before.servers[1].state == State::kUnknown);
+  CHECK(changes[0].before.servers[2].weight == 128);
+  CHECK(weights(fresh) == Weights{86, 85, 85});
+}
+
+TEST_CASE("adopt: another URL, chain or backend is another server") {
+  const config::Config config = config_of({"a", "b"});
+  config::Config changed = config;
+  SUBCASE("URL") {
+    changed.backends[0].servers[0].target.url += "2";
+  }
+  SUBCASE("chain") {
+    changed.backends[0].chain.name = "another";
+  }
+  SUBCASE("backend") {
+    changed.backends[0].name = "another";
+  }
+  Fleet old(config);
+  answer(old, 0);
+  answer(old, 1);
+  old.decide(at(0ms));
+  Fleet fresh(changed);
+  fresh.adopt(std::move(old));
+  CHECK(fresh.history(0).observations == 0);
+  auto instance = instance_of({"a", "b"});
+  instance.backends[0].name = changed.backends[0].name;
+  CHECK(fresh.plan(instance).empty());
+}
+
+TEST_CASE("adopt: a removed or moved server makes the weights wait for the next decision") {
+  const config::Config config = config_of({"a", "b", "c"});
+  Fleet old(config);
+  for (std::size_t i = 0; i < 3; ++i) answer(old, i);
+  old.decide(at(0ms));
+  config::Config changed;
+  SUBCASE("removed") {
+    changed = config_of({"a", "b"});
+  }
+  SUBCASE("moved") {
+    changed = config_of({"b", "a", "c"});
+  }
+  Fleet fresh(changed);
+  fresh.adopt(std::move(old));
+  CHECK(fresh.history(0).observations > 0);
+  CHECK(fresh.plan(instance_of({"a", "b", "c"})).empty());
+  fresh.decide(at(1ms));
+  CHECK_FALSE(fresh.plan(instance_of({"a", "b", "c"})).empty());
+}

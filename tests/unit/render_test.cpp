@@ -1,0 +1,265 @@
+#include "observe/render.hpp"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <sstream>
+
+using namespace rpcw;
+using namespace std::chrono_literals;
+
+namespace {
+
+ServerReport server(std::string name, State state, unsigned weight, unsigned was) {
+  ServerReport out;
+  out.name = std::move(name);
+  out.url = "https://example.org/…";
+  out.current_weight = was;
+  out.admin_state = "ready";
+  out.decision.state = state;
+  out.decision.weight = weight;
+  return out;
+}
+
+void answered(ServerReport& s, std::chrono::microseconds latency, std::uint64_t block, milliseconds age,
+              std::uint64_t lag, double score) {
+  s.decision.latency = latency;
+  s.decision.head = Head{block, "0xab", {}};
+  s.decision.head_age = age;
+  s.decision.lag_blocks = lag;
+  s.decision.score = score;
+}
+
+/// Every state, and a server with two reasons.
+Report sample() {
+  Report out;
+  out.time = WallTime{std::chrono::milliseconds{1'767'323'045'678}};
+  out.haproxy.push_back({"unix:/run/haproxy/admin.sock", true, "2.6.12", 123, {}, 4});
+  BackendReport& b = out.backends.emplace_back();
+  b.name = "rpc-backend";
+  b.chain = "ethereum";
+  b.strategy = "inverse-latency";
+  b.algorithm = "roundrobin";
+  b.head = AgreedHead{19'000'123, 3};
+  b.healthy = 2;
+  b.notes.push_back({"unmanaged", "server spare holds 100 of 356"});
+  b.servers.push_back(server("quicknode", State::kHealthy, 201, 100));
+  answered(b.servers.back(), 4200us, 19'000'123, 3100ms, 0, 1.00032);
+  b.servers.push_back(server("alchemy", State::kDegraded, 55, 100));
+  answered(b.servers.back(), 87'400us, 19'000'121, 27'100ms, 2, 0.0078);
+  b.servers.back().decision.reasons = {{Reason::kRateLimited, "HTTP 429, error -32005: limit exceeded"}};
+  b.servers.push_back(server("own-node", State::kEjected, 0, 100));
+  answered(b.servers.back(), 1234ms, 18'999'000, 4h, 1123, 0);
+  b.servers.back().decision.reasons = {{Reason::kBlockTooOld, "block 18999000 is 4 h old, limit 150 s"},
+                                       {Reason::kBlockLag, "1123 blocks (3 h) behind 19000123, limit 30 s"}};
+  b.servers.push_back(server("ankr", State::kDisabled, 100, 100));
+  b.servers.back().admin_state = "maint";
+  answered(b.servers.back(), 51ms, 19'000'123, 3s, 0, 0.02);
+  b.servers.push_back(server("fresh", State::kUnknown, 0, 1));
+  return out;
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> out;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) out.push_back(line);
+  return out;
+}
+
+/// Without colours.
+std::string plain(std::string text) {
+  for (std::size_t at = text.find('\x1b'); at != std::string::npos; at = text.find('\x1b'))
+    text.erase(at, text.find('m', at) - at + 1);
+  return text;
+}
+
+std::size_t columns(std::string_view line) {
+  return static_cast<std::size_t>(std::ranges::count_if(line, [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+std::string table(const Report& report, unsigned width, bool utf8 = true, bool colour = false) {
+  return observe::render_table(report, {width, utf8, colour});
+}
+
+}  // namespace
+
+TEST_CASE("no line is wider than asked, whatever there is to show") {
+  Report report = sample();
+  BackendReport& b = report.backends[0];
+  SUBCASE("as it is") {}
+  SUBCASE("long names") {
+    for (ServerReport& s : b.servers) s.name = "a-very-long-server-name-of-one-vendor-in-frankfurt-" + s.name;
+    b.name = std::string(50, 'b');
+  }
+  SUBCASE("one server") {
+    b.servers.resize(1);
+  }
+  SUBCASE("no server") {
+    b.servers.clear();
+  }
+  SUBCASE("seventy servers") {
+    for (int i = 0; i < 70; ++i) b.servers.push_back(server(fmt::format("server-{}", i), State::kHealthy, 3, 4));
+  }
+  SUBCASE("no HAProxy") {
+    report.haproxy.clear();
+    b.algorithm.clear();
+    for (ServerReport& s : b.servers) s.current_weight.reset();
+  }
+  SUBCASE("fallback, notes and endpoints in trouble") {
+    b.fallback = config::Fallback::kKeep;
+    b.notes.push_back(
+        {"no_quorum", "two operators are more than max_lag apart and no third one can tell who is right"});
+    report.haproxy.push_back({"tcp:haproxy-2.example.org:9999",
+                              false,
+                              "",
+                              0,
+                              {"tcp:haproxy-2.example.org:9999: cannot connect: Connection refused; is HAProxy running "
+                               "there, with a `stats socket ipv4@ADDRESS:PORT level admin` line?"},
+                              0});
+  }
+  SUBCASE("a word without end") {
+    b.servers[1].decision.reasons[0].detail = std::string(300, 'x');
+  }
+  SUBCASE("the largest numbers") {
+    for (ServerReport& s : b.servers)
+      answered(s, std::chrono::hours{100}, 18'446'744'073'709'551'615U, 24h * 365 * 50, 18'446'744'073'709'551'615U,
+               1.23456e-200);
+  }
+  for (const unsigned width : {60U, 61U, 79U, 80U, 100U, 119U, 120U, 160U, 240U}) {
+    for (const bool utf8 : {true, false}) {
+      CAPTURE(width);
+      CAPTURE(utf8);
+      const std::string text = table(report, width, utf8);
+      CHECK(text.ends_with("\n"));
+      for (const std::string& line : lines_of(text)) {
+        CAPTURE(line);
+        CHECK(columns(line) <= width);
+        CHECK_FALSE(line.ends_with(' '));
+        if (!utf8) CHECK(std::ranges::all_of(line, [](char c) { return c >= 0x20 && c < 0x7F; }));
+      }
+      const std::string coloured = table(report, width, utf8, true);
+      CHECK(coloured != text);
+      CHECK(plain(coloured) == text);
+    }
+  }
+}
+
+TEST_CASE("numbers stand under each other") {
+  const auto lines = lines_of(table(sample(), 160));
+  const auto header = std::ranges::find_if(lines, [](const std::string& l) { return l.starts_with("  SERVER"); });
+  REQUIRE(header != lines.end());
+  const std::size_t weight = header->find("WEIGHT") + 6;
+  const std::size_t was = header->find("WAS") + 3;
+  for (std::size_t i = 0; i < 5; ++i) {
+    const ServerReport s = sample().backends[0].servers[i];
+    const std::string& row =
+        *std::ranges::find_if(lines, [&](const std::string& l) { return l.starts_with("  " + s.name); });
+    CHECK(row.substr(0, weight).ends_with(fmt::format(" {}", s.decision.weight)));
+    CHECK(row.substr(0, was).ends_with(fmt::format(" {}", *s.current_weight)));
+  }
+}
+
+TEST_CASE("shortened names still differ where they did at either end") {
+  Report report = sample();
+  report.backends[0].servers[0].name = "quicknode-with-a-very-long-name-in-a-region-far-away-1";
+  report.backends[0].servers[1].name = "quicknode-with-a-very-long-name-in-a-region-far-away-2";
+  const std::string text = table(report, 80, false);
+  CHECK(text.find("quickn") != std::string::npos);
+  CHECK(text.find("-away-1 ") != std::string::npos);
+  CHECK(text.find("-away-2 ") != std::string::npos);
+}
+
+TEST_CASE("CSV quotes what needs it") {
+  Report report = sample();
+  report.backends[0].name = "a,b";
+  report.backends[0].servers[0].name = "say \"hi\"";
+  const auto lines = lines_of(observe::render_csv(report));
+  REQUIRE(lines.size() == 6);
+  CHECK(lines[1].starts_with("\"a,b\",\"say \"\"hi\"\"\",healthy,,4.2,19000123,3100,0,1.00032,201,100,ready,"));
+  CHECK(lines[3].starts_with("\"a,b\",own-node,ejected,block_too_old block_lag,1234,"));
+  CHECK(lines[5].starts_with("\"a,b\",fresh,unknown,,,,,,0,0,1,ready,"));
+}
+
+TEST_CASE("a table of 60 columns: narrow: the block is left out, the heading has it") {
+  CHECK(table(sample(), 60, true) == R"(rpc-backend
+  ethereum · inverse-latency · roundrobin · head 19000123 ·
+  2 of 5 healthy
+  SERVER     STATE     WEIGHT  WAS  SHARE  LATENCY   LAG
+  quicknode  healthy      201  100    79%   4.2 ms     0
+  alchemy    degraded      55  100    21%    87 ms     2
+    └ rate_limited: HTTP 429, error -32005: limit exceeded
+  own-node   ejected        0  100     0%  1234 ms  1123
+    └ block_too_old: block 18999000 is 4 h old, limit 150 s
+      block_lag: 1123 blocks (3 h) behind 19000123, limit
+      30 s
+  ankr       disabled     100  100      –    51 ms     0
+  fresh      unknown        0    1     0%        –     –
+  unmanaged: server spare holds 100 of 356
+
+HAProxy unix:/run/haproxy/admin.sock: 2.6.12, pid 123, 4
+weights set
+)");
+}
+
+TEST_CASE("a table of 80 columns: the usual terminal, without UTF-8") {
+  CHECK(table(sample(), 80, false) == R"(rpc-backend
+  ethereum, inverse-latency, roundrobin, head 19000123, 2 of 5 healthy
+  SERVER     STATE     WEIGHT  WAS  SHARE  LATENCY     BLOCK   LAG    AGE
+  quicknode  healthy      201  100    79%   4.2 ms  19000123     0  3.1 s
+  alchemy    degraded      55  100    21%    87 ms  19000121     2   27 s
+    \ rate_limited: HTTP 429, error -32005: limit exceeded
+  own-node   ejected        0  100     0%  1234 ms  18999000  1123    4 h
+    \ block_too_old: block 18999000 is 4 h old, limit 150 s
+      block_lag: 1123 blocks (3 h) behind 19000123, limit 30 s
+  ankr       disabled     100  100      -    51 ms  19000123     0    3 s
+  fresh      unknown        0    1     0%        -         -     -      -
+  unmanaged: server spare holds 100 of 356
+
+HAProxy unix:/run/haproxy/admin.sock: 2.6.12, pid 123, 4 weights set
+)");
+}
+
+TEST_CASE("a table of 120 columns: wide: bars and scores") {
+  CHECK(table(sample(), 120, true) ==
+        R"(rpc-backend  ethereum · inverse-latency · roundrobin · head 19000123 · 2 of 5 healthy
+  SERVER     STATE     WEIGHT  WAS  SHARE            LATENCY     BLOCK   LAG    AGE   SCORE
+  quicknode  healthy      201  100    79%  ███████▉   4.2 ms  19000123     0  3.1 s       1
+  alchemy    degraded      55  100    21%  ██▏         87 ms  19000121     2   27 s  0.0078
+    └ rate_limited: HTTP 429, error -32005: limit exceeded
+  own-node   ejected        0  100     0%            1234 ms  18999000  1123    4 h       –
+    └ block_too_old: block 18999000 is 4 h old, limit 150 s
+      block_lag: 1123 blocks (3 h) behind 19000123, limit 30 s
+  ankr       disabled     100  100      –              51 ms  19000123     0    3 s    0.02
+  fresh      unknown        0    1     0%                  –         –     –      –       –
+  unmanaged: server spare holds 100 of 356
+
+HAProxy unix:/run/haproxy/admin.sock: 2.6.12, pid 123, 4 weights set
+)");
+}
+
+TEST_CASE("a table of 160 columns: wider: reasons beside") {
+  CHECK(table(sample(), 160, true) ==
+        R"(rpc-backend  ethereum · inverse-latency · roundrobin · head 19000123 · 2 of 5 healthy
+  SERVER     STATE     WEIGHT  WAS  SHARE            LATENCY     BLOCK   LAG    AGE   SCORE  WHY
+  quicknode  healthy      201  100    79%  ███████▉   4.2 ms  19000123     0  3.1 s       1
+  alchemy    degraded      55  100    21%  ██▏         87 ms  19000121     2   27 s  0.0078  rate_limited: HTTP 429, error -32005: limit exceeded
+  own-node   ejected        0  100     0%            1234 ms  18999000  1123    4 h       –  block_too_old: block 18999000 is 4 h old, limit 150 s
+                                                                                             block_lag: 1123 blocks (3 h) behind 19000123, limit 30 s
+  ankr       disabled     100  100      –              51 ms  19000123     0    3 s    0.02
+  fresh      unknown        0    1     0%                  –         –     –      –       –
+  unmanaged: server spare holds 100 of 356
+
+HAProxy unix:/run/haproxy/admin.sock: 2.6.12, pid 123, 4 weights set
+)");
+}
+
+TEST_CASE("colours: the state, the reasons and the heading") {
+  const std::string text = table(sample(), 80, true, true);
+  CHECK(text.find("\x1b[1mrpc-backend\x1b[0m") != std::string::npos);
+  CHECK(text.find("\x1b[32mhealthy \x1b[0m") != std::string::npos);
+  CHECK(text.find("\x1b[33mdegraded\x1b[0m") != std::string::npos);
+  CHECK(text.find("\x1b[31mejected \x1b[0m") != std::string::npos);
+  CHECK(text.find("\x1b[2mdisabled\x1b[0m") != std::string::npos);
+  CHECK(text.find("\x1b[31mblock_too_old: ") != std::string::npos);
+}
