@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <chrono>
@@ -29,13 +30,13 @@ struct Gate {
   std::condition_variable changed;
   bool open = false;
   unsigned running = 0;
-  unsigned most = 0;
-  unsigned started = 0;
+  std::atomic<unsigned> most = 0;
+  std::atomic<unsigned> started = 0;
 
   Resolver::Addresses pass() {
     std::unique_lock lock(mutex);
     ++started;
-    most = std::max(most, ++running);
+    most = std::max(most.load(), ++running);
     changed.notify_all();
     changed.wait(lock, [this] { return open; });
     --running;
