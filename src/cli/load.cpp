@@ -8,6 +8,7 @@
 #include "config/load.hpp"
 #include "observe/log.hpp"
 #include "rpc/http_client.hpp"
+#include "rpc/tls_files.hpp"
 
 namespace rpcw::cli {
 namespace {
@@ -67,6 +68,10 @@ std::expected<config::Config, ExitCode> load_config(const Options& options, Need
     if (b.discover.empty()) continue;
     complain(fmt::format("{}: backend.{}.discover: is not available yet; name the servers with [[backend.server]]",
                          options.config_file, b.name));
+    return std::unexpected(kUsage);
+  }
+  if (auto ok = rpc::check_tls_files(config.probe.tls); !ok) {
+    complain(fmt::format("{}: probe: {}", options.config_file, ok.error()));
     return std::unexpected(kUsage);
   }
   if (auto ok = rpc::ensure_open_files(open_files_for(config)); !ok) {

@@ -36,6 +36,8 @@ using std::chrono::steady_clock;
 /// libcurl before 8.3 keeps all header lines of an answer, however many come.
 constexpr std::uint64_t kMostHeaderBytes = 128U * 1024U;
 
+constexpr steady_clock::time_point kNever = steady_clock::time_point::max();
+
 void global_init() {
   static const CURLcode rc = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (rc != CURLE_OK) throw std::runtime_error(fmt::format("libcurl does not start: {}", curl_easy_strerror(rc)));
@@ -165,20 +167,44 @@ struct HttpClient::Impl {
     return 0;
   }
 
+  /// libcurl sets its timer anew twice in each request, first to "at once" and then to a far time-out. So "at once" is
+  /// no timer, and one that is due earlier than needed stays and looks again when it fires.
   static int on_timer(CURLM*, long timeout_ms, void* self) {
     auto* impl = static_cast<Impl*>(self);
     if (impl->closing) return 0;
     if (timeout_ms < 0) {
-      impl->timer.cancel();
+      impl->due = kNever;
       return 0;
     }
-    impl->timer.expires_after(milliseconds{timeout_ms});
-    impl->timer.async_wait(impl->alive.guard([impl] {
-      int running = 0;
-      curl_multi_socket_action(impl->multi.get(), CURL_SOCKET_TIMEOUT, 0, &running);
-      impl->collect();
-    }));
+    impl->due = steady_clock::now() + milliseconds{timeout_ms};
+    if (timeout_ms > 0) {
+      if (impl->due < impl->armed) impl->arm();
+    } else if (!std::exchange(impl->posted, true)) {
+      asio::post(impl->context, impl->alive.guard([impl] {
+        impl->posted = false;
+        impl->time_is_up();
+      }));
+    }
     return 0;
+  }
+
+  void arm() {
+    armed = due;
+    timer.expires_at(due);
+    timer.async_wait(alive.guard([this] {
+      armed = kNever;
+      if (due == kNever) return;
+      if (steady_clock::now() < due)
+        arm();
+      else
+        time_is_up();
+    }));
+  }
+
+  void time_is_up() {
+    int running = 0;
+    curl_multi_socket_action(multi.get(), CURL_SOCKET_TIMEOUT, 0, &running);
+    collect();
   }
 
   void wait_ready() {
@@ -477,6 +503,11 @@ struct HttpClient::Impl {
   bool closing = false;
   Resolver resolver;
   asio::steady_timer timer;
+  /// When libcurl wants to be called, and when the timer fires.
+  steady_clock::time_point due = kNever;
+  steady_clock::time_point armed = kNever;
+  /// A call is under way through the loop.
+  bool posted = false;
   const int epoll;
   /// Owns `epoll`, which libcurl's cleanup still uses.
   asio::posix::stream_descriptor ready;

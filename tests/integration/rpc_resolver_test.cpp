@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <chrono>
@@ -29,13 +30,13 @@ struct Gate {
   std::condition_variable changed;
   bool open = false;
   unsigned running = 0;
-  unsigned most = 0;
-  unsigned started = 0;
+  std::atomic<unsigned> most = 0;
+  std::atomic<unsigned> started = 0;
 
   Resolver::Addresses pass() {
     std::unique_lock lock(mutex);
     ++started;
-    most = std::max(most, ++running);
+    most = std::max(most.load(), ++running);
     changed.notify_all();
     changed.wait(lock, [this] { return open; });
     --running;
@@ -173,13 +174,17 @@ TEST_CASE("one look-up for all who ask") {
 
 TEST_CASE("an answer stays in use while it is renewed, and when that fails") {
   Loop loop;
-  std::atomic<unsigned> asked = 0;
-  std::atomic<bool> broken = false;
+  // Shared with the look-up's thread: the last renewal may be under way when the test ends.
+  struct Server {
+    std::atomic<unsigned> asked = 0;
+    std::atomic<bool> broken = false;
+  };
+  const auto server = std::make_shared<Server>();
   Resolver resolver(
       loop.io.get_executor(), 1,
-      [&](const std::string&) -> Resolver::Addresses {
-        const unsigned n = ++asked;
-        if (broken) return std::unexpected(std::string("the name server is down"));
+      [server](const std::string&) -> Resolver::Addresses {
+        const unsigned n = ++server->asked;
+        if (server->broken) return std::unexpected(std::string("the name server is down"));
         return std::vector<std::string>{fmt::format("127.0.0.{}", n)};
       },
       0ms);
@@ -194,15 +199,15 @@ TEST_CASE("an answer stays in use while it is renewed, and when that fails") {
   // Each question starts a renewal, as the lifetime is over; the old answer comes at once.
   CHECK(current() == "127.0.0.1");
   REQUIRE(run_until(loop.io, [&] { return current() != "127.0.0.1"; }));
-  broken = true;
-  const unsigned before = asked;
+  server->broken = true;
+  const unsigned before = server->asked;
   const std::string kept = current();
   REQUIRE(run_until(loop.io, [&] {
     CHECK_FALSE(current().empty());
-    return asked > before + 3;
+    return server->asked > before + 3;
   }));
   CHECK_FALSE(kept.empty());
-  broken = false;
+  server->broken = false;
   const std::string old = current();
   REQUIRE(run_until(loop.io, [&] { return current() != old; }));
 }

@@ -212,3 +212,37 @@ TEST_CASE("the requests are what execution-apis says") {
   CHECK(evm::kHeadRequest == R"({"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["latest",false]})");
   CHECK(evm::kChainIdRequest == R"({"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]})");
 }
+
+TEST_CASE("text that is no UTF-8 is no answer, wherever it stands") {
+  const std::vector<std::string> good{"\xC2\x80",     "\xDF\xBF",     "\xE0\xA0\x80",     "\xEC\xBF\xBF",
+                                      "\xED\x9F\xBF", "\xEF\xBF\xBF", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"};
+  const std::vector<std::string> bad{"\x80",
+                                     "\xBF",
+                                     "\xC0\x80",
+                                     "\xC1\xBF",
+                                     "\xC2",
+                                     "\xC2\x41",
+                                     "\xE0\x9F\xBF",
+                                     "\xE1\x80",
+                                     "\xE1\x80\x41",
+                                     "\xED\xA0\x80",
+                                     "\xED\xBF\xBF",
+                                     "\xF0\x8F\xBF\xBF",
+                                     "\xF1\x80\x80",
+                                     "\xF4\x90\x80\x80",
+                                     "\xF5\x80\x80\x80",
+                                     "\xFE",
+                                     "\xFF",
+                                     "\xC2\xC2\x80"};
+  for (std::size_t before = 0; before < 17; ++before) {
+    const auto accepted = [&](const std::string& bytes) {
+      const std::string body = fmt::format(R"({{"x":"{}{}","result":"0x1"}})", std::string(before, 'x'), bytes);
+      return evm::parse_chain_id(answer(body), provider()).has_value();
+    };
+    for (const std::string& bytes : good) CHECK(accepted(bytes));
+    for (const std::string& bytes : bad) CHECK_FALSE(accepted(bytes));
+    for (const std::string& bytes : good) CHECK_FALSE(accepted(bytes.substr(0, bytes.size() - 1)));
+  }
+  // The last bytes of the text.
+  CHECK_FALSE(evm::parse_chain_id(answer("{\"result\":\"0x1\"}\xE1\x80"), provider()).has_value());
+}
