@@ -79,7 +79,10 @@ class Decider {
       history_.shares = std::move(parts_);
       history_.shares_at = now_.mono;
     }
-    settle(std::exchange(history_.fell_back, falls_back) || falls_back);
+    // What is held may be a dead band away from the targets; but not for good where a return has just ended.
+    const bool arrived = history_.on_the_way && !on_the_way();
+    history_.on_the_way = on_the_way();
+    settle(std::exchange(history_.fell_back, falls_back) || falls_back || arrived);
     return std::move(out_);
   }
 
@@ -193,8 +196,16 @@ class Decider {
     for (std::size_t k = 0; k < who.size(); ++k) {
       constexpr double kVisible = 1e-6;
       if (parts[k] + kVisible < free[k]) out_.servers[who[k]].inputs.limited_by = "growth";
+      if (parts[k] < 0.5 * free[k]) far_ = true;
     }
     return parts;
+  }
+
+  /// Begins with a server that is far from its share, and ends when nobody is kept below it any more.
+  bool on_the_way() const {
+    return std::ranges::any_of(out_.servers, [&](const ServerDecision& s) {
+      return s.inputs.ramp < 1.0 || (s.inputs.limited_by == "growth" && (far_ || history_.on_the_way));
+    });
   }
 
   void parts_from_targets(const Members& active, const Members& backups) {
@@ -306,6 +317,8 @@ class Decider {
   std::vector<unsigned> targets_;
   /// Each server's part of its group, before it is rounded to a weight: growth is smaller than a weight's step.
   std::vector<double> parts_;
+  /// A server has less than half of what its score would give, as shares grow only so fast.
+  bool far_ = false;
 };
 
 }  // namespace

@@ -310,6 +310,8 @@ void Fleet::adopt(Fleet&& other) {
     old.history.servers = std::move(backends_[b].history.servers);
     old.history.references = std::move(backends_[b].history.references);
     backends_[b].history = std::move(old.history);
+    // The file may want other weights now, and those exactly.
+    backends_[b].history.on_the_way = true;
   }
 }
 

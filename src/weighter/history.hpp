@@ -100,6 +100,8 @@ struct BackendHistory {
   MonoTime shares_at{};
   /// The last decision was the fallback: its weights are no shares to hold on to.
   bool fell_back = false;
+  /// The weights held are a step on the way: somebody's share was limited in its growth or on its ramp.
+  bool on_the_way = false;
 
   /// Strategy `leader`: who leads; absent: nobody yet.
   std::optional<std::uint32_t> leader;

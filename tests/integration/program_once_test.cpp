@@ -116,7 +116,7 @@ TEST_CASE("the JSON report is the contract's, field by field") {
   CHECK(good["current_weight"].GetUint() == 1);
   CHECK(good["admin_state"].GetString() == std::string("ready"));
   CHECK(names(good["inputs"]) ==
-        "latency_used_ms live_latency_ms gamma freshness attempts failures error_rate doubt rate_limit_factor ramp "
+        "latency_used_ms live_latency_ms gamma freshness attempts failures error_rate doubt peers_factor rate_limit_factor ramp "
         "preference limited_by");
   for (const char* unused : {"live_latency_ms", "gamma", "freshness", "limited_by"})
     CHECK(good["inputs"][unused].IsNull());

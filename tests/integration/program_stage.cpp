@@ -256,6 +256,8 @@ std::string Stage::toml(const Keys& keys) const {
   std::string out =
       tables(keys.endpoints.empty() ? fmt::format("\"unix:{}\"", haproxy.admin_socket()) : keys.endpoints, keys);
   out += fmt::format("[[backend]]\nname = \"rpc\"\nchain = \"simchain\"\n{}\n", keys.backend);
+  // A return is tested in seconds, not in minutes.
+  out += "eject_time = \"0s\"\nramp = \"0s\"\n";
   for (const sim::Provider* p : providers) out += server(*p);
   return out;
 }
