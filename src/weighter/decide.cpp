@@ -144,11 +144,15 @@ class Decider {
   void share(const Members& group) {
     const Members who = sharing(group);
     std::vector<double> scores;
-    for (const std::size_t i : who) scores.push_back(out_.servers[i].score);
+    // Doubt is for a moment: it takes its part of a share at once and gives it back at once, and growth knows nothing of
+    // it.
+    for (const std::size_t i : who) scores.push_back(out_.servers[i].score / out_.servers[i].inputs.doubt);
     const std::vector<double> parts = grow(who, scores);
+    std::vector<double> doubted = parts;
+    for (std::size_t k = 0; k < who.size(); ++k) doubted[k] *= out_.servers[who[k]].inputs.doubt;
     const bool peak = backend_.scale == config::Scale::kPeak || backend_.servers.size() > kMostServersForShares;
     const std::vector<unsigned> weights =
-        peak ? scale_peak(parts, backend_.max_share) : scale_share(parts, backend_.max_share);
+        peak ? scale_peak(doubted, backend_.max_share) : scale_share(doubted, backend_.max_share);
     for (std::size_t k = 0; k < who.size(); ++k) {
       targets_[who[k]] = weights[k];
       parts_[who[k]] = parts[k];
