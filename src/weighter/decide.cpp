@@ -200,7 +200,7 @@ class Decider {
     for (std::size_t k = 0; k < who.size(); ++k) {
       constexpr double kVisible = 1e-6;
       if (parts[k] + kVisible < free[k]) out_.servers[who[k]].inputs.limited_by = "growth";
-      if (parts[k] < 0.5 * free[k]) far_ = true;
+      if (before[k] <= 0 || parts[k] < 0.5 * free[k]) far_ = true;
     }
     return parts;
   }
@@ -321,7 +321,7 @@ class Decider {
   std::vector<unsigned> targets_;
   /// Each server's part of its group, before it is rounded to a weight: growth is smaller than a weight's step.
   std::vector<double> parts_;
-  /// A server has less than half of what its score would give, as shares grow only so fast.
+  /// A server comes from nothing, or has less than half of what its score would give, as shares grow only so fast.
   bool far_ = false;
 };
 
