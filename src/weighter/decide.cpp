@@ -144,11 +144,15 @@ class Decider {
   void share(const Members& group) {
     const Members who = sharing(group);
     std::vector<double> scores;
-    for (const std::size_t i : who) scores.push_back(out_.servers[i].score);
+    // Doubt is for a moment: it takes its part of a share at once and gives it back at once, and growth knows nothing of
+    // it.
+    for (const std::size_t i : who) scores.push_back(out_.servers[i].score / out_.servers[i].inputs.doubt);
     const std::vector<double> parts = grow(who, scores);
+    std::vector<double> doubted = parts;
+    for (std::size_t k = 0; k < who.size(); ++k) doubted[k] *= out_.servers[who[k]].inputs.doubt;
     const bool peak = backend_.scale == config::Scale::kPeak || backend_.servers.size() > kMostServersForShares;
     const std::vector<unsigned> weights =
-        peak ? scale_peak(parts, backend_.max_share) : scale_share(parts, backend_.max_share);
+        peak ? scale_peak(doubted, backend_.max_share) : scale_share(doubted, backend_.max_share);
     for (std::size_t k = 0; k < who.size(); ++k) {
       targets_[who[k]] = weights[k];
       parts_[who[k]] = parts[k];
@@ -196,7 +200,7 @@ class Decider {
     for (std::size_t k = 0; k < who.size(); ++k) {
       constexpr double kVisible = 1e-6;
       if (parts[k] + kVisible < free[k]) out_.servers[who[k]].inputs.limited_by = "growth";
-      if (parts[k] < 0.5 * free[k]) far_ = true;
+      if (before[k] <= 0 || parts[k] < 0.5 * free[k]) far_ = true;
     }
     return parts;
   }
@@ -317,7 +321,7 @@ class Decider {
   std::vector<unsigned> targets_;
   /// Each server's part of its group, before it is rounded to a weight: growth is smaller than a weight's step.
   std::vector<double> parts_;
-  /// A server has less than half of what its score would give, as shares grow only so fast.
+  /// A server comes from nothing, or has less than half of what its score would give, as shares grow only so fast.
   bool far_ = false;
 };
 

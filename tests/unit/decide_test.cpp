@@ -307,3 +307,12 @@ TEST_CASE("adaptive: worse in one thing is less, and the inputs tell why") {
     CHECK(s.score == doctest::Approx(again));
   }
 }
+
+TEST_CASE("a score that falls takes its share along at once, however slowly the others may grow by themselves") {
+  World w(3);
+  for (std::size_t i = 0; i < 3; ++i) w.good(i);
+  w.decision();
+  w.now.mono += 100ms;
+  w.bad(2, Reason::kHttpStatus);
+  CHECK(w.weights() == Weights{103, 102, 51});
+}
