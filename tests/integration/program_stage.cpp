@@ -203,7 +203,8 @@ std::vector<sim::Provider*> add_providers(sim::World& world, std::size_t n) {
 }
 
 std::string backend_with(const std::vector<sim::Provider*>& providers, std::string_view options) {
-  std::string out = "backend rpc\n";
+  // Named, since the default is random from 3.3 on.
+  std::string out = "backend rpc\n  balance roundrobin\n";
   for (const sim::Provider* p : providers)
     out += fmt::format("  server {} 127.0.0.1:{} {}\n", p->name(), p->port(), options);
   return out;
