@@ -3,8 +3,10 @@
 #include <cstdint>
 #include <expected>
 #include <optional>
+#include <string>
 #include <string_view>
 
+#include "config/config.hpp"
 #include "rpc/http_client.hpp"
 #include "weighter/observation.hpp"
 
@@ -14,10 +16,14 @@ namespace rpcw::rpc::evm {
 /// Number, hash and timestamp of the newest block in one request.
 inline constexpr std::string_view kHeadRequest =
     R"({"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["latest",false]})";
-inline constexpr std::string_view kChainIdRequest = R"({"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]})";
 
-/// `target` scrubs what the provider says before any of it is quoted.
+/// The request for anything else. `canary`: what to send for Question::kCanary; else it is not looked at.
+std::string request(const Ask& ask, const config::Canary* canary);
+
+/// `target` scrubs what the provider says before any of it is quoted. A failure is `unsupported` when the answer means
+/// that the provider does not offer the method, whatever the words.
 std::expected<Head, ProbeFailure> parse_head(const HttpAnswer& answer, const HttpTarget& target);
-std::expected<std::uint64_t, ProbeFailure> parse_chain_id(const HttpAnswer& answer, const HttpTarget& target);
+std::expected<AnswerValue, ProbeFailure> parse_answer(const Ask& ask, const HttpAnswer& answer,
+                                                      const HttpTarget& target);
 
 }  // namespace rpcw::rpc::evm

@@ -1,6 +1,8 @@
 #include "rpc/prober.hpp"
 
 #include <chrono>
+#include <memory>
+#include <string>
 #include <utility>
 
 #include "rpc/evm.hpp"
@@ -15,18 +17,21 @@ Now read_clocks() {
 namespace rpc {
 namespace {
 
-std::vector<HttpTarget> prepare(std::span<const config::Target* const> targets) {
+std::vector<HttpTarget> prepare(std::span<const Prober::Subject> subjects) {
   std::vector<HttpTarget> out;
-  out.reserve(targets.size());
-  for (const config::Target* t : targets) out.emplace_back(*t);
+  out.reserve(subjects.size());
+  for (const Prober::Subject& s : subjects) out.emplace_back(*s.target);
   return out;
 }
 
 }  // namespace
 
-Prober::Prober(boost::asio::io_context& io, const config::Probe& settings,
-               std::span<const config::Target* const> targets, Resolver::Lookup lookup)
-    : settings_(settings), targets_(prepare(targets)), client_(io, settings, targets.size(), std::move(lookup)) {}
+Prober::Prober(boost::asio::io_context& io, const config::Probe& settings, std::vector<Subject> subjects,
+               Resolver::Lookup lookup)
+    : settings_(settings),
+      subjects_(std::move(subjects)),
+      targets_(prepare(subjects_)),
+      client_(io, settings, targets_.size(), std::move(lookup)) {}
 
 void Prober::head(std::size_t target, std::move_only_function<void(HeadObservation)> handler) {
   const HttpTarget& t = targets_[target];
@@ -44,16 +49,20 @@ void Prober::head(std::size_t target, std::move_only_function<void(HeadObservati
   });
 }
 
-void Prober::identity(std::size_t target, std::move_only_function<void(IdentityObservation)> handler) {
+void Prober::ask(std::size_t target, const Ask& ask, std::move_only_function<void(Answer)> handler) {
   const HttpTarget& t = targets_[target];
-  client_.start(t, evm::kChainIdRequest, settings_.timeout,
-                [&t, handler = std::move(handler)](HttpResult result) mutable {
-                  IdentityObservation out;
-                  out.received = read_clocks();
+  const config::Canary* canary =
+      ask.question == Question::kCanary ? &subjects_[target].canaries[ask.argument] : nullptr;
+  // The client keeps a view of it until the answer is there.
+  auto body = std::make_unique<const std::string>(evm::request(ask, canary));
+  const std::string_view view = *body;
+  client_.start(t, view, settings_.timeout,
+                [&t, ask, body = std::move(body), handler = std::move(handler)](HttpResult result) mutable {
+                  Answer out{read_clocks(), ask, {}};
                   if (result)
-                    out.chain_id = evm::parse_chain_id(*result, t);
+                    out.value = evm::parse_answer(ask, *result, t);
                   else
-                    out.chain_id = std::unexpected(std::move(result.error().what));
+                    out.value = std::unexpected(std::move(result.error().what));
                   handler(std::move(out));
                 });
 }

@@ -20,17 +20,25 @@ namespace rpc {
 /// Asks providers what the judge wants to know. Decides nothing, and when to ask is the caller's business.
 class Prober {
  public:
-  /// One target for each element, known by its index from then on. Throws what HttpClient's constructor throws.
-  Prober(boost::asio::io_context& io, const config::Probe& settings, std::span<const config::Target* const> targets,
+  struct Subject {
+    const config::Target* target = nullptr;
+    /// What Question::kCanary's argument counts.
+    std::span<const config::Canary> canaries;
+  };
+
+  /// Each subject is known by its index from then on; what it points to must stay. Throws what HttpClient's constructor
+  /// throws.
+  Prober(boost::asio::io_context& io, const config::Probe& settings, std::vector<Subject> subjects,
          Resolver::Lookup lookup = Resolver::system_lookup());
 
   /// Each handler is called once, from the loop, unless the prober is destroyed before; which is not to be done from
   /// within a handler.
   void head(std::size_t target, std::move_only_function<void(HeadObservation)> handler);
-  void identity(std::size_t target, std::move_only_function<void(IdentityObservation)> handler);
+  void ask(std::size_t target, const Ask& ask, std::move_only_function<void(Answer)> handler);
 
  private:
   config::Probe settings_;
+  std::vector<Subject> subjects_;
   std::vector<HttpTarget> targets_;
   HttpClient client_;
 };

@@ -2,13 +2,23 @@
 
 #include "weighter/time.hpp"
 
-/// How often a provider is asked for what is not its head. The prober keeps to it, and `check` counts with it what the
-/// probes cost.
+/// How often a provider is asked for what is not its head. `check` counts with it what the probes cost.
 namespace rpcw {
 
 /// Chain id. A provider that is moved to another chain under the same URL is found within this time.
 inline constexpr milliseconds kIdentityEvery{60'000};
-/// Sync state and number of peers: they change slowly, and many providers answer neither.
+/// Sync state and number of peers: they change slowly, and many providers answer neither. The same for comparing chains
+/// when nothing is suspicious.
 inline constexpr milliseconds kNodeStateEvery{300'000};
+/// The same, and canaries, of a server that is out because of the last answer. While it is in doubt they are asked with
+/// each probe.
+inline constexpr milliseconds kBadAnswerEvery{30'000};
+/// What a provider does not offer is asked for again after this time: it may be another software by then.
+inline constexpr milliseconds kUnsupportedPause{86'400'000};
+/// Chains are not compared more often than this, whatever the heads say; and that often while somebody is on a fork.
+inline constexpr milliseconds kForkCheckLeast{10'000};
+inline constexpr milliseconds kForkedEvery{30'000};
+/// Heads are looked at for signs of a fork this often.
+inline constexpr milliseconds kForkLookEvery{1'000};
 
 }  // namespace rpcw

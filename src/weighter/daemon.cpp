@@ -19,9 +19,9 @@
 #include "observe/log.hpp"
 #include "rpc/prober.hpp"
 #include "weighter/alive.hpp"
-#include "weighter/cadence.hpp"
 #include "weighter/constants.hpp"
 #include "weighter/latch.hpp"
+#include "weighter/subjects.hpp"
 
 namespace rpcw {
 namespace {
@@ -45,12 +45,6 @@ constexpr milliseconds kRefusalPause{30'000};
 constexpr unsigned kMostDoublings = 4;
 /// However long a provider asks us to stay away: its head would be too old to say anything.
 constexpr milliseconds kLongestRetryAfter{300'000};
-
-std::vector<const config::Target*> targets_of(const Fleet& fleet) {
-  std::vector<const config::Target*> out;
-  for (std::size_t i = 0; i < fleet.targets().size(); ++i) out.push_back(&fleet.target_config(i));
-  return out;
-}
 
 /// One HAProxy and what is known of it.
 struct Watched {
@@ -85,7 +79,7 @@ class Daemon::Impl {
         config_(config),
         dry_run_(dry_run),
         fleet_(config),
-        prober_(io, config.probe, targets_of(fleet_)),
+        prober_(io, config.probe, subjects(fleet_)),
         random_(std::random_device{}()),
         decide_timer_(io),
         silence_timer_(io),
@@ -131,9 +125,11 @@ class Daemon::Impl {
     explicit Probe(asio::io_context& io) : timer(io) {}
     asio::steady_timer timer;
     steady_clock::time_point last_start{};
-    steady_clock::time_point identity_due{};
-    /// Head and identity answers that are still to come.
-    unsigned under_way = 0;
+    /// Its head is asked for, and has not come.
+    bool head_under_way = false;
+    /// Answers of its first round that are still to come: the first decision waits for them.
+    unsigned first_round = 0;
+    bool begun = false;
     bool answered = false;
   };
 
@@ -143,32 +139,28 @@ class Daemon::Impl {
     if (stopping_) return;
     Probe& p = probes_[i];
     p.last_start = steady_clock::now();
-    ++p.under_way;
-    fleet_.asked(i, read_clocks().mono);
-    prober_.head(i, [this, i](HeadObservation o) {
-      const bool failed = !o.head && o.head.error().code != Reason::kRateLimited;
+    p.head_under_way = true;
+    const bool first_round = !std::exchange(p.begun, true);
+    const std::vector<Ask> beside = fleet_.begin_probe(i, read_clocks().mono);
+    if (first_round) p.first_round = static_cast<unsigned>(1 + beside.size());
+    prober_.head(i, [this, i, first_round](HeadObservation o) {
       fleet_.observe(i, std::move(o));
-      // Whoever comes back from a failure may be somebody else.
-      if (failed) probes_[i].identity_due = {};
-      settle(i);
+      probes_[i].head_under_way = false;
+      to_schedule_.push_back(i);
+      settle(i, first_round);
     });
-    if (!config_.backends[fleet_.targets()[i].backend].chain.chain_id ||
-        (p.last_start < p.identity_due && fleet_.history(i).identity != TargetHistory::Identity::kWrong))
-      return;
-    p.identity_due = p.last_start + kIdentityEvery;
-    ++p.under_way;
-    prober_.identity(i, [this, i](const IdentityObservation& o) {
-      if (!o.chain_id && is_transport(o.chain_id.error().code)) probes_[i].identity_due = {};
-      fleet_.observe(i, o);
-      settle(i);
+    for (const Ask& question : beside) ask(i, question, first_round);
+  }
+
+  void ask(std::size_t i, const Ask& question, bool first_round) {
+    prober_.ask(i, question, [this, i, first_round](const Answer& a) {
+      fleet_.observe(i, a);
+      settle(i, first_round);
     });
   }
 
-  void settle(std::size_t i) {
-    Probe& p = probes_[i];
-    if (--p.under_way > 0) return;
-    answered(p);
-    to_schedule_.push_back(i);
+  void settle(std::size_t i, bool first_round) {
+    if (first_round && --probes_[i].first_round == 0) answered(probes_[i]);
     if (all_answered())
       want_decision();
     else
@@ -207,7 +199,7 @@ class Daemon::Impl {
     const auto now = steady_clock::now();
     bool any = false;
     for (std::size_t i = 0; i < probes_.size(); ++i) {
-      if (probes_[i].under_way == 0 || now - probes_[i].last_start < constants::kSilenceLeast) continue;
+      if (!probes_[i].head_under_way || now - probes_[i].last_start < constants::kSilenceLeast) continue;
       fleet_.silent(i);
       any = true;
     }
@@ -245,6 +237,7 @@ class Daemon::Impl {
                 {{"reason", to_string(Reason::kBlind)}});
     else if (was_blind && !fleet_.blind())
       log::info("providers can be reached again");
+    for (const Fleet::TargetAsk& q : fleet_.urgent_questions()) ask(q.target, q.ask, false);
     schedule_all();
     for (Watched& w : watched_) wake(w);
   }

@@ -8,6 +8,9 @@
 #include <utility>
 
 #include "config/url.hpp"
+#include "weighter/agenda.hpp"
+#include "weighter/forks.hpp"
+#include "weighter/heads.hpp"
 
 namespace rpcw {
 namespace {
@@ -97,6 +100,7 @@ Fleet::Fleet(const config::Config& config) : config_(config) {
   for (std::uint32_t b = 0; b < config.backends.size(); ++b) {
     const config::Backend& cfg = config.backends[b];
     backends_.push_back({BackendHistory(cfg), {}, {}, true, false});
+    first_targets_.push_back(targets_.size());
     for (std::uint32_t i = 0; i < cfg.servers.size(); ++i) targets_.push_back({b, false, i});
     for (std::uint32_t i = 0; i < cfg.references.size(); ++i) targets_.push_back({b, true, i});
   }
@@ -120,7 +124,12 @@ const TargetHistory& Fleet::history(std::size_t target) const {
   return t.reference ? h.references[t.index] : h.servers[t.index];
 }
 
-void Fleet::asked(std::size_t target, MonoTime now) { mutable_history(target).asked_at = now; }
+std::vector<Ask> Fleet::begin_probe(std::size_t target, MonoTime now) {
+  const Target& t = targets_[target];
+  TargetHistory& h = mutable_history(target);
+  h.asked_at = now;
+  return due_questions(h, t.reference, backends_[t.backend].history.block_time, config_.backends[t.backend], now);
+}
 
 void Fleet::silent(std::size_t target) { backends_[targets_[target].backend].dirty = true; }
 
@@ -129,10 +138,25 @@ void Fleet::observe(std::size_t target, HeadObservation&& observation) {
   backends_[targets_[target].backend].dirty = true;
 }
 
-void Fleet::observe(std::size_t target, const IdentityObservation& observation) {
+void Fleet::observe(std::size_t target, const Answer& answer) {
   const std::uint32_t b = targets_[target].backend;
-  fold(mutable_history(target), observation, config_.backends[b].chain);
+  if (answer.ask.question == Question::kBlock)
+    fold_block(backends_[b].history, static_cast<std::uint32_t>(target - first_target(b)), answer);
+  else
+    fold(mutable_history(target), answer, config_.backends[b].chain);
   backends_[b].dirty = true;
+}
+
+std::vector<Fleet::TargetAsk> Fleet::urgent_questions() {
+  std::vector<TargetAsk> out;
+  for (std::uint32_t b = 0; b < backends_.size(); ++b)
+    for (const BlockAsk& q : fork_questions(backends_[b].history)) out.push_back({first_target(b) + q.member, q.ask});
+  return out;
+}
+
+void Fleet::look(Now now) {
+  for (std::uint32_t b = 0; b < backends_.size(); ++b)
+    look_at_heads(backends_[b].history, config_.backends[b], config_.probe, now);
 }
 
 bool Fleet::see(const haproxy::Instance* instance) {
@@ -288,6 +312,7 @@ void Fleet::adopt(Fleet&& other) {
     const Target& here = targets_[i];
     const Target& there = other.targets_[it->second];
     mutable_history(i) = std::move(other.mutable_history(it->second));
+    forget_questions(mutable_history(i));
     known.erase(it);
     BackendDecision& old = other.backends_[there.backend].decision;
     if (here.reference || there.index >= old.servers.size()) continue;
@@ -310,6 +335,7 @@ void Fleet::adopt(Fleet&& other) {
     old.history.servers = std::move(backends_[b].history.servers);
     old.history.references = std::move(backends_[b].history.references);
     backends_[b].history = std::move(old.history);
+    backends_[b].history.forks = {};
     // The file may want other weights now, and those exactly.
     backends_[b].history.on_the_way = true;
   }

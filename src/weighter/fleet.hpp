@@ -44,13 +44,22 @@ class Fleet {
   [[nodiscard]] const TargetHistory& history(std::size_t target) const;
   [[nodiscard]] const config::Config& config() const { return config_; }
 
-  /// A head probe was sent.
-  void asked(std::size_t target, MonoTime now);
+  /// A head probe is being sent. Returns what to ask beside it.
+  std::vector<Ask> begin_probe(std::size_t target, MonoTime now);
   /// It has had no answer for so long that the next `decide` should weigh that.
   void silent(std::size_t target);
   /// Fold an answer in; the next `decide` counts it.
   void observe(std::size_t target, HeadObservation&& observation);
-  void observe(std::size_t target, const IdentityObservation& observation);
+  void observe(std::size_t target, const Answer& answer);
+
+  struct TargetAsk {
+    std::size_t target = 0;
+    Ask ask;
+  };
+  /// What to ask at once, whenever the next probe is due: blocks to tell a fork by. Each is returned once.
+  std::vector<TargetAsk> urgent_questions();
+  /// Only looks at the heads, so that `urgent_questions` knows what a first decision needs.
+  void look(Now now);
 
   /// What HAProxy shows, for the decisions to come. nullptr: none can be reached, and the last view stays. Returns
   /// whether anything that a decision depends on differs from before.
@@ -104,11 +113,14 @@ class Fleet {
   };
 
   TargetHistory& mutable_history(std::size_t target);
+  /// Of a backend's first server; its others and its references follow.
+  [[nodiscard]] std::size_t first_target(std::uint32_t backend) const { return first_targets_[backend]; }
   void note_blind();
 
   const config::Config& config_;
   std::vector<Backend> backends_;
   std::vector<Target> targets_;
+  std::vector<std::size_t> first_targets_;
   bool blind_ = false;
 };
 

@@ -1,10 +1,12 @@
 #include "weighter/heads.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
 #include "weighter/constants.hpp"
+#include "weighter/forks.hpp"
 
 namespace rpcw {
 namespace {
@@ -20,14 +22,16 @@ class Heads {
   Heads(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now)
       : history_(history),
         backend_(backend),
+        probe_(probe),
         now_(now),
         fresh_for_(std::chrono::duration_cast<MonoTime>(constants::kVoiceIntervals * probe.interval + probe.timeout)),
         block_time_(block_time_for_lag(history.block_time, backend.chain)) {}
 
   HeadView run() {
-    each([&](TargetHistory& t, const config::Target& cfg) {
+    end_fork_check(history_, backend_, probe_, now_.mono);
+    each([&](TargetHistory& t, const config::Target& cfg, std::uint32_t member) {
       notice_jump(t);
-      if (has_voice(t)) speakers_.push_back({&t, &cfg});
+      if (has_voice(t)) speakers_.push_back({&t, &cfg, member});
     });
     const bool clock_behind = two_operators() && std::ranges::all_of(speakers_, [&](const Speaker& s) {
       return in_future(*s.target->head, now_);
@@ -37,13 +41,15 @@ class Heads {
     confirm_jumps();
     std::vector<Voice> voices;
     for (const Speaker& s : speakers_)
-      if (!s.target->jumped) voices.push_back({s.config->operator_name, s.target->head->number});
+      if (!s.target->jumped && s.target->forked.empty())
+        voices.push_back({s.config->operator_name, s.target->head->number});
     HeadView out;
     out.clock_behind = clock_behind;
     out.agreed = agree_on_head(voices, blocks_in(backend_.chain.max_lag, block_time_));
     out.no_quorum = !out.agreed && !voices.empty();
     out.halted = out.agreed && halted(*out.agreed);
     if (out.agreed && !out.halted) measure(*out.agreed);
+    if (out.agreed) compare_chains(*out.agreed);
     return out;
   }
 
@@ -51,12 +57,16 @@ class Heads {
   struct Speaker {
     TargetHistory* target;
     const config::Target* config;
+    std::uint32_t member;
   };
 
   template <typename Action>
   void each(Action action) {
-    for (std::size_t i = 0; i < history_.servers.size(); ++i) action(history_.servers[i], backend_.servers[i].target);
-    for (std::size_t i = 0; i < history_.references.size(); ++i) action(history_.references[i], backend_.references[i]);
+    std::uint32_t member = 0;
+    for (std::size_t i = 0; i < history_.servers.size(); ++i)
+      action(history_.servers[i], backend_.servers[i].target, member++);
+    for (std::size_t i = 0; i < history_.references.size(); ++i)
+      action(history_.references[i], backend_.references[i], member++);
   }
 
   bool has_voice(const TargetHistory& t) const {
@@ -80,7 +90,10 @@ class Heads {
     if (t.head->number <= before.number) return;
     const milliseconds covered = lag_time(t.head->number - before.number, block_time_);
     const milliseconds dated = std::max(t.head->timestamp - before.timestamp, milliseconds{0});
-    if (covered > constants::kExplainedPace * dated + backend_.chain.max_lag) t.jumped = true;
+    if (covered <= constants::kExplainedPace * dated + backend_.chain.max_lag) return;
+    t.jumped = true;
+    // It may be another chain by now.
+    t.identity_inquiry.due = now_.mono;
   }
 
   /// A jump counts until somebody else has come near it, and not at all when nobody else could: then the chain's pace
@@ -133,8 +146,18 @@ class Heads {
     b.anchor = head;
   }
 
+  void compare_chains(const AgreedHead& agreed) {
+    std::vector<ForkVoice> voices;
+    for (const Speaker& s : speakers_)
+      if (!s.target->jumped && s.target->seen_count > 0 &&
+          lag_time(distance(s.target->head->number, agreed.number), block_time_) <= backend_.chain.max_lag)
+        voices.push_back({s.member, s.config->operator_name});
+    look_for_forks(history_, backend_, voices, now_.mono);
+  }
+
   BackendHistory& history_;
   const config::Backend& backend_;
+  const config::Probe& probe_;
   const Now now_;
   const MonoTime fresh_for_;
   const milliseconds block_time_;

@@ -42,7 +42,8 @@ struct HeadView {
   bool clock_behind = false;
 };
 
-/// Finds the agreed head, marks heads that jumped further than time explains, and measures the block time.
+/// Finds the agreed head, marks heads that jumped further than time explains, measures the block time, and compares
+/// chains when that is due.
 HeadView look_at_heads(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now);
 
 /// Whether `head` is dated further into the future than a clock may be off.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "weighter/cadence.hpp"
 #include "weighter/constants.hpp"
 #include "weighter/decay.hpp"
 
@@ -10,6 +11,8 @@ namespace rpcw {
 namespace {
 
 using std::chrono::microseconds;
+
+MonoTime mono(milliseconds t) { return std::chrono::duration_cast<MonoTime>(t); }
 
 double milliseconds_of(microseconds t) { return static_cast<double>(t.count()) / 1000.0; }
 
@@ -35,6 +38,24 @@ void smooth_latency(TargetHistory& h, MonoTime now, microseconds latency) {
     h.smoothed_latency_ms = median;
   }
   h.smoothed_at = now;
+}
+
+/// FNV-1a: nobody gains by a collision who could not say the right hash in the first place.
+std::uint64_t fingerprint(std::string_view hash) {
+  std::uint64_t h = 14695981039346656037U;
+  for (const char c : hash) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211U;
+  return h;
+}
+
+void remember_block(TargetHistory& h) {
+  const SeenBlock block{h.head->number, fingerprint(h.head->hash)};
+  // A head that goes back, or is another one at the same height, has left the chain that the blocks from there were on.
+  while (h.seen_count > 0 && h.seen[h.seen_count - 1].number >= block.number) --h.seen_count;
+  if (h.seen_count == h.seen.size()) {
+    std::ranges::rotate(h.seen, h.seen.begin() + 1);
+    --h.seen_count;
+  }
+  h.seen[h.seen_count++] = block;
 }
 
 }  // namespace
@@ -77,20 +98,82 @@ void fold(TargetHistory& history, HeadObservation&& observation) {
   if (!observation.head) {
     history.failure = std::move(observation.head.error());
     history.silent_for = std::max(observation.latency, microseconds{0});
+    // Whoever comes back from a failure may be somebody else.
+    history.identity_inquiry.due = now;
+    history.compared = false;
     return;
   }
   history.failure.reset();
   history.silent_for = microseconds{0};
   history.previous_head = std::exchange(history.head, std::move(*observation.head));
   history.head_received = observation.received;
+  remember_block(history);
   smooth_latency(history, now, std::max(observation.latency, microseconds{0}));
 }
 
-void fold(TargetHistory& history, const IdentityObservation& observation, const Chain& chain) {
-  if (!observation.chain_id) return;
-  history.seen_chain_id = *observation.chain_id;
-  history.identity = !chain.chain_id || *chain.chain_id == *observation.chain_id ? TargetHistory::Identity::kVerified
-                                                                                 : TargetHistory::Identity::kWrong;
+void fold(TargetHistory& history, const Answer& answer, const Chain& chain) {
+  const MonoTime now = answer.received.mono;
+  const auto settle = [&](Inquiry& inquiry) {
+    inquiry.waiting = false;
+    if (!answer.value && answer.value.error().unsupported) inquiry.due = now + mono(kUnsupportedPause);
+  };
+  switch (answer.ask.question) {
+    case Question::kIdentity: {
+      Inquiry& inquiry = history.identity_inquiry;
+      if (answer.value) {
+        history.seen_chain_id = answer.value->number;
+        const bool right = !chain.chain_id || *chain.chain_id == answer.value->number;
+        history.identity = right ? TargetHistory::Identity::kVerified : TargetHistory::Identity::kWrong;
+      }
+      const bool not_sure = history.identity != TargetHistory::Identity::kVerified ||
+                            (!answer.value && is_transport(answer.value.error().code));
+      if (not_sure) inquiry.due = now;
+      settle(inquiry);
+      return;
+    }
+    case Question::kSyncing:
+      settle(history.syncing_inquiry);
+      if (answer.value) {
+        history.blocks_missing = answer.value->number;
+        ++history.slow_observations;
+      } else if (answer.value.error().unsupported) {
+        history.blocks_missing.reset();
+      }
+      return;
+    case Question::kPeers:
+      settle(history.peers_inquiry);
+      if (answer.value)
+        history.peers = answer.value->number;
+      else if (answer.value.error().unsupported)
+        history.peers.reset();
+      return;
+    case Question::kCanary: {
+      if (answer.ask.argument >= history.canaries.size()) return;
+      CanaryHistory& canary = history.canaries[answer.ask.argument];
+      canary.inquiry.waiting = false;
+      if (answer.value) {
+        canary.failure.reset();
+      } else if (answer.value.error().code != Reason::kRateLimited) {
+        canary.failure = answer.value.error();
+      } else {
+        return;
+      }
+      ++history.slow_observations;
+      return;
+    }
+    case Question::kBlock:
+      return;
+  }
+}
+
+void forget_questions(TargetHistory& history) {
+  const auto forget = [](Inquiry& inquiry) {
+    if (inquiry.waiting) inquiry = {};
+  };
+  forget(history.identity_inquiry);
+  forget(history.syncing_inquiry);
+  forget(history.peers_inquiry);
+  for (CanaryHistory& c : history.canaries) forget(c.inquiry);
 }
 
 milliseconds block_time_for_lag(const BlockTime& block_time, const Chain& chain) {

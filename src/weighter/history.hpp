@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "config/config.hpp"
@@ -13,6 +14,29 @@
 /// What is remembered between two decisions. Plain values: they can be copied, compared and stored.
 namespace rpcw {
 
+/// When a question besides the head is asked.
+struct Inquiry {
+  /// In the past: with the next probe.
+  MonoTime due{};
+  MonoTime asked_at{};
+  /// Asked, and the answer is not there yet.
+  bool waiting = false;
+};
+
+struct CanaryHistory {
+  Inquiry inquiry;
+  /// Why its newest request failed; absent: it did not, or there was none.
+  std::optional<ProbeFailure> failure;
+};
+
+/// A block that a target has shown, by a fingerprint of its hash.
+struct SeenBlock {
+  std::uint64_t number = 0;
+  std::uint64_t fingerprint = 0;
+
+  friend bool operator==(const SeenBlock&, const SeenBlock&) = default;
+};
+
 /// Of one probed target: a server, or a reference.
 struct TargetHistory {
   enum class Identity : std::uint8_t { kUnknown, kVerified, kWrong };
@@ -20,6 +44,7 @@ struct TargetHistory {
   Identity identity = Identity::kUnknown;
   /// The chain id that a wrong one answered.
   std::uint64_t seen_chain_id = 0;
+  Inquiry identity_inquiry;
 
   /// The last good head and when it came; absent: there was none yet.
   std::optional<Head> head;
@@ -38,9 +63,25 @@ struct TargetHistory {
   /// Rate limits in a row; 0: the newest probe met none.
   unsigned limited_in_row = 0;
 
-  /// What the node says of itself; absent: it was not asked, or does not offer it.
-  std::optional<bool> syncing;
+  /// What the node says of itself; absent: it was not asked, or does not offer it. Blocks that it says it lacks: 0 is
+  /// up to date, kUnknownGap an unknown number.
+  std::optional<std::uint64_t> blocks_missing;
   std::optional<std::uint64_t> peers;
+  Inquiry syncing_inquiry;
+  Inquiry peers_inquiry;
+  /// One for each canary of the backend; empty before the first was asked.
+  std::vector<CanaryHistory> canaries;
+  /// Answers on syncing and canaries folded in so far, and how many of them the judge has counted.
+  std::uint64_t slow_observations = 0;
+  std::uint64_t slow_judged = 0;
+
+  /// The newest blocks that it has shown, oldest first; `seen_count` of them are valid.
+  std::array<SeenBlock, 8> seen{};
+  unsigned seen_count = 0;
+  /// Its chain was compared with the others' since its last failure.
+  bool compared = false;
+  /// It was in the minority then: why, for a person; empty: it was not.
+  std::string forked;
 
   /// The newest good latencies, oldest first; `latency_count` of them are valid.
   std::array<std::chrono::microseconds, 3> latencies{};
@@ -89,11 +130,35 @@ struct BlockTime {
   std::optional<milliseconds> measured;
 };
 
+/// Who has which block at one height: the comparison under way, and when the next is due.
+struct ForkCheck {
+  /// Targets that have shown the same blocks are asked once: one of them for all.
+  struct Group {
+    enum class State : std::uint8_t { kWanted, kAsked, kAnswered, kSilent };
+    /// Servers count from 0, references on from there. The first one is asked.
+    std::vector<std::uint32_t> members;
+    State state = State::kWanted;
+    std::string hash;
+  };
+
+  /// Absent: none is under way.
+  std::optional<std::uint64_t> height;
+  std::vector<Group> groups;
+  MonoTime begun{};
+  bool ever = false;
+  /// When heads are looked at next, and when the chains are compared though nothing is suspicious.
+  MonoTime next_look{};
+  MonoTime due{};
+  /// The last comparison had no majority: what stood against what; empty: it had one.
+  std::string tie;
+};
+
 /// Of one backend. Sized once from the configuration.
 struct BackendHistory {
   std::vector<TargetHistory> servers;
   std::vector<TargetHistory> references;
   BlockTime block_time;
+  ForkCheck forks;
 
   /// Each server's part of the traffic as last decided, in [0, 1], and when; empty: nothing was decided.
   std::vector<double> shares;
@@ -111,12 +176,21 @@ struct BackendHistory {
 
   explicit BackendHistory(const config::Backend& backend)
       : servers(backend.servers.size()), references(backend.references.size()) {}
+
+  /// Servers count from 0, references on from there.
+  [[nodiscard]] TargetHistory& member(std::size_t i) {
+    return i < servers.size() ? servers[i] : references[i - servers.size()];
+  }
 };
 
 /// Folds an answer, or its absence, in.
 void fold(TargetHistory& history, HeadObservation&& observation);
-/// A failed identity probe changes nothing: what was verified stays so, and the prober asks again.
-void fold(TargetHistory& history, const IdentityObservation& observation, const Chain& chain);
+/// A question without an answer changes nothing: what was known stays so, and it is asked again. One that the provider
+/// does not offer is dropped for a day. `answer` is not to kBlock's question: see forks.hpp.
+void fold(TargetHistory& history, const Answer& answer, const Chain& chain);
+
+/// Nobody waits for answers to what was asked so far: it is asked again with the next probe.
+void forget_questions(TargetHistory& history);
 
 /// attempts and failures as of now.
 struct Counts {

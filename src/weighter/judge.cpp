@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "weighter/agenda.hpp"
 #include "weighter/constants.hpp"
 
 namespace rpcw {
@@ -33,6 +34,7 @@ class Judge {
     });
     if (heads.no_quorum)
       note("no_quorum", "two operators are more than max_lag apart and no third one can tell who is right");
+    if (!history_.forks.tie.empty()) note("fork_tie", history_.forks.tie);
     if (heads.halted)
       note("halted", "all heads are too old and agree: the chain stands still, or this machine's clock is wrong");
 
@@ -86,8 +88,14 @@ class Judge {
       return n.code == Reason::kBlockTooOld;
     });
     const bool stands_still_with_all = out_.halted && only_old;
-    if (news && !t.limited && !stands_still_with_all) count(i, bad);
+    // What is asked seldom counts once for each answer, not again with each head in between.
+    const bool only_slow = bad && std::ranges::all_of(v.reasons, [](const ReasonNote& n) {
+      return n.code == Reason::kSyncing || n.code == Reason::kCanaryFailed;
+    });
+    const bool counts = only_slow ? t.slow_judged != t.slow_observations : news;
+    if (counts && !t.limited && !stands_still_with_all) count(i, bad);
     t.judged = t.observations;
+    t.slow_judged = t.slow_observations;
     if (t.ejected || stands_still_with_all) {
       v.state = State::kEjected;
       return;
@@ -149,6 +157,7 @@ class Judge {
     if (t.identity == TargetHistory::Identity::kWrong)
       return ReasonNote{Reason::kWrongChain, fmt::format("answers for chain {}, {} is {}", t.seen_chain_id,
                                                          backend_.chain.name, backend_.chain.chain_id.value_or(0))};
+    if (!t.forked.empty()) return ReasonNote{Reason::kForked, t.forked};
     if (!t.head || t.failure) return std::nullopt;
     if (!clock_behind_ && in_future(*t.head, now_))
       return ReasonNote{Reason::kBlockAhead, fmt::format("head {} is dated {} in the future", t.head->number,
@@ -184,7 +193,14 @@ class Judge {
       out.push_back({Reason::kLatencyTooHigh,
                      fmt::format("{} (median of {}), limit {}", span_text(duration_cast<milliseconds>(*median)),
                                  t.latency_count, span_text(backend_.max_latency))});
-    if (t.syncing.value_or(false)) out.push_back({Reason::kSyncing, "the node says that it is still syncing"});
+    if (says_it_is_syncing(t, history_.block_time, backend_))
+      out.push_back({Reason::kSyncing, *t.blocks_missing == kUnknownGap
+                                           ? "the node says that it is still syncing"
+                                           : fmt::format("the node says that it lacks {} blocks", *t.blocks_missing)});
+    for (std::size_t i = 0; i < t.canaries.size(); ++i)
+      if (const auto& failure = t.canaries[i].failure)
+        out.push_back({Reason::kCanaryFailed, fmt::format("{}: {}: {}", backend_.canaries[i].method,
+                                                          to_string(failure->code), failure->detail)});
     return out;
   }
 

@@ -5,6 +5,7 @@
 #include <expected>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "weighter/reason.hpp"
 #include "weighter/time.hpp"
@@ -27,6 +28,8 @@ struct ProbeFailure {
   std::string detail;
   /// How long the provider asks us to stay away; absent: it did not say.
   std::optional<milliseconds> retry_after;
+  /// The provider does not offer what was asked: no failure where it could be done without.
+  bool unsupported = false;
 };
 
 /// What one head probe brought.
@@ -38,11 +41,42 @@ struct HeadObservation {
   std::expected<Head, ProbeFailure> head;
 };
 
-/// What one question for the chain's identity brought.
-struct IdentityObservation {
+/// What is asked besides the head, each in a request of its own and seldom.
+enum class Question : std::uint8_t {
+  kIdentity,  ///< which chain is this
+  kSyncing,   ///< is it still catching up
+  kPeers,     ///< how many other nodes does it know
+  kBlock,     ///< the hash of the block at a height
+  kCanary,    ///< a request for real work
+};
+
+/// The name in recordings, such as "identity".
+std::string_view to_string(Question question);
+std::optional<Question> question_from_string(std::string_view name);
+
+struct Ask {
+  Question question{};
+  /// kBlock: the height. kCanary: its index in the backend. Else 0.
+  std::uint64_t argument = 0;
+
+  friend bool operator==(const Ask&, const Ask&) = default;
+};
+
+/// A node says that it is catching up, and not how far it has to go.
+inline constexpr std::uint64_t kUnknownGap = UINT64_MAX;
+
+struct AnswerValue {
+  /// kIdentity: EIP-155 chain id. kSyncing: blocks that it says it lacks; 0: none, it is up to date. kPeers: how many.
+  std::uint64_t number = 0;
+  /// kBlock: the hash; empty: it has no such block.
+  std::string text;
+};
+
+/// What one such question brought.
+struct Answer {
   Now received;
-  /// EIP-155 chain id.
-  std::expected<std::uint64_t, ProbeFailure> chain_id;
+  Ask ask;
+  std::expected<AnswerValue, ProbeFailure> value;
 };
 
 }  // namespace rpcw

@@ -13,18 +13,12 @@
 #include "rpc/prober.hpp"
 #include "weighter/fleet.hpp"
 #include "weighter/latch.hpp"
+#include "weighter/subjects.hpp"
 
 namespace rpcw {
 namespace {
 
 namespace asio = boost::asio;
-
-std::vector<const config::Target*> targets_of(const Fleet& fleet) {
-  std::vector<const config::Target*> out;
-  out.reserve(fleet.targets().size());
-  for (std::size_t i = 0; i < fleet.targets().size(); ++i) out.push_back(&fleet.target_config(i));
-  return out;
-}
 
 /// Asks every target as often as a verdict needs.
 class Sampler {
@@ -32,18 +26,20 @@ class Sampler {
   Sampler(asio::io_context& io, Fleet& fleet, unsigned samples)
       : io_(io),
         fleet_(fleet),
-        prober_(io, fleet.config().probe, targets_of(fleet)),
+        prober_(io, fleet.config().probe, subjects(fleet)),
         samples_(samples),
         done_(io.get_executor()) {}
 
   asio::awaitable<void> run() {
     for (std::size_t i = 0; i < fleet_.targets().size(); ++i) {
       done_.expect();
+      const std::vector<Ask> beside = fleet_.begin_probe(i, read_clocks().mono);
       ask_head(i, samples_, 1);
-      if (!fleet_.config().backends[fleet_.targets()[i].backend].chain.chain_id) continue;
-      done_.expect();
-      ask_identity(i, 1);
+      for (const Ask& question : beside) ask(i, question);
     }
+    co_await done_.wait();
+    fleet_.look(read_clocks());
+    for (const Fleet::TargetAsk& q : fleet_.urgent_questions()) ask(q.target, q.ask);
     co_await done_.wait();
   }
 
@@ -74,13 +70,18 @@ class Sampler {
     });
   }
 
-  void ask_identity(std::size_t i, unsigned attempt) {
-    prober_.identity(i, [this, i, attempt](const IdentityObservation& o) {
-      if (!o.chain_id && again(o.chain_id.error(), attempt)) {
-        later([this, i, attempt] { ask_identity(i, attempt + 1); });
+  void ask(std::size_t i, const Ask& question) {
+    done_.expect();
+    attempt(i, question, 1);
+  }
+
+  void attempt(std::size_t i, const Ask& question, unsigned number) {
+    prober_.ask(i, question, [this, i, number](const Answer& a) {
+      if (!a.value && again(a.value.error(), number)) {
+        later([this, i, question = a.ask, number] { attempt(i, question, number + 1); });
         return;
       }
-      fleet_.observe(i, o);
+      fleet_.observe(i, a);
       done_.arrive();
     });
   }

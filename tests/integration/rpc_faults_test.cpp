@@ -100,10 +100,46 @@ TEST_CASE("a provider of another chain says so") {
   sim::Provider& provider = world.add("a");
   provider.set({.chain_id = 56});
   Stage stage({target(provider.url())});
-  const IdentityObservation o = stage.identity();
-  REQUIRE(o.chain_id.has_value());
-  CHECK(*o.chain_id == 56);
+  const Answer a = stage.ask({Question::kIdentity});
+  REQUIRE(a.value.has_value());
+  CHECK(a.value->number == 56);
   CHECK(stage.head().head.has_value());
+}
+
+TEST_CASE("what a node says of itself") {
+  sim::World world;
+  sim::Provider& provider = world.add("a");
+  Stage stage({target(provider.url())});
+  const auto ask = [&](Question question, std::uint64_t argument = 0) { return stage.ask({question, argument}).value; };
+  CHECK(ask(Question::kSyncing)->number == 0);
+  CHECK(ask(Question::kPeers)->number == 25);
+  CHECK(ask(Question::kBlock, 900)->text == sim::block_hash(1, 900));
+  CHECK(ask(Question::kBlock, 1'000'000'000)->text.empty());
+  provider.set({.fork_from = 900, .syncing = true, .peers = 0});
+  CHECK(ask(Question::kSyncing)->number == 1000);
+  CHECK(ask(Question::kPeers)->number == 0);
+  CHECK(ask(Question::kBlock, 899)->text == sim::block_hash(1, 899));
+  CHECK(ask(Question::kBlock, 900)->text == sim::block_hash(1, 900, 1));
+  provider.set({.unsupported_methods = {"eth_syncing", "net_peerCount", "eth_chainId"}});
+  for (const Question q : {Question::kSyncing, Question::kPeers, Question::kIdentity}) {
+    const auto answer = ask(q);
+    REQUIRE_FALSE(answer.has_value());
+    CHECK(answer.error().unsupported);
+  }
+  CHECK(stage.head().head.has_value());
+}
+
+TEST_CASE("canaries ask what their owner wrote") {
+  sim::World world;
+  sim::Provider& provider = world.add("a");
+  Stage stage({target(provider.url())}, settings(), rpc::Resolver::system_lookup(),
+              {{"eth_getBlockByNumber", R"(["0x10",false])", 60s}, {"eth_\"quoted\"", "[]", 60s}});
+  CHECK(stage.ask({Question::kCanary, 0}).value.has_value());
+  const Answer unknown = stage.ask({Question::kCanary, 1});
+  REQUIRE_FALSE(unknown.value.has_value());
+  CHECK(unknown.value.error().code == Reason::kRpcError);
+  provider.set({.fault = sim::Fault::rpc_error, .fault_methods = {"eth_getBlockByNumber"}});
+  CHECK_FALSE(stage.ask({Question::kCanary, 0}).value.has_value());
 }
 
 TEST_CASE("a rate limit tells how long to stay away") {
@@ -121,7 +157,7 @@ TEST_CASE("a rate limit tells how long to stay away") {
   o = stage.head();
   check_failure(o, Reason::kRateLimited, "-32005");
   CHECK_FALSE(o.head.error().retry_after.has_value());
-  CHECK_FALSE(stage.identity().chain_id.has_value());
+  CHECK_FALSE(stage.ask({Question::kIdentity}).value.has_value());
 }
 
 TEST_CASE("Retry-After as a date, and absurd ones") {

@@ -82,11 +82,12 @@ bool run_until(boost::asio::io_context& io, const std::function<bool()>& conditi
   return true;
 }
 
-Stage::Stage(std::vector<config::Target> targets, const config::Probe& probe, rpc::Resolver::Lookup lookup)
-    : targets_(std::move(targets)) {
-  std::vector<const config::Target*> pointers;
-  for (const config::Target& t : targets_) pointers.push_back(&t);
-  prober_ = std::make_unique<rpc::Prober>(io, probe, pointers, std::move(lookup));
+Stage::Stage(std::vector<config::Target> targets, const config::Probe& probe, rpc::Resolver::Lookup lookup,
+             std::vector<config::Canary> canaries)
+    : canaries_(std::move(canaries)), targets_(std::move(targets)) {
+  std::vector<rpc::Prober::Subject> subjects;
+  for (const config::Target& t : targets_) subjects.push_back({&t, canaries_});
+  prober_ = std::make_unique<rpc::Prober>(io, probe, std::move(subjects), std::move(lookup));
 }
 
 HeadObservation Stage::head(std::size_t target) {
@@ -96,9 +97,9 @@ HeadObservation Stage::head(std::size_t target) {
   return std::move(*out);
 }
 
-IdentityObservation Stage::identity(std::size_t target) {
-  std::optional<IdentityObservation> out;
-  prober_->identity(target, [&](IdentityObservation o) { out = std::move(o); });
+Answer Stage::ask(const Ask& question, std::size_t target) {
+  std::optional<Answer> out;
+  prober_->ask(target, question, [&](Answer a) { out = std::move(a); });
   REQUIRE(run_until(io, [&] { return out.has_value(); }));
   return std::move(*out);
 }

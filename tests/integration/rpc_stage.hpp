@@ -37,10 +37,10 @@ bool run_until(boost::asio::io_context& io, const std::function<bool()>& conditi
 class Stage {
  public:
   Stage(std::vector<config::Target> targets, const config::Probe& settings = test::settings(),
-        rpc::Resolver::Lookup lookup = rpc::Resolver::system_lookup());
+        rpc::Resolver::Lookup lookup = rpc::Resolver::system_lookup(), std::vector<config::Canary> canaries = {});
 
   HeadObservation head(std::size_t target = 0);
-  IdentityObservation identity(std::size_t target = 0);
+  Answer ask(const Ask& question, std::size_t target = 0);
 
   struct Pair {
     HeadObservation subject;
@@ -53,6 +53,8 @@ class Stage {
   boost::asio::io_context io{1};
 
  private:
+  /// Of all targets.
+  std::vector<config::Canary> canaries_;
   std::vector<config::Target> targets_;
   std::unique_ptr<rpc::Prober> prober_;
 };

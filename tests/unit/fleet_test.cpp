@@ -28,7 +28,7 @@ config::Config config_of(std::initializer_list<const char*> servers) {
 }
 
 void answer(Fleet& fleet, std::size_t target, std::chrono::milliseconds t = 0ms) {
-  fleet.observe(target, IdentityObservation{at(t), 1});
+  fleet.observe(target, Answer{at(t), {Question::kIdentity}, AnswerValue{1, {}}});
   fleet.observe(target, HeadObservation{at(t), 10ms, Head{100, "0x1", kWall}});
 }
 

@@ -105,7 +105,7 @@ TEST_CASE("latency is judged by the median of three: one slow answer is no reaso
 
 TEST_CASE("the wrong chain gets nothing, whatever else is right") {
   World w(1);
-  fold(w.history->servers[0], IdentityObservation{w.now, 56U}, w.backend.chain);
+  fold(w.history->servers[0], Answer{w.now, {Question::kIdentity}, AnswerValue{56, {}}}, w.backend.chain);
   w.good(0, 100);
   const ServerVerdict v = w.verdict().servers[0];
   CHECK(v.never);
@@ -116,7 +116,7 @@ TEST_CASE("the wrong chain gets nothing, whatever else is right") {
 TEST_CASE("an identity that cannot be had changes nothing") {
   World w(1);
   fold(w.history->servers[0],
-       IdentityObservation{w.now, std::unexpected(ProbeFailure{Reason::kTimeout, "", {}})}, w.backend.chain);
+       Answer{w.now, {Question::kIdentity}, std::unexpected(ProbeFailure{Reason::kTimeout, "", {}})}, w.backend.chain);
   CHECK(w.history->servers[0].identity == TargetHistory::Identity::kVerified);
 }
 
@@ -448,7 +448,7 @@ TEST_CASE("syncing is a failure, too few peers only weigh less") {
   World w(2);
   w.backend.min_peers = 5;
   w.history->servers[0].peers = 2;
-  w.history->servers[1].syncing = true;
+  fold(w.history->servers[1], Answer{w.now, {Question::kSyncing}, AnswerValue{1000, {}}}, w.backend.chain);
   w.good(0, 100);
   w.good(1, 100);
   const BackendVerdict v = w.verdict();

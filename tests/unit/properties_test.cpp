@@ -77,7 +77,7 @@ struct Chaos {
     auto& t = history->servers[static_cast<std::size_t>(pick(0, static_cast<int>(history->servers.size()) - 1))];
     switch (pick(0, 9)) {
       case 0:
-        fold(t, IdentityObservation{now, static_cast<std::uint64_t>(pick(0, 9) == 0 ? 2 : 1)}, backend.chain);
+        fold(t, Answer{now, {Question::kIdentity}, AnswerValue{pick(0, 9) == 0 ? 2U : 1U, {}}}, backend.chain);
         break;
       case 1:
         t.asked_at = now.mono;

@@ -27,6 +27,14 @@ HttpAnswer answer(std::string_view body, long status = 200) {
   return out;
 }
 
+std::expected<AnswerValue, ProbeFailure> parsed(const Ask& ask, std::string_view body, long status = 200) {
+  return evm::parse_answer(ask, answer(body, status), provider());
+}
+
+std::expected<AnswerValue, ProbeFailure> parsed(Question question, std::string_view body, long status = 200) {
+  return parsed(Ask{question}, body, status);
+}
+
 std::string block(std::string_view number, std::string_view hash, std::string_view timestamp) {
   return fmt::format(R"({{"jsonrpc":"2.0","id":1,"result":{{"number":{},"hash":{},"timestamp":{}}}}})", number, hash,
                      timestamp);
@@ -162,6 +170,16 @@ TEST_CASE("errors, and the limits among them") {
        "HTTP 200, error 429: rate limit"},
       {"QuickNode", 200, R"({"error":{"code":-32007,"message":"50/second request limit reached"}})", "rate_limited",
        "HTTP 200, error -32007: 50/second request limit reached"},
+      {"words under a code that says nothing", 200,
+       R"({"error":{"code":-32000,"message":"Your app has exceeded its compute units per second capacity"}})",
+       "rate_limited", "HTTP 200, error -32000: Your app has exceeded its compute units per second capacity"},
+      {"the sequencer limits an account, not us", 200,
+       R"({"error":{"code":-32000,"message":"sender is over rate limit"}})", "rpc_error",
+       "error -32000: sender is over rate limit"},
+      {"billing", 402, "", "rate_limited", "HTTP 402"},
+      {"billing in words", 403, R"({"error":"Monthly capacity limit exceeded"})", "rate_limited",
+       "HTTP 403, error without a code: Monthly capacity limit exceeded"},
+      {"a key that is not let in", 403, "", "http_status", "HTTP 403"},
       {"Hedera's relay", 429,
        R"({"jsonrpc":"2.0","id":1,"error":{"code":-32605,"message":"IP Rate limit exceeded on eth_getBlockByNumber"}})",
        "rate_limited", "HTTP 429, error -32605: IP Rate limit exceeded on eth_getBlockByNumber"},
@@ -184,7 +202,7 @@ TEST_CASE("errors, and the limits among them") {
     const ProbeFailure f = failure(c.body, c.status);
     CHECK(to_string(f.code) == c.code);
     CHECK(f.detail == c.detail);
-    CHECK_FALSE(evm::parse_chain_id(answer(c.body, c.status), provider()).has_value());
+    CHECK_FALSE(parsed(Question::kIdentity, c.body, c.status).has_value());
   }
   HttpAnswer slow = answer("", 429);
   slow.retry_after = std::chrono::seconds{9};
@@ -192,8 +210,10 @@ TEST_CASE("errors, and the limits among them") {
 }
 
 TEST_CASE("the chain id") {
-  const auto id = [](std::string_view result) {
-    return evm::parse_chain_id(answer(fmt::format(R"({{"jsonrpc":"2.0","id":1,"result":{}}})", result)), provider());
+  const auto id = [](std::string_view result) -> std::expected<std::uint64_t, ProbeFailure> {
+    auto out = parsed(Question::kIdentity, fmt::format(R"({{"jsonrpc":"2.0","id":1,"result":{}}})", result));
+    if (!out) return std::unexpected(out.error());
+    return out->number;
   };
   CHECK(id(R"("0x1")") == 1);
   CHECK(id(R"("0x531")") == 1329);
@@ -208,9 +228,76 @@ TEST_CASE("the chain id") {
   }
 }
 
+TEST_CASE("syncing: what geth, Nitro and others say") {
+  const auto gap = [](std::string_view result) {
+    return parsed(Question::kSyncing, fmt::format(R"({{"jsonrpc":"2.0","id":1,"result":{}}})", result))->number;
+  };
+  CHECK(gap("false") == 0);
+  CHECK(gap("true") == kUnknownGap);
+  CHECK(gap(R"({"startingBlock":"0x0","currentBlock":"0x1518","highestBlock":"0x9567a3"})") == 0x9567a3 - 0x1518);
+  CHECK(gap(R"({"currentBlock":"0x10","highestBlock":"0x10","txIndexRemainingBlocks":"0x5"})") == 0);
+  CHECK(gap(R"({"currentBlock":"0x11","highestBlock":"0x10"})") == 0);
+  CHECK(gap(R"({"batchSeen":7,"batchProcessed":5,"msgCount":12})") == kUnknownGap);
+  CHECK(gap("{}") == 0);
+  CHECK(gap("{ }") == 0);
+  for (const char* bad : {"null", "1", "[]", R"("false")"}) {
+    CAPTURE(std::string(bad));
+    const auto answer = parsed(Question::kSyncing, fmt::format(R"({{"jsonrpc":"2.0","id":1,"result":{}}})", bad));
+    REQUIRE_FALSE(answer.has_value());
+    CHECK(answer.error().code == Reason::kBadAnswer);
+    CHECK_FALSE(answer.error().unsupported);
+  }
+}
+
+TEST_CASE("what a provider does not offer, in the words that are used for it") {
+  struct Case {
+    long status;
+    std::string_view body;
+    bool unsupported;
+  };
+  const std::vector<Case> cases{
+      {200, R"({"error":{"code":-32601,"message":"the method net_peerCount does not exist/is not available"}})", true},
+      {400, R"({"error":{"code":-32601,"message":"[Request ID: 1] Method net_peerCount not found"}})", true},
+      {200, R"({"error":{"code":-32000,"message":"eth_syncing is not supported on Sei EVM RPC"}})", true},
+      {200, R"({"error":{"code":-32004,"message":"nope"}})", true},
+      {405, "", true},
+      {404, "<html>", true},
+      {200, R"({"error":{"code":-32000,"message":"internal error"}})", false},
+      {500, "", false},
+      {200, "<html>", false},
+      {429, R"({"error":{"code":-32601,"message":"x"}})", false},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(std::string(c.body));
+    const auto answer = parsed(Question::kPeers, c.body, c.status);
+    REQUIRE_FALSE(answer.has_value());
+    CHECK(answer.error().unsupported == c.unsupported);
+  }
+}
+
+TEST_CASE("the block at a height") {
+  const Ask ask{Question::kBlock, 0x10};
+  const auto hash = parsed(ask, block(R"("0x10")", kHash, R"("0x1")"));
+  REQUIRE(hash.has_value());
+  CHECK(fmt::format("\"{}\"", hash->text) == kHash);
+  CHECK(parsed(ask, R"({"jsonrpc":"2.0","id":1,"result":null})")->text.empty());
+  CHECK(parsed(ask, block(R"("0x11")", kHash, R"("0x1")")).error().code == Reason::kBadAnswer);
+  CHECK(parsed(ask, block(R"("0x10")", R"("0x12")", R"("0x1")")).error().code == Reason::kBadAnswer);
+}
+
 TEST_CASE("the requests are what execution-apis says") {
   CHECK(evm::kHeadRequest == R"({"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["latest",false]})");
-  CHECK(evm::kChainIdRequest == R"({"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]})");
+  const auto is = [](const Ask& ask, std::string_view method, std::string_view params) {
+    const config::Canary canary{"eth_call", R"([{"to":"0x00"},"latest"])", milliseconds{60'000}};
+    CHECK(evm::request(ask, &canary) ==
+          fmt::format(R"({{"jsonrpc":"2.0","id":1,"method":"{}","params":{}}})", method, params));
+  };
+  is({Question::kIdentity}, "eth_chainId", "[]");
+  is({Question::kSyncing}, "eth_syncing", "[]");
+  is({Question::kPeers}, "net_peerCount", "[]");
+  is({Question::kBlock, 0}, "eth_getBlockByNumber", R"(["0x0",false])");
+  is({Question::kBlock, 23932672}, "eth_getBlockByNumber", R"(["0x16d2f00",false])");
+  is({Question::kCanary, 0}, "eth_call", R"([{"to":"0x00"},"latest"])");
 }
 
 TEST_CASE("text that is no UTF-8 is no answer, wherever it stands") {
@@ -237,12 +324,12 @@ TEST_CASE("text that is no UTF-8 is no answer, wherever it stands") {
   for (std::size_t before = 0; before < 17; ++before) {
     const auto accepted = [&](const std::string& bytes) {
       const std::string body = fmt::format(R"({{"x":"{}{}","result":"0x1"}})", std::string(before, 'x'), bytes);
-      return evm::parse_chain_id(answer(body), provider()).has_value();
+      return parsed(Question::kIdentity, body).has_value();
     };
     for (const std::string& bytes : good) CHECK(accepted(bytes));
     for (const std::string& bytes : bad) CHECK_FALSE(accepted(bytes));
     for (const std::string& bytes : good) CHECK_FALSE(accepted(bytes.substr(0, bytes.size() - 1)));
   }
   // The last bytes of the text.
-  CHECK_FALSE(evm::parse_chain_id(answer("{\"result\":\"0x1\"}\xE1\x80"), provider()).has_value());
+  CHECK_FALSE(parsed(Question::kIdentity, "{\"result\":\"0x1\"}\xE1\x80").has_value());
 }

@@ -1,0 +1,63 @@
+#include "weighter/agenda.hpp"
+
+#include <algorithm>
+
+#include "weighter/cadence.hpp"
+#include "weighter/heads.hpp"
+
+namespace rpcw {
+namespace {
+
+MonoTime mono(milliseconds t) { return std::chrono::duration_cast<MonoTime>(t); }
+
+class Agenda {
+ public:
+  explicit Agenda(MonoTime now) : now_(now) {}
+
+  /// `again`: how long after the last answer to ask, sooner than usual.
+  void consider(Inquiry& inquiry, Ask ask, milliseconds every, std::optional<milliseconds> again = {}) {
+    if (inquiry.waiting) return;
+    MonoTime due = inquiry.due;
+    if (again) due = std::min(due, inquiry.asked_at + mono(*again));
+    if (now_ < due) return;
+    inquiry = {.due = now_ + mono(every), .asked_at = now_, .waiting = true};
+    out.push_back(ask);
+  }
+
+  std::vector<Ask> out;
+
+ private:
+  const MonoTime now_;
+};
+
+}  // namespace
+
+bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend) {
+  return target.blocks_missing && lag_time(*target.blocks_missing, block_time_for_lag(block_time, backend.chain)) >
+                                      backend.chain.max_lag;
+}
+
+std::vector<Ask> due_questions(TargetHistory& target, bool reference, const BlockTime& block_time,
+                               const config::Backend& backend, MonoTime now) {
+  if (target.limited) return {};
+  Agenda agenda(now);
+  if (backend.chain.chain_id) agenda.consider(target.identity_inquiry, {Question::kIdentity}, kIdentityEvery);
+  if (reference) return std::move(agenda.out);
+  // A bad answer counts again only when it is given again.
+  const auto again = [&](bool bad) {
+    return bad ? std::optional(target.ejected ? kBadAnswerEvery : milliseconds{0}) : std::nullopt;
+  };
+  agenda.consider(target.syncing_inquiry, {Question::kSyncing}, kNodeStateEvery,
+                  again(says_it_is_syncing(target, block_time, backend)));
+  if (backend.min_peers > 0)
+    agenda.consider(target.peers_inquiry, {Question::kPeers}, kNodeStateEvery,
+                    target.peers.value_or(backend.min_peers) < backend.min_peers ? std::optional(kBadAnswerEvery)
+                                                                                 : std::nullopt);
+  target.canaries.resize(backend.canaries.size());
+  for (std::size_t i = 0; i < backend.canaries.size(); ++i)
+    agenda.consider(target.canaries[i].inquiry, {Question::kCanary, i}, backend.canaries[i].interval,
+                    again(target.canaries[i].failure.has_value()));
+  return std::move(agenda.out);
+}
+
+}  // namespace rpcw

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <vector>
+
+#include "config/config.hpp"
+#include "weighter/history.hpp"
+#include "weighter/observation.hpp"
+
+/// What a target is asked besides its head. Pure: the caller sends the questions.
+namespace rpcw {
+
+/// The questions that are due, marked as asked. References are asked for their identity alone: nobody weighs them.
+/// None while the provider limits our rate, and none whose last answer has not come.
+std::vector<Ask> due_questions(TargetHistory& target, bool reference, const BlockTime& block_time,
+                               const config::Backend& backend, MonoTime now);
+
+/// Whether the node itself says that it is further behind than max_lag.
+bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend);
+
+}  // namespace rpcw

@@ -1,0 +1,206 @@
+#include "weighter/forks.hpp"
+
+#include <doctest/doctest.h>
+
+#include "weighter/decide.hpp"
+
+using namespace rpcw;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Providers on 12 s blocks. What a target answers is told by the letter of its chain: "a" and "b" have different
+/// blocks.
+struct World {
+  config::Backend backend;
+  config::Probe probe;
+  std::optional<BackendHistory> history;
+  Now now{WallTime{std::chrono::seconds{1'800'000'000}}, MonoTime{1'000'000}};
+  std::vector<std::string> chains;
+
+  explicit World(std::vector<std::string> letters, std::vector<std::string> operators = {}) : chains(std::move(letters)) {
+    backend.name = "rpc";
+    backend.chain = {"ethereum", Family::kEvm, 1, 12s, 60s, 30s, 3};
+    for (std::size_t i = 0; i < chains.size(); ++i) {
+      config::Server s;
+      s.name = "s" + std::to_string(i);
+      s.target.operator_name = i < operators.size() ? operators[i] : s.name;
+      backend.servers.push_back(s);
+    }
+    history.emplace(backend);
+    for (TargetHistory& t : history->servers) t.identity = TargetHistory::Identity::kVerified;
+  }
+
+  static std::string hash(const std::string& chain, std::uint64_t number) { return chain + std::to_string(number); }
+
+  void head(std::size_t i, std::uint64_t number) {
+    fold(history->servers[i], HeadObservation{now, 40ms, Head{number, hash(chains[i], number), now.wall - 1s}});
+  }
+  void heads(std::uint64_t number) {
+    for (std::size_t i = 0; i < chains.size(); ++i) head(i, number);
+  }
+  void pass_time(milliseconds t) {
+    now.wall += t;
+    now.mono += t;
+  }
+  BackendVerdict verdict() { return judge(*history, backend, probe, now); }
+  /// Decides, and answers whatever is asked then; returns how many questions there were.
+  std::size_t compare() {
+    verdict();
+    const auto asked = fork_questions(*history);
+    for (const BlockAsk& q : asked)
+      fold_block(*history, q.member, {now, q.ask, AnswerValue{0, hash(chains[q.member], q.ask.argument)}});
+    return asked.size();
+  }
+  std::vector<bool> forked() {
+    std::vector<bool> out;
+    for (const ServerVerdict& v : verdict().servers)
+      out.push_back(v.never && v.reasons.at(0).code == Reason::kForked);
+    return out;
+  }
+};
+
+using Flags = std::vector<bool>;
+
+}  // namespace
+
+TEST_CASE("heads that agree need no question") {
+  World w({"a", "a", "a"});
+  w.heads(100);
+  CHECK(w.compare() == 0);
+  CHECK(w.forked() == Flags{false, false, false});
+}
+
+TEST_CASE("one that is a block behind is known by the block it shares with the others") {
+  World w({"a", "a", "a"});
+  w.head(1, 99);
+  w.heads(100);
+  w.head(2, 101);
+  CHECK(w.compare() == 0);
+}
+
+TEST_CASE("a minority of one in three is forked: nothing at once, exempt from fall") {
+  World w({"a", "b", "a"});
+  w.heads(100);
+  CHECK(w.compare() == 2);  // one of the two that agree speaks for both
+  const BackendVerdict v = w.verdict();
+  CHECK(v.servers[1].never);
+  CHECK(v.servers[1].state == State::kEjected);
+  CHECK(v.servers[1].reasons.at(0) ==
+        ReasonNote{Reason::kForked, "block 97 is b97 here, 2 of 3 operators say a97"});
+  CHECK(v.servers[0].state == State::kHealthy);
+  CHECK(v.notes.empty());
+}
+
+TEST_CASE("two keys at one operator are one voice") {
+  World w({"b", "b", "a", "c"}, {"vendor", "vendor"});
+  w.heads(100);
+  w.compare();
+  CHECK(w.forked() == Flags{false, false, false, false});
+  CHECK(w.verdict().notes.at(0).code == "fork_tie");
+}
+
+TEST_CASE("two against two is a tie: noted, and nothing changes") {
+  World w({"a", "b", "a", "b"});
+  w.heads(100);
+  CHECK(w.compare() == 2);
+  CHECK(w.forked() == Flags{false, false, false, false});
+  const BackendVerdict v = w.verdict();
+  REQUIRE(v.notes.size() == 1);
+  CHECK(v.notes[0] == BackendNote{"fork_tie", "no majority on block 97: 2 operators say a97, 2 operators say b97"});
+}
+
+TEST_CASE("two operators alone cannot fork each other out") {
+  World w({"a", "b"});
+  w.heads(100);
+  w.compare();
+  CHECK(w.forked() == Flags{false, false});
+  CHECK(w.verdict().notes.at(0).code == "fork_tie");
+}
+
+TEST_CASE("a block that is absent, and a question without an answer, are no fork") {
+  World w({"a", "b", "a"});
+  w.heads(100);
+  w.verdict();
+  auto asked = fork_questions(*w.history);
+  REQUIRE(asked.size() == 2);
+  CHECK(fork_questions(*w.history).empty());
+  fold_block(*w.history, asked[0].member, {w.now, asked[0].ask, AnswerValue{0, "a97"}});
+  SUBCASE("absent") { fold_block(*w.history, asked[1].member, {w.now, asked[1].ask, AnswerValue{}}); }
+  SUBCASE("failed") {
+    fold_block(*w.history, asked[1].member,
+               {w.now, asked[1].ask, std::unexpected(ProbeFailure{Reason::kTimeout, "", {}})});
+  }
+  SUBCASE("never answered") {
+    CHECK(w.history->forks.height.has_value());
+    w.pass_time(w.probe.timeout + w.probe.interval + 1ms);
+    w.heads(101);
+  }
+  CHECK(w.forked() == Flags{false, false, false});
+  CHECK_FALSE(w.history->forks.height.has_value());
+}
+
+TEST_CASE("a natural reorganisation at the tip asks, and finds that all agree") {
+  World w({"a", "a", "a"});
+  w.heads(100);
+  CHECK(w.compare() == 0);
+  w.pass_time(12s);
+  w.chains[1] = "uncle";
+  w.heads(101);
+  w.chains[1] = "a";
+  CHECK(w.compare() == 2);
+  CHECK(w.forked() == Flags{false, false, false});
+}
+
+TEST_CASE("who leaves its fork is heard again when its blocks are the others'") {
+  World w({"a", "b", "a"});
+  w.heads(100);
+  w.compare();
+  CHECK(w.forked() == Flags{false, true, false});
+  w.pass_time(12s);
+  w.heads(101);
+  CHECK(w.forked() == Flags{false, true, false});
+  w.chains[1] = "a";
+  w.pass_time(12s);
+  w.heads(102);
+  CHECK(w.forked() == Flags{false, false, false});
+}
+
+TEST_CASE("chains that never show the same height are compared once, and then on the slow timer") {
+  World w({"a", "a", "b"});
+  for (std::size_t i = 0; i < 3; ++i) w.head(i, 100 + i);
+  CHECK(w.compare() == 3);
+  CHECK(w.forked() == Flags{false, false, true});
+  w.chains[2] = "a";
+  std::size_t questions = 0;
+  for (int pass = 0; pass < 200; ++pass) {
+    w.pass_time(5s);
+    for (std::size_t i = 0; i < 3; ++i) w.head(i, 110 + static_cast<std::uint64_t>(pass) * 3 + i);
+    questions += w.compare();
+  }
+  CHECK(w.forked() == Flags{false, false, false});
+  // 1000 s: once when the forked one was looked at again after 30 s, then every 5 minutes.
+  CHECK(questions <= 5 * 3);
+  CHECK(questions >= 3 * 3);
+}
+
+TEST_CASE("a persistent contradiction is not asked about without end") {
+  World w({"a", "b"});
+  std::size_t questions = 0;
+  for (int pass = 0; pass < 60; ++pass) {
+    w.heads(100 + static_cast<std::uint64_t>(pass));
+    questions += w.compare();
+    w.pass_time(1s);
+  }
+  CHECK(questions <= 2 * 7);
+}
+
+TEST_CASE("a head on a fork has no voice on the agreed head") {
+  World w({"a", "a", "a", "b", "b"}, {"one", "two", "three", "rogue", "rogue"});
+  w.heads(100);
+  w.compare();
+  w.verdict();
+  w.head(3, 102);
+  w.head(4, 102);
+  CHECK(w.verdict().head == AgreedHead{100, 3});
+}
