@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "weighter/constants.hpp"
+#include "weighter/decay.hpp"
 #include "weighter/leader.hpp"
 #include "weighter/scale.hpp"
 #include "weighter/score.hpp"
@@ -15,30 +16,40 @@ namespace {
 
 using Members = std::vector<std::size_t>;
 
-/// The score before the factors that every strategy shares; 0 without the observations that it needs.
-double strategy_score(const config::Backend& backend, const ServerVerdict& verdict, std::string_view algorithm,
-                      ScoreInputs& inputs) {
+/// A score before the factors that every strategy shares; 0 without the observations that it needs.
+struct StrategyScore {
+  double now = 0;
+  /// Without what the silence of a probe under way, or of the last one, takes from it.
+  double steady = 0;
+};
+
+StrategyScore strategy_score(const config::Backend& backend, const ServerVerdict& verdict, std::string_view algorithm,
+                             ScoreInputs& inputs) {
   switch (backend.strategy) {
     case config::Strategy::kEqual:
-      return 1;
+      return {1, 1};
     case config::Strategy::kInverseLatency: {
-      if (!verdict.latency || !verdict.head_age) return 0;
+      if (!verdict.latency || !verdict.head_age) return {};
       inputs.latency_used_ms = std::chrono::duration<double, std::milli>(*verdict.latency).count();
-      return inverse_latency_score(*verdict.latency, *verdict.head_age, backend.chain.block_time);
+      const double score = inverse_latency_score(*verdict.latency, *verdict.head_age, backend.chain.block_time);
+      return {score, score};
     }
     case config::Strategy::kAdaptive:
     case config::Strategy::kLeader: {
-      if (!verdict.latency_used_ms) return 0;
+      if (!verdict.latency_used_ms) return {};
       inputs.latency_used_ms = verdict.latency_used_ms;
       inputs.gamma = gamma_for(algorithm);
       inputs.attempts = verdict.counts.attempts;
       inputs.failures = verdict.counts.failures;
       inputs.error_rate = verdict.error_rate;
       inputs.freshness = verdict.freshness;
-      return verdict.freshness * adaptive_score({*verdict.latency_used_ms, *inputs.gamma, verdict.error_rate});
+      const auto with = [&](double latency_ms) {
+        return verdict.freshness * adaptive_score({latency_ms, *inputs.gamma, verdict.error_rate});
+      };
+      return {with(*verdict.latency_used_ms), with(verdict.smoothed_latency_ms.value_or(*verdict.latency_used_ms))};
     }
   }
-  return 0;
+  return {};
 }
 
 class Decider {
@@ -53,6 +64,7 @@ class Decider {
     out_.notes = std::move(verdict.notes);
     out_.servers.resize(verdict.servers.size());
     never_.resize(verdict.servers.size());
+    steady_.resize(verdict.servers.size());
     for (std::size_t i = 0; i < verdict.servers.size(); ++i) describe(i, std::move(verdict.servers[i]));
 
     const Members active = members(false);
@@ -74,7 +86,12 @@ class Decider {
       share(active);
       share(backups);
     }
-    if (falls_back || backend_.strategy == config::Strategy::kLeader) parts_from_targets(active, backups);
+    if (falls_back || backend_.strategy == config::Strategy::kLeader) {
+      parts_from_targets(active, backups);
+    } else {
+      keep_places(active);
+      keep_places(backups);
+    }
     if (out_.any_verdict) {
       history_.shares = std::move(parts_);
       history_.shares_at = now_.mono;
@@ -107,9 +124,13 @@ class Decider {
     s.inputs.ramp = verdict.ramp;
     never_[i] = verdict.never;
     if (s.state != State::kUnknown) out_.any_verdict = true;
-    if (eligible(i))
-      s.score = strategy_score(backend_, verdict, view_.algorithm, s.inputs) * s.inputs.preference * s.inputs.doubt *
-                s.inputs.peers_factor * s.inputs.rate_limit_factor * s.inputs.ramp;
+    if (eligible(i)) {
+      const StrategyScore score = strategy_score(backend_, verdict, view_.algorithm, s.inputs);
+      const double factors =
+          s.inputs.preference * s.inputs.peers_factor * s.inputs.rate_limit_factor * s.inputs.ramp;
+      s.score = score.now * factors * s.inputs.doubt;
+      steady_[i] = score.steady * factors;
+    }
     if (const ServerView* v = view(i); v != nullptr && v->disabled) s.state = State::kDisabled;
   }
 
@@ -144,12 +165,13 @@ class Decider {
   void share(const Members& group) {
     const Members who = sharing(group);
     std::vector<double> scores;
-    // Doubt is for a moment: it takes its part of a share at once and gives it back at once, and growth knows nothing of
-    // it.
-    for (const std::size_t i : who) scores.push_back(out_.servers[i].score / out_.servers[i].inputs.doubt);
+    // Doubt and silence are for a moment: they take their part of a share at once and give it back at once, and growth
+    // knows nothing of them.
+    for (const std::size_t i : who) scores.push_back(steady_[i]);
     const std::vector<double> parts = grow(who, scores);
     std::vector<double> doubted = parts;
-    for (std::size_t k = 0; k < who.size(); ++k) doubted[k] *= out_.servers[who[k]].inputs.doubt;
+    for (std::size_t k = 0; k < who.size(); ++k)
+      if (steady_[who[k]] > 0) doubted[k] *= out_.servers[who[k]].score / steady_[who[k]];
     const bool peak = backend_.scale == config::Scale::kPeak || backend_.servers.size() > kMostServersForShares;
     const std::vector<unsigned> weights =
         peak ? scale_peak(doubted, backend_.max_share) : scale_share(doubted, backend_.max_share);
@@ -203,6 +225,23 @@ class Decider {
       if (before[k] <= 0 || parts[k] < 0.5 * free[k]) far_ = true;
     }
     return parts;
+  }
+
+  /// After an outage of everybody's somebody is back first and carries everything for a moment. That must not make the
+  /// others begin from nothing: for a while they keep the part that they had, and who is back has the rest.
+  void keep_places(const Members& group) {
+    if (history_.shares.empty()) return;
+    const double left = decay(now_.mono - history_.shares_at, constants::kPlaceHalfLife);
+    double kept = 0;
+    for (const std::size_t i : group) {
+      const TargetHistory& t = history_.servers[i];
+      if (!t.ejected || !t.forgiven || never_[i]) continue;
+      parts_[i] = history_.shares[i] * left;
+      kept += parts_[i];
+    }
+    if (kept <= 0 || kept >= 1) return;
+    for (const std::size_t i : group)
+      if (eligible(i)) parts_[i] *= 1.0 - kept;
   }
 
   /// Begins with a server that is far from its share, and ends when nobody is kept below it any more.
@@ -318,6 +357,8 @@ class Decider {
   const Now now_;
   BackendDecision out_;
   std::vector<bool> never_;
+  /// Scores without what is for a moment.
+  std::vector<double> steady_;
   std::vector<unsigned> targets_;
   /// Each server's part of its group, before it is rounded to a weight: growth is smaller than a weight's step.
   std::vector<double> parts_;

@@ -316,3 +316,62 @@ TEST_CASE("a score that falls takes its share along at once, however slowly the 
   w.bad(2, Reason::kHttpStatus);
   CHECK(w.weights() == Weights{103, 102, 51});
 }
+
+TEST_CASE("a single lost packet costs its moment, not the minute after it") {
+  World w(5, config::Strategy::kAdaptive);
+  const auto round = [&] {
+    for (std::size_t i = 0; i < 5; ++i) w.good(i);
+    w.held = w.weights();
+  };
+  for (int i = 0; i < 20; ++i) {
+    w.now.mono += MonoTime{5s};
+    w.now.wall += 5s;
+    round();
+  }
+  const Weights before = w.held;
+  w.now.mono += MonoTime{3s};
+  w.bad(1);
+  w.held = w.weights();
+  CHECK(w.held[1] < before[1] / 10);
+  // Others decide meanwhile.
+  for (int i = 0; i < 5; ++i) {
+    w.now.mono += MonoTime{200ms};
+    w.good(0);
+    w.held = w.weights();
+  }
+  w.good(1);
+  w.held = w.weights();
+  CHECK(w.held[1] > before[1] / 2);
+}
+
+TEST_CASE("after an outage of everybody's the first one back does not make the others begin from nothing") {
+  World w(4);
+  for (std::size_t i = 0; i < 4; ++i) w.good(i);
+  w.held = w.weights();
+  const auto pass = [&] {
+    w.now.mono += MonoTime{1s};
+    w.now.wall += 1s;
+  };
+  for (int round = 0; round < 4; ++round) {
+    pass();
+    for (std::size_t i = 0; i < 4; ++i) w.bad(i, Reason::kConnectFailed);
+    w.held = w.weights();
+  }
+  CHECK(w.held == Weights{64, 64, 64, 64});
+  const auto back = [&](std::size_t up_to) {
+    pass();
+    for (std::size_t i = 0; i < up_to; ++i) w.good(i);
+    w.held = w.weights();
+  };
+  back(1);
+  back(1);
+  CHECK(w.held == Weights{256, 0, 0, 0});
+  for (int i = 0; i < 10; ++i) back(1);
+  back(4);
+  back(4);
+  // Ten seconds later their places are still theirs, nearly.
+  for (const unsigned weight : w.held) {
+    CHECK(weight >= 54);
+    CHECK(weight <= 90);
+  }
+}
