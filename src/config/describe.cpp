@@ -168,6 +168,32 @@ void describe_cost(Page& page, const Config& config, const Backend& backend) {
   page.line("", {fmt::format("{}", fmt::join(terms, " + "))});
 }
 
+std::vector<std::string> strategy_parts(const Backend& backend) {
+  std::vector<std::string> parts{std::string(to_string(backend.strategy))};
+  switch (backend.strategy) {
+    case Strategy::kAdaptive:
+      parts.front() += " (latency, lag, errors)";
+      break;
+    case Strategy::kInverseLatency:
+      parts.front() += " (latency, block age)";
+      break;
+    case Strategy::kEqual:
+      parts.front() += " (health alone)";
+      break;
+    case Strategy::kLeader:
+      parts.front() += " (one server has everything)";
+      parts.emplace_back(backend.switch_back ? "switches back to a clearly better one" : "changes only when it fails");
+      break;
+  }
+  // A leader has everything: there is nothing to scale and no share to cut.
+  if (backend.strategy != Strategy::kLeader) {
+    parts.push_back(fmt::format("scale {}", to_string(backend.scale)));
+    if (backend.max_share < 1) parts.push_back(fmt::format("a server gets at most {:g} %", backend.max_share * 100));
+  }
+  if (!backend.live) parts.emplace_back("without HAProxy's counters");
+  return parts;
+}
+
 void describe_backend(Page& page, const Config& config, const Backend& backend) {
   page.heading(fmt::format("backend {}", backend.name));
   const Chain& chain = backend.chain;
@@ -177,11 +203,7 @@ void describe_backend(Page& page, const Config& config, const Backend& backend) 
   page.line("chain", parts);
   describe_limits(page, backend);
 
-  parts = {std::string(to_string(backend.strategy)), fmt::format("scale {}", to_string(backend.scale))};
-  if (backend.max_share < 1) parts.push_back(fmt::format("a server gets at most {:g} %", backend.max_share * 100));
-  if (!backend.live) parts.emplace_back("without HAProxy's counters");
-  if (backend.switch_back) parts.emplace_back("switches back");
-  page.line("strategy", parts);
+  page.line("strategy", strategy_parts(backend));
   std::vector<std::string> way_back;
   if (backend.eject_time.count() > 0)
     way_back = {fmt::format("after {}", duration_text(backend.eject_time)),
