@@ -41,6 +41,8 @@ struct BackendView {
 struct ScoreInputs {
   std::optional<double> latency_used_ms;
   std::optional<double> live_latency_ms;
+  /// The newest block's age, at least the chain's block time.
+  std::optional<double> age_used_ms;
   std::optional<double> gamma;
   std::optional<double> freshness;
   std::optional<double> attempts;

@@ -264,6 +264,7 @@ Report Fleet::report(Now now, const haproxy::Instance* instance) const {
       if (s == nullptr) continue;
       sr.current_weight = s->uweight;
       sr.admin_state = admin_state_text(*s);
+      sr.backup = s->backup;
     }
   }
   return out;

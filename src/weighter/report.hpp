@@ -31,6 +31,8 @@ struct ServerReport {
   std::optional<unsigned> current_weight;
   /// "ready", "maint" or "drain"; empty: not known.
   std::string admin_state;
+  /// Whether it is a backup server in haproxy.cfg; absent: not known, as HAProxy was not read.
+  std::optional<bool> backup;
   ServerDecision decision;
 };
 
