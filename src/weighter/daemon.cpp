@@ -256,13 +256,32 @@ class Daemon::Impl {
     return out;
   }
 
+  /// Whether a server that stays degraded or ejected now has another first reason, which was not told since it came into
+  /// this state. So each is told once a state, however often they take turns: a server whose time-outs and 503s alternate
+  /// all night, or that lags and warms up in turn, makes one line of each. Details are left out of it: their numbers
+  /// change all the time.
+  bool new_reason(std::size_t b, std::size_t i, const ServerDecision& before, const ServerDecision& now) const {
+    if (now.state != State::kDegraded && now.state != State::kEjected) return false;
+    if (now.reasons.empty() || before.reasons.empty() || before.reasons[0].code == now.reasons[0].code) return false;
+    const auto told = told_.find({b, i});
+    return told == told_.end() || !told->second.contains(now.reasons[0].code);
+  }
+
+  void note_told(std::size_t b, std::size_t i, State old_state, const ServerDecision& now) {
+    auto& told = told_[{b, i}];
+    if (old_state != now.state) told.clear();
+    if (!now.reasons.empty()) told.insert(now.reasons[0].code);
+  }
+
   void tell(std::size_t b, const BackendDecision& before, const BackendDecision& after) {
     const config::Backend& cfg = config_.backends[b];
     for (std::size_t i = 0; i < after.servers.size(); ++i) {
       const ServerDecision& now = after.servers[i];
       const bool known = i < before.servers.size();
       const State old_state = known ? before.servers[i].state : State::kUnknown;
-      if (known && old_state == now.state && before.servers[i].weight == now.weight) continue;
+      const bool moved = !known || old_state != now.state || before.servers[i].weight != now.weight;
+      if (!moved && !new_reason(b, i, before.servers[i], now)) continue;
+      note_told(b, i, old_state, now);
       const std::string reasons = reasons_text(now.reasons);
       const std::string state = old_state == now.state
                                     ? std::string(to_string(now.state))
@@ -431,6 +450,8 @@ class Daemon::Impl {
   std::deque<Probe> probes_;
   std::deque<Watched> watched_;
   std::vector<std::size_t> to_schedule_;
+  /// By backend and server: the first reasons that were logged since the server came into its present state.
+  std::map<std::pair<std::size_t, std::size_t>, std::set<Reason>> told_;
   std::size_t first_answers_ = 0;
   asio::steady_timer decide_timer_;
   asio::steady_timer silence_timer_;
