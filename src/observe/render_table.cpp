@@ -361,6 +361,7 @@ class Table {
     }
     if (d.state == State::kDisabled)
       out.push_back(fmt::format("taken out in HAProxy{}", s.admin_state.empty() ? "" : " (" + s.admin_state + ")"));
+    if (std::string slow = slowness_text(d); !slow.empty()) out.push_back(std::move(slow));
     constexpr double kWorthTelling = 0.005;
     if (const double errors = d.inputs.error_rate.value_or(0); errors >= kWorthTelling)
       out.push_back(fmt::format("recent failures: an error rate of {:.1f} % (score{})", errors * 100,

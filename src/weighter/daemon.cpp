@@ -282,7 +282,7 @@ class Daemon::Impl {
       const bool moved = !known || old_state != now.state || before.servers[i].weight != now.weight;
       if (!moved && !new_reason(b, i, before.servers[i], now)) continue;
       note_told(b, i, old_state, now);
-      const std::string reasons = reasons_text(now.reasons);
+      const std::string reasons = now.reasons.empty() ? slowness_text(now) : reasons_text(now.reasons);
       const std::string state = old_state == now.state
                                     ? std::string(to_string(now.state))
                                     : fmt::format("{} -> {}", to_string(old_state), to_string(now.state));

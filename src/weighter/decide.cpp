@@ -348,6 +348,18 @@ class Decider {
 
 }  // namespace
 
+std::string slowness_text(const ServerDecision& server) {
+  if (!server.latency || !server.inputs.latency_used_ms) return {};
+  const double median = std::chrono::duration<double, std::milli>(*server.latency).count();
+  const double used = *server.inputs.latency_used_ms;
+  // As much as makes silence count in the first place.
+  if (used < static_cast<double>(constants::kSilenceLeast.count()) || used < constants::kSilenceLatencies * median)
+    return {};
+  return fmt::format("silent or slow of late: counts with {}, its answers took {}",
+                     span_text(milliseconds{static_cast<std::int64_t>(used)}),
+                     span_text(milliseconds{static_cast<std::int64_t>(median)}));
+}
+
 bool worth_pushing(std::span<const unsigned> held, std::span<const unsigned> targets) {
   for (std::size_t i = 0; i < targets.size(); ++i) {
     if (held[i] == targets[i]) continue;

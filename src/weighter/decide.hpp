@@ -73,6 +73,10 @@ struct ServerDecision {
   std::optional<std::chrono::microseconds> latency;
 };
 
+/// What lowers a score without being a reason: a latency that counts for much more than what the newest answers took,
+/// since a probe is silent or was slow a moment ago. A sentence for a person; empty: nothing of the kind.
+std::string slowness_text(const ServerDecision& server);
+
 struct BackendDecision {
   std::vector<ServerDecision> servers;
   std::optional<AgreedHead> head;

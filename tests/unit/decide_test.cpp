@@ -383,6 +383,20 @@ TEST_CASE("adaptive: worse in one thing is less, and the inputs tell why") {
   }
 }
 
+TEST_CASE("a latency that counts for far more than the answers took is told in words") {
+  World w(2, config::Strategy::kAdaptive);
+  w.good(0, 40ms);
+  w.good(1, 40ms);
+  w.history->servers[0].asked_at = w.now.mono;
+  w.now.mono += 249ms;
+  CHECK(slowness_text(w.decision().servers[0]) == "");
+  w.now.mono += 1s;
+  const BackendDecision d = w.decision();
+  CHECK(slowness_text(d.servers[0]) == "silent or slow of late: counts with 1.2 s, its answers took 40 ms");
+  CHECK(slowness_text(d.servers[1]) == "");
+  CHECK(d.servers[0].score < d.servers[1].score / 20);
+}
+
 TEST_CASE("a score that falls takes its share along at once, however slowly the others may grow by themselves") {
   World w(3);
   for (std::size_t i = 0; i < 3; ++i) w.good(i);
