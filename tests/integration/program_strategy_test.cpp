@@ -20,7 +20,9 @@ void lag(sim::Provider& provider, std::uint64_t blocks) {
 }
 
 /// The file with the strategy that is chosen when none is named.
-std::string without_strategy(const Stage& stage) { return stage.config({.backend = ""}); }
+std::string without_strategy(const Stage& stage) {
+  return stage.config({.backend = ""});
+}
 
 std::string with_strategy(const Stage& stage, std::string_view name) {
   return stage.config({.backend = fmt::format("strategy = \"{}\"", name)});
@@ -60,7 +62,8 @@ TEST_CASE("adaptive, the default: a fast server gets more, as much as it is fast
   }));
   // Bad news is believed sooner than good news.
   slow(*stage.providers[0], 1000);
-  CHECK(become(stage, [](const Weights& w) { return sum(w) == 256 && w.at("b") > w.at("a") && w.at("c") > w.at("a"); }));
+  CHECK(
+      become(stage, [](const Weights& w) { return sum(w) == 256 && w.at("b") > w.at("a") && w.at("c") > w.at("a"); }));
   CHECK(program.stop() == 0);
 }
 
@@ -146,14 +149,15 @@ TEST_CASE("leader: the backup servers have one of their own, and it does not uns
   std::string file;
   for (const char* name : {"a", "b", "spare", "reserve"}) {
     const auto& p = world.add(name);
-    servers += fmt::format("  server {} 127.0.0.1:{}{}\n", name, p.port(), std::string_view(name).size() > 1 ? " backup" : "");
+    servers +=
+        fmt::format("  server {} 127.0.0.1:{}{}\n", name, p.port(), std::string_view(name).size() > 1 ? " backup" : "");
     file += Stage::server(p);
   }
   const HaproxyProcess haproxy(haproxy_cfg("backend rpc\n  balance roundrobin\n" + servers));
   const std::string config = folder.write(
-      "config.toml", Stage::tables(fmt::format("\"unix:{}\"", haproxy.admin_socket()), {}) +
-                         "[[backend]]\nname = \"rpc\"\nchain = \"simchain\"\nstrategy = \"leader\"\neject_time = \"0s\"\n" +
-                         file);
+      "config.toml",
+      Stage::tables(fmt::format("\"unix:{}\"", haproxy.admin_socket()), {}) +
+          "[[backend]]\nname = \"rpc\"\nchain = \"simchain\"\nstrategy = \"leader\"\neject_time = \"0s\"\n" + file);
   Program program({"run", "--config", config});
   const auto reaches = [&](const Weights& wanted) { return eventually([&] { return weights_of(haproxy) == wanted; }); };
   CHECK(reaches({{"a", 256}, {"b", 0}, {"reserve", 0}, {"spare", 256}}));

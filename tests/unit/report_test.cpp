@@ -64,8 +64,8 @@ rapidjson::Document json_of(const model::World& w, const BackendDecision& d) {
 }  // namespace
 
 TEST_CASE("every score can be recomputed from the JSON alone, whatever the trouble") {
-  for (const auto strategy : {config::Strategy::kAdaptive, config::Strategy::kLeader,
-                              config::Strategy::kInverseLatency, config::Strategy::kEqual}) {
+  for (const auto strategy : {config::Strategy::kAdaptive, config::Strategy::kLeader, config::Strategy::kInverseLatency,
+                              config::Strategy::kEqual}) {
     for (const char* algorithm : {"roundrobin", "random", "leastconn", ""}) {
       CAPTURE(config::to_string(strategy));
       CAPTURE(std::string(algorithm));
