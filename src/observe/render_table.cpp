@@ -150,11 +150,14 @@ bool counts(const ServerReport& s) {
 /// Who gets requests at all: HAProxy uses backup servers only when it has no active one.
 struct Traffic {
   bool by_backups = false;
-  /// Of those that get requests.
+  /// Of the weights of those that get requests, servers that the file does not name included.
   unsigned sum = 0;
 
   explicit Traffic(const BackendReport& b) {
-    by_backups = std::ranges::none_of(b.servers, [](const ServerReport& s) { return !is_backup(s) && counts(s); });
+    by_backups = b.unmanaged_weight == 0 && std::ranges::none_of(b.servers, [](const ServerReport& s) {
+                   return !is_backup(s) && counts(s);
+                 });
+    if (!by_backups) sum = b.unmanaged_weight;
     for (const ServerReport& s : b.servers)
       if (carries(s)) sum += s.decision.weight;
   }
@@ -261,6 +264,8 @@ class Table {
     const Traffic traffic(b);
     if (traffic.by_backups && traffic.sum > 0 && !b.fallback)
       paragraph("No active server is healthy: the backup servers have the traffic.", "33");
+    if (b.unmanaged_weight > 0 && traffic.sum == b.unmanaged_weight && !b.fallback)
+      paragraph("No active server of the file is healthy: those not in it have the traffic.", "33");
     rows(b, traffic);
     for (const BackendNote& n : b.notes) paragraph(fmt::format("Note: {}{} ({})", lead(n), n.detail, n.code), "");
     out_ += '\n';

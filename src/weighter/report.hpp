@@ -47,6 +47,9 @@ struct BackendReport {
   bool percent = false;
   std::optional<AgreedHead> head;
   std::vector<BackendNote> notes;
+  /// What the active servers that HAProxy has and the file does not name weigh together; 0: there are none, or HAProxy
+  /// was not read.
+  unsigned unmanaged_weight = 0;
   unsigned healthy = 0;
   std::vector<ServerReport> servers;
 };

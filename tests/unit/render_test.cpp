@@ -329,6 +329,27 @@ TEST_CASE("a table of a backend whose backup servers have the traffic") {
 )");
 }
 
+TEST_CASE("SHARE counts the servers that the file does not name, and backup servers wait for them too") {
+  Report report = sample();
+  report.haproxy.clear();
+  BackendReport& b = report.backends[0];
+  b.unmanaged_weight = 64;
+  b.servers.resize(3);
+  b.servers[0].decision.weight = 192;
+  b.servers[1] = b.servers[0];
+  b.servers[1].name = "spare";
+  b.servers[1].backup = true;
+  b.servers[1].decision.weight = 256;
+  CHECK(table(report, 80).find("  quicknode  healthy             192  100    75%") != std::string::npos);
+  CHECK(table(report, 80).find("  spare      healthy  backup     256  100      –") != std::string::npos);
+  b.servers[0].decision.weight = 0;
+  const std::string text = table(report, 80);
+  CHECK(text.find("those not in it have the traffic.") != std::string::npos);
+  CHECK(text.find("the backup servers have") == std::string::npos);
+  CHECK(text.find("  quicknode  healthy               0  100     0%") != std::string::npos);
+  CHECK(text.find("  spare      healthy  backup     256  100      –") != std::string::npos);
+}
+
 TEST_CASE("a table of a leader and those that stand by") {
   Report report = sample();
   report.haproxy.clear();
