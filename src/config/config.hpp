@@ -122,7 +122,7 @@ struct Backend {
   std::string name;
   /// A copy of the chain with this backend's `max_block_age` and `max_lag` already applied.
   Chain chain;
-  Strategy strategy = Strategy::kEqual;
+  Strategy strategy = Strategy::kAdaptive;
   Scale scale = Scale::kShare;
   Fallback fallback = Fallback::kEqual;
   /// Fewer healthy servers than this: the fallback. [1, 4096]
@@ -160,9 +160,6 @@ struct Config {
   /// At least one.
   std::vector<Backend> backends;
 };
-
-/// Whether this build can do it. A file that asks for another one is refused.
-bool strategy_supported(Strategy strategy);
 
 std::string_view to_string(Strategy strategy);
 std::string_view to_string(Fallback fallback);

@@ -18,6 +18,7 @@
 #include "haproxy/client.hpp"
 #include "observe/log.hpp"
 #include "rpc/prober.hpp"
+#include "weighter/agenda.hpp"
 #include "weighter/alive.hpp"
 #include "weighter/constants.hpp"
 #include "weighter/latch.hpp"
@@ -40,11 +41,6 @@ constexpr milliseconds kLongestBackOff{5000};
 
 /// A weight that HAProxy refused is not sent again for this long: its words will be the same.
 constexpr milliseconds kRefusalPause{30'000};
-
-/// Without a Retry-After the interval between two probes doubles with each rate limit in a row, this often at the most.
-constexpr unsigned kMostDoublings = 4;
-/// However long a provider asks us to stay away: its head would be too old to say anything.
-constexpr milliseconds kLongestRetryAfter{300'000};
 
 /// One HAProxy and what is known of it.
 struct Watched {
@@ -179,20 +175,6 @@ class Daemon::Impl {
     for (const std::size_t i : std::exchange(to_schedule_, {})) schedule(i);
   }
 
-  bool in_doubt(const TargetHistory& h) const {
-    return h.ejected ? h.good_in_row > 0 : h.failure.has_value() || h.bad_in_row > 0;
-  }
-
-  /// Probes must not keep a rate limit alive: they become rarer with each one, or as the provider asks.
-  milliseconds next_interval(const TargetHistory& h) const {
-    if (h.limited) {
-      const milliseconds own = config_.probe.interval * (1U << std::min(h.limited_in_row, kMostDoublings));
-      return std::clamp(h.limited->retry_after.value_or(own), config_.probe.interval,
-                        std::max(kLongestRetryAfter, config_.probe.interval));
-    }
-    return in_doubt(h) ? config_.probe.fast_interval : config_.probe.interval;
-  }
-
   /// A provider that does not answer loses weight before its time-out, so its silence is news from time to time.
   void listen_to_silence() {
     if (stopping_) return;
@@ -210,7 +192,7 @@ class Daemon::Impl {
 
   void schedule(std::size_t i) {
     Probe& p = probes_[i];
-    const milliseconds interval = next_interval(fleet_.history(i));
+    const milliseconds interval = probe_interval(fleet_.history(i), config_.probe);
     std::uniform_real_distribution<double> spread(1.0 - kJitter, 1.0 + kJitter);
     const auto wait = std::chrono::duration_cast<steady_clock::duration>(interval * spread(random_));
     p.timer.expires_at(p.last_start + wait);
@@ -249,14 +231,33 @@ class Daemon::Impl {
     return out;
   }
 
+  /// Whether a server that stays degraded or ejected now has another first reason, which was not told since it came into
+  /// this state. So each is told once a state, however often they take turns: a server whose time-outs and 503s alternate
+  /// all night, or that lags and warms up in turn, makes one line of each. Details are left out of it: their numbers
+  /// change all the time.
+  bool new_reason(std::size_t b, std::size_t i, const ServerDecision& before, const ServerDecision& now) const {
+    if (now.state != State::kDegraded && now.state != State::kEjected) return false;
+    if (now.reasons.empty() || before.reasons.empty() || before.reasons[0].code == now.reasons[0].code) return false;
+    const auto told = told_.find({b, i});
+    return told == told_.end() || !told->second.contains(now.reasons[0].code);
+  }
+
+  void note_told(std::size_t b, std::size_t i, State old_state, const ServerDecision& now) {
+    auto& told = told_[{b, i}];
+    if (old_state != now.state) told.clear();
+    if (!now.reasons.empty()) told.insert(now.reasons[0].code);
+  }
+
   void tell(std::size_t b, const BackendDecision& before, const BackendDecision& after) {
     const config::Backend& cfg = config_.backends[b];
     for (std::size_t i = 0; i < after.servers.size(); ++i) {
       const ServerDecision& now = after.servers[i];
       const bool known = i < before.servers.size();
       const State old_state = known ? before.servers[i].state : State::kUnknown;
-      if (known && old_state == now.state && before.servers[i].weight == now.weight) continue;
-      const std::string reasons = reasons_text(now.reasons);
+      const bool moved = !known || old_state != now.state || before.servers[i].weight != now.weight;
+      if (!moved && !new_reason(b, i, before.servers[i], now)) continue;
+      note_told(b, i, old_state, now);
+      const std::string reasons = now.reasons.empty() ? slowness_text(now) : reasons_text(now.reasons);
       const std::string state = old_state == now.state
                                     ? std::string(to_string(now.state))
                                     : fmt::format("{} -> {}", to_string(old_state), to_string(now.state));
@@ -424,6 +425,8 @@ class Daemon::Impl {
   std::deque<Probe> probes_;
   std::deque<Watched> watched_;
   std::vector<std::size_t> to_schedule_;
+  /// By backend and server: the first reasons that were logged since the server came into its present state.
+  std::map<std::pair<std::size_t, std::size_t>, std::set<Reason>> told_;
   std::size_t first_answers_ = 0;
   asio::steady_timer decide_timer_;
   asio::steady_timer silence_timer_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "weighter/constants.hpp"
@@ -15,6 +16,9 @@ namespace rpcw {
 namespace {
 
 using Members = std::vector<std::size_t>;
+
+/// A part of the traffic that is more than rounding.
+constexpr double kVisible = 1e-6;
 
 /// A score before the factors that every strategy shares; 0 without the observations that it needs.
 struct StrategyScore {
@@ -31,6 +35,7 @@ StrategyScore strategy_score(const config::Backend& backend, const ServerVerdict
     case config::Strategy::kInverseLatency: {
       if (!verdict.latency || !verdict.head_age) return {};
       inputs.latency_used_ms = std::chrono::duration<double, std::milli>(*verdict.latency).count();
+      inputs.age_used_ms = static_cast<double>(age_in_score(*verdict.head_age, backend.chain.block_time).count());
       const double score = inverse_latency_score(*verdict.latency, *verdict.head_age, backend.chain.block_time);
       return {score, score};
     }
@@ -80,8 +85,16 @@ class Decider {
     if (falls_back) {
       fall_back(active, backups);
     } else if (backend_.strategy == config::Strategy::kLeader) {
-      lead(active);
-      lead(backups);
+      LeaderMemory among_active{history_.leader, history_.challenger, history_.challenger_since};
+      lead(active, among_active, backend_.switch_back);
+      history_.leader = among_active.leader;
+      history_.challenger = among_active.challenger;
+      history_.challenger_since = among_active.challenger_since;
+      // A memory of its own: a leader among the backups must not unseat the active one, which has the traffic.
+      LeaderMemory among_backups{history_.backup_leader, std::nullopt, {}};
+      lead(backups, among_backups, false);
+      history_.backup_leader = among_backups.leader;
+      history_.leader_looked_up = !view_.servers.empty();
     } else {
       share(active);
       share(backups);
@@ -175,10 +188,21 @@ class Decider {
     const bool peak = backend_.scale == config::Scale::kPeak || backend_.servers.size() > kMostServersForShares;
     const std::vector<unsigned> weights =
         peak ? scale_peak(doubted, backend_.max_share) : scale_share(doubted, backend_.max_share);
+    mark_cut(who, doubted);
     for (std::size_t k = 0; k < who.size(); ++k) {
       targets_[who[k]] = weights[k];
       parts_[who[k]] = parts[k];
     }
+  }
+
+  /// Whom max_share keeps below its part. Where growth does as well, the lower of the two limits is the one that
+  /// counts.
+  void mark_cut(const Members& who, const std::vector<double>& parts) {
+    const double sum = std::accumulate(parts.begin(), parts.end(), 0.0);
+    // Too few servers cannot hold everything between them below a small max_share: it then gives way.
+    const double most = std::max(backend_.max_share, 1.0 / static_cast<double>(who.size()));
+    for (std::size_t k = 0; k < who.size(); ++k)
+      if (parts[k] > (most + kVisible) * sum) out_.servers[who[k]].inputs.limited_by = "max_share";
   }
 
   // ---- growth
@@ -220,7 +244,6 @@ class Decider {
                               part + constants::kShareStep * intervals));
     std::vector<double> parts = shares_below(scores, caps);
     for (std::size_t k = 0; k < who.size(); ++k) {
-      constexpr double kVisible = 1e-6;
       if (parts[k] + kVisible < free[k]) out_.servers[who[k]].inputs.limited_by = "growth";
       if (before[k] <= 0 || parts[k] < 0.5 * free[k]) far_ = true;
     }
@@ -264,18 +287,16 @@ class Decider {
 
   // ---- leader
 
-  void lead(const Members& group) {
+  void lead(const Members& group, LeaderMemory& memory, bool switch_back) {
     const Members who = sharing(group);
     if (who.empty()) return;
     std::vector<Candidate> candidates;
     for (const std::size_t i : who)
       candidates.push_back({static_cast<std::uint32_t>(i), out_.servers[i].score, backend_.servers[i].preference});
-    LeaderMemory memory{history_.leader, history_.challenger, history_.challenger_since};
-    if (!memory.leader) memory.leader = shown_leader(who);
-    const std::uint32_t leader = choose_leader(memory, candidates, backend_.switch_back, now_.mono);
-    history_.leader = memory.leader;
-    history_.challenger = memory.challenger;
-    history_.challenger_since = memory.challenger_since;
+    // Whoever was chosen before HAProxy was read has led nobody yet.
+    if (!history_.leader_looked_up)
+      if (const auto shown = shown_leader(who)) memory.leader = shown;
+    const std::uint32_t leader = choose_leader(memory, candidates, switch_back, now_.mono);
     for (const std::size_t i : who) {
       if (i == leader) {
         targets_[i] = kFullWeight;
@@ -367,6 +388,18 @@ class Decider {
 };
 
 }  // namespace
+
+std::string slowness_text(const ServerDecision& server) {
+  if (!server.latency || !server.inputs.latency_used_ms) return {};
+  const double median = std::chrono::duration<double, std::milli>(*server.latency).count();
+  const double used = *server.inputs.latency_used_ms;
+  // As much as makes silence count in the first place.
+  if (used < static_cast<double>(constants::kSilenceLeast.count()) || used < constants::kSilenceLatencies * median)
+    return {};
+  return fmt::format("silent or slow of late: counts with {}, its answers took {}",
+                     span_text(milliseconds{static_cast<std::int64_t>(used)}),
+                     span_text(milliseconds{static_cast<std::int64_t>(median)}));
+}
 
 bool worth_pushing(std::span<const unsigned> held, std::span<const unsigned> targets) {
   for (std::size_t i = 0; i < targets.size(); ++i) {

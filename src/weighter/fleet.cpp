@@ -69,9 +69,10 @@ std::string admin_state_text(const haproxy::ServerRow& row) {
   return "ready";
 }
 
-/// Servers that HAProxy has and the file does not name, with the part of the weights that they hold after `decision`.
-std::optional<BackendNote> unmanaged(const config::Backend& cfg, const haproxy::BackendRow& row,
-                                     const BackendDecision& decision) {
+/// Notes servers that HAProxy has and the file does not name, with the part of the weights that they hold after
+/// `decision`.
+void note_unmanaged(const config::Backend& cfg, const haproxy::BackendRow& row, const BackendDecision& decision,
+                    BackendReport& report) {
   constexpr std::size_t kNamed = 5;
   const NameSet ours = names_of(cfg);
   std::string names;
@@ -82,7 +83,8 @@ std::optional<BackendNote> unmanaged(const config::Backend& cfg, const haproxy::
     theirs += s.uweight;
     if (count++ < kNamed) names += fmt::format("{}{}", names.empty() ? "" : ", ", s.name);
   }
-  if (count == 0) return std::nullopt;
+  if (count == 0) return;
+  report.unmanaged_weight = theirs;
   if (count > kNamed) names += fmt::format(" and {} more", count - kNamed);
   unsigned total = theirs;
   for (std::size_t i = 0; i < decision.servers.size(); ++i) {
@@ -90,8 +92,8 @@ std::optional<BackendNote> unmanaged(const config::Backend& cfg, const haproxy::
     if (s != nullptr && !s->backup && decision.servers[i].state != State::kDisabled)
       total += decision.servers[i].weight;
   }
-  return BackendNote{"unmanaged", fmt::format("server{} {} hold{} {} of {}", count == 1 ? "" : "s", names,
-                                              count == 1 ? "s" : "", theirs, total)};
+  report.notes.push_back({"unmanaged", fmt::format("server{} {} hold{} {} of {}", count == 1 ? "" : "s", names,
+                                                   count == 1 ? "s" : "", theirs, total)});
 }
 
 }  // namespace
@@ -277,7 +279,7 @@ Report Fleet::report(Now now, const haproxy::Instance* instance) const {
                                               "their shares are those of haproxy.cfg"});
     if (row != nullptr) {
       br.algorithm = row->algo;
-      if (auto note = unmanaged(cfg, *row, d)) br.notes.push_back(std::move(*note));
+      note_unmanaged(cfg, *row, d, br);
     }
     for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
       ServerReport& sr = br.servers.emplace_back();
@@ -288,6 +290,7 @@ Report Fleet::report(Now now, const haproxy::Instance* instance) const {
       if (s == nullptr) continue;
       sr.current_weight = s->uweight;
       sr.admin_state = admin_state_text(*s);
+      sr.backup = s->backup;
     }
   }
   return out;
