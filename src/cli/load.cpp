@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "config/load.hpp"
+#include "config/tls_files.hpp"
 #include "observe/log.hpp"
 #include "rpc/http_client.hpp"
-#include "rpc/tls_files.hpp"
 
 namespace rpcw::cli {
 namespace {
@@ -70,8 +71,11 @@ std::expected<config::Config, ExitCode> load_config(const Options& options, Need
                          options.config_file, b.name));
     return std::unexpected(kUsage);
   }
-  if (auto ok = rpc::check_tls_files(config.probe.tls); !ok) {
-    complain(fmt::format("{}: probe: {}", options.config_file, ok.error()));
+  for (const auto& [table, files] :
+       {std::pair("haproxy", &config.haproxy.tls), std::pair("probe", &config.probe.tls)}) {
+    const auto ok = config::check_tls_files(*files);
+    if (ok) continue;
+    complain(fmt::format("{}: {}: {}", options.config_file, table, ok.error()));
     return std::unexpected(kUsage);
   }
   if (auto ok = rpc::ensure_open_files(open_files_for(config)); !ok) {

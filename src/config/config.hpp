@@ -36,6 +36,8 @@ struct TlsFiles {
   std::string ca_file;
   std::string cert_file;
   std::string key_file;
+
+  bool empty() const { return ca_file.empty() && cert_file.empty() && key_file.empty(); }
 };
 
 struct Haproxy {

@@ -58,6 +58,8 @@ std::string_view to_string(Error error) {
       return "connect";
     case Error::kPermission:
       return "permission";
+    case Error::kTls:
+      return "tls";
     case Error::kTimeout:
       return "timeout";
     case Error::kClosedEarly:
@@ -74,18 +76,8 @@ std::string_view to_string(Error error) {
   return "io";
 }
 
-std::optional<Failure> unsupported(const config::Endpoint& endpoint, const config::TlsFiles& tls) {
-  if (endpoint.kind == config::Endpoint::Kind::kDns) {
-    return Failure{Error::kUnsupported,
-                   endpoint.text + ": dns: endpoints are not supported yet; name one HAProxy with tcp:"};
-  }
-  if (endpoint.kind == config::Endpoint::Kind::kTcp &&
-      !(tls.ca_file.empty() && tls.cert_file.empty() && tls.key_file.empty())) {
-    return Failure{Error::kUnsupported, endpoint.text +
-                                            ": TLS to HAProxy is not supported yet; remove ca_file, cert_file "
-                                            "and key_file from [haproxy]"};
-  }
-  return std::nullopt;
+std::shared_ptr<TlsContext> tls_context(const config::TlsFiles& files) {
+  return files.empty() ? nullptr : std::make_shared<TlsContext>(files);
 }
 
 /// A connection and the clock that ends it. Shared, since the clock's handler may run after the exchange is over.
@@ -93,8 +85,22 @@ struct Client::Link : std::enable_shared_from_this<Client::Link> {
   explicit Link(const asio::any_io_executor& executor) : socket(executor), timer(executor) {}
 
   asio::generic::stream_protocol::socket socket;
+  /// Over `socket`; nullptr: plain.
+  std::unique_ptr<TlsStream> tls;
   asio::steady_timer timer;
   bool expired = false;
+
+  asio::awaitable<TlsStream::Result> write(asio::const_buffer all) {
+    if (tls) co_return co_await tls->write(all);
+    const auto [error, bytes] = co_await asio::async_write(socket, all, kToken);
+    co_return TlsStream::Result(error, bytes);
+  }
+
+  asio::awaitable<TlsStream::Result> read_some(asio::mutable_buffer into) {
+    if (tls) co_return co_await tls->read_some(into);
+    const auto [error, bytes] = co_await socket.async_read_some(into, kToken);
+    co_return TlsStream::Result(error, bytes);
+  }
 
   /// Operations on the socket end at `deadline`, which replaces an earlier one.
   void end_at(TimePoint deadline) {
@@ -125,7 +131,8 @@ class Client::Busy {
   Client& client_;
 };
 
-Client::Client(asio::any_io_executor executor, config::Endpoint endpoint, config::TlsFiles tls, milliseconds timeout)
+Client::Client(asio::any_io_executor executor, config::Endpoint endpoint, std::shared_ptr<TlsContext> tls,
+               milliseconds timeout)
     : executor_(std::move(executor)), endpoint_(std::move(endpoint)), tls_(std::move(tls)), timeout_(timeout) {}
 
 Client::~Client() = default;
@@ -177,19 +184,24 @@ Failure Client::connect_failure(const error_code& error) const {
     }
   }
   if (error == asio::error::connection_refused) {
+    if (tls_) return failure(Error::kConnect, with("is HAProxy running there, with a `bind` line for this port?"));
     return failure(Error::kConnect,
                    with("is HAProxy running there, with a `stats socket ipv4@ADDRESS:PORT level admin` line?"));
   }
   return failure(Error::kConnect, with("check the endpoint and that HAProxy is running"));
 }
 
-Failure Client::cut_off(const error_code& error, const Line& line) const {
+Failure Client::cut_off(const Link& link, const error_code& error, const Line& line) const {
+  if (link.tls)
+    if (const auto why = link.tls->explain(error)) return failure(Error::kTls, *why);
   const auto got = count_of(reader_.count(), line.replies, "replies");
   const auto words = presentable(reader_.rest());
   if (error == asio::error::operation_aborted) return failure(Error::kCancelled, "given up after " + got);
   if (error == asio::error::eof || error == asio::error::connection_reset || error == asio::error::broken_pipe) {
     auto what = "HAProxy closed the connection after " + got;
     if (!words.empty()) what += "; its last words: \"" + words + "\"";
+    if (!is_unix(endpoint_) && !link.tls && reader_.count() == 0 && words.empty())
+      what += "; if its `bind` line has `ssl`, give haproxy.ca_file";
     return failure(Error::kClosedEarly, what);
   }
   return failure(Error::kIo, "after " + got + ": " + error.message());
@@ -197,7 +209,10 @@ Failure Client::cut_off(const error_code& error, const Line& line) const {
 
 asio::awaitable<std::optional<Failure>> Client::find_addresses(TimePoint deadline) {
   addresses_.clear();
-  if (auto no = unsupported(endpoint_, tls_)) co_return no;
+  if (endpoint_.kind == config::Endpoint::Kind::kDns) {
+    co_return failure(Error::kUnsupported, "dns: endpoints are not supported yet; name one HAProxy with tcp:");
+  }
+  if (tls_ && !is_unix(endpoint_) && !tls_->fault().empty()) co_return failure(Error::kTls, tls_->fault());
   if (is_unix(endpoint_)) {
     if (endpoint_.address.empty() || endpoint_.address.size() >= sizeof(sockaddr_un::sun_path)) {
       co_return failure(Error::kConnect, "a Unix socket's path has 1 to 107 bytes");
@@ -277,6 +292,17 @@ asio::awaitable<std::optional<Failure>> Client::connect(Link& link, TimePoint de
   co_return connect_failure(error);
 }
 
+asio::awaitable<std::optional<Failure>> Client::secure(Link& link) {
+  if (!tls_ || is_unix(endpoint_)) co_return std::nullopt;
+  link.tls = std::make_unique<TlsStream>(link.socket, *tls_, endpoint_.address);
+  const auto error = co_await link.tls->handshake();
+  if (!error) co_return std::nullopt;
+  if (link.expired) co_return too_late("no end of the TLS handshake");
+  if (error == asio::error::operation_aborted) co_return failure(Error::kCancelled, "given up in the TLS handshake");
+  if (auto why = link.tls->explain(error)) co_return failure(Error::kTls, *why);
+  co_return failure(Error::kTls, "the connection ended in the TLS handshake: " + error.message());
+}
+
 asio::awaitable<std::optional<Failure>> Client::exchange(const Line& line, std::size_t max_bytes) {
   const auto deadline = steady_clock::now() + timeout_;
   reader_.reset(line.replies, max_bytes);
@@ -286,12 +312,13 @@ asio::awaitable<std::optional<Failure>> Client::exchange(const Line& line, std::
   }
   const auto link = std::make_shared<Link>(executor_);
   auto failed = co_await connect(*link, deadline);
+  if (!failed) failed = co_await secure(*link);
   if (failed) co_return failed;
 
-  const auto [write_error, written] = co_await asio::async_write(link->socket, asio::buffer(line.text), kToken);
+  const auto [write_error, written] = co_await link->write(asio::buffer(line.text));
   if (link->expired) co_return too_late("could not send the commands");
   // A peer that has closed may still have said why.
-  if (write_error && write_error != asio::error::broken_pipe) co_return cut_off(write_error, line);
+  if (write_error && write_error != asio::error::broken_pipe) co_return cut_off(*link, write_error, line);
   if (endpoint_.kind == config::Endpoint::Kind::kMaster) {
     // The master keeps the connection open after its errors ("Can't find the target PID") until we have closed our
     // half.
@@ -301,14 +328,13 @@ asio::awaitable<std::optional<Failure>> Client::exchange(const Line& line, std::
 
   while (reader_.state() == ReplyReader::State::kMore) {
     const auto room = reader_.prepare(kReadSize);
-    const auto [read_error, bytes] =
-        co_await link->socket.async_read_some(asio::buffer(room.data(), room.size()), kToken);
+    const auto [read_error, bytes] = co_await link->read_some(asio::buffer(room.data(), room.size()));
     reader_.commit(bytes);
     if (reader_.finished()) break;
     if (link->expired) {
       co_return too_late("only " + count_of(reader_.count(), line.replies, "replies") + " came");
     }
-    if (read_error) co_return cut_off(read_error, line);
+    if (read_error) co_return cut_off(*link, read_error, line);
   }
   if (reader_.state() == ReplyReader::State::kTooLarge) {
     co_return failure(Error::kTooLarge,

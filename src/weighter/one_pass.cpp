@@ -93,8 +93,9 @@ class Sampler {
 };
 
 struct Connection {
-  Connection(asio::io_context& io, const config::Haproxy& settings, const config::Endpoint& endpoint)
-      : client(io.get_executor(), endpoint, settings.tls, settings.timeout) {
+  Connection(asio::io_context& io, const config::Endpoint& endpoint, std::shared_ptr<haproxy::TlsContext> tls,
+             milliseconds timeout)
+      : client(io.get_executor(), endpoint, std::move(tls), timeout) {
     report.endpoint = endpoint.text;
   }
 
@@ -174,9 +175,10 @@ asio::awaitable<PassResult> one_pass(asio::io_context& io, const config::Config&
   Fleet fleet(config);
   Latch latch(io.get_executor());
 
+  const auto tls = haproxy::tls_context(config.haproxy.tls);
   std::deque<Connection> connections;
   for (const config::Endpoint& e : config.haproxy.endpoints) {
-    connections.emplace_back(io, config.haproxy, e);
+    connections.emplace_back(io, e, tls, config.haproxy.timeout);
     latch.expect();
     asio::co_spawn(io, read(connections.back(), fleet.backend_names(), latch), rethrow);
   }

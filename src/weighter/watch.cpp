@@ -34,8 +34,9 @@ constexpr milliseconds kRefusalPause{30'000};
 
 /// One HAProxy and what is known of it.
 struct Watched {
-  Watched(asio::io_context& io, const config::Haproxy& settings, const config::Endpoint& endpoint)
-      : name(endpoint.text), client(io.get_executor(), endpoint, settings.tls, settings.timeout), wake(io) {}
+  Watched(asio::io_context& io, const config::Endpoint& endpoint, std::shared_ptr<haproxy::TlsContext> tls,
+          milliseconds timeout)
+      : name(endpoint.text), client(io.get_executor(), endpoint, std::move(tls), timeout), wake(io) {}
 
   std::string name;
   haproxy::Client client;
@@ -62,7 +63,9 @@ class Watches::Impl {
  public:
   Impl(asio::io_context& io, const config::Config& config, Fleet& fleet, bool dry_run, std::function<void()> on_news)
       : io_(io), config_(config), fleet_(fleet), dry_run_(dry_run), on_news_(std::move(on_news)) {
-    for (const config::Endpoint& e : config.haproxy.endpoints) watched_.emplace_back(io, config.haproxy, e);
+    const auto tls = haproxy::tls_context(config.haproxy.tls);
+    for (const config::Endpoint& e : config.haproxy.endpoints)
+      watched_.emplace_back(io, e, tls, config.haproxy.timeout);
   }
 
   void start(Latch& loops) {
