@@ -17,9 +17,13 @@ namespace {
 /// Sockets of the probes' connections, of HAProxy's, and what any process has open.
 std::size_t open_files_for(const config::Config& config) {
   constexpr std::size_t kEverybodyHas = 64;
+  constexpr std::size_t kBehindOneName = 64;
   std::size_t targets = 0;
   for (const config::Backend& b : config.backends) targets += b.servers.size() + b.references.size();
-  return targets + config.probe.max_in_flight + config.haproxy.endpoints.size() + kEverybodyHas;
+  std::size_t haproxys = 0;
+  for (const config::Endpoint& e : config.haproxy.endpoints)
+    haproxys += e.kind == config::Endpoint::Kind::kDns ? kBehindOneName : 1;
+  return targets + config.probe.max_in_flight + haproxys + kEverybodyHas;
 }
 
 }  // namespace
@@ -57,12 +61,6 @@ std::expected<config::Config, ExitCode> load_config(const Options& options, Need
         fmt::format("{}: haproxy.endpoints: is needed for this command, such as "
                     "endpoints = [\"unix:/run/haproxy/admin.sock\"]",
                     options.config_file));
-    return std::unexpected(kUsage);
-  }
-  for (const config::Endpoint& e : config.haproxy.endpoints) {
-    if (needs != Needs::kHaproxy || e.kind != config::Endpoint::Kind::kDns) continue;
-    complain(fmt::format("{}: haproxy.endpoints: {}: dns: endpoints are not built yet; use unix:, tcp: or master:",
-                         options.config_file, e.text));
     return std::unexpected(kUsage);
   }
   for (const config::Backend& b : config.backends) {

@@ -209,9 +209,6 @@ Failure Client::cut_off(const Link& link, const error_code& error, const Line& l
 
 asio::awaitable<std::optional<Failure>> Client::find_addresses(TimePoint deadline) {
   addresses_.clear();
-  if (endpoint_.kind == config::Endpoint::Kind::kDns) {
-    co_return failure(Error::kUnsupported, "dns: endpoints are not supported yet; name one HAProxy with tcp:");
-  }
   if (tls_ && !is_unix(endpoint_) && !tls_->fault().empty()) co_return failure(Error::kTls, tls_->fault());
   if (is_unix(endpoint_)) {
     if (endpoint_.address.empty() || endpoint_.address.size() >= sizeof(sockaddr_un::sun_path)) {
@@ -221,7 +218,8 @@ asio::awaitable<std::optional<Failure>> Client::find_addresses(TimePoint deadlin
     co_return std::nullopt;
   }
   error_code not_numeric;
-  const auto numeric = asio::ip::make_address(endpoint_.address, not_numeric);
+  const auto numeric =
+      asio::ip::make_address(endpoint_.resolved.empty() ? endpoint_.address : endpoint_.resolved, not_numeric);
   if (!not_numeric) {
     addresses_.emplace_back(asio::ip::tcp::endpoint(numeric, endpoint_.port));
     co_return std::nullopt;

@@ -75,6 +75,7 @@ class Client {
     unsigned weight = 0;
   };
 
+  /// `endpoint`: of a dns: one's HAProxys one, see Discovery.
   /// `tls`: for tcp: and dns: endpoints, which then speak TLS; nullptr: they do not. May be shared.
   /// `timeout`: for a whole exchange, which is one line over one connection with all its replies; above 0.
   Client(boost::asio::any_io_executor executor, config::Endpoint endpoint, std::shared_ptr<TlsContext> tls,

@@ -73,6 +73,9 @@ struct BackendRow {
   std::string algo{};
   std::string status{};
   Counters counters{};
+  /// HAProxy has refused a weight here, since its algorithm is static: it takes only 0 % and 100 %. What it shows does
+  /// not tell, so that whoever was refused sets this.
+  bool percent = false;
   /// In HAProxy's order.
   std::vector<ServerRow> servers{};
   /// Look-up table for `server`, made by `index`; empty: `server` searches from end to end.

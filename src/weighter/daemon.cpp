@@ -16,7 +16,7 @@
 #include "weighter/cadence.hpp"
 #include "weighter/constants.hpp"
 #include "weighter/latch.hpp"
-#include "weighter/watch.hpp"
+#include "weighter/watches.hpp"
 
 namespace rpcw {
 namespace {

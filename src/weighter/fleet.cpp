@@ -96,7 +96,7 @@ std::optional<BackendNote> unmanaged(const config::Backend& cfg, const haproxy::
 Fleet::Fleet(const config::Config& config) : config_(config) {
   for (std::uint32_t b = 0; b < config.backends.size(); ++b) {
     const config::Backend& cfg = config.backends[b];
-    backends_.push_back({BackendHistory(cfg), {}, {}, true, false});
+    backends_.push_back({BackendHistory(cfg), {}, {}, true});
     for (std::uint32_t i = 0; i < cfg.servers.size(); ++i) targets_.push_back({b, false, i});
     for (std::uint32_t i = 0; i < cfg.references.size(); ++i) targets_.push_back({b, true, i});
   }
@@ -194,7 +194,7 @@ std::vector<WeightChange> Fleet::plan(const haproxy::Instance& instance) const {
       const haproxy::ServerRow* s = row->server(config_.backends[b].servers[i].name);
       if (s == nullptr || d.servers[i].state == State::kDisabled) continue;
       const unsigned wanted = d.servers[i].weight;
-      if (!backends_[b].percent) {
+      if (!row->percent) {
         if (s->uweight != wanted) out.push_back({b, i, s->uweight, wanted, false});
         continue;
       }
@@ -205,10 +205,6 @@ std::vector<WeightChange> Fleet::plan(const haproxy::Instance& instance) const {
     std::stable_partition(out.begin() + first, out.end(), [](const WeightChange& c) { return c.to > c.from; });
   }
   return out;
-}
-
-void Fleet::drive_by_weight() {
-  for (Backend& b : backends_) b.percent = false;
 }
 
 std::vector<std::string> Fleet::missing(const haproxy::Instance& instance) const {
@@ -247,7 +243,7 @@ Report Fleet::report(Now now, const haproxy::Instance* instance) const {
     br.head = d.head;
     br.notes = d.notes;
     br.healthy = d.healthy;
-    br.percent = backends_[b].percent;
+    br.percent = row != nullptr && row->percent;
     if (br.percent)
       br.notes.push_back({"static_algorithm", "HAProxy takes only 0 % and 100 % here: servers are switched off and on, "
                                               "their shares are those of haproxy.cfg"});

@@ -1,44 +1,92 @@
 #pragma once
 
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
 
 #include "config/config.hpp"
-#include "haproxy/topology.hpp"
+#include "haproxy/client.hpp"
 #include "weighter/fleet.hpp"
-#include "weighter/latch.hpp"
 
 namespace rpcw {
 
-/// The HAProxy side of the loop: reads each HAProxy again and again, and brings it to what the fleet holds. One that is
-/// slow or gone delays none of the others.
-class Watches {
+/// One HAProxy: read again and again, and brought to what the fleet holds.
+class Watch {
  public:
-  /// `config` and `fleet` are kept by reference. `on_news` is called when the first reachable HAProxy shows the fleet
-  /// something that a decision depends on, and before anything is pushed to it.
-  Watches(boost::asio::io_context& io, const config::Config& config, Fleet& fleet, bool dry_run,
-          std::function<void()> on_news);
-  ~Watches();
-  Watches(const Watches&) = delete;
-  Watches& operator=(const Watches&) = delete;
+  /// What all watches of a configuration have in common; outlives them.
+  struct Common {
+    const config::Config& config;
+    Fleet& fleet;
+    bool dry_run = false;
+    std::shared_ptr<haproxy::TlsContext> tls;
+    /// Called after each successful read and before anything is pushed.
+    std::function<void(const Watch&)> on_read;
+  };
 
-  /// `loops` is told of what has to end before this object may be destroyed, and of its end.
-  void start(Latch& loops);
+  Watch(boost::asio::io_context& io, const Common& common, const config::Endpoint& endpoint);
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+
+  /// Until `request_stop`, or until it has left (see `list`).
+  boost::asio::awaitable<void> run();
+  /// The slot that `run` has to be spawned with, for `abandon`.
+  boost::asio::cancellation_slot slot() { return give_up_.slot(); }
   /// The fleet may hold other weights now: they are pushed at once.
   void wake();
-  /// Exchanges that are under way are waited for.
+  /// An exchange that is under way is waited for.
   void request_stop();
-  /// Ends exchanges that are under way; after `request_stop`.
-  void abandon();
+  /// Ends an exchange that is under way.
+  void abandon() { give_up_.emit(boost::asio::cancellation_type::terminal); }
 
-  /// What the first reachable HAProxy showed last, with what it has confirmed since; nullptr: none is reachable.
-  /// Valid until the loop's next turn.
-  [[nodiscard]] const haproxy::Instance* first_reachable() const;
+  /// Whether its name still leads to it; so it begins. One that its name does not lead to any more is watched until it
+  /// does not answer, but no longer than a minute: a Kubernetes service leaves out pods that are ending and still have
+  /// traffic, and a name server may show a few of many addresses at a time.
+  void list(bool listed);
+
+  [[nodiscard]] const config::Endpoint& endpoint() const { return client_.endpoint(); }
+  /// As last read, with what was confirmed since; nullptr: not reachable.
+  [[nodiscard]] const haproxy::Instance* instance() const { return instance_ ? &*instance_ : nullptr; }
 
  private:
-  class Impl;
-  std::unique_ptr<Impl> impl_;
+  using TimePoint = std::chrono::steady_clock::time_point;
+
+  boost::asio::awaitable<void> read();
+  boost::asio::awaitable<bool> push();
+  bool has_left() const;
+  void say_once(const std::string& what);
+  void lost(haproxy::Error kind, const std::string& why);
+  const std::string& name() const { return endpoint().text; }
+
+  const Common& common_;
+  haproxy::Client client_;
+  boost::asio::cancellation_signal give_up_;
+  /// Ends the wait for the next read early, when there is something to push.
+  boost::asio::steady_timer wake_;
+  bool woken_ = false;
+  bool stopping_ = false;
+  /// Since when its name does not lead to it; absent: it does.
+  std::optional<TimePoint> unlisted_;
+  std::optional<haproxy::Instance> instance_;
+  bool ever_reached_ = false;
+  /// The kinds of trouble that were told since it was last there.
+  std::set<haproxy::Error> troubles_;
+  milliseconds back_off_{0};
+  /// Servers that were refused, until when.
+  std::map<std::pair<std::uint32_t, std::uint32_t>, TimePoint> refused_;
+  /// Backends of this worker that take only 0 % and 100 %.
+  std::set<std::string> percent_;
+  /// What was said about this worker already, so that it is said once.
+  std::set<std::string> said_;
 };
 
 }  // namespace rpcw

@@ -321,13 +321,6 @@ TEST_CASE("a socket that is missing, stale, foreign or not ours to use") {
   }
 }
 
-TEST_CASE("endpoints of a later change fail at once, in words") {
-  Blocking dns({.kind = config::Endpoint::Kind::kDns, .address = "haproxy", .port = 9999, .text = "dns:haproxy:9999"});
-  const auto failure = dns.failed_read();
-  CHECK(failure.code == Error::kUnsupported);
-  CHECK(contains(failure.detail, "dns:haproxy:9999"));
-}
-
 TEST_CASE("a HAProxy that stops half-way is waited for no longer than the timeout, and served again afterwards") {
   HaproxyProcess haproxy(haproxy_cfg("", many_servers(100)));
   Blocking client(unix_endpoint(haproxy.admin_socket()), 400ms);
