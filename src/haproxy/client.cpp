@@ -328,6 +328,7 @@ asio::awaitable<std::optional<Failure>> Client::exchange(const Line& line, std::
     const auto room = reader_.prepare(kReadSize);
     const auto [read_error, bytes] = co_await link->read_some(asio::buffer(room.data(), room.size()));
     reader_.commit(bytes);
+    received_ += bytes;
     if (reader_.finished()) break;
     if (link->expired) {
       co_return too_late("only " + count_of(reader_.count(), line.replies, "replies") + " came");
@@ -385,21 +386,25 @@ asio::awaitable<std::expected<std::vector<std::string>, Failure>> Client::run(st
   co_return replies;
 }
 
-std::optional<Failure> Client::take_topology(std::span<const std::string> names, Instance& instance) {
+std::expected<Info, Failure> Client::take_info() const {
   const auto first = reader_.reply(0);
   if (first.starts_with("Permission denied")) {
-    return failure(Error::kPermission, "HAProxy refuses `show info`; the socket needs `level admin`");
+    return std::unexpected(failure(Error::kPermission, "HAProxy refuses `show info`; the socket needs `level admin`"));
   }
   auto info = parse_info(first);
-  if (!info) {
-    auto what = info.error();
-    if (first.starts_with("Unknown command") || first.starts_with("The following commands are valid")) {
-      what += endpoint_.kind == config::Endpoint::Kind::kMaster
-                  ? "; if this is a `stats socket` and not the master's, write unix: instead of master:unix:"
-                  : "; if this is the master's socket, write master:unix: instead of unix:";
-    }
-    return failure(Error::kMalformed, what);
+  if (info) return std::move(*info);
+  auto what = info.error();
+  if (first.starts_with("Unknown command") || first.starts_with("The following commands are valid")) {
+    what += endpoint_.kind == config::Endpoint::Kind::kMaster
+                ? "; if this is a `stats socket` and not the master's, write unix: instead of master:unix:"
+                : "; if this is the master's socket, write master:unix: instead of unix:";
   }
+  return std::unexpected(failure(Error::kMalformed, what));
+}
+
+std::optional<Failure> Client::take_topology(std::span<const std::string> names, Instance& instance) {
+  auto info = take_info();
+  if (!info) return std::move(info.error());
   instance.version = std::move(info->version);
   instance.pid = info->pid;
   instance.uptime = info->uptime;
@@ -419,14 +424,130 @@ std::optional<Failure> Client::take_topology(std::span<const std::string> names,
   return std::nullopt;
 }
 
-asio::awaitable<std::expected<Instance, Failure>> Client::read(std::span<const std::string> only_backends) {
-  const Busy busy(*this);
-  addresses_.clear();
+namespace {
+
+std::vector<std::string> names_of(std::span<const std::string> backends) {
   std::vector<std::string> names;
-  for (const auto& name : only_backends) {
+  for (const auto& name : backends) {
     if (valid_name(name) && std::ranges::find(names, name) == names.end()) names.push_back(name);
   }
+  return names;
+}
 
+/// A server with weight 0 can read DRAIN whether or not an operator drains it, and then his hand does not show.
+bool hides_admin_state(const ServerRow& server) {
+  return server.uweight == 0 && server.status.starts_with("DRAIN");
+}
+
+/// Whether `fresh` has the same servers in the same states as `last`, so that what it lacks can be taken from there.
+bool take_over(const BackendRow& last, BackendRow& fresh) {
+  if (last.servers.size() != fresh.servers.size()) return false;
+  for (std::size_t i = 0; i < last.servers.size(); ++i) {
+    const auto& from = last.servers[i];
+    auto& to = fresh.servers[i];
+    if (from.name != to.name || from.status != to.status || from.addr != to.addr) return false;
+    if (hides_admin_state(to) && !hides_admin_state(from)) return false;
+    to.iweight = from.iweight;
+    to.fqdn = from.fqdn;
+    if (!to.admin_state) to.admin_state = from.admin_state;
+  }
+  return true;
+}
+
+}  // namespace
+
+asio::awaitable<std::expected<Info, Failure>> Client::info() {
+  const Busy busy(*this);
+  addresses_.clear();
+  const auto one = lines(std::vector<std::string>{"show info"});
+  auto failed = co_await exchange(one.front(), kMaxRead);
+  if (failed) co_return std::unexpected(std::move(*failed));
+  co_return take_info();
+}
+
+asio::awaitable<std::expected<Instance, Failure>> Client::read(std::span<const std::string> only_backends) {
+  const Busy busy(*this);
+  co_return co_await read_all(names_of(only_backends), !only_backends.empty());
+}
+
+asio::awaitable<std::expected<Instance, Failure>> Client::refresh(const Instance& last,
+                                                                  std::span<const std::string> only_backends) {
+  const Busy busy(*this);
+  auto names = names_of(only_backends);
+  if (!names.empty()) {
+    addresses_.clear();
+    auto changes = co_await read_changes(last, names);
+    if (!changes) co_return std::unexpected(std::move(changes.error()));
+    if (*changes) co_return std::move(**changes);
+  }
+  co_return co_await read_all(std::move(names), !only_backends.empty());
+}
+
+asio::awaitable<std::expected<std::optional<Instance>, Failure>> Client::read_changes(
+    const Instance& last, std::span<const std::string> names) {
+  struct Part {
+    const std::string* name;
+    const BackendRow* known;
+    bool states;
+  };
+  Instance instance;
+  instance.backends.reserve(names.size());
+  for (std::size_t next = 0; next < names.size();) {
+    // Each line has its own `show info`: two of them may reach two workers.
+    std::vector<std::string> commands{"show info"};
+    std::vector<Part> parts;
+    std::size_t size = 2 * prefix().size() + commands.front().size() + 2;
+    for (; next < names.size(); ++next) {
+      const auto& name = names[next];
+      const auto* known = last.backend(name);
+      const bool states = known != nullptr && std::ranges::any_of(known->servers, hides_admin_state);
+      // HAProxy takes a number for a name first, and a name that is a number is none of ours to find here.
+      auto stat = "show stat " + (known != nullptr ? std::to_string(known->iid) : name) + " 6 -1";
+      auto state = "show servers state " + name;
+      const auto more = stat.size() + 1 + prefix().size() + (states ? state.size() + 1 + prefix().size() : 0);
+      if (!parts.empty() && size + more > max_line_) break;
+      size += more;
+      commands.push_back(std::move(stat));
+      if (states) commands.push_back(std::move(state));
+      parts.push_back({&name, known, states});
+    }
+    const auto one = lines(commands);
+    if (one.size() != 1) co_return std::nullopt;
+    auto failed = co_await exchange(one.front(), kMaxRead);
+    if (failed && line_too_big(reader_.rest())) co_return std::nullopt;
+    if (failed) co_return std::unexpected(std::move(*failed));
+    auto info = take_info();
+    if (!info) co_return std::unexpected(std::move(info.error()));
+    if (info->pid != last.pid || info->uptime < last.uptime) co_return std::nullopt;
+    instance.version = std::move(info->version);
+    instance.pid = info->pid;
+    instance.uptime = info->uptime;
+    std::size_t reply = 1;
+    for (const auto& part : parts) {
+      const auto stat = reader_.reply(reply++);
+      std::vector<BackendRow> rows;
+      if (!stat.starts_with("No such proxy")) {
+        if (auto added = add_stat(stat, rows); !added)
+          co_return std::unexpected(failure(Error::kMalformed, added.error()));
+      }
+      if (part.states) {
+        const auto state = reader_.reply(reply++);
+        if (!state.starts_with("Can't find backend") && !state.starts_with("Permission denied")) {
+          if (auto added = add_servers_state(state, rows); !added)
+            co_return std::unexpected(failure(Error::kMalformed, added.error()));
+        }
+      }
+      const auto found = std::ranges::find(rows, *part.name, &BackendRow::name);
+      if (part.known == nullptr && found == rows.end()) continue;
+      if (part.known == nullptr || found == rows.end() || !take_over(*part.known, *found)) co_return std::nullopt;
+      instance.backends.push_back(std::move(*found));
+    }
+  }
+  co_return instance;
+}
+
+asio::awaitable<std::expected<Instance, Failure>> Client::read_all(std::vector<std::string> names, bool only_named) {
+  addresses_.clear();
   // By name when that fits in one line: all is then from one process and one moment.
   if (!names.empty()) {
     std::vector<std::string> commands{"show info"};
@@ -464,7 +585,7 @@ asio::awaitable<std::expected<Instance, Failure>> Client::read(std::span<const s
   Instance instance;
   failed = take_topology({}, instance);
   if (failed) co_return std::unexpected(std::move(*failed));
-  if (!only_backends.empty()) {
+  if (only_named) {
     std::erase_if(instance.backends,
                   [&](const BackendRow& row) { return std::ranges::find(names, row.name) == names.end(); });
   }

@@ -93,6 +93,18 @@ class Client {
   /// What HAProxy has: all backends, or those named. A named one that does not exist is just not there.
   boost::asio::awaitable<std::expected<Instance, Failure>> read(std::span<const std::string> only_backends = {});
 
+  /// Only who is there, which is a thousandth of what a large HAProxy's `read` costs it.
+  boost::asio::awaitable<std::expected<Info, Failure>> info();
+
+  /// What `read` gives, for less: `last`, which it gave for the same backends, is brought up to date by one `show stat`
+  /// for each backend, by its number, and what only `show servers state` tells is taken from `last`. Where that would
+  /// not do it reads as `read` does: another worker, other servers, a status that has changed, a backend that is new.
+  boost::asio::awaitable<std::expected<Instance, Failure>> refresh(const Instance& last,
+                                                                   std::span<const std::string> only_backends);
+
+  /// Bytes of replies so far: what HAProxy had to write.
+  std::uint64_t received() const { return received_; }
+
   /// One outcome per push, in order. A refused one does not stop the others; the first failure of the transport does,
   /// and all that was not answered by then is unconfirmed.
   boost::asio::awaitable<std::vector<Outcome>> push(std::vector<Push> pushes);
@@ -111,6 +123,12 @@ class Client {
   /// From the replies in `reader_` to `show info`, a `show stat` for each name (one for all when there are none), and a
   /// `show servers state` likewise.
   std::optional<Failure> take_topology(std::span<const std::string> names, Instance& instance);
+  /// The reply to `show info`.
+  std::expected<Info, Failure> take_info() const;
+  boost::asio::awaitable<std::expected<Instance, Failure>> read_all(std::vector<std::string> names, bool only_named);
+  /// nullopt: that does not do, and all has to be read.
+  boost::asio::awaitable<std::expected<std::optional<Instance>, Failure>> read_changes(
+      const Instance& last, std::span<const std::string> names);
 
   std::vector<Line> lines(std::span<const std::string> commands) const;
   std::string_view prefix() const;
@@ -134,6 +152,7 @@ class Client {
   std::vector<Address> addresses_;
   /// A look-up that has not answered by its exchange's deadline; the next one waits for it instead of starting another.
   std::shared_ptr<Lookup> lookup_;
+  std::uint64_t received_ = 0;
   bool busy_ = false;
 };
 

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
 #include "config/url.hpp"
+#include "weighter/haproxy_notes.hpp"
 
 namespace rpcw {
 namespace {
@@ -39,7 +41,8 @@ BackendView view_of(const config::Backend& cfg, const haproxy::Instance& instanc
   out.algorithm = row->algo;
   for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
     const haproxy::ServerRow* s = row->server(cfg.servers[i].name);
-    if (s != nullptr) out.servers[i] = ServerView{disabled(*s), s->backup, s->uweight, s->iweight};
+    if (s != nullptr) out.servers[i] = ServerView{disabled(*s), s->backup, s->uweight, s->iweight,
+                                               s->status.starts_with("DOWN")};
   }
   const bool any_backup = std::ranges::any_of(
       row->servers, [](const haproxy::ServerRow& s) { return s.backup && s.uweight > 0 && usable(s); });
@@ -55,7 +58,7 @@ BackendView view_of(const config::Backend& cfg, const haproxy::Instance& instanc
 bool same_circumstances(const BackendView& a, const BackendView& b) {
   return a.usable_foreign_backup == b.usable_foreign_backup && a.algorithm == b.algorithm &&
          std::ranges::equal(a.servers, b.servers, [](const auto& x, const auto& y) {
-           return x.has_value() == y.has_value() && (!x || (x->disabled == y->disabled && x->backup == y->backup));
+           return x.has_value() == y.has_value() && (!x || (x->disabled == y->disabled && x->backup == y->backup && x->down == y->down));
          });
 }
 
@@ -250,6 +253,7 @@ Report Fleet::report(Now now, const haproxy::Instance* instance) const {
     if (row != nullptr) {
       br.algorithm = row->algo;
       if (auto note = unmanaged(cfg, *row, d)) br.notes.push_back(std::move(*note));
+      std::ranges::move(haproxy_notes(cfg, *row), std::back_inserter(br.notes));
     }
     for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
       ServerReport& sr = br.servers.emplace_back();

@@ -17,6 +17,7 @@
 #include "config/config.hpp"
 #include "haproxy/client.hpp"
 #include "weighter/fleet.hpp"
+#include "weighter/repairs.hpp"
 
 namespace rpcw {
 
@@ -61,8 +62,16 @@ class Watch {
   using TimePoint = std::chrono::steady_clock::time_point;
 
   boost::asio::awaitable<void> read();
+  void failed(const haproxy::Failure& failure);
+  void plan_next_look(std::uint64_t bytes);
   boost::asio::awaitable<bool> push();
   bool has_left() const;
+  /// Which weights somebody else has changed since the last read.
+  void note_foreign(const haproxy::Instance& fresh);
+  /// Counts a repair; true: there have been so many that the server is left alone for now.
+  bool is_contended(const WeightChange& change);
+  void mark_contended();
+  void tell_notes();
   void say_once(const std::string& what);
   void lost(haproxy::Error kind, const std::string& why);
   const std::string& name() const { return endpoint().text; }
@@ -77,12 +86,20 @@ class Watch {
   /// Since when its name does not lead to it; absent: it does.
   std::optional<TimePoint> unlisted_;
   std::optional<haproxy::Instance> instance_;
+  /// When the servers are read again: every watch interval, or later where that would cost HAProxy too much.
+  TimePoint next_look_{};
+  bool told_of_pace_ = false;
   bool ever_reached_ = false;
   /// The kinds of trouble that were told since it was last there.
   std::set<haproxy::Error> troubles_;
   milliseconds back_off_{0};
-  /// Servers that were refused, until when.
-  std::map<std::pair<std::uint32_t, std::uint32_t>, TimePoint> refused_;
+  using Key = Repairs::Key;
+  /// Servers that are left alone, since they were refused or are contended, until when.
+  std::map<Key, TimePoint> paused_;
+  std::map<Key, TimePoint> contended_;
+  /// Servers whose weight somebody else has changed since the read before.
+  std::set<Key> foreign_;
+  Repairs repairs_;
   /// Backends of this worker that take only 0 % and 100 %.
   std::set<std::string> percent_;
   /// What was said about this worker already, so that it is said once.
