@@ -18,10 +18,10 @@
 #include <unordered_map>
 #include <utility>
 
+#include "config/tls_files.hpp"
 #include "config/url.hpp"
 #include "rpc/curl_failure.hpp"
 #include "rpc/http_target.hpp"
-#include "config/tls_files.hpp"
 #include "weighter/alive.hpp"
 #include "weighter/judge.hpp"
 

@@ -24,8 +24,8 @@ constexpr milliseconds kLongestBackOff{5000};
 constexpr milliseconds kRefusalPause{30'000};
 
 /// Reading its servers may cost HAProxy this many bytes of replies a second: half a percent of a core where it writes
-/// 80 MB a second, which bench/watch_cost measures.
-constexpr std::uint64_t kBytesPerSecond = 400'000;
+/// 40 MB a second, as bench/watch-cost has seen on a busy machine.
+constexpr std::uint64_t kBytesPerSecond = 200'000;
 
 /// How long one that its name does not lead to any more is watched at the most.
 constexpr milliseconds kUnlistedStay{60'000};
