@@ -29,6 +29,8 @@ struct Endpoint {
   std::uint16_t port = 0;
   /// As written; what reports and logs show.
   std::string text;
+  /// kDns only: which of the addresses behind the name this is, without brackets; empty: all of them, as in a file.
+  std::string resolved{};
 };
 
 /// Paths of PEM files; empty: not given.
@@ -36,6 +38,8 @@ struct TlsFiles {
   std::string ca_file;
   std::string cert_file;
   std::string key_file;
+
+  bool empty() const { return ca_file.empty() && cert_file.empty() && key_file.empty(); }
 };
 
 struct Haproxy {

@@ -162,7 +162,10 @@ class Decider {
   }
 
   std::size_t healthy(const Members& group) const {
-    return static_cast<std::size_t>(std::ranges::count_if(group, [&](std::size_t i) { return eligible(i); }));
+    return static_cast<std::size_t>(std::ranges::count_if(group, [&](std::size_t i) {
+      const ServerView* v = view(i);
+      return eligible(i) && (v == nullptr || !v->down);
+    }));
   }
 
   /// Keeps disabled servers as they are and returns those that share.

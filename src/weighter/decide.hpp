@@ -22,6 +22,9 @@ struct ServerView {
   unsigned weight = 0;
   /// Its weight in haproxy.cfg; absent: not known.
   std::optional<unsigned> configured_weight;
+  /// By HAProxy's own check, which gives it nothing then. It has its weight for when it is back, but cannot be counted
+  /// on.
+  bool down = false;
 };
 
 /// What HAProxy shows of a backend.

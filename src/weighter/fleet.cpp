@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "config/url.hpp"
 #include "weighter/agenda.hpp"
 #include "weighter/forks.hpp"
+#include "weighter/haproxy_notes.hpp"
 #include "weighter/heads.hpp"
 
 namespace rpcw {
@@ -42,7 +44,8 @@ BackendView view_of(const config::Backend& cfg, const haproxy::Instance& instanc
   out.algorithm = row->algo;
   for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
     const haproxy::ServerRow* s = row->server(cfg.servers[i].name);
-    if (s != nullptr) out.servers[i] = ServerView{disabled(*s), s->backup, s->uweight, s->iweight};
+    if (s != nullptr) out.servers[i] = ServerView{disabled(*s), s->backup, s->uweight, s->iweight,
+                                               s->status.starts_with("DOWN")};
   }
   const bool any_backup = std::ranges::any_of(
       row->servers, [](const haproxy::ServerRow& s) { return s.backup && s.uweight > 0 && usable(s); });
@@ -58,7 +61,7 @@ BackendView view_of(const config::Backend& cfg, const haproxy::Instance& instanc
 bool same_circumstances(const BackendView& a, const BackendView& b) {
   return a.usable_foreign_backup == b.usable_foreign_backup && a.algorithm == b.algorithm &&
          std::ranges::equal(a.servers, b.servers, [](const auto& x, const auto& y) {
-           return x.has_value() == y.has_value() && (!x || (x->disabled == y->disabled && x->backup == y->backup));
+           return x.has_value() == y.has_value() && (!x || (x->disabled == y->disabled && x->backup == y->backup && x->down == y->down));
          });
 }
 
@@ -101,7 +104,7 @@ void note_unmanaged(const config::Backend& cfg, const haproxy::BackendRow& row, 
 Fleet::Fleet(const config::Config& config) : config_(config) {
   for (std::uint32_t b = 0; b < config.backends.size(); ++b) {
     const config::Backend& cfg = config.backends[b];
-    backends_.push_back({BackendHistory(cfg), {}, {}, true, false});
+    backends_.push_back({BackendHistory(cfg), {}, {}, true});
     first_targets_.push_back(targets_.size());
     for (std::uint32_t i = 0; i < cfg.servers.size(); ++i) targets_.push_back({b, false, i});
     for (std::uint32_t i = 0; i < cfg.references.size(); ++i) targets_.push_back({b, true, i});
@@ -220,7 +223,7 @@ std::vector<WeightChange> Fleet::plan(const haproxy::Instance& instance) const {
       const haproxy::ServerRow* s = row->server(config_.backends[b].servers[i].name);
       if (s == nullptr || d.servers[i].state == State::kDisabled) continue;
       const unsigned wanted = d.servers[i].weight;
-      if (!backends_[b].percent) {
+      if (!row->percent) {
         if (s->uweight != wanted) out.push_back({b, i, s->uweight, wanted, false});
         continue;
       }
@@ -231,10 +234,6 @@ std::vector<WeightChange> Fleet::plan(const haproxy::Instance& instance) const {
     std::stable_partition(out.begin() + first, out.end(), [](const WeightChange& c) { return c.to > c.from; });
   }
   return out;
-}
-
-void Fleet::drive_by_weight() {
-  for (Backend& b : backends_) b.percent = false;
 }
 
 std::vector<std::string> Fleet::missing(const haproxy::Instance& instance) const {
@@ -273,13 +272,14 @@ Report Fleet::report(Now now, const haproxy::Instance* instance) const {
     br.head = d.head;
     br.notes = d.notes;
     br.healthy = d.healthy;
-    br.percent = backends_[b].percent;
+    br.percent = row != nullptr && row->percent;
     if (br.percent)
       br.notes.push_back({"static_algorithm", "HAProxy takes only 0 % and 100 % here: servers are switched off and on, "
                                               "their shares are those of haproxy.cfg"});
     if (row != nullptr) {
       br.algorithm = row->algo;
       note_unmanaged(cfg, *row, d, br);
+      std::ranges::move(haproxy_notes(cfg, *row), std::back_inserter(br.notes));
     }
     for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
       ServerReport& sr = br.servers.emplace_back();

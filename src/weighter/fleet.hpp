@@ -79,12 +79,6 @@ class Fleet {
   /// Empty before the first `decide`.
   [[nodiscard]] const BackendDecision& decision(std::size_t backend) const { return backends_[backend].decision; }
 
-  /// HAProxy refused a weight of this backend because its algorithm is static: from now on it is driven by 0 % and
-  /// 100 %.
-  void drive_by_percent(std::uint32_t backend) { backends_[backend].percent = true; }
-  /// HAProxy was reloaded, and may have another algorithm now.
-  void drive_by_weight();
-
   /// In an order that never leaves a backend without a server on the way: what rises comes before what falls.
   /// Servers whose weight in `instance` is not what is held. Those that it does not have are left out, as are backends
   /// without any verdict.
@@ -109,7 +103,6 @@ class Fleet {
     BackendDecision decision;
     bool dirty = true;
     bool decided = false;
-    bool percent = false;
   };
 
   TargetHistory& mutable_history(std::size_t target);

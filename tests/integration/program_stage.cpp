@@ -233,7 +233,7 @@ std::string Stage::tables(std::string_view endpoints, const Keys& keys) {
 [haproxy]
 endpoints = [{}]
 timeout = "{}"
-watch_interval = "100ms"
+watch_interval = "100ms"{}
 [probe]
 interval = "200ms"
 fast_interval = "100ms"
@@ -250,7 +250,8 @@ block_time = "1s"
 max_block_age = "60s"
 max_lag = "30s"
 )",
-                     keys.top, endpoints, keys.haproxy_timeout, keys.probe, keys.log);
+                     keys.top, endpoints, keys.haproxy_timeout, keys.haproxy.empty() ? "" : "\n" + keys.haproxy,
+                     keys.probe, keys.log);
 }
 
 std::string Stage::toml(const Keys& keys) const {
