@@ -19,7 +19,8 @@ Verdict judge_body(const std::string& body) {
   if (const auto error = json.FindMember("error"); error != json.MemberEnd()) {
     if (!error->value.IsObject()) return Verdict::kError;
     const auto code = error->value.FindMember("code");
-    const bool limited = code != error->value.MemberEnd() && code->value.IsInt() && code->value == kLimitExceeded;
+    const bool limited =
+        code != error->value.MemberEnd() && code->value.IsInt() && code->value.GetInt() == kLimitExceeded;
     return limited ? Verdict::kLimited : Verdict::kError;
   }
   const auto result = json.FindMember("result");

@@ -42,12 +42,21 @@ std::chrono::sys_time<std::chrono::milliseconds> whole_second() {
   return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
 }
 
+/// By less than a second. A head that stands still is too far behind when the chain makes a certain block, which
+/// happens at whole seconds of the scenario whenever the fault began.
 Scenario shifted(Scenario scenario, double seconds) {
   for (Fault& f : scenario.faults) {
     f.from_s += seconds;
     f.to_s += seconds;
+    if (f.bad_after_s > 0) f.bad_after_s -= seconds;
   }
   return scenario;
+}
+
+/// The first moment at least so far away at which the chain makes a block.
+Clock::time_point next_block_after(Clock::duration span) {
+  const auto wall = std::chrono::system_clock::now() + span;
+  return Clock::now() + span + (std::chrono::ceil<std::chrono::seconds>(wall) - wall);
 }
 
 /// A thread that runs an io_context until it is stopped.
@@ -128,8 +137,8 @@ class Arena {
   std::optional<Run> run() {
     Run out{.scenario = scenario_, .seed = options_.seed, .lanes = {}, .load_average = load_average() / 2};
     for (Stand& s : stands_) s.haproxy = start_haproxy(s.contestant, s.ports, s.front);
-    start_ = Clock::now() + kLeadTime + std::chrono::duration_cast<Clock::duration>(
-                                            std::chrono::duration<double>(kWarmUp));
+    start_ = next_block_after(kLeadTime +
+                              std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(kWarmUp)));
     for (Stand& s : stands_) start_contestant(s);
     start_loads();
     spawn(timeline());
@@ -200,14 +209,13 @@ class Arena {
   void start_loads() {
     for (std::size_t i = 0; i < stands_.size(); ++i) {
       Stand& s = stands_[i];
-      s.load = std::make_unique<Load>(
-          loads_.io, s.world->chain(),
-          Load::Plan{.port = s.front,
-                     .start = start_,
-                     .from_s = -kWarmUp,
-                     .to_s = scenario_.seconds,
-                     .phase = static_cast<double>(i) / static_cast<double>(stands_.size()),
-                     .seed = options_.seed});
+      s.load = std::make_unique<Load>(loads_.io, s.world->chain(),
+                                      Load::Plan{.port = s.front,
+                                                 .start = start_,
+                                                 .from_s = -kWarmUp,
+                                                 .to_s = scenario_.seconds,
+                                                 .phase = static_cast<double>(i) / static_cast<double>(stands_.size()),
+                                                 .seed = options_.seed});
       ++loads_running_;
       asio::co_spawn(loads_.io, s.load->run(), [this](const std::exception_ptr& e) {
         asio::post(control_, [this, e] {

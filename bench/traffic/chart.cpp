@@ -88,7 +88,9 @@ void verdict_legend(Svg& svg) {
   svg.legend(names, colours);
 }
 
-double x_of(double second, const Scenario& scenario) { return kLeft + kPlot * second / scenario.seconds; }
+double x_of(double second, const Scenario& scenario) {
+  return kLeft + kPlot * second / scenario.seconds;
+}
 
 /// Shaded bands, behind the strips that follow.
 void faults(Svg& svg, const Scenario& scenario, int height) {
@@ -112,7 +114,9 @@ void faults(Svg& svg, const Scenario& scenario, int height) {
 constexpr int kStrip = 42;
 constexpr int kGap = 8;
 
-int strips_height(const Summary& summary) { return static_cast<int>(summary.scores.size()) * (kStrip + kGap); }
+int strips_height(const Summary& summary) {
+  return static_cast<int>(summary.scores.size()) * (kStrip + kGap);
+}
 
 Svg strips(const Summary& summary, std::string_view title) {
   const int height = strips_height(summary);
@@ -160,8 +164,8 @@ std::string timeline(const Summary& summary) {
       for (const std::size_t n : second) bad += n;
       most = std::max(most, bad);
     }
-  Svg svg = strips(summary, fmt::format("{}: bad answers in each second (a full strip is {})", summary.scenario.name,
-                                        most));
+  Svg svg =
+      strips(summary, fmt::format("{}: bad answers in each second (a full strip is {})", summary.scenario.name, most));
   verdict_legend(svg);
   const double width = kPlot / summary.scenario.seconds;
   for (std::size_t c = 0; c < summary.scores.size(); ++c) {

@@ -32,7 +32,8 @@ const std::vector<Contestant>& contestants();
 
 /// haproxy.cfg with the frontend at `port` and backend `rpc`, whose servers are providers() at these ports. "@DIR@"
 /// stands for its directory.
-std::string haproxy_cfg(const Contestant& contestant, std::uint16_t port, std::span<const std::uint16_t> provider_ports);
+std::string haproxy_cfg(const Contestant& contestant, std::uint16_t port,
+                        std::span<const std::uint16_t> provider_ports);
 
 /// config.toml of a kWeighter.
 std::string weighter_toml(const Contestant& contestant, std::string_view admin_socket,

@@ -111,7 +111,9 @@ int run(const Arguments& arguments) {
 int main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("What clients get through HAProxy while providers fail, with rpc-weighter and without");
-  app.add_option("--out", arguments.out, "Folder for tables, JSON, charts and logs")->capture_default_str();
+  app.add_option("--out", arguments.out, "Folder for tables, JSON, charts and logs")
+      ->capture_default_str()
+      ->take_last();
   app.add_flag("--full", arguments.full, "Each fault alone as well, and three seeds");
   app.add_option("--scenario", arguments.scenarios, "Only this one; repeatable");
   app.add_option("--contestant", arguments.contestants, "Only this one; repeatable");

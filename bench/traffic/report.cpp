@@ -36,9 +36,13 @@ std::string processor_name() {
   return "unknown";
 }
 
-std::string milliseconds(const std::optional<double>& ms) { return ms ? fmt::format("{:.0f} ms", *ms) : "-"; }
+std::string milliseconds(const std::optional<double>& ms) {
+  return ms ? fmt::format("{:.0f} ms", *ms) : "-";
+}
 
-std::string percent(double value) { return value == 0 ? "0" : fmt::format("{:.2f}", value); }
+std::string percent(double value) {
+  return value == 0 ? "0" : fmt::format("{:.2f}", value);
+}
 
 class Markdown {
  public:
@@ -58,16 +62,21 @@ class Markdown {
   std::string text_;
 };
 
-/// "1.2 s (0.9 to 1.5)" over the runs; those in which it never happened are counted apart.
-std::string moments(const std::vector<Reaction>& reactions, std::optional<double> Reaction::* moment) {
+/// "1.2 s (0.9 to 1.5)" over the runs in which it had any traffic; those in which it never happened are counted apart.
+std::string moments(const std::vector<Reaction>& reactions, std::optional<double> Reaction::*moment) {
   std::vector<double> values;
-  for (const Reaction& r : reactions)
+  std::size_t runs = 0;
+  for (const Reaction& r : reactions) {
+    if (r.had_none()) continue;
+    ++runs;
     if (r.*moment) values.push_back(*(r.*moment));
+  }
+  if (runs == 0) return "had none";
   if (values.empty()) return "never";
   std::ranges::sort(values);
   std::string out = fmt::format("{:.1f} s", values[values.size() / 2]);
   if (values.size() > 1) out += fmt::format(" ({:.1f} to {:.1f})", values.front(), values.back());
-  if (values.size() < reactions.size()) out += fmt::format(", in {} of {}", values.size(), reactions.size());
+  if (values.size() < runs) out += fmt::format(", in {} of {}", values.size(), runs);
   return out;
 }
 
@@ -86,6 +95,58 @@ void overview(Markdown& out, const std::vector<Summary>& summaries) {
   out.line("");
 }
 
+const Contestant* contestant_of(std::string_view name) {
+  const auto it = std::ranges::find(contestants(), name, &Contestant::name);
+  return it == contestants().end() ? nullptr : &*it;
+}
+
+bool is_rival(std::string_view name) {
+  const Contestant* c = contestant_of(name);
+  return c != nullptr && c->kind != Contestant::Kind::kWeighter && c->kind != Contestant::Kind::kOracle;
+}
+
+std::string ratio(const std::optional<double>& ours, const std::optional<double>& best, double limit) {
+  if (!ours || !best || *best <= 0) return "-";
+  return fmt::format("{:.2f}{}", *ours / *best, *ours / *best <= limit ? "" : " (missed)");
+}
+
+/// What rpc-weighter is meant to reach, and whether it does.
+void goals(Markdown& out, const std::vector<Summary>& summaries) {
+  constexpr double kMostBad = 0.5;
+  constexpr double kMostLatency = 1.3;
+  const auto first = std::ranges::find(summaries, "crashes", [](const Summary& s) { return s.scenario.name; });
+  const Score* oracle = first == summaries.end() ? nullptr : find(*first, "oracle");
+  out.line(
+      "Goals: in `crashes` at most {} % bad, and median and 99th percentile at most {} times the oracle's; nowhere "
+      "more bad answers than HAProxy alone, its checks or the script.",
+      kMostBad, kMostLatency);
+  out.line("");
+  out.head({"contestant", "bad in `crashes`, %", "median / oracle's", "99 % / oracle's", "loses"});
+  for (const Score& who : summaries.front().scores) {
+    const Contestant* contestant = contestant_of(who.contestant);
+    if (contestant == nullptr || contestant->kind != Contestant::Kind::kWeighter) continue;
+    std::vector<std::string> cells{who.contestant, "-", "-", "-"};
+    if (const Score* score = first == summaries.end() ? nullptr : find(*first, who.contestant)) {
+      cells[1] = percent(score->bad_percent()) + (score->bad_percent() <= kMostBad ? "" : " (missed)");
+      if (oracle != nullptr) {
+        cells[2] = ratio(score->median_ms, oracle->median_ms, kMostLatency);
+        cells[3] = ratio(score->p99_ms, oracle->p99_ms, kMostLatency);
+      }
+    }
+    std::string losses;
+    for (const Summary& s : summaries) {
+      const Score* score = find(s, who.contestant);
+      if (score == nullptr) continue;
+      const auto winners = better_than(s, *score, is_rival);
+      if (!winners.empty())
+        losses += fmt::format("{}{} to {}", losses.empty() ? "" : "; ", s.scenario.name, fmt::join(winners, ", "));
+    }
+    cells.push_back(losses.empty() ? "nowhere" : losses);
+    out.row(cells);
+  }
+  out.line("");
+}
+
 void classes(Markdown& out, const Summary& summary) {
   std::vector<std::string> cells{"contestant", "bad, %"};
   for (std::size_t v = 1; v < kVerdicts; ++v) cells.emplace_back(to_string(static_cast<Verdict>(v)));
@@ -95,8 +156,7 @@ void classes(Markdown& out, const Summary& summary) {
   for (const Score& s : summary.scores) {
     cells = {s.contestant, percent(s.bad_percent())};
     for (std::size_t v = 1; v < kVerdicts; ++v) cells.push_back(percent(s.percent(static_cast<Verdict>(v))));
-    cells.insert(cells.end(),
-                 {milliseconds(s.median_ms), milliseconds(s.p99_ms), fmt::format("{}", s.changes / runs)});
+    cells.insert(cells.end(), {milliseconds(s.median_ms), milliseconds(s.p99_ms), fmt::format("{}", s.changes / runs)});
     out.row(cells);
   }
   out.line("");
@@ -221,15 +281,17 @@ std::string to_markdown(const std::vector<Summary>& summaries, const Machine& ma
            machine.haproxy);
   out.line("");
   overview(out, summaries);
+  goals(out, summaries);
   for (const Summary& s : summaries) {
     double load = 0;
     for (const Run& run : s.runs) load += run.load_average / static_cast<double>(s.runs.size());
     out.line("## {}", s.scenario.name);
     out.line("");
-    out.line("{}. {:.0f} s, {:.0f} requests a second, {} run{}; load average {:.1f}; the load generator was at most "
-             "{:.1f} ms late for 99 % of its requests.",
-             s.scenario.title, s.scenario.seconds, kRequestsPerSecond, s.runs.size(), s.runs.size() == 1 ? "" : "s",
-             load, std::ranges::max(s.scores, {}, &Score::late_p99_ms).late_p99_ms);
+    out.line(
+        "{}. {:.0f} s, {:.0f} requests a second, {} run{}; load average {:.1f}; the load generator was at most "
+        "{:.1f} ms late for 99 % of its requests.",
+        s.scenario.title, s.scenario.seconds, kRequestsPerSecond, s.runs.size(), s.runs.size() == 1 ? "" : "s", load,
+        std::ranges::max(s.scores, {}, &Score::late_p99_ms).late_p99_ms);
     out.line("");
     classes(out, s);
     reaction_table(out, s);

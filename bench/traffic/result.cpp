@@ -71,9 +71,9 @@ Reaction reaction_to(const Fault& fault, const Lane& lane, const Scenario& scena
       since(share.first(bad_from, fault.to_s, [&](double part) { return part <= out.share_before / 2; }), bad_from);
   out.to_zero_s = since(zero, bad_from);
   if (zero) out.back_in_s = share.weighted(*zero, fault.to_s);
-  out.to_return_s = since(share.first(fault.to_s, scenario.seconds,
-                                      [&](double part) { return part >= kReturned * out.share_before; }),
-                          fault.to_s);
+  out.to_return_s = since(
+      share.first(fault.to_s, scenario.seconds, [&](double part) { return part >= kReturned * out.share_before; }),
+      fault.to_s);
   for (const Shot& shot : lane.shots) {
     if (shot.verdict == Verdict::kGood || shot.scheduled_s < bad_from || shot.scheduled_s >= fault.to_s) continue;
     // Who has not answered, or was refused, is not told; with one fault at a time it is clear.
@@ -122,8 +122,8 @@ Score score_of(const Lane& lane, const Scenario& scenario) {
   add_latencies(lane, good, late);
   set_latencies(out, good, late);
   for (const Fault& f : scenario.faults) out.reactions.push_back(reaction_to(f, lane, scenario));
-  out.changes = static_cast<std::size_t>(
-      std::ranges::count_if(lane.shares, [](const Shares& s) { return s.at_s >= 0; }));
+  out.changes =
+      static_cast<std::size_t>(std::ranges::count_if(lane.shares, [](const Shares& s) { return s.at_s >= 0; }));
   return out;
 }
 
@@ -152,6 +152,19 @@ Summary summarize(std::vector<Run> runs) {
     out.reactions.push_back(std::move(reactions));
   }
   out.runs = std::move(runs);
+  return out;
+}
+
+std::vector<std::string> better_than(const Summary& summary, const Score& contestant,
+                                     const std::function<bool(std::string_view)>& may_beat) {
+  constexpr double kPart = 0.9;
+  constexpr double kPercent = 0.05;
+  std::vector<std::string> out;
+  for (const Score& s : summary.scores) {
+    const double theirs = s.bad_percent();
+    if (!may_beat(s.contestant) || theirs >= kPart * contestant.bad_percent()) continue;
+    if (contestant.bad_percent() - theirs >= kPercent) out.push_back(s.contestant);
+  }
   return out;
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,6 +16,8 @@ namespace rpcw::bench {
 struct Reaction {
   /// Mean over the two seconds before the fault began.
   double share_before = 0;
+  /// Too little for the rest to mean anything.
+  bool had_none() const { return share_before < 0.01; }
   /// From the moment that the answers were bad until the share was at most half of `share_before`, and 0. 0: it was so
   /// already. Absent: never before the fault's end.
   std::optional<double> to_half_s;
@@ -70,6 +73,11 @@ struct Summary {
 
 /// `runs` are of one scenario and the same contestants, and at least one.
 Summary summarize(std::vector<Run> runs);
+
+/// Those that had fewer bad answers than `contestant` in this scenario, among the ones that `may_beat` takes. Within a
+/// tenth, or a twentieth of a per cent of all answers, nobody is better: that is chance.
+std::vector<std::string> better_than(const Summary& summary, const Score& contestant,
+                                     const std::function<bool(std::string_view)>& may_beat);
 
 /// nullptr if it did not take part.
 const Score* find(const Summary& summary, std::string_view contestant);

@@ -78,8 +78,11 @@ std::vector<Scenario> make() {
                   {"stale", kP150, 4, 20, kStale, kStaleAfter}}});
 
   const auto alone = [&](const char* name, const char* kind, const char* behaviour, double bad_after = 0) {
-    out.push_back({name, std::string("Alone, on the fastest: ") + kind, 45,
-                   {{kind, kP15, 5, 25 + bad_after, behaviour, bad_after}}, true});
+    out.push_back({name,
+                   std::string("Alone, on the fastest: ") + kind,
+                   45,
+                   {{kind, kP15, 5, 25 + bad_after, behaviour, bad_after}},
+                   true});
   };
   out.push_back({"calm", "Nothing happens", 45, {}, true});
   alone("stale", "stale head", kStale, kStaleAfter);

@@ -45,6 +45,7 @@ struct Fault {
   /// Members of sim::Behaviour that differ meanwhile, as a JSON object.
   std::string behaviour;
   /// Its answers turn bad so long after `from_s`: a head that stands still is stale only when it is too far behind.
+  /// At least a second if not 0.
   double bad_after_s = 0;
 
   double bad_from_s() const { return from_s + bad_after_s; }

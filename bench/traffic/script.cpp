@@ -50,8 +50,8 @@ asio::awaitable<void> Script::run() {
 
 asio::awaitable<void> Script::look(std::size_t i, Seen& seen) {
   const auto start = Clock::now();
-  const Answer answer = co_await clients_[i]->post(
-      R"({"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]})", start + kTimeout);
+  const Answer answer = co_await clients_[i]->post(R"({"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]})",
+                                                   start + kTimeout);
   seen.latency_ms = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
   seen.block = block_of(answer);
 }
