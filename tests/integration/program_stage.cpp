@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
-#include <linux/close_range.h>
 #include <rapidjson/pointer.h>
 #include <unistd.h>
 
@@ -197,8 +196,6 @@ std::vector<sim::Provider*> add_providers(sim::World& world, std::size_t n) {
   std::vector<sim::Provider*> out;
   for (std::size_t i = 0; i < n; ++i)
     out.push_back(&world.add(i < 26 ? std::string(1, static_cast<char>('a' + i)) : fmt::format("p{}", i)));
-  // HAProxy, started next, would keep a listener open that the simulator has closed.
-  close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
   return out;
 }
 
