@@ -161,9 +161,7 @@ class Loader {
     v = in_[name].optional([&](const JsonField& f) { return f.duration(low, high); });
   }
   void wall(const char* name, WallTime& v) { v = in_[name].wall(); }
-  void ago(const char* name, MonoTime& v) {
-    v = saved_at_ - in_[name].duration(MonoTime{-kMostUs}, MonoTime{kMostUs});
-  }
+  void ago(const char* name, MonoTime& v) { v = saved_at_ - in_[name].duration(MonoTime{-kMostUs}, MonoTime{kMostUs}); }
   void ago(const char* name, std::optional<MonoTime>& v) {
     if (in_[name].present()) ago(name, v.emplace());
   }
@@ -263,9 +261,8 @@ void target(A& a, FieldsOf<A, TargetHistory>& t) {
   a.boolean("compared", t.compared);
   a.text("forked", t.forked);
 
-  a.list("latencies", t.latencies, t.latency_count, [](A& o, FieldsOf<A, microseconds>& l) {
-    o.duration("us", l, microseconds{0}, microseconds{kMostUs});
-  });
+  a.list("latencies", t.latencies, t.latency_count,
+         [](A& o, FieldsOf<A, microseconds>& l) { o.duration("us", l, microseconds{0}, microseconds{kMostUs}); });
   a.real("smoothed_latency_ms", t.smoothed_latency_ms, 0, kMostReal);
   a.ago("smoothed_ago_us", t.smoothed_at);
   a.duration("silent_for_us", t.silent_for, microseconds{0}, microseconds{kMostUs});
@@ -400,9 +397,8 @@ std::expected<StoredState, std::string> decode(std::string_view text, Now now) {
   const JsonField list = root["backends"];
   const std::size_t count = list.size(kMostTargets);
   for (std::size_t i = 0; i < count && list.fine(); ++i) {
-    out.backends.push_back({{}, {}, {}, {}, {}, BackendHistory(0, 0), {}, {}, false});
     Loader loader(list[i], saved_at);
-    backend(loader, out.backends.back());
+    backend(loader, out.backends.emplace_back());
   }
   if (document->error()) return wrong();
   return out;
