@@ -335,6 +335,9 @@ void backend(A& a, FieldsOf<A, Fleet::Memory>& m) {
   a.reals("shares", h.shares, 0, 1.001);
   a.demand(h.shares.empty() || h.shares.size() == count, "shares", "must have one element for each server, or none");
   a.ago("shares_ago_us", h.shares_at);
+  // The best that there is: 1/(1 ms) + 1/(1 ms), times the highest preference.
+  a.reals("scores", h.scores, 0, 201);
+  a.demand(h.scores.empty() || h.scores.size() == count, "scores", "must have one element for each server, or none");
   a.boolean("fell_back", h.fell_back);
   a.boolean("on_the_way", h.on_the_way);
 

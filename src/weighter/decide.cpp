@@ -107,6 +107,7 @@ class Decider {
     }
     if (out_.any_verdict) {
       history_.shares = std::move(parts_);
+      history_.scores = steady_;
       history_.shares_at = now_.mono;
     }
     // What is held may be a dead band away from the targets; but not for good where a return has just ended.
@@ -211,6 +212,8 @@ class Decider {
   // ---- growth
 
   /// What each server of the group had before; empty: nothing that growth could be measured from.
+  /// A server's own fall is taken from it first: else the others, which may grow only so fast, would leave with it what
+  /// it has lost the right to.
   std::vector<double> shares_before(const Members& who) const {
     std::vector<double> out;
     double sum = 0;
@@ -220,7 +223,7 @@ class Decider {
       const ServerView* v = view(i);
       double before = 0;
       if (!from_haproxy)
-        before = history_.shares[i];
+        before = history_.shares[i] * part_left(i);
       else if (v != nullptr)
         before = v->weight;
       out.push_back(before);
@@ -229,6 +232,12 @@ class Decider {
     if (sum <= 0) return {};
     for (double& part : out) part /= sum;
     return out;
+  }
+
+  /// What of its score before a server still has, at most 1.
+  double part_left(std::size_t i) const {
+    const bool fell = i < history_.scores.size() && steady_[i] < history_.scores[i];
+    return fell ? steady_[i] / history_.scores[i] : 1.0;
   }
 
   /// Parts by score, none grown faster than allowed since the decision before.

@@ -416,8 +416,11 @@ void Fleet::adopt(std::size_t b, Memory&& was, const Keyer& key) {
   std::vector<double> shares = was.history.shares;
   h = std::move(was.history);
   forget_questions(h.forks);
-  if (shares.size() == from.size())
-    for (std::size_t i = 0; i < from.size(); ++i) h.shares[i] = shares[from[i]];
+  const std::vector<double> scores = h.scores;
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    if (shares.size() == from.size()) h.shares[i] = shares[from[i]];
+    if (scores.size() == from.size()) h.scores[i] = scores[from[i]];
+  }
   const auto move = [&](std::optional<std::uint32_t>& server) {
     if (server) server = static_cast<std::uint32_t>(std::ranges::find(from, *server) - from.begin());
   };

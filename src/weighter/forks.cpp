@@ -134,6 +134,11 @@ void look_for_forks(BackendHistory& history, const config::Backend& backend, std
   if (!allowed || !(newcomer || groups.contradiction || now >= check.due)) return;
   std::uint64_t lowest = UINT64_MAX;
   for (const ForkVoice& v : voices) lowest = std::min(lowest, history.member(v.member).head->number);
+  // It may be no fork but another chain: all but the largest group are asked who they are.
+  const auto largest = std::ranges::max_element(found, {}, [](const Group& g) { return g.members.size(); });
+  for (auto g = found.begin(); g != found.end(); ++g)
+    if (g != largest)
+      for (const std::uint32_t m : g->members) history.member(m).identity_inquiry.due = now;
   check.height = lowest - std::min<std::uint64_t>(lowest, backend.chain.fork_depth);
   check.groups = std::move(found);
   check.begun = now;

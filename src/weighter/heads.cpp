@@ -46,6 +46,9 @@ class Heads {
     HeadView out;
     out.clock_behind = clock_behind;
     out.agreed = agree_on_head(voices, blocks_in(backend_.chain.max_lag, block_time_));
+    for (const Speaker& s : speakers_)
+      if (out.agreed && !s.target->jumped && s.target->forked.empty() && s.target->head->number == out.agreed->number)
+        out.agreed_timestamp = std::max(out.agreed_timestamp, s.target->head->timestamp);
     out.no_quorum = !out.agreed && !voices.empty();
     out.halted = out.agreed && halted(*out.agreed);
     if (out.agreed && !out.halted) measure(*out.agreed);
@@ -88,9 +91,9 @@ class Heads {
     const Head& before = *t.previous_head;
     if (t.head->number < before.number) t.jumped = false;
     if (t.head->number <= before.number) return;
-    const milliseconds covered = lag_time(t.head->number - before.number, block_time_);
-    const milliseconds dated = std::max(t.head->timestamp - before.timestamp, milliseconds{0});
-    if (covered <= constants::kExplainedPace * dated + backend_.chain.max_lag) return;
+    if (rise_explained(t.head->number - before.number, t.head->timestamp - before.timestamp, block_time_,
+                       backend_.chain.max_lag))
+      return;
     t.jumped = true;
     // It may be another chain by now.
     t.identity_inquiry.due = now_.mono;
@@ -172,6 +175,10 @@ milliseconds lag_time(std::uint64_t blocks, milliseconds block_time) {
   constexpr std::uint64_t kEnough = 1'000'000'000;  // a lag beyond it is no different, and the product stays in range
   return milliseconds{static_cast<std::int64_t>(std::min(blocks, kEnough)) *
                       std::min<std::int64_t>(block_time.count(), 86'400'000)};
+}
+
+bool rise_explained(std::uint64_t blocks, milliseconds dated, milliseconds block_time, milliseconds max_lag) {
+  return lag_time(blocks, block_time) <= constants::kExplainedPace * std::max(dated, milliseconds{0}) + max_lag;
 }
 
 std::optional<AgreedHead> agree_on_head(std::span<const Voice> voices, double max_lag_blocks) {

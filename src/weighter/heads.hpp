@@ -33,6 +33,8 @@ std::optional<AgreedHead> agree_on_head(std::span<const Voice> voices, double ma
 /// What a backend's heads say at one moment.
 struct HeadView {
   std::optional<AgreedHead> agreed;
+  /// Of the agreed head; of several that have just reached it, the latest.
+  WallTime agreed_timestamp{};
   /// Two operators are too far apart and nobody else can tell who is right.
   bool no_quorum = false;
   /// Two operators or more have fresh heads, they agree, and all of them are too old: the chain stands still, or our
@@ -45,6 +47,10 @@ struct HeadView {
 /// Finds the agreed head, marks heads that jumped further than time explains, measures the block time, and compares
 /// chains when that is due.
 HeadView look_at_heads(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now);
+
+/// Whether blocks can have been made so fast: what they cover by the block time is at most a few times what their
+/// timestamps advance, plus max_lag.
+bool rise_explained(std::uint64_t blocks, milliseconds dated, milliseconds block_time, milliseconds max_lag);
 
 /// Whether `head` is dated further into the future than a clock may be off.
 bool in_future(const Head& head, Now now);

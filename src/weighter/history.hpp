@@ -164,6 +164,8 @@ struct BackendHistory {
   /// Each server's part of the traffic as last decided, in [0, 1], and when; empty: nothing was decided.
   std::vector<double> shares;
   MonoTime shares_at{};
+  /// The scores then, without what is for a moment; as long as `shares`.
+  std::vector<double> scores;
   /// The last decision was the fallback: its weights are no shares to hold on to.
   bool fell_back = false;
   /// The weights held are a step on the way: somebody's share was limited in its growth or on its ramp.

@@ -25,6 +25,7 @@ class Judge {
   BackendVerdict run() {
     const HeadView heads = look_at_heads(history_, backend_, probe_, now_);
     agreed_ = heads.agreed;
+    agreed_timestamp_ = heads.agreed_timestamp;
     block_time_ = block_time_for_lag(history_.block_time, backend_.chain);
     out_.head = heads.agreed;
     out_.halted = heads.halted;
@@ -165,7 +166,8 @@ class Judge {
                                                          span_text(t.head->timestamp - now_.wall))};
     if (agreed_ && t.head->number > agreed_->number) {
       const std::uint64_t ahead = t.head->number - agreed_->number;
-      if (lag_time(ahead, block_time_) > backend_.chain.max_lag)
+      // Its date tells a liar from one that is back first after an outage of all: then the agreed head is the old one.
+      if (!rise_explained(ahead, t.head->timestamp - agreed_timestamp_, block_time_, backend_.chain.max_lag))
         return ReasonNote{Reason::kBlockAhead,
                           fmt::format("head {} is {} blocks ahead of {}, on which {} operator{} agree{}",
                                       t.head->number, ahead, agreed_->number, agreed_->agreed_by,
@@ -316,6 +318,7 @@ class Judge {
   const Now now_;
   BackendVerdict out_;
   std::optional<AgreedHead> agreed_;
+  WallTime agreed_timestamp_{};
   milliseconds block_time_{};
   bool clock_behind_ = false;
 };

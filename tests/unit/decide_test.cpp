@@ -464,3 +464,42 @@ TEST_CASE("after an outage of everybody's the first one back does not make the o
     CHECK(weight <= 110);
   }
 }
+
+TEST_CASE("a server that gets worse loses its share at once, though the others may grow only so fast") {
+  World w(3, config::Strategy::kAdaptive);
+  for (std::size_t i = 0; i < 3; ++i) w.good(i, i == 0 ? 20ms : 100ms);
+  w.held = w.weights();
+  CHECK(w.held[0] > 170);
+  // Its median is a second, and smoothed within a few passes.
+  for (int i = 0; i < 6; ++i) {
+    w.now.mono += MonoTime{1s};
+    w.now.wall += 1s;
+    w.good(0, 1s);
+    w.held = w.weights();
+  }
+  CHECK(w.history->servers[0].smoothed_latency_ms.value() > 200);
+  CHECK(w.held[0] < 70);
+}
+
+TEST_CASE("who is back first after an outage of all is no liar: its blocks are dated as the chain's") {
+  World w(3);
+  for (std::size_t i = 0; i < 3; ++i) w.good(i);
+  w.held = w.weights();
+  // All stand still for two minutes.
+  for (int i = 0; i < 24; ++i) {
+    w.now.mono += MonoTime{5s};
+    w.now.wall += 5s;
+    for (std::size_t k = 0; k < 3; ++k) w.good(k, 40ms, 1s + 5s * (i + 1));
+    w.held = w.weights();
+  }
+  const auto fresh = [&] {
+    w.now.mono += MonoTime{5s};
+    w.now.wall += 5s;
+    fold(w.history->servers[1], HeadObservation{w.now, 40ms, Head{110, "0x110", w.now.wall - 1s}});
+    for (const std::size_t k : {0U, 2U}) w.good(k, 40ms, 126s);
+    w.held = w.weights();
+  };
+  fresh();
+  fresh();
+  CHECK(w.held == Weights{0, 256, 0});
+}
