@@ -168,12 +168,14 @@ class Document {
     number("freshness", i.freshness);
     number("attempts", i.attempts);
     number("failures", i.failures);
+    number("peers_error_rate", i.peers_error_rate);
     number("error_rate", i.error_rate);
     number("doubt", i.doubt);
     number("peers_factor", i.peers_factor);
     number("rate_limit_factor", i.rate_limit_factor);
     number("ramp", i.ramp);
     number("preference", i.preference);
+    number("quota_share", i.quota_share);
     text_or_null("limited_by", i.limited_by);
     w_.EndObject();
   }

@@ -372,6 +372,7 @@ class Table {
       out.push_back(fmt::format("recent failures: an error rate of {:.1f} % (score{})", errors * 100,
                                 times(1.0 / (1.0 + constants::kErrorWeight * errors))));
     if (d.inputs.limited_by == "growth") out.emplace_back("its share is still growing");
+    if (d.inputs.limited_by == "quota") out.emplace_back("its share is what its quota carries");
     if (d.inputs.limited_by == "max_share") out.emplace_back("max_share keeps its share down");
     return out;
   }

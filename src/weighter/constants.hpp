@@ -85,6 +85,49 @@ inline constexpr double kDeadBand = 0.25;
 inline constexpr unsigned kDeadStep = 8;
 inline constexpr double kDeadStepWaived = 0.5;
 
+// ---- live traffic
+
+/// Half-lives of its counts. The quick one finds a fault within seconds; the other keeps it in mind for a minute, so that
+/// a server that fails only under load does not get its load back as soon as it is spared it.
+inline constexpr milliseconds kLiveRecent = seconds{3};
+inline constexpr milliseconds kLiveMinute = seconds{60};
+/// Fewer recent requests say nothing about quotas and latency.
+inline constexpr double kLiveEnough = 20;
+/// Failures above the others' rate, and how many: what is told as live_errors, and what takes a server out, in the quick
+/// memory and in the long one. A tenth of all requests failing is worse than doing without the server.
+inline constexpr double kLiveFailing = 0.02;
+inline constexpr double kLiveOutRecent = 0.20;
+inline constexpr double kLiveOutRecentFailures = 5;
+inline constexpr double kLiveOutMinute = 0.10;
+inline constexpr double kLiveOutMinuteFailures = 20;
+/// At most this part of a backend's servers is taken out by live traffic alone: it may be the requests that are bad.
+inline constexpr double kLiveOutMost = 0.5;
+/// Within one read: what calls for a probe at once. So many failures and such a part of the requests, or so many open
+/// requests and so many times more than usual.
+inline constexpr std::uint64_t kLiveSuddenFailures = 3;
+inline constexpr double kLiveSudden = 0.2;
+inline constexpr std::uint64_t kLivePile = 10;
+inline constexpr double kLivePileFactor = 5;
+/// The live part of the latency that is used.
+inline constexpr double kLiveLatencyPart = 0.5;
+/// Live latency is told as a reason when it is so many times what probes say, and what the others show in the same way.
+inline constexpr double kLiveLeftBehind = 2.0;
+/// A quota is met when so many requests, and this part above the others', are answered with 4xx.
+inline constexpr double kQuotaRefusals = 3;
+inline constexpr double kQuotaExcess = 0.02;
+/// Of what was carried, so that the next read finds no refusals.
+inline constexpr double kQuotaMargin = 0.93;
+/// A new share needs this long to show.
+inline constexpr milliseconds kQuotaSettle = seconds{2};
+/// After this time more is tried. Each time that meets the limit doubles the wait.
+inline constexpr milliseconds kQuotaHold = seconds{20};
+inline constexpr milliseconds kQuotaHoldMost = seconds{300};
+/// More by this part, and by twice as much each time that goes well.
+inline constexpr double kQuotaStep = 0.04;
+inline constexpr double kQuotaStepMost = 0.64;
+/// With less traffic than this a second, a part of it is no number to steer by.
+inline constexpr double kQuotaTrafficLeast = 1.0;
+
 // ---- leader
 
 /// A challenger is better when its score is this many times the leader's, for this long.

@@ -33,6 +33,8 @@ constexpr milliseconds kLeastBetweenDecisions{100};
 /// Probes are spread by this part of the interval, so that many agents, or many servers of one, do not fall into step.
 constexpr double kJitter = 0.1;
 
+/// However bad a server's traffic looks, probes are at least this far apart.
+constexpr milliseconds kLeastBetweenProbes{200};
 
 }  // namespace
 
@@ -48,6 +50,9 @@ class Daemon::Impl {
         loops_(io.get_executor()),
         watches_(io, config, fleet_, dry_run, [this] {
           if (all_answered()) decide();
+        }, [this](const std::vector<std::size_t>& suspects) {
+          for (const std::size_t i : suspects) look_at(i);
+          if (all_answered()) want_decision();
         }) {
     for (std::size_t i = 0; i < fleet_.targets().size(); ++i) probes_.emplace_back(io);
   }
@@ -111,6 +116,16 @@ class Daemon::Impl {
       settle(i, first_round);
     });
     for (const Ask& question : beside) ask(i, question, first_round);
+  }
+
+  /// Its traffic looks bad: the next probe is not waited for.
+  void look_at(std::size_t i) {
+    Probe& p = probes_[i];
+    if (stopping_ || p.head_under_way || fleet_.history(i).limited ||
+        steady_clock::now() - p.last_start < kLeastBetweenProbes)
+      return;
+    p.timer.cancel();
+    probe(i);
   }
 
   void ask(std::size_t i, const Ask& question, bool first_round) {

@@ -46,7 +46,9 @@ StrategyScore strategy_score(const config::Backend& backend, const ServerVerdict
       inputs.gamma = gamma_for(algorithm);
       inputs.attempts = verdict.counts.attempts;
       inputs.failures = verdict.counts.failures;
+      inputs.peers_error_rate = verdict.peers_error_rate;
       inputs.error_rate = verdict.error_rate;
+      inputs.live_latency_ms = verdict.live_latency_ms;
       inputs.freshness = verdict.freshness;
       const auto with = [&](double latency_ms) {
         return verdict.freshness * adaptive_score({latency_ms, *inputs.gamma, verdict.error_rate});
@@ -136,6 +138,7 @@ class Decider {
     s.inputs.peers_factor = verdict.peers_factor;
     s.inputs.rate_limit_factor = verdict.rate_limit_factor;
     s.inputs.ramp = verdict.ramp;
+    s.inputs.quota_share = verdict.quota_share;
     never_[i] = verdict.never;
     if (s.state != State::kUnknown) out_.any_verdict = true;
     if (eligible(i)) {
@@ -244,20 +247,27 @@ class Decider {
   std::vector<double> grow(const Members& who, const std::vector<double>& scores) {
     const std::vector<double> free = shares_below(scores, std::vector<double>(who.size(), 2.0));
     const std::vector<double> before = shares_before(who);
-    if (before.empty()) return free;
-    // Without a decision before, one interval's growth: what a single pass may do.
-    const MonoTime interval = std::chrono::duration_cast<MonoTime>(probe_.interval);
-    const MonoTime elapsed = history_.shares.empty() ? interval : now_.mono - history_.shares_at;
-    const double intervals =
-        std::max(0.0, static_cast<double>(elapsed.count()) / static_cast<double>(interval.count()));
-    std::vector<double> caps;
-    for (const double part : before)
-      caps.push_back(std::max(part * (1.0 + constants::kShareGrowth * intervals),
-                              part + constants::kShareStep * intervals));
+    std::vector<double> caps(who.size(), 2.0);
+    if (!before.empty()) {
+      // Without a decision before, one interval's growth: what a single pass may do.
+      const MonoTime interval = std::chrono::duration_cast<MonoTime>(probe_.interval);
+      const MonoTime elapsed = history_.shares.empty() ? interval : now_.mono - history_.shares_at;
+      const double intervals =
+          std::max(0.0, static_cast<double>(elapsed.count()) / static_cast<double>(interval.count()));
+      for (std::size_t k = 0; k < who.size(); ++k)
+        caps[k] = std::max(before[k] * (1.0 + constants::kShareGrowth * intervals),
+                           before[k] + constants::kShareStep * intervals);
+    }
+    std::vector<bool> by_quota(who.size());
+    for (std::size_t k = 0; k < who.size(); ++k) {
+      const auto quota = out_.servers[who[k]].inputs.quota_share;
+      by_quota[k] = quota && *quota < caps[k];
+      if (by_quota[k]) caps[k] = *quota;
+    }
     std::vector<double> parts = shares_below(scores, caps);
     for (std::size_t k = 0; k < who.size(); ++k) {
-      if (parts[k] + kVisible < free[k]) out_.servers[who[k]].inputs.limited_by = "growth";
-      if (before[k] <= 0 || parts[k] < 0.5 * free[k]) far_ = true;
+      if (parts[k] + kVisible < free[k]) out_.servers[who[k]].inputs.limited_by = by_quota[k] ? "quota" : "growth";
+      if (!before.empty() && (before[k] <= 0 || (!by_quota[k] && parts[k] < 0.5 * free[k]))) far_ = true;
     }
     return parts;
   }

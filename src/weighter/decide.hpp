@@ -50,13 +50,16 @@ struct ScoreInputs {
   std::optional<double> freshness;
   std::optional<double> attempts;
   std::optional<double> failures;
+  std::optional<double> peers_error_rate;
   std::optional<double> error_rate;
   double doubt = 1.0;
   double peers_factor = 1.0;
   double rate_limit_factor = 1.0;
   double ramp = 1.0;
   double preference = 1.0;
-  /// What kept the share below what the score would give: "growth" or "max_share"; empty: nothing.
+  /// The part of the traffic that its quota carries; absent: no limit is known.
+  std::optional<double> quota_share;
+  /// What kept the share below what the score would give: "growth", "quota" or "max_share"; empty: nothing.
   std::string_view limited_by;
 
   friend bool operator==(const ScoreInputs&, const ScoreInputs&) = default;

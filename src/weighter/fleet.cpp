@@ -203,6 +203,15 @@ bool Fleet::see(const haproxy::Instance* instance) {
   return changed;
 }
 
+std::vector<std::size_t> Fleet::observe_live(std::uint32_t b, const std::vector<LiveDelta>& deltas, MonoTime now) {
+  Backend& backend = backends_[b];
+  if (!config_.backends[b].live || deltas.size() != backend.history.servers.size()) return {};
+  std::vector<std::size_t> suspects = fold_live(backend.history.servers, deltas, now);
+  for (std::size_t& s : suspects) s += first_target(b);
+  if (std::ranges::any_of(deltas, [](const LiveDelta& d) { return d.requests > 0; })) backend.dirty = true;
+  return suspects;
+}
+
 std::vector<Fleet::Change> Fleet::decide(Now now, bool all) {
   std::vector<Change> out;
   cold_ = false;

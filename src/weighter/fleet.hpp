@@ -12,6 +12,7 @@
 #include "haproxy/topology.hpp"
 #include "weighter/decide.hpp"
 #include "weighter/judge.hpp"
+#include "weighter/live.hpp"
 #include "weighter/report.hpp"
 
 namespace rpcw {
@@ -65,6 +66,10 @@ class Fleet {
   /// What HAProxy shows, for the decisions to come. nullptr: none can be reached, and the last view stays. Returns
   /// whether anything that a decision depends on differs from before.
   bool see(const haproxy::Instance* instance);
+
+  /// What a HAProxy has counted of a backend's servers since it was last read, in the order of the file. Returns the
+  /// targets to probe at once: their traffic looks bad. Nothing happens for backends with `live = false`.
+  std::vector<std::size_t> observe_live(std::uint32_t backend, const std::vector<LiveDelta>& deltas, MonoTime now);
 
   struct Change {
     std::uint32_t backend = 0;

@@ -38,6 +38,29 @@ struct SeenBlock {
   friend bool operator==(const SeenBlock&, const SeenBlock&) = default;
 };
 
+/// Counts that fade.
+struct LiveCounts {
+  double requests = 0;
+  double failures = 0;
+  double client_errors = 0;
+};
+
+/// What HAProxy has counted of one server (see live.hpp). Not kept between two runs: it is the memory of a minute.
+struct LiveHistory {
+  /// With half-lives of kLiveRecent and kLiveMinute: the one is quick, the other remembers.
+  LiveCounts recent;
+  LiveCounts minute;
+  MonoTime counted_at{};
+  std::optional<double> latency_ms;
+  /// What its quota carries, in requests a second, as found out so far; absent: no limit was met.
+  std::optional<double> quota_per_s;
+  /// When that was changed last, and how long it stays before more is tried.
+  MonoTime quota_at{};
+  milliseconds quota_hold{};
+  /// By what part more is tried next.
+  double quota_step = 0;
+};
+
 /// Of one probed target: a server, or a reference.
 struct TargetHistory {
   enum class Identity : std::uint8_t { kUnknown, kVerified, kWrong };
@@ -99,6 +122,10 @@ struct TargetHistory {
   double attempts = 0;
   double failures = 0;
   MonoTime counted_at{};
+
+  LiveHistory live;
+  /// Why live traffic alone has taken it out; empty: it has not.
+  std::string live_out;
 
   /// Answers and failures folded in so far; 0: nothing is known.
   std::uint64_t observations = 0;

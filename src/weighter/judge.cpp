@@ -7,6 +7,7 @@
 
 #include "weighter/agenda.hpp"
 #include "weighter/constants.hpp"
+#include "weighter/live.hpp"
 
 namespace rpcw {
 namespace {
@@ -42,6 +43,7 @@ class Judge {
     if (clock_behind_) note("halted", "all heads are dated in the future: this machine's clock is behind");
 
     out_.servers.resize(history_.servers.size());
+    if (backend_.live) live_ = look_at_live(history_.servers, now_.mono);
     for (std::size_t i = 0; i < history_.servers.size(); ++i) judge_server(i);
     for (TargetHistory& t : history_.references) t.judged = t.observations;
     if (out_.blind) forgive_outage();
@@ -62,9 +64,17 @@ class Judge {
     ServerVerdict& v = out_.servers[i];
     v.latency = t.median_latency();
     v.smoothed_latency_ms = t.smoothed_latency_ms;
-    v.latency_used_ms = latency_used(t);
+    if (backend_.live) v.live_latency_ms = live_[i].latency_ms;
+    if (v.smoothed_latency_ms && v.live_latency_ms)
+      *v.smoothed_latency_ms += (*v.live_latency_ms - *v.smoothed_latency_ms) * constants::kLiveLatencyPart;
+    v.latency_used_ms = latency_used(t, v.smoothed_latency_ms);
     v.counts = counts_at(t, now_.mono);
     v.error_rate = v.counts.failures / (v.counts.attempts + constants::kErrorPrior);
+    if (backend_.live && live_[i].error_rate > v.error_rate) {
+      v.counts = {live_[i].attempts, live_[i].failures};
+      v.peers_error_rate = live_[i].peers_rate;
+      v.error_rate = live_[i].error_rate;
+    }
     if (t.head) v.head_age = std::max(now_.wall - t.head->timestamp, milliseconds{0});
     const bool news = t.judged != t.observations;
     // Against the agreed head of this very moment, and kept until the next answer: else a server would seem to fall
@@ -98,6 +108,11 @@ class Judge {
     if (counts && !t.limited && !stands_still_with_all) count(i, bad);
     t.judged = t.observations;
     t.slow_judged = t.slow_observations;
+    if (news && t.limited && backend_.live) probe_was_limited(t, now_.mono);
+    if (backend_.live && live_[i].out && !t.ejected && live_may_take_out()) {
+      t.live_out = live_errors_text(i);
+      eject(i);
+    }
     if (t.ejected || stands_still_with_all) {
       v.state = State::kEjected;
       return;
@@ -113,6 +128,60 @@ class Judge {
       v.doubt = constants::kDoubt;
     }
     soften(t, v);
+    if (backend_.live) weigh_live(i);
+  }
+
+  // ---- live traffic
+
+  bool live_may_take_out() const {
+    const auto out = std::ranges::count_if(history_.servers, [](const TargetHistory& t) {
+      return t.ejected && !t.live_out.empty();
+    });
+    return static_cast<double>(out + 1) <= constants::kLiveOutMost * static_cast<double>(history_.servers.size());
+  }
+
+  std::string live_errors_text(std::size_t i) const {
+    const LiveView& l = live_[i];
+    return fmt::format("{:.0f} % of its requests failed of late, {:.1f} % of the others'",
+                       100.0 * l.failures / std::max(l.attempts, 1.0), 100.0 * l.peers_rate);
+  }
+
+  /// What is told of it; its effect on the score has been counted by now.
+  void weigh_live(std::size_t i) {
+    ServerVerdict& v = out_.servers[i];
+    const LiveView& l = live_[i];
+    const auto tell = [&v](Reason reason, std::string detail) {
+      v.state = State::kDegraded;
+      if (std::ranges::find(v.reasons, reason, &ReasonNote::code) == v.reasons.end())
+        v.reasons.push_back({reason, std::move(detail)});
+    };
+    if (l.failing) tell(Reason::kLiveErrors, live_errors_text(i));
+    if (left_behind(i))
+      tell(Reason::kLiveLatency, fmt::format("{:.0f} ms in live traffic, {:.0f} ms in probes", *l.latency_ms,
+                                             history_.servers[i].smoothed_latency_ms.value_or(0)));
+    v.quota_share = l.quota_share;
+    if (l.quota_share && *l.quota_share < 1.0)
+      tell(Reason::kRateLimited, fmt::format("live traffic: its quota carries about {:.0f} requests a second",
+                                             history_.servers[i].live.quota_per_s.value_or(0)));
+  }
+
+  /// Live latency is compared with the probes', and that with the others': real requests are heavier everywhere.
+  bool left_behind(std::size_t i) const {
+    const auto stretch = [&](std::size_t k) -> std::optional<double> {
+      const auto& probes = history_.servers[k].smoothed_latency_ms;
+      if (!live_[k].latency_ms || !probes) return std::nullopt;
+      return *live_[k].latency_ms / std::max(*probes, constants::kLatencyFloorMs);
+    };
+    const auto own = stretch(i);
+    if (!own || *own < constants::kLiveLeftBehind) return false;
+    double sum = 0;
+    unsigned others = 0;
+    for (std::size_t k = 0; k < live_.size(); ++k)
+      if (const auto s = stretch(k); s && k != i) {
+        sum += *s;
+        ++others;
+      }
+    return others > 0 && *own > constants::kLiveLeftBehind * sum / others;
   }
 
   /// What lowers a score without being a failure.
@@ -123,7 +192,10 @@ class Judge {
       if (std::ranges::find(v.reasons, reason, &ReasonNote::code) == v.reasons.end())
         v.reasons.push_back({reason, std::move(detail)});
     };
-    if (t.limited) lower(v.rate_limit_factor, constants::kRateLimitFactor, Reason::kRateLimited, t.limited->detail);
+    // Where live traffic has found the quota, the share stays at what that carries; a factor on top would make it swing.
+    if (t.limited)
+      lower(v.rate_limit_factor, backend_.live && t.live.quota_per_s ? 1.0 : constants::kRateLimitFactor,
+            Reason::kRateLimited, t.limited->detail);
     if (t.lag_blocks) {
       const double fresh =
           freshness(lag_time(*t.lag_blocks, block_time_), block_time_, backend_.chain.max_lag);
@@ -143,8 +215,7 @@ class Judge {
           fmt::format("back for {} of {}", span_text(whole_ms(back_for)), span_text(backend_.ramp)));
   }
 
-  std::optional<double> latency_used(const TargetHistory& t) const {
-    std::optional<double> used = t.smoothed_latency_ms;
+  std::optional<double> latency_used(const TargetHistory& t, std::optional<double> used) const {
     double silence_ms = static_cast<double>(t.silent_for.count()) / 1000.0;
     if (t.asked_at) silence_ms = std::max(silence_ms, static_cast<double>((now_.mono - *t.asked_at).count()) / 1000.0);
     const double usual = used.value_or(0.0);
@@ -262,6 +333,10 @@ class Judge {
   void let_back(TargetHistory& t) const {
     t.ejected = false;
     t.quiet_since = now_.mono;
+    // It begins anew: what it did to the traffic before is paid for.
+    t.live_out.clear();
+    t.live.recent = {};
+    t.live.minute = {};
     if (backend_.ramp > milliseconds{0} && !t.forgiven) t.returned_at = now_.mono;
   }
 
@@ -303,6 +378,10 @@ class Judge {
     const TargetHistory& t = history_.servers[i];
     ServerVerdict& v = out_.servers[i];
     if (v.state != State::kEjected || !v.reasons.empty()) return;
+    if (!t.live_out.empty()) {
+      v.reasons.push_back({Reason::kLiveErrors, t.live_out});
+      return;
+    }
     std::string detail;
     if (t.good_in_row < probe_.rise)
       detail = fmt::format("{} of {} good probes in a row", t.good_in_row, probe_.rise);
@@ -321,6 +400,8 @@ class Judge {
   WallTime agreed_timestamp_{};
   milliseconds block_time_{};
   bool clock_behind_ = false;
+  /// Empty: not used.
+  std::vector<LiveView> live_;
 };
 
 }  // namespace

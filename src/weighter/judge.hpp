@@ -52,7 +52,13 @@ struct ServerVerdict {
   std::optional<std::chrono::microseconds> latency;
   /// As of now, decayed.
   Counts counts;
+  /// Where live traffic shows more errors than the probes, `counts`, this and `error_rate` are its; else 0.
+  double peers_error_rate = 0;
   double error_rate = 0;
+  /// HAProxy's, averaged; absent: too little traffic.
+  std::optional<double> live_latency_ms;
+  /// The part of the backend's traffic that its quota carries; absent: no limit is known.
+  std::optional<double> quota_share;
   /// Wall clock minus the head's timestamp, at least 0; absent: no head.
   std::optional<milliseconds> head_age;
 };

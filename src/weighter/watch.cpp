@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "observe/log.hpp"
+#include "rpc/prober.hpp"
 #include "weighter/haproxy_notes.hpp"
 
 namespace rpcw {
@@ -83,6 +84,28 @@ bool Watch::has_left() const {
   return unlisted_ && (!instance_ || steady_clock::now() - *unlisted_ > kUnlistedStay);
 }
 
+namespace {
+
+/// A counter that went back was cleared by somebody, and says nothing until the next read.
+LiveDelta difference(const haproxy::Counters& was, const haproxy::Counters& is) {
+  bool cleared = false;
+  const auto grown = [&](const std::optional<std::uint64_t>& a, const std::optional<std::uint64_t>& b) {
+    if (!a || !b) return std::uint64_t{0};
+    cleared = cleared || *b < *a;
+    return *b - *a;
+  };
+  LiveDelta out;
+  out.requests = grown(was.lbtot, is.lbtot);
+  out.failures = grown(was.econ, is.econ) + grown(was.eresp, is.eresp) + grown(was.hrsp_5xx, is.hrsp_5xx);
+  out.client_errors = grown(was.hrsp_4xx, is.hrsp_4xx);
+  out.open = is.scur.value_or(0);
+  if (cleared) return {};
+  if (is.rtime.value_or(0) > 0) out.latency_ms = static_cast<double>(*is.rtime);
+  return out;
+}
+
+}  // namespace
+
 asio::awaitable<void> Watch::read() {
   if (instance_ && steady_clock::now() < next_look_) {
     const auto info = co_await client_.info();
@@ -110,7 +133,10 @@ asio::awaitable<void> Watch::read() {
   const bool was_reachable = instance_.has_value();
   const std::int64_t old_pid = was_reachable ? instance_->pid : 0;
   foreign_.clear();
-  if (was_reachable && old_pid == got->pid) note_foreign(*got);
+  if (was_reachable && old_pid == got->pid) {
+    note_foreign(*got);
+    count_traffic(*got);
+  }
   instance_ = std::move(*got);
   back_off_ = milliseconds{0};
   if (!was_reachable) {
@@ -158,6 +184,26 @@ void Watch::plan_next_look(std::uint64_t bytes) {
                   name(), static_cast<double>(bytes) / 1e6, static_cast<double>(affordable.count()) / 1e3,
                   span_text(interval)),
       {{"endpoint", name()}});
+}
+
+void Watch::count_traffic(const haproxy::Instance& fresh) {
+  const auto& backends = common_.config.backends;
+  const MonoTime now = read_clocks().mono;
+  std::vector<std::size_t> suspects;
+  for (std::uint32_t b = 0; b < backends.size(); ++b) {
+    const haproxy::BackendRow* before = instance_->backend(backends[b].name);
+    const haproxy::BackendRow* after = fresh.backend(backends[b].name);
+    if (!backends[b].live || before == nullptr || after == nullptr) continue;
+    std::vector<LiveDelta> deltas;
+    deltas.reserve(backends[b].servers.size());
+    for (const config::Server& s : backends[b].servers) {
+      const haproxy::ServerRow* was = before->server(s.name);
+      const haproxy::ServerRow* is = after->server(s.name);
+      deltas.push_back(was != nullptr && is != nullptr ? difference(was->counters, is->counters) : LiveDelta{});
+    }
+    for (const std::size_t s : common_.fleet.observe_live(b, deltas, now)) suspects.push_back(s);
+  }
+  common_.on_live(suspects);
 }
 
 void Watch::note_foreign(const haproxy::Instance& fresh) {

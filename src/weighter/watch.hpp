@@ -32,6 +32,8 @@ class Watch {
     std::shared_ptr<haproxy::TlsContext> tls;
     /// Called after each successful read and before anything is pushed.
     std::function<void(const Watch&)> on_read;
+    /// Called when live traffic was counted; with targets to probe at once.
+    std::function<void(const std::vector<std::size_t>&)> on_live;
   };
 
   Watch(boost::asio::io_context& io, const Common& common, const config::Endpoint& endpoint);
@@ -66,6 +68,7 @@ class Watch {
   void plan_next_look(std::uint64_t bytes);
   boost::asio::awaitable<bool> push();
   bool has_left() const;
+  void count_traffic(const haproxy::Instance& fresh);
   /// Which weights somebody else has changed since the last read.
   void note_foreign(const haproxy::Instance& fresh);
   /// Counts a repair; true: there have been so many that the server is left alone for now.

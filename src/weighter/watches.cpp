@@ -52,10 +52,10 @@ struct Place {
 class Watches::Impl {
  public:
   Impl(asio::io_context& io, const config::Config& config, Fleet& fleet, bool dry_run, std::function<void()> on_news,
-       const haproxy::Lookup::Function& lookup)
+       std::function<void(const std::vector<std::size_t>&)> on_live, const haproxy::Lookup::Function& lookup)
       : io_(io),
         common_{config, fleet, dry_run, haproxy::tls_context(config.haproxy.tls),
-                [this](const Watch& watch) { seen(watch); }},
+                [this](const Watch& watch) { seen(watch); }, std::move(on_live)},
         on_news_(std::move(on_news)) {
     for (const config::Endpoint& e : config.haproxy.endpoints) places_.emplace_back(io, e, lookup);
   }
@@ -176,8 +176,9 @@ class Watches::Impl {
 };
 
 Watches::Watches(asio::io_context& io, const config::Config& config, Fleet& fleet, bool dry_run,
-                 std::function<void()> on_news, haproxy::Lookup::Function lookup)
-    : impl_(std::make_unique<Impl>(io, config, fleet, dry_run, std::move(on_news), lookup)) {}
+                 std::function<void()> on_news, std::function<void(const std::vector<std::size_t>&)> on_live,
+                 haproxy::Lookup::Function lookup)
+    : impl_(std::make_unique<Impl>(io, config, fleet, dry_run, std::move(on_news), std::move(on_live), lookup)) {}
 Watches::~Watches() = default;
 void Watches::start(Latch& loops) {
   impl_->start(loops);

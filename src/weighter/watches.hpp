@@ -18,8 +18,9 @@ class Watches {
  public:
   /// `config` and `fleet` are kept by reference. `on_news` is called when the first reachable HAProxy shows the fleet
   /// something that a decision depends on, and before anything is pushed to it.
+  /// `on_live` is called when live traffic was counted, with targets to probe at once.
   Watches(boost::asio::io_context& io, const config::Config& config, Fleet& fleet, bool dry_run,
-          std::function<void()> on_news, haproxy::Lookup::Function lookup = haproxy::Lookup::system());
+          std::function<void()> on_news, std::function<void(const std::vector<std::size_t>&)> on_live, haproxy::Lookup::Function lookup = haproxy::Lookup::system());
   ~Watches();
   Watches(const Watches&) = delete;
   Watches& operator=(const Watches&) = delete;

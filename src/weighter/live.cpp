@@ -1,0 +1,161 @@
+#include "weighter/live.hpp"
+
+#include <algorithm>
+
+#include "weighter/constants.hpp"
+#include "weighter/decay.hpp"
+
+namespace rpcw {
+namespace {
+
+using std::chrono::duration_cast;
+
+MonoTime mono(milliseconds t) { return duration_cast<MonoTime>(t); }
+
+LiveCounts faded(const LiveCounts& c, double left) {
+  return {c.requests * left, c.failures * left, c.client_errors * left};
+}
+
+void add(LiveCounts& to, const LiveCounts& c) {
+  to.requests += c.requests;
+  to.failures += c.failures;
+  to.client_errors += c.client_errors;
+}
+
+LiveCounts recent_at(const LiveHistory& h, MonoTime now) {
+  return faded(h.recent, decay(now - h.counted_at, constants::kLiveRecent));
+}
+
+LiveCounts minute_at(const LiveHistory& h, MonoTime now) {
+  return faded(h.minute, decay(now - h.counted_at, constants::kLiveMinute));
+}
+
+double ratio(double part, double whole) { return whole > 0 ? part / whole : 0.0; }
+
+/// Requests a second: what keeps a fading count at its height.
+double rate_of(const LiveCounts& recent) {
+  constexpr double kLn2 = 0.69314718055994530942;
+  return recent.requests * kLn2 / std::chrono::duration<double>(constants::kLiveRecent).count();
+}
+
+void set_quota(LiveHistory& h, double per_s, MonoTime now) {
+  h.quota_per_s = per_s;
+  h.quota_at = now;
+}
+
+/// Follows a provider's quota: down at once to what it has carried, and up again in steps that are small at first and
+/// become rarer with each time the limit is met, so that traffic stays at the limit instead of swinging around it.
+void steer_quota(LiveHistory& h, const LiveCounts& peers, double total_per_s, MonoTime now) {
+  const double own = ratio(h.recent.client_errors, h.recent.requests);
+  const double excess = own - ratio(peers.client_errors, peers.requests);
+  const bool met = h.recent.requests >= constants::kLiveEnough &&
+                   h.recent.client_errors >= constants::kQuotaRefusals && excess > constants::kQuotaExcess;
+  if (met) {
+    const double carried = rate_of(h.recent) * (1.0 - excess) * constants::kQuotaMargin;
+    if (h.quota_per_s && now - h.quota_at < mono(constants::kQuotaSettle)) return;
+    h.quota_hold = h.quota_per_s ? std::min(h.quota_hold * 2, constants::kQuotaHoldMost) : constants::kQuotaHold;
+    h.quota_step = constants::kQuotaStep;
+    set_quota(h, h.quota_per_s ? std::min(*h.quota_per_s * constants::kQuotaMargin, carried) : carried, now);
+    // This evidence is used up: what comes now tells about the new share.
+    h.recent.client_errors = 0;
+    return;
+  }
+  if (!h.quota_per_s || now - h.quota_at < mono(h.quota_hold)) return;
+  if (*h.quota_per_s >= total_per_s) {
+    h.quota_per_s.reset();
+    return;
+  }
+  set_quota(h, *h.quota_per_s * (1.0 + h.quota_step), now);
+  h.quota_step = std::min(h.quota_step * 2, constants::kQuotaStepMost);
+  h.quota_hold = std::max(h.quota_hold / 2, constants::kQuotaHold);
+}
+
+bool suspicious(const LiveHistory& h, const LiveDelta& d) {
+  const bool failing = d.failures >= constants::kLiveSuddenFailures &&
+                       static_cast<double>(d.failures) >= constants::kLiveSudden * static_cast<double>(d.requests);
+  // Little's law: so many requests are open when each takes as long as usual.
+  const double usual = rate_of(h.recent) * h.latency_ms.value_or(0.0) / 1000.0;
+  const bool piling_up = d.open >= constants::kLivePile &&
+                         static_cast<double>(d.open) > constants::kLivePileFactor * (usual + 1.0);
+  return failing || piling_up;
+}
+
+}  // namespace
+
+std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, MonoTime now) {
+  std::vector<std::size_t> suspects;
+  LiveCounts all;
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    LiveHistory& h = servers[i].live;
+    const LiveDelta& d = deltas[i];
+    if (suspicious(h, d)) suspects.push_back(i);
+    h.recent = recent_at(h, now);
+    h.minute = minute_at(h, now);
+    h.counted_at = now;
+    const LiveCounts fresh{static_cast<double>(d.requests), static_cast<double>(d.failures),
+                           static_cast<double>(d.client_errors)};
+    add(h.recent, fresh);
+    add(h.minute, fresh);
+    if (d.requests > 0 && d.latency_ms) h.latency_ms = d.latency_ms;
+    add(all, h.recent);
+  }
+  const double total_per_s = rate_of(all);
+  for (TargetHistory& t : servers) {
+    LiveHistory& h = t.live;
+    const LiveCounts peers{all.requests - h.recent.requests, all.failures - h.recent.failures,
+                           std::max(0.0, all.client_errors - h.recent.client_errors)};
+    steer_quota(h, peers, total_per_s, now);
+  }
+  return suspects;
+}
+
+void probe_was_limited(TargetHistory& target, MonoTime now) {
+  LiveHistory& server = target.live;
+  const LiveCounts recent = recent_at(server, now);
+  if (recent.requests < constants::kLiveEnough) return;
+  if (server.quota_per_s && now - server.quota_at < mono(constants::kQuotaSettle)) return;
+  if (!server.quota_per_s) server.quota_hold = constants::kQuotaHold;
+  server.quota_step = constants::kQuotaStep;
+  set_quota(server, std::min(server.quota_per_s.value_or(rate_of(recent)), rate_of(recent)) * constants::kQuotaMargin,
+            now);
+}
+
+std::vector<LiveView> look_at_live(std::span<const TargetHistory> servers, MonoTime now) {
+  LiveCounts all_recent;
+  LiveCounts all_minute;
+  for (const TargetHistory& t : servers) {
+    add(all_recent, recent_at(t.live, now));
+    add(all_minute, minute_at(t.live, now));
+  }
+  const double total_per_s = rate_of(all_recent);
+  std::vector<LiveView> out;
+  out.reserve(servers.size());
+  for (const TargetHistory& t : servers) {
+    const LiveHistory& h = t.live;
+    LiveView& v = out.emplace_back();
+    const auto weigh = [&](const LiveCounts& own, const LiveCounts& all, double out_at, double failures_at_least) {
+      if (own.requests < 1.0) return;
+      const double peers = ratio(all.failures - own.failures, all.requests - own.requests);
+      const double rate =
+          (own.failures + constants::kErrorPrior * peers) / (own.requests + constants::kErrorPrior);
+      const double excess = ratio(own.failures, own.requests) - peers;
+      v.out = v.out || (excess >= out_at && own.failures >= failures_at_least);
+      v.failing = v.failing || (excess >= constants::kLiveFailing && own.failures >= constants::kLiveSuddenFailures);
+      if (rate < v.error_rate) return;
+      v.attempts = own.requests;
+      v.failures = own.failures;
+      v.peers_rate = peers;
+      v.error_rate = rate;
+    };
+    const LiveCounts recent = recent_at(h, now);
+    weigh(recent, all_recent, constants::kLiveOutRecent, constants::kLiveOutRecentFailures);
+    weigh(minute_at(h, now), all_minute, constants::kLiveOutMinute, constants::kLiveOutMinuteFailures);
+    v.requests_per_s = rate_of(recent);
+    if (recent.requests >= constants::kLiveEnough) v.latency_ms = h.latency_ms;
+    if (h.quota_per_s && total_per_s > constants::kQuotaTrafficLeast)
+      v.quota_share = std::min(1.0, *h.quota_per_s / total_per_s);
+  }
+  return out;
+}
+
+}  // namespace rpcw

@@ -1,0 +1,187 @@
+#include "weighter/live.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+
+#include "model/direct.hpp"
+
+using namespace rpcw;
+using namespace std::chrono_literals;
+using rpcw::model::Direct;
+
+namespace {
+
+/// A backend under steady traffic that follows the weights, counted once a second; probes are good.
+struct Traffic : Direct {
+  explicit Traffic(std::size_t servers, double requests_per_s = 200)
+      : Direct(servers, config::Strategy::kAdaptive), per_s(requests_per_s) {
+    for (std::size_t i = 0; i < servers; ++i) good(i, 1000);
+    decide();
+  }
+
+  using Answers = std::function<void(std::size_t server, LiveDelta& delta)>;
+
+  /// One second of it. Returns whom to probe at once.
+  std::vector<std::size_t> second(const Answers& answers) {
+    pass_time(1s);
+    unsigned sum = 0;
+    for (const unsigned w : held) sum += w;
+    std::vector<LiveDelta> deltas(held.size());
+    for (std::size_t i = 0; i < held.size(); ++i) {
+      const double exact = per_s * held[i] / sum + rest[i];
+      deltas[i].requests = static_cast<std::uint64_t>(exact);
+      rest[i] = exact - static_cast<double>(deltas[i].requests);
+      deltas[i].latency_ms = 40;
+      deltas[i].open = 2;
+      answers(i, deltas[i]);
+    }
+    last = deltas;
+    auto suspects = fold_live(history->servers, deltas, now.mono);
+    if (++seconds % 5 == 0)
+      for (std::size_t i = 0; i < held.size(); ++i) good(i, 1000 + static_cast<std::uint64_t>(seconds) / 12);
+    decision = decide();
+    return suspects;
+  }
+
+  double share(std::size_t i) const {
+    unsigned sum = 0;
+    for (const unsigned w : held) sum += w;
+    return static_cast<double>(held[i]) / sum;
+  }
+
+  double per_s;
+  std::map<std::size_t, double> rest;
+  std::vector<LiveDelta> last;
+  BackendDecision decision;
+  int seconds = 0;
+};
+
+const Traffic::Answers kFine = [](std::size_t, LiveDelta&) {};
+
+bool has(const ServerDecision& s, Reason reason) {
+  return std::ranges::find(s.reasons, reason, &ReasonNote::code) != s.reasons.end();
+}
+
+}  // namespace
+
+TEST_CASE("good traffic changes nothing, and an error here and there is no news") {
+  Traffic w(4);
+  for (int i = 0; i < 120; ++i)
+    w.second([&](std::size_t s, LiveDelta& d) { d.failures = (i + static_cast<int>(s)) % 40 == 0 ? 1 : 0; });
+  for (std::size_t s = 0; s < 4; ++s) {
+    CHECK(w.share(s) == doctest::Approx(0.25).epsilon(0.1));
+    CHECK(w.decision.servers[s].state == State::kHealthy);
+  }
+}
+
+TEST_CASE("what fails for real requests only is out within seconds, and stays out longer each time") {
+  Traffic w(4);
+  for (int i = 0; i < 20; ++i) w.second(kFine);
+  double bad = 0;
+  double all = 0;
+  int first_out = -1;
+  for (int i = 0; i < 300; ++i) {
+    const auto suspects = w.second([](std::size_t s, LiveDelta& d) { d.failures = s == 1 ? d.requests / 2 : 0; });
+    if (i == 0) CHECK(suspects == std::vector<std::size_t>{1});
+    bad += static_cast<double>(w.last[1].failures);
+    for (const LiveDelta& d : w.last) all += static_cast<double>(d.requests);
+    if (first_out < 0 && w.held[1] == 0) {
+      first_out = i;
+      CHECK(has(w.decision.servers[1], Reason::kLiveErrors));
+    }
+  }
+  CHECK(first_out >= 0);
+  CHECK(first_out <= 6);
+  CHECK(bad / all < 0.01);
+  CHECK(w.history->servers[1].ejections >= 2);
+}
+
+TEST_CASE("requests that fail everywhere are nobody's fault") {
+  Traffic w(4);
+  for (int i = 0; i < 60; ++i) w.second([](std::size_t, LiveDelta& d) { d.failures = d.requests * 3 / 10; });
+  for (std::size_t s = 0; s < 4; ++s) {
+    CHECK(w.held[s] >= 48);
+    CHECK_FALSE(has(w.decision.servers[s], Reason::kLiveErrors));
+  }
+}
+
+TEST_CASE("live traffic alone takes out half of a backend at the most") {
+  Traffic w(4);
+  for (int i = 0; i < 20; ++i) w.second(kFine);
+  for (int i = 0; i < 9; ++i)
+    w.second([](std::size_t s, LiveDelta& d) { d.failures = s > 0 ? d.requests * (s + 5) / 10 : 0; });
+  int out = 0;
+  for (const unsigned weight : w.held) out += weight == 0 ? 1 : 0;
+  CHECK(out == 2);
+}
+
+TEST_CASE("a server without traffic has no evidence against it") {
+  Traffic w(3);
+  for (int i = 0; i < 10; ++i) w.second(kFine);
+  const auto views = look_at_live(w.history->servers, w.now.mono + MonoTime{2h});
+  for (const LiveView& v : views) {
+    CHECK(v.error_rate == 0);
+    CHECK_FALSE(v.latency_ms.has_value());
+    CHECK_FALSE(v.out);
+  }
+}
+
+TEST_CASE("a quota: the share goes to what it carries, and stays there instead of swinging") {
+  Traffic w(3, 300);
+  for (int i = 0; i < 20; ++i) w.second(kFine);
+  double refused = 0;
+  double all = 0;
+  double lowest = 1;
+  double highest = 0;
+  for (int i = 0; i < 600; ++i) {
+    w.second([](std::size_t s, LiveDelta& d) {
+      constexpr std::uint64_t kQuota = 40;
+      d.client_errors = s == 0 && d.requests > kQuota ? d.requests - kQuota : 0;
+    });
+    if (i < 60) continue;
+    refused += static_cast<double>(w.last[0].client_errors);
+    for (const LiveDelta& d : w.last) all += static_cast<double>(d.requests);
+    lowest = std::min(lowest, w.share(0));
+    highest = std::max(highest, w.share(0));
+  }
+  CHECK(refused / all < 0.005);
+  // 40 of 300 are 13 %.
+  CHECK(lowest > 0.08);
+  CHECK(highest < 0.17);
+  CHECK(has(w.decision.servers[0], Reason::kRateLimited));
+  CHECK(w.decision.servers[0].inputs.limited_by == "quota");
+}
+
+TEST_CASE("a quota that is gone is found out in time") {
+  Traffic w(3, 300);
+  for (int i = 0; i < 20; ++i) w.second(kFine);
+  for (int i = 0; i < 30; ++i)
+    w.second([](std::size_t s, LiveDelta& d) { d.client_errors = s == 0 && d.requests > 40 ? d.requests - 40 : 0; });
+  CHECK(w.share(0) < 0.17);
+  for (int i = 0; i < 1200; ++i) w.second(kFine);
+  CHECK(w.share(0) > 0.3);
+}
+
+TEST_CASE("4xx that everybody answers are the clients' own") {
+  Traffic w(3, 300);
+  for (int i = 0; i < 60; ++i) w.second([](std::size_t, LiveDelta& d) { d.client_errors = d.requests / 5; });
+  for (std::size_t s = 0; s < 3; ++s) CHECK(w.share(s) == doctest::Approx(1.0 / 3).epsilon(0.1));
+}
+
+TEST_CASE("a server that is slow for real requests gets less") {
+  Traffic w(3, 300);
+  for (int i = 0; i < 60; ++i)
+    w.second([](std::size_t s, LiveDelta& d) { d.latency_ms = s == 0 ? 400.0 : 60.0; });
+  CHECK(w.share(0) < 0.2);
+  CHECK(has(w.decision.servers[0], Reason::kLiveLatency));
+  CHECK(w.decision.servers[0].inputs.live_latency_ms == 400.0);
+}
+
+TEST_CASE("requests that pile up call for a probe at once") {
+  Traffic w(3, 300);
+  for (int i = 0; i < 20; ++i) CHECK(w.second(kFine).empty());
+  CHECK(w.second([](std::size_t s, LiveDelta& d) { d.open = s == 2 ? 90 : 4; }) == std::vector<std::size_t>{2});
+}
