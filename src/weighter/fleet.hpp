@@ -12,6 +12,7 @@
 #include "weighter/decide.hpp"
 #include "weighter/judge.hpp"
 #include "weighter/report.hpp"
+#include "weighter/tape.hpp"
 
 namespace rpcw {
 
@@ -64,6 +65,9 @@ class Fleet {
   /// What HAProxy shows, for the decisions to come. nullptr: none can be reached, and the last view stays. Returns
   /// whether anything that a decision depends on differs from before.
   bool see(const haproxy::Instance* instance);
+  /// The same, of those backends of which anything is shown that was not shown before. Precondition: they exist, and
+  /// their views have as many servers as the file.
+  bool see(std::vector<event::Seen::Of> news);
 
   struct Change {
     std::uint32_t backend = 0;
@@ -81,7 +85,7 @@ class Fleet {
 
   /// HAProxy refused a weight of this backend because its algorithm is static: from now on it is driven by 0 % and
   /// 100 %.
-  void drive_by_percent(std::uint32_t backend) { backends_[backend].percent = true; }
+  void drive_by_percent(std::uint32_t backend);
   /// HAProxy was reloaded, and may have another algorithm now.
   void drive_by_weight();
 
@@ -102,26 +106,44 @@ class Fleet {
   /// what it decided for them: a backend whose servers are all the same ones in the same order goes on where it was.
   void adopt(Fleet&& other);
 
- private:
+  /// From now on `tape` hears of every event that can make a difference; nullptr: nobody does.
+  void set_tape(Tape* tape) { tape_ = tape; }
+  /// What the call that the event tells of would do. Precondition: its indices exist here.
+  void apply(const Event& event);
+
+  /// Everything that is known of one backend. Plain values, sized as the file is.
   struct Backend {
     BackendHistory history;
     BackendView view;
     BackendDecision decision;
+    /// There is news since the last decision.
     bool dirty = true;
+    /// `decision` is what HAProxy should have.
     bool decided = false;
+    /// Driven by 0 % and 100 %.
     bool percent = false;
   };
+  [[nodiscard]] const Backend& backend(std::size_t backend) const { return backends_[backend]; }
+  /// Puts it back. Precondition: each list in it is as long as the file's, or empty where it may be.
+  void restore(std::size_t backend, Backend&& known) { backends_[backend] = std::move(known); }
+  void restore_blind(bool blind) { blind_ = blind; }
 
+ private:
   TargetHistory& mutable_history(std::size_t target);
   /// Of a backend's first server; its others and its references follow.
   [[nodiscard]] std::size_t first_target(std::uint32_t backend) const { return first_targets_[backend]; }
   void note_blind();
+  template <typename Event>
+  void tell(Event&& event) const {
+    if (tape_ != nullptr) tape_->record(std::forward<Event>(event), *this);
+  }
 
   const config::Config& config_;
   std::vector<Backend> backends_;
   std::vector<Target> targets_;
   std::vector<std::size_t> first_targets_;
   bool blind_ = false;
+  Tape* tape_ = nullptr;
 };
 
 }  // namespace rpcw
