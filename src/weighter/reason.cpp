@@ -54,6 +54,12 @@ std::string_view to_string(Reason reason) {
   return "unknown";
 }
 
+std::optional<Reason> reason_from_string(std::string_view code) {
+  for (unsigned i = 0; i <= static_cast<unsigned>(Reason::kBlind); ++i)
+    if (to_string(static_cast<Reason>(i)) == code) return static_cast<Reason>(i);
+  return std::nullopt;
+}
+
 bool is_transport(Reason reason) {
   return reason == Reason::kConnectFailed || reason == Reason::kTlsFailed || reason == Reason::kDnsFailed ||
          reason == Reason::kTimeout;

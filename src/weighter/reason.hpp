@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -41,6 +42,8 @@ enum class Reason : std::uint8_t {
 
 /// The stable code, such as "block_too_old".
 std::string_view to_string(Reason reason);
+/// The reason of that code; absent: there is none.
+std::optional<Reason> reason_from_string(std::string_view code);
 
 /// Whether no HTTP answer was had at all: the kind of failure that a lost packet or our own network can cause.
 bool is_transport(Reason reason);
