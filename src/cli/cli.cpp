@@ -26,6 +26,12 @@ void add_dry_run(CLI::App& command, Options& options) {
   command.add_flag("-n,--dry-run", options.dry_run, "Do everything but the sending");
 }
 
+void add_state(CLI::App& command, Options& options) {
+  command.add_option("--state", options.state_file, "Keep the history in this file from one pass or run to the next")
+      ->check(CLI::Validator([](const std::string& path) { return std::string(path.empty() ? "is empty" : ""); }, ""))
+      ->type_name("FILE");
+}
+
 void add_pass(CLI::App& command, Options& options) {
   static const std::map<std::string, Format> kFormats{
       {"table", Format::kTable}, {"json", Format::kJson}, {"csv", Format::kCsv}};
@@ -57,17 +63,20 @@ int run(int argc, const char* const* argv) try {
   CLI::App* run_cmd = app.add_subcommand("run", "Probe, decide and push until stopped (SIGHUP re-reads the file)");
   add_config(*run_cmd, options);
   add_dry_run(*run_cmd, options);
+  add_state(*run_cmd, options);
   run_cmd->callback([&] { action = [&] { return command_run(options); }; });
 
   CLI::App* once_cmd = app.add_subcommand("once", "One pass: probe, decide, push, report");
   add_config(*once_cmd, options);
   add_dry_run(*once_cmd, options);
   add_pass(*once_cmd, options);
+  add_state(*once_cmd, options);
   once_cmd->callback([&] { action = [&] { return command_once(options); }; });
 
   CLI::App* scores_cmd = app.add_subcommand("scores", "One pass, nothing pushed; needs no HAProxy");
   add_config(*scores_cmd, options);
   add_pass(*scores_cmd, options);
+  add_state(*scores_cmd, options);
   scores_cmd->callback([&] { action = [&] { return command_scores(options); }; });
 
   CLI::App* check_cmd = app.add_subcommand("check", "Validate the configuration and show how it is understood");

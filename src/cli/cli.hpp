@@ -18,6 +18,8 @@ struct Options {
   bool online = false;
   Format format = Format::kTable;
   unsigned samples = 1;
+  /// Where the history is kept between passes and runs; empty: nowhere.
+  std::string state_file;
 };
 
 /// Runs the program and returns its exit code. Never throws.

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <expected>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
@@ -19,6 +20,7 @@
 #include "observe/log.hpp"
 #include "observe/render.hpp"
 #include "rpc/http_client.hpp"
+#include "store/state_file.hpp"
 #include "weighter/latch.hpp"
 #include "weighter/one_pass.hpp"
 
@@ -88,6 +90,33 @@ PassResult make_pass(const config::Config& config, const PassOptions& options) {
   return std::move(result.value());
 }
 
+/// What a pass knows from the one before, and leaves for the next, in the file of `--state`.
+class Past {
+ public:
+  explicit Past(const Options& options) {
+    if (!options.state_file.empty()) file_.emplace(options.state_file);
+  }
+
+  void join(PassOptions& pass) {
+    if (!file_) return;
+    pass.recall = [this](Fleet& fleet, Now now) {
+      if (const auto warning = file_->load(fleet, now)) std::fprintf(stderr, "warning: %s\n", warning->c_str());
+    };
+    pass.keep = [this](const Fleet& fleet, Now now) { kept_ = file_->save(fleet, now); };
+  }
+
+  /// `code`, unless the file could not be written, which is then told.
+  [[nodiscard]] int exit_code(int code) const {
+    if (kept_) return code;
+    std::fprintf(stderr, "%s\n", kept_.error().c_str());
+    return kOwnError;
+  }
+
+ private:
+  std::optional<store::StateFile> file_;
+  std::expected<void, std::string> kept_;
+};
+
 int exit_code(const PassResult& result, bool haproxy_counts) {
   if (haproxy_counts && result.haproxy_trouble) return kHaproxy;
   return result.nothing_healthy ? kUnhealthy : kDone;
@@ -98,17 +127,23 @@ int exit_code(const PassResult& result, bool haproxy_counts) {
 int command_once(const Options& options) {
   auto config = load_config(options, Needs::kHaproxy);
   if (!config) return config.error();
-  const PassResult result = make_pass(*config, {true, options.dry_run, options.samples});
+  Past past(options);
+  PassOptions pass{true, options.dry_run, options.samples};
+  past.join(pass);
+  const PassResult result = make_pass(*config, pass);
   print(render(result.report, options.format));
-  return exit_code(result, true);
+  return past.exit_code(exit_code(result, true));
 }
 
 int command_scores(const Options& options) {
   auto config = load_config(options, Needs::kNothing);
   if (!config) return config.error();
-  const PassResult result = make_pass(*config, {false, false, options.samples});
+  Past past(options);
+  PassOptions pass{false, false, options.samples};
+  past.join(pass);
+  const PassResult result = make_pass(*config, pass);
   print(render(result.report, options.format));
-  return exit_code(result, false);
+  return past.exit_code(exit_code(result, false));
 }
 
 int command_check(const Options& options) {

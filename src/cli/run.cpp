@@ -5,8 +5,11 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <csignal>
+#include <cstdint>
+#include <expected>
 #include <filesystem>
 #include <optional>
 #include <utility>
@@ -15,6 +18,8 @@
 #include "cli/load.hpp"
 #include "config/load.hpp"
 #include "observe/log.hpp"
+#include "rpc/prober.hpp"
+#include "store/state_file.hpp"
 #include "weighter/daemon.hpp"
 #include "weighter/latch.hpp"
 
@@ -30,6 +35,9 @@ constexpr milliseconds kFileWatch{1000};
 /// How long exchanges with HAProxy that are under way may take to end after a signal.
 constexpr milliseconds kGrace{700};
 
+/// How often the file of `--state` is written at the most. What a crash loses of the history is no longer than this.
+constexpr milliseconds kKeepEvery{3000};
+
 class Runner {
  public:
   Runner(const Options& options, config::Config config)
@@ -37,12 +45,17 @@ class Runner {
         config_(std::make_unique<config::Config>(std::move(config))),
         signals_(io_, SIGTERM, SIGINT, SIGHUP),
         file_timer_(io_),
-        grace_(io_) {}
+        grace_(io_),
+        keep_timer_(io_),
+        writing_(io_.get_executor()) {
+    if (!options.state_file.empty()) state_.emplace(options.state_file);
+  }
 
   int run() {
     asio::co_spawn(io_, listen(), rethrow);
     asio::co_spawn(io_, watch_file(), rethrow);
     asio::co_spawn(io_, serve(), rethrow);
+    if (state_) asio::co_spawn(io_, keep_state(), rethrow);
     io_.run();
     return kDone;
   }
@@ -53,6 +66,8 @@ class Runner {
                           config_->backends.size() == 1 ? "" : "s",
                           options_.dry_run ? ", dry run: nothing will be sent" : ""));
     auto daemon = std::make_unique<Daemon>(io_, *config_, options_.dry_run);
+    if (state_)
+      if (const auto warning = state_->load(daemon->fleet(), read_clocks())) log::warn(*warning);
     while (!terminating_) {
       current_ = daemon.get();
       co_await daemon->run();
@@ -63,8 +78,44 @@ class Runner {
       daemon = std::move(fresh);
       config_ = std::move(next_);
     }
+    if (state_) {
+      co_await writing_.wait();
+      if (worth_keeping(daemon->fleet())) tell(state_->save(daemon->fleet(), read_clocks()));
+    }
     log::info("stopped; HAProxy keeps the last weights");
     io_.stop();
+  }
+
+  // ---- the state file
+
+  bool worth_keeping(const Fleet& fleet) const { return !fleet.cold() && fleet.changes() != kept_changes_; }
+
+  /// The disk may be slow: only the text is made here, and another thread writes it.
+  asio::awaitable<void> keep_state() {
+    for (;;) {
+      keep_timer_.expires_after(kKeepEvery);
+      const auto [ec] = co_await keep_timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+      if (ec) co_return;
+      if (terminating_ || current_ == nullptr || !worth_keeping(current_->fleet())) continue;
+      const std::uint64_t changes = current_->fleet().changes();
+      const std::string text = state_->text(current_->fleet(), read_clocks());
+      writing_.expect();
+      const std::expected<void, std::string> written = co_await asio::co_spawn(
+          disk_, [&]() -> asio::awaitable<std::expected<void, std::string>> { co_return state_->write(text); },
+          asio::use_awaitable);
+      tell(written);
+      if (written) kept_changes_ = changes;
+      writing_.arrive();
+    }
+  }
+
+  /// Each kind of trouble once, not every few seconds.
+  void tell(const std::expected<void, std::string>& written) {
+    if (written && !std::exchange(state_trouble_, {}).empty())
+      log::info(fmt::format("state file {}: is written again", options_.state_file));
+    if (written || state_trouble_ == written.error()) return;
+    state_trouble_ = written.error();
+    log::warn(fmt::format("{}; the history is kept in memory alone", state_trouble_));
   }
 
   asio::awaitable<void> listen() {
@@ -133,6 +184,15 @@ class Runner {
   asio::signal_set signals_;
   asio::steady_timer file_timer_;
   asio::steady_timer grace_;
+  std::optional<store::StateFile> state_;
+  asio::steady_timer keep_timer_;
+  /// One write is under way at a time.
+  Latch writing_;
+  /// Fleet::changes as last written.
+  std::uint64_t kept_changes_ = 0;
+  /// Why the file could not be written the last time; empty: it could.
+  std::string state_trouble_;
+  asio::thread_pool disk_{1};
   Daemon* current_ = nullptr;
   bool terminating_ = false;
 };

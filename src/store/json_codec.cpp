@@ -110,6 +110,8 @@ void JsonDocument::note(const JsonField& at, std::string what) {
   error_ = fmt::format("{}{}{}", way, way.empty() ? "" : ": ", what);
 }
 
+bool JsonField::fine() const { return !document_->error(); }
+
 void JsonField::fail(std::string what) const {
   document_->note(*this, value_ == nullptr ? "is missing" : std::move(what));
 }

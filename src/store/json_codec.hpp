@@ -143,6 +143,8 @@ class JsonField {
     return read(*this);
   }
 
+  /// Nothing wrong was noted in the whole document so far: what was read may be believed, and reading on makes sense.
+  [[nodiscard]] bool fine() const;
   /// Notes that this is wrong. `what` follows the place: "must be …", "is missing".
   void fail(std::string what) const;
 

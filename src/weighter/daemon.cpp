@@ -97,7 +97,7 @@ class Daemon::Impl {
     }
     // What an earlier daemon has learned needs no first answer.
     for (std::size_t i = 0; i < probes_.size(); ++i)
-      if (fleet_.history(i).observations > 0) answered(probes_[i]);
+      if (fleet_.history(i).observations > 0 && !fleet_.cold()) answered(probes_[i]);
     for (std::size_t i = 0; i < probes_.size(); ++i) probe(i);
     listen_to_silence();
     loops_.expect();  // for request_stop

@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <unordered_map>
+#include <cstdint>
+#include <map>
 #include <unordered_set>
 #include <utility>
 
@@ -96,6 +97,28 @@ std::optional<BackendNote> unmanaged(const config::Backend& cfg, const haproxy::
                                               count == 1 ? "s" : "", theirs, total)};
 }
 
+std::string canaries_text(const config::Backend& cfg) {
+  std::string out;
+  for (const config::Canary& c : cfg.canaries)
+    out += fmt::format("{} {} {}\n", c.method, c.params_json, c.interval.count());
+  return out;
+}
+
+/// Everything that weights follow besides what is observed.
+std::string settings_text(const config::Backend& cfg) {
+  const auto count = [](const std::optional<milliseconds>& t) { return t ? t->count() : -1; };
+  std::string out = fmt::format(
+      "{} {} {} {} {} {} {} {} {} {} {} {} {}\n{} {} {} {} {}\n", config::to_string(cfg.strategy),
+      config::to_string(cfg.scale), config::to_string(cfg.fallback), cfg.min_healthy, cfg.max_latency.count(),
+      cfg.max_block_lag.value_or(0), cfg.min_peers, cfg.ramp.count(), cfg.eject_time.count(), cfg.max_eject_time.count(),
+      cfg.max_share, cfg.live, cfg.switch_back, cfg.chain.chain_id.value_or(0), cfg.chain.block_time.count(),
+      count(cfg.chain.max_block_age), cfg.chain.max_lag.count(), cfg.chain.fork_depth);
+  for (const config::Server& s : cfg.servers)
+    out += fmt::format("{} {} {}\n", s.name, s.preference, s.target.operator_name);
+  for (const config::Target& t : cfg.references) out += fmt::format("{}\n", t.operator_name);
+  return out + canaries_text(cfg);
+}
+
 }  // namespace
 
 Fleet::Fleet(const config::Config& config) : config_(config) {
@@ -144,12 +167,14 @@ void Fleet::silent(std::size_t target) {
 void Fleet::observe(std::size_t target, HeadObservation&& observation) {
   std::optional<event::HeadCame> event;
   if (tape_ != nullptr) event = event::HeadCame{target, observation};
+  ++changes_;
   fold(mutable_history(target), std::move(observation));
   backends_[targets_[target].backend].dirty = true;
   if (event) tell(std::move(*event));
 }
 
 void Fleet::observe(std::size_t target, const Answer& answer) {
+  ++changes_;
   const std::uint32_t b = targets_[target].backend;
   if (answer.ask.question == Question::kBlock)
     fold_block(backends_[b].history, static_cast<std::uint32_t>(target - first_target(b)), answer);
@@ -199,6 +224,8 @@ bool Fleet::see(std::vector<event::Seen::Of> news) {
 
 std::vector<Fleet::Change> Fleet::decide(Now now, bool all) {
   std::vector<Change> out;
+  cold_ = false;
+  ++changes_;
   for (std::uint32_t b = 0; b < backends_.size(); ++b) {
     Backend& backend = backends_[b];
     if (!all && !backend.dirty) continue;
@@ -250,6 +277,7 @@ void Fleet::note_blind() {
 
 std::vector<WeightChange> Fleet::plan(const haproxy::Instance& instance) const {
   std::vector<WeightChange> out;
+  if (cold_) return out;
   for (std::uint32_t b = 0; b < backends_.size(); ++b) {
     if (!backends_[b].decided) continue;
     const haproxy::BackendRow* row = instance.backend(config_.backends[b].name);
@@ -342,52 +370,104 @@ Report Fleet::report(Now now, const haproxy::Instance* instance) const {
   return out;
 }
 
+Fleet::Memory Fleet::identity(std::size_t backend, const Keyer& key) const {
+  const config::Backend& cfg = config_.backends[backend];
+  Memory out{cfg.name, {}, {}, key({}, settings_text(cfg)), key({}, canaries_text(cfg)), BackendHistory(0, 0), {}, {}, false};
+  const auto target = [&](std::string_view name, const config::Target& t) {
+    return key(name, fmt::format("{}\n{}\n{}\n{}", cfg.name, cfg.chain.name, name, t.url));
+  };
+  for (const config::Server& s : cfg.servers) out.servers.push_back(target(s.name, s.target));
+  for (const config::Target& t : cfg.references) out.references.push_back(target({}, t));
+  return out;
+}
+
+std::vector<Fleet::Memory> Fleet::recall(const Keyer& key) const {
+  std::vector<Memory> out;
+  for (std::size_t b = 0; b < backends_.size(); ++b) {
+    Memory& m = out.emplace_back(identity(b, key));
+    m.history = backends_[b].history;
+    m.view = backends_[b].view;
+    m.decision = backends_[b].decision;
+    m.decided = backends_[b].decided;
+  }
+  return out;
+}
+
 void Fleet::adopt(Fleet&& other) {
   blind_ = other.blind_;
-  const auto key = [](const Fleet& fleet, std::size_t target) {
-    const Target& t = fleet.targets_[target];
-    const config::Backend& cfg = fleet.config_.backends[t.backend];
-    const std::string_view name = t.reference ? std::string_view{} : std::string_view{cfg.servers[t.index].name};
-    return fmt::format("{}\n{}\n{}\n{}", cfg.name, cfg.chain.name, name, fleet.target_config(target).url);
-  };
-  std::unordered_map<std::string, std::size_t> known;
-  for (std::size_t i = 0; i < other.targets_.size(); ++i) known.emplace(key(other, i), i);
+  changes_ = other.changes_;
+  const Keyer itself = [](std::string_view, std::string_view text) { return std::string(text); };
+  adopt(other.recall(itself), itself);
+  cold_ = other.cold_;
+}
 
-  // Servers that are as they were, by backend: with all of them at their old places, all of its decision still holds.
-  std::vector<std::size_t> in_place(backends_.size(), 0);
-  for (std::size_t i = 0; i < targets_.size(); ++i) {
-    const auto it = known.find(key(*this, i));
-    if (it == known.end()) continue;
-    const Target& here = targets_[i];
-    const Target& there = other.targets_[it->second];
-    mutable_history(i) = std::move(other.mutable_history(it->second));
-    forget_questions(mutable_history(i));
-    known.erase(it);
-    BackendDecision& old = other.backends_[there.backend].decision;
-    if (here.reference || there.index >= old.servers.size()) continue;
-    Backend& backend = backends_[here.backend];
-    backend.decision.servers.resize(backend.history.servers.size());
-    backend.decision.servers[here.index] = std::move(old.servers[there.index]);
-    if (here.index == there.index) ++in_place[here.backend];
-  }
+void Fleet::adopt(std::vector<Memory>&& memories, const Keyer& key) {
+  cold_ = true;
+  ++changes_;
   for (std::size_t b = 0; b < backends_.size(); ++b) {
-    const auto was = std::ranges::find(other.config_.backends, config_.backends[b].name, &config::Backend::name);
-    if (was == other.config_.backends.end()) continue;
-    Backend& old = other.backends_[static_cast<std::size_t>(was - other.config_.backends.begin())];
-    if (!old.decided || in_place[b] != config_.backends[b].servers.size() || in_place[b] != was->servers.size())
-      continue;
-    old.decision.servers = std::move(backends_[b].decision.servers);
-    backends_[b].decision = std::move(old.decision);
-    backends_[b].view = std::move(old.view);
-    backends_[b].decided = true;
-    // The servers' own histories have moved already.
-    old.history.servers = std::move(backends_[b].history.servers);
-    old.history.references = std::move(backends_[b].history.references);
-    backends_[b].history = std::move(old.history);
-    backends_[b].history.forks = {};
-    // The file may want other weights now, and those exactly.
-    backends_[b].history.on_the_way = true;
+    const auto was = std::ranges::find(memories, config_.backends[b].name, &Memory::name);
+    if (was != memories.end()) adopt(b, std::move(*was), key);
   }
+}
+
+void Fleet::adopt(std::size_t b, Memory&& was, const Keyer& key) {
+  constexpr std::size_t kNew = SIZE_MAX;
+  const Memory here = identity(b, key);
+  Backend& backend = backends_[b];
+  const auto take = [&](TargetHistory& to, TargetHistory& from) {
+    to = std::move(from);
+    forget_questions(to);
+    if (here.canaries != was.canaries) to.canaries.clear();
+  };
+  const auto places = [](const std::vector<std::string>& keys) {
+    std::multimap<std::string_view, std::size_t> out;
+    for (std::size_t i = 0; i < keys.size(); ++i) out.emplace(keys[i], i);
+    return out;
+  };
+  auto known = places(was.servers);
+  /// Where each server was.
+  std::vector<std::size_t> from(here.servers.size(), kNew);
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    const auto it = known.find(here.servers[i]);
+    if (it == known.end()) continue;
+    from[i] = it->second;
+    known.erase(it);
+    take(backend.history.servers[i], was.history.servers[from[i]]);
+    if (from[i] >= was.decision.servers.size()) continue;
+    backend.decision.servers.resize(from.size());
+    backend.decision.servers[i] = std::move(was.decision.servers[from[i]]);
+  }
+  known = places(was.references);
+  for (std::size_t i = 0; i < here.references.size(); ++i) {
+    const auto it = known.find(here.references[i]);
+    if (it == known.end()) continue;
+    take(backend.history.references[i], was.history.references[it->second]);
+    known.erase(it);
+  }
+  // With all of its servers, and no other, all of its decision still holds.
+  if (!was.decided || from.size() != was.servers.size() || std::ranges::find(from, kNew) != from.end()) return;
+  was.decision.servers = std::move(backend.decision.servers);
+  backend.decision = std::move(was.decision);
+  backend.decided = true;
+  backend.view = was.view;
+  if (was.view.servers.size() == from.size())
+    for (std::size_t i = 0; i < from.size(); ++i) backend.view.servers[i] = was.view.servers[from[i]];
+
+  BackendHistory& h = backend.history;
+  was.history.servers = std::move(h.servers);
+  was.history.references = std::move(h.references);
+  std::vector<double> shares = was.history.shares;
+  h = std::move(was.history);
+  forget_questions(h.forks);
+  if (shares.size() == from.size())
+    for (std::size_t i = 0; i < from.size(); ++i) h.shares[i] = shares[from[i]];
+  const auto move = [&](std::optional<std::uint32_t>& server) {
+    if (server) server = static_cast<std::uint32_t>(std::ranges::find(from, *server) - from.begin());
+  };
+  move(h.leader);
+  move(h.challenger);
+  // The file wants other weights now, and those exactly.
+  if (here.settings != was.settings) h.on_the_way = true;
 }
 
 }  // namespace rpcw

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -103,8 +104,37 @@ class Fleet {
   [[nodiscard]] Report report(Now now, const haproxy::Instance* instance) const;
 
   /// Takes over what `other` knows of servers and references that have the same backend, chain, name and URL here, and
-  /// what it decided for them: a backend whose servers are all the same ones in the same order goes on where it was.
+  /// what it decided for them: a backend whose servers are all the same ones, in whatever order, goes on where it was.
   void adopt(Fleet&& other);
+
+  /// All that is known of one backend, and what it is known of.
+  struct Memory {
+    /// Of the backend.
+    std::string name;
+    /// Keys of its servers and references, in the order of `history`.
+    std::vector<std::string> servers;
+    std::vector<std::string> references;
+    /// Keys of its settings, and of its canaries among them. Others than now: weights may move at once, and what the
+    /// canaries have answered says nothing.
+    std::string settings;
+    std::string canaries;
+    BackendHistory history;
+    BackendView view;
+    BackendDecision decision;
+    bool decided = false;
+  };
+  /// Makes a key of what something is: of its name, which may be shown, and of a text with secrets. Equal keys should be
+  /// rare, and are told apart by their order.
+  using Keyer = std::function<std::string(std::string_view name, std::string_view secret)>;
+  [[nodiscard]] std::vector<Memory> recall(const Keyer& key) const;
+  /// As above, of what another process has known: until the first `decide`, `plan` is empty and this fleet is `cold`.
+  void adopt(std::vector<Memory>&& memories, const Keyer& key);
+  /// Nothing was decided since another process's memories were adopted: they may be old, so everybody should be asked
+  /// first.
+  [[nodiscard]] bool cold() const { return cold_; }
+
+  /// Grows with all that changes what `recall` returns.
+  [[nodiscard]] std::uint64_t changes() const { return changes_; }
 
   /// From now on `tape` hears of every event that can make a difference; nullptr: nobody does.
   void set_tape(Tape* tape) { tape_ = tape; }
@@ -137,6 +167,9 @@ class Fleet {
   void tell(Event&& event) const {
     if (tape_ != nullptr) tape_->record(std::forward<Event>(event), *this);
   }
+  /// What and whose it is, without anything that is known.
+  [[nodiscard]] Memory identity(std::size_t backend, const Keyer& key) const;
+  void adopt(std::size_t backend, Memory&& was, const Keyer& key);
 
   const config::Config& config_;
   std::vector<Backend> backends_;
@@ -144,6 +177,8 @@ class Fleet {
   std::vector<std::size_t> first_targets_;
   bool blind_ = false;
   Tape* tape_ = nullptr;
+  bool cold_ = false;
+  std::uint64_t changes_ = 0;
 };
 
 }  // namespace rpcw

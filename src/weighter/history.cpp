@@ -167,6 +167,7 @@ void fold(TargetHistory& history, const Answer& answer, const Chain& chain) {
 }
 
 void forget_questions(TargetHistory& history) {
+  history.asked_at.reset();
   const auto forget = [](Inquiry& inquiry) {
     if (inquiry.waiting) inquiry = {};
   };
@@ -174,6 +175,11 @@ void forget_questions(TargetHistory& history) {
   forget(history.syncing_inquiry);
   forget(history.peers_inquiry);
   for (CanaryHistory& c : history.canaries) forget(c.inquiry);
+}
+
+void forget_questions(ForkCheck& forks) {
+  forks.height.reset();
+  forks.groups.clear();
 }
 
 milliseconds block_time_for_lag(const BlockTime& block_time, const Chain& chain) {

@@ -11,7 +11,8 @@
 #include "weighter/observation.hpp"
 #include "weighter/time.hpp"
 
-/// What is remembered between two decisions. Plain values: they can be copied, compared and stored.
+/// What is remembered between two decisions. Plain values: they can be copied, compared and stored. A new field that a
+/// later decision needs is also a line in src/store/state_codec.cpp.
 namespace rpcw {
 
 /// When a question besides the head is asked.
@@ -175,7 +176,9 @@ struct BackendHistory {
   MonoTime challenger_since{};
 
   explicit BackendHistory(const config::Backend& backend)
-      : servers(backend.servers.size()), references(backend.references.size()) {}
+      : BackendHistory(backend.servers.size(), backend.references.size()) {}
+  BackendHistory(std::size_t server_count, std::size_t reference_count)
+      : servers(server_count), references(reference_count) {}
 
   /// Servers count from 0, references on from there.
   [[nodiscard]] TargetHistory& member(std::size_t i) {
@@ -191,6 +194,8 @@ void fold(TargetHistory& history, const Answer& answer, const Chain& chain);
 
 /// Nobody waits for answers to what was asked so far: it is asked again with the next probe.
 void forget_questions(TargetHistory& history);
+/// The same for a comparison of chains: it begins anew when the next one is due.
+void forget_questions(ForkCheck& forks);
 
 /// attempts and failures as of now.
 struct Counts {

@@ -28,7 +28,9 @@ class Sampler {
         fleet_(fleet),
         prober_(io, fleet.config().probe, subjects(fleet)),
         samples_(samples),
-        done_(io.get_executor()) {}
+        done_(io.get_executor()) {
+    for (std::size_t i = 0; i < fleet.targets().size(); ++i) known_.push_back(fleet.history(i).observations > 0);
+  }
 
   asio::awaitable<void> run() {
     for (std::size_t i = 0; i < fleet_.targets().size(); ++i) {
@@ -44,8 +46,8 @@ class Sampler {
   }
 
  private:
-  bool again(const ProbeFailure& failure, unsigned attempt) const {
-    return is_transport(failure.code) && attempt < fleet_.config().probe.fall;
+  bool again(std::size_t i, const ProbeFailure& failure, unsigned attempt) const {
+    return !known_[i] && is_transport(failure.code) && attempt < fleet_.config().probe.fall;
   }
 
   template <typename Action>
@@ -58,7 +60,7 @@ class Sampler {
 
   void ask_head(std::size_t i, unsigned samples_left, unsigned attempt) {
     prober_.head(i, [this, i, samples_left, attempt](HeadObservation o) {
-      if (!o.head && again(o.head.error(), attempt)) {
+      if (!o.head && again(i, o.head.error(), attempt)) {
         later([this, i, samples_left, attempt] { ask_head(i, samples_left, attempt + 1); });
         return;
       }
@@ -77,7 +79,7 @@ class Sampler {
 
   void attempt(std::size_t i, const Ask& question, unsigned number) {
     prober_.ask(i, question, [this, i, number](const Answer& a) {
-      if (!a.value && again(a.value.error(), number)) {
+      if (!a.value && again(i, a.value.error(), number)) {
         later([this, i, question = a.ask, number] { attempt(i, question, number + 1); });
         return;
       }
@@ -90,6 +92,8 @@ class Sampler {
   Fleet& fleet_;
   rpc::Prober prober_;
   const unsigned samples_;
+  /// Targets of which something was known before.
+  std::vector<bool> known_;
   Latch done_;
 };
 
@@ -173,6 +177,7 @@ asio::awaitable<void> push(Connection& c, Fleet& fleet, Latch& done) {
 
 asio::awaitable<PassResult> one_pass(asio::io_context& io, const config::Config& config, PassOptions options) {
   Fleet fleet(config);
+  if (options.recall) options.recall(fleet, read_clocks());
   Latch latch(io.get_executor());
 
   std::deque<Connection> connections;
@@ -208,6 +213,7 @@ asio::awaitable<PassResult> one_pass(asio::io_context& io, const config::Config&
   }
   co_await latch.wait();
 
+  if (options.keep) options.keep(fleet, read_clocks());
   PassResult out;
   out.report = fleet.report(now, seen);
   out.report.dry_run = options.dry_run || !options.push;

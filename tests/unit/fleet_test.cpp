@@ -210,22 +210,57 @@ TEST_CASE("adopt: another URL, chain or backend is another server") {
   CHECK(fresh.plan(instance).empty());
 }
 
-TEST_CASE("adopt: a removed or moved server makes the weights wait for the next decision") {
+TEST_CASE("adopt: a removed server makes the weights wait for the next decision") {
   const config::Config config = config_of({"a", "b", "c"});
   Fleet old(config);
   for (std::size_t i = 0; i < 3; ++i) answer(old, i);
   old.decide(at(0ms));
-  config::Config changed;
-  SUBCASE("removed") {
-    changed = config_of({"a", "b"});
-  }
-  SUBCASE("moved") {
-    changed = config_of({"b", "a", "c"});
-  }
+  const config::Config changed = config_of({"a", "b"});
   Fleet fresh(changed);
   fresh.adopt(std::move(old));
   CHECK(fresh.history(0).observations > 0);
   CHECK(fresh.plan(instance_of({"a", "b", "c"})).empty());
   fresh.decide(at(1ms));
   CHECK_FALSE(fresh.plan(instance_of({"a", "b", "c"})).empty());
+}
+
+TEST_CASE("adopt: in another order everything moves with its server") {
+  config::Config config = config_of({"a", "b", "c"});
+  config.backends[0].strategy = config::Strategy::kLeader;
+  Fleet old(config);
+  fail(old, 0);
+  answer(old, 1);
+  answer(old, 2);
+  haproxy::Instance instance = instance_of({"a", "b", "c"}, 7);
+  instance.backends[0].servers[2].backup = true;
+  old.see(&instance);
+  old.decide(at(0ms));
+  REQUIRE(weights(old) == Weights{0, 256, 256});
+  config::Config changed = config_of({"c", "b", "a"});
+  changed.backends[0].strategy = config::Strategy::kLeader;
+  Fleet fresh(changed);
+  fresh.adopt(std::move(old));
+  CHECK(weights(fresh) == Weights{256, 256, 0});
+  CHECK(fresh.plan(instance).size() == 3);
+  CHECK_FALSE(fresh.see(&instance));
+  fresh.decide(at(1ms), true);
+  CHECK(weights(fresh) == Weights{256, 256, 0});
+}
+
+TEST_CASE("adopt: answers to canaries that are no longer asked are forgotten") {
+  config::Config config = config_of({"a"});
+  config.backends[0].canaries.resize(2);
+  Fleet old(config);
+  answer(old, 0);
+  (void)old.begin_probe(0, at(0ms).mono);
+  old.observe(0, Answer{at(0ms), {Question::kCanary, 1}, std::unexpected(ProbeFailure{Reason::kRpcError, "no", {}})});
+  old.decide(at(0ms));
+  config::Config changed = config;
+  changed.backends[0].canaries.pop_back();
+  Fleet fresh(changed);
+  fresh.adopt(std::move(old));
+  CHECK(fresh.history(0).canaries.empty());
+  fresh.decide(at(1ms), true);
+  REQUIRE(fresh.decision(0).servers[0].reasons.size() == 1);
+  CHECK(fresh.decision(0).servers[0].reasons[0].code == Reason::kWarmingUp);
 }

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+#include <expected>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "weighter/fleet.hpp"
+#include "weighter/time.hpp"
+
+/// The text of a state file: what a fleet knows, as JSON. The monotonic clock begins anew with each boot, so instants on
+/// it are written as distances from the moment of saving, and that as wall clock.
+namespace rpcw::store {
+
+/// Longer texts are neither written nor read: this is enough for some ten thousand targets.
+inline constexpr std::size_t kMostStateBytes = 32U << 20U;
+
+struct StoredState {
+  /// When it was saved.
+  WallTime saved;
+  /// What the keys in `backends` are made with: 32 lower-case hexadecimal digits.
+  std::string salt;
+  std::vector<Fleet::Memory> backends;
+};
+
+/// Of a decision only the servers' states and weights and the fallback are kept; of requests under way nothing.
+/// `now`: the moment of saving, on both clocks.
+std::string encode(std::string_view salt, const std::vector<Fleet::Memory>& backends, Now now);
+
+/// Instants come out as if the state had been saved as long before `now` as the wall clock says; as if just now when
+/// that has gone back. The text may be anything: the error is a sentence with the place and what would be right. What
+/// comes out is safe to decide with, though it may be nonsense.
+std::expected<StoredState, std::string> decode(std::string_view text, Now now);
+
+}  // namespace rpcw::store

@@ -1,0 +1,76 @@
+#include "store/state_file.hpp"
+
+#include <fmt/format.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include <array>
+#include <random>
+#include <utility>
+
+#include "store/file.hpp"
+#include "store/state_codec.hpp"
+#include "weighter/judge.hpp"
+
+namespace rpcw::store {
+namespace {
+
+std::string new_salt() {
+  std::random_device random;
+  std::string out;
+  for (int i = 0; i < 4; ++i) out += fmt::format("{:08x}", random());
+  return out;
+}
+
+Fleet::Keyer keyer(const std::string& salt) {
+  return [&salt](std::string_view name, std::string_view secret) {
+    return fmt::format("{}{}{}", name, name.empty() ? "" : " ", fingerprint(salt, secret));
+  };
+}
+
+}  // namespace
+
+std::string fingerprint(std::string_view salt, std::string_view text) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned size = 0;
+  if (HMAC(EVP_sha256(), salt.data(), static_cast<int>(salt.size()),
+           reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data(), &size) == nullptr)
+    return {};
+  return fmt::format("{:02x}{:02x}", digest[0], digest[1]);
+}
+
+StateFile::StateFile(std::string path) : path_(std::move(path)), salt_(new_salt()) {}
+
+std::optional<std::string> StateFile::load(Fleet& fleet, Now now) {
+  const auto ignored = [this](std::string_view why, std::string_view then) {
+    return fmt::format("state file {}: {}; {}", path_, why, then);
+  };
+  constexpr std::string_view kAnew = "it is not used, every server's history starts anew";
+  auto text = read_file(path_, kMostStateBytes);
+  if (!text) return ignored(text.error(), kAnew);
+  if (!*text) return std::nullopt;
+  auto state = decode(**text, now);
+  if (!state) return ignored(state.error(), fmt::format("{}, and the file is replaced", kAnew));
+  salt_ = state->salt;
+  const milliseconds age = now.wall - state->saved;
+  if (age > kOldestState)
+    return ignored(fmt::format("was saved {} ago, at most {} is of use", span_text(age), span_text(kOldestState)), kAnew);
+  fleet.adopt(std::move(state->backends), keyer(salt_));
+  if (-age > kClockSlack)
+    return ignored(fmt::format("was saved {} in the future, so this machine's clock was or is wrong", span_text(-age)),
+                   "it is used as if saved just now");
+  return std::nullopt;
+}
+
+std::string StateFile::text(const Fleet& fleet, Now now) const { return encode(salt_, fleet.recall(keyer(salt_)), now); }
+
+std::expected<void, std::string> StateFile::write(const std::string& text) const {
+  const auto failed = [this](std::string_view why) {
+    return std::unexpected(fmt::format("state file {}: {}", path_, why));
+  };
+  if (text.size() > kMostStateBytes) return failed(fmt::format("would be longer than {} bytes", kMostStateBytes));
+  if (auto done = replace_file(path_, text); !done) return failed(done.error());
+  return {};
+}
+
+}  // namespace rpcw::store

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <expected>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "weighter/fleet.hpp"
+#include "weighter/time.hpp"
+
+namespace rpcw::store {
+
+/// A state older than this is not used: after so long one more failure is no second one in a row, and whoever was out
+/// deserves a fresh look. Passes half an hour apart still know each other, and those an hour apart never do.
+inline constexpr milliseconds kOldestState{45 * 60 * 1000};
+/// A state from further in the future is worth a word: this machine's clock was, or is, wrong.
+inline constexpr milliseconds kClockSlack{60 * 1000};
+
+/// What a fleet knows, kept in a file between two runs of the program. The file holds no URL and no header: which
+/// provider a history belongs to is told by a fingerprint that is too short to confirm a guess at a key by.
+class StateFile {
+ public:
+  /// Reads and writes nothing yet.
+  explicit StateFile(std::string path);
+
+  /// Gives `fleet`, which is new, what the file knows of the same targets: all of it less what is known to be of no
+  /// use. No file is no error: nothing is known then. The result is a warning for a person, one sentence with path,
+  /// cause and remedy; absent: all is well. Nothing in a file can do more harm than that.
+  [[nodiscard]] std::optional<std::string> load(Fleet& fleet, Now now);
+
+  /// The text for the file, at this moment.
+  [[nodiscard]] std::string text(const Fleet& fleet, Now now) const;
+  /// Replaces the file by `text`, see replace_file; touches nothing else of this object, so that another thread may do
+  /// it. The error is a sentence with the path.
+  [[nodiscard]] std::expected<void, std::string> write(const std::string& text) const;
+  [[nodiscard]] std::expected<void, std::string> save(const Fleet& fleet, Now now) const { return write(text(fleet, now)); }
+
+ private:
+  std::string path_;
+  /// The same for the life of a file: each new one would tell a little more about what the fingerprints are made of.
+  std::string salt_;
+};
+
+/// A fingerprint of `text`, as four hexadecimal digits. Whoever has the file can try out guesses at a key, and learns
+/// 16 bits of what it is, however good the guesses are; one in 65536 other keys has the same.
+std::string fingerprint(std::string_view salt, std::string_view text);
+
+}  // namespace rpcw::store
