@@ -6,12 +6,14 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
 #include <sstream>
 
+#include "config/load.hpp"
 #include "model/play.hpp"
 #include "store/replay.hpp"
 
@@ -108,7 +110,54 @@ const ServerTotals& of(const Replayed& r, std::string_view backend, std::string_
   return *at;
 }
 
+/// The same events recorded again, with what is decided of them now.
+std::string made_again(const std::string& text, const config::Config& config) {
+  const Folder folder;
+  Fleet fleet(config);
+  {
+    Recording recording(folder.path("r"));
+    recording.follow(fleet, Cause::kStart);
+    LineReader reader;
+    for (const std::string& line : lines_of(text)) {
+      auto got = reader.read(line);
+      REQUIRE_MESSAGE(got.has_value(), got.error().what);
+      if (Step* step = std::get_if<Step>(&*got)) fleet.apply(step->event);
+    }
+  }
+  return read(folder.path("r"));
+}
+
 }  // namespace
+
+// Whoever changes a rule changes what is decided: with REMAKE_RECORDINGS=1 this case writes the files again, and their
+// difference shows what the change does.
+TEST_CASE("golden recordings replay to the same weights everywhere") {
+  const std::string data = RPCW_TEST_DATA;
+  config::Config config = play_config();
+  std::string file = data + "/play.recording";
+  SUBCASE("of simulated life, with every kind of trouble") {}
+  SUBCASE("of the program with HAProxy and three providers, one of which fell behind and one of which failed") {
+    file = data + "/run.recording";
+    config::Surroundings surroundings = config::Surroundings::of_process();
+    surroundings.network = false;
+    auto loaded = config::load(data + "/run.toml", surroundings);
+    REQUIRE(loaded.has_value());
+    config = loaded->config;
+  }
+  if (std::getenv("REMAKE_RECORDINGS") != nullptr) {
+    const std::string old = read(file);
+    write(file, old.empty() ? recorded(config, 42, 120) : made_again(old, config));
+  }
+  const std::string text = read(file);
+  const Replayed r = replayed({text}, config);
+  CHECK(r.decisions > 50);
+  CHECK(r.recorded_changes > 5);
+  CHECK(r.other == 0);
+  for (const Difference& d : r.differences)
+    MESSAGE(d.backend, "/", d.server, ": ", d.recorded.weight, " and now ", d.replayed.weight);
+  // Everything that is written down of a decision, and not only what replay compares.
+  CHECK(made_again(text, config).substr(text.find('\n')) == text.substr(text.find('\n')));
+}
 
 TEST_CASE("a recording replays to the same weights, states and reasons") {
   const config::Config config = play_config();
@@ -135,20 +184,8 @@ TEST_CASE("every line read is the line that was written") {
   // What comes of a replay that is recorded itself is the same file.
   const config::Config config = play_config();
   const std::string text = recorded(config, 3, 300);
-  const Folder folder;
-  Fleet fleet(config);
-  {
-    Recording recording(folder.path("again"));
-    recording.follow(fleet, Cause::kStart);
-    LineReader reader;
-    for (const std::string& line : lines_of(text)) {
-      auto got = reader.read(line);
-      REQUIRE_MESSAGE(got.has_value(), got.error().what);
-      if (Step* step = std::get_if<Step>(&*got)) fleet.apply(step->event);
-    }
-  }
   const auto past_first = [](const std::string& t) { return t.substr(t.find('\n')); };
-  CHECK(past_first(read(folder.path("again"))) == past_first(text));
+  CHECK(past_first(made_again(text, config)) == past_first(text));
 }
 
 TEST_CASE("files are bounded in size and number, and each can be replayed by itself") {
