@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "config/load.hpp"
+#include "config/tls_files.hpp"
 #include "observe/log.hpp"
 #include "rpc/http_client.hpp"
-#include "rpc/tls_files.hpp"
 
 namespace rpcw::cli {
 namespace {
@@ -16,9 +17,13 @@ namespace {
 /// Sockets of the probes' connections, of HAProxy's, and what any process has open.
 std::size_t open_files_for(const config::Config& config) {
   constexpr std::size_t kEverybodyHas = 64;
+  constexpr std::size_t kBehindOneName = 64;
   std::size_t targets = 0;
   for (const config::Backend& b : config.backends) targets += b.servers.size() + b.references.size();
-  return targets + config.probe.max_in_flight + config.haproxy.endpoints.size() + kEverybodyHas;
+  std::size_t haproxys = 0;
+  for (const config::Endpoint& e : config.haproxy.endpoints)
+    haproxys += e.kind == config::Endpoint::Kind::kDns ? kBehindOneName : 1;
+  return targets + config.probe.max_in_flight + haproxys + kEverybodyHas;
 }
 
 }  // namespace
@@ -61,20 +66,17 @@ std::expected<config::Config, ExitCode> load_config(const Options& options, Need
                     options.config_file));
     return std::unexpected(kUsage);
   }
-  for (const config::Endpoint& e : config.haproxy.endpoints) {
-    if (needs != Needs::kHaproxy || e.kind != config::Endpoint::Kind::kDns) continue;
-    complain(fmt::format("{}: haproxy.endpoints: {}: dns: endpoints are not built yet; use unix:, tcp: or master:",
-                         options.config_file, e.text));
-    return std::unexpected(kUsage);
-  }
   for (const config::Backend& b : config.backends) {
     if (b.discover.empty()) continue;
     complain(fmt::format("{}: backend.{}.discover: is not available yet; name the servers with [[backend.server]]",
                          options.config_file, b.name));
     return std::unexpected(kUsage);
   }
-  if (auto ok = rpc::check_tls_files(config.probe.tls); !ok) {
-    complain(fmt::format("{}: probe: {}", options.config_file, ok.error()));
+  for (const auto& [table, files] :
+       {std::pair("haproxy", &config.haproxy.tls), std::pair("probe", &config.probe.tls)}) {
+    const auto ok = config::check_tls_files(*files);
+    if (ok) continue;
+    complain(fmt::format("{}: {}: {}", options.config_file, table, ok.error()));
     return std::unexpected(kUsage);
   }
   if (auto ok = rpc::ensure_open_files(open_files_for(config)); !ok) {

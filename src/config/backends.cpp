@@ -57,18 +57,11 @@ Backend Backends::read(Reader& r) {
   out.name = read_name(r, "backend", names_);
   const bool chain_known = chains_.choose(r, out.chain);
 
-  const Given strategy = r.choice<Strategy>("strategy", out.strategy,
-                                            {{"adaptive", Strategy::kAdaptive},
-                                             {"inverse-latency", Strategy::kInverseLatency},
-                                             {"equal", Strategy::kEqual},
-                                             {"leader", Strategy::kLeader}});
-  if (strategy.valid() && !strategy_supported(out.strategy)) {
-    std::vector<std::string_view> built;
-    for (const auto one : {Strategy::kAdaptive, Strategy::kInverseLatency, Strategy::kEqual, Strategy::kLeader})
-      if (strategy_supported(one)) built.push_back(to_string(one));
-    r.error(strategy.place, "strategy",
-            fmt::format("\"{}\" is not available yet; accepted: {}", to_string(out.strategy), fmt::join(built, ", ")));
-  }
+  r.choice<Strategy>("strategy", out.strategy,
+                     {{"adaptive", Strategy::kAdaptive},
+                      {"inverse-latency", Strategy::kInverseLatency},
+                      {"equal", Strategy::kEqual},
+                      {"leader", Strategy::kLeader}});
   r.choice<Scale>("scale", out.scale, {{"share", Scale::kShare}, {"peak", Scale::kPeak}});
   r.choice<Fallback>("fallback", out.fallback, {{"equal", Fallback::kEqual}, {"keep", Fallback::kKeep}});
   const Given min_healthy = r.integer("min_healthy", out.min_healthy, 1, 4096);

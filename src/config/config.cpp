@@ -2,10 +2,6 @@
 
 namespace rpcw::config {
 
-bool strategy_supported(Strategy strategy) {
-  return strategy == Strategy::kEqual || strategy == Strategy::kInverseLatency;
-}
-
 std::string_view to_string(Strategy strategy) {
   switch (strategy) {
     case Strategy::kAdaptive:

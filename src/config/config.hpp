@@ -29,6 +29,8 @@ struct Endpoint {
   std::uint16_t port = 0;
   /// As written; what reports and logs show.
   std::string text;
+  /// kDns only: which of the addresses behind the name this is, without brackets; empty: all of them, as in a file.
+  std::string resolved{};
 };
 
 /// Paths of PEM files; empty: not given.
@@ -36,6 +38,8 @@ struct TlsFiles {
   std::string ca_file;
   std::string cert_file;
   std::string key_file;
+
+  bool empty() const { return ca_file.empty() && cert_file.empty() && key_file.empty(); }
 };
 
 struct Haproxy {
@@ -122,7 +126,7 @@ struct Backend {
   std::string name;
   /// A copy of the chain with this backend's `max_block_age` and `max_lag` already applied.
   Chain chain;
-  Strategy strategy = Strategy::kEqual;
+  Strategy strategy = Strategy::kAdaptive;
   Scale scale = Scale::kShare;
   Fallback fallback = Fallback::kEqual;
   /// Fewer healthy servers than this: the fallback. [1, 4096]
@@ -160,9 +164,6 @@ struct Config {
   /// At least one.
   std::vector<Backend> backends;
 };
-
-/// Whether this build can do it. A file that asks for another one is refused.
-bool strategy_supported(Strategy strategy);
 
 std::string_view to_string(Strategy strategy);
 std::string_view to_string(Fallback fallback);

@@ -83,6 +83,12 @@ std::uint64_t identity_requests(const Backend& backend) {
   return asked ? times_a_day(kIdentityEvery) : 0;
 }
 
+/// Sync state, and peers where they matter. Hashes for telling forks are not counted: as long as providers show each
+/// other's blocks none is asked for.
+std::uint64_t state_requests(const Backend& backend) {
+  return times_a_day(kNodeStateEvery) * (backend.min_peers > 0 ? 2 : 1);
+}
+
 std::uint64_t canary_requests(const Backend& backend) {
   std::uint64_t sum = 0;
   for (const Canary& canary : backend.canaries) sum += times_a_day(canary.interval);
@@ -161,11 +167,38 @@ void describe_cost(Page& page, const Config& config, const Backend& backend) {
   std::vector<std::string> terms{fmt::format("{} heads", grouped(times_a_day(config.probe.interval)))};
   if (const auto identity = identity_requests(backend); identity > 0)
     terms.push_back(fmt::format("{} chain ids", grouped(identity)));
+  terms.push_back(fmt::format("{} node states", grouped(state_requests(backend))));
   if (const auto canaries = canary_requests(backend); canaries > 0)
     terms.push_back(fmt::format("{} canaries", grouped(canaries)));
   page.line("cost",
             {fmt::format("{} requests a day to each provider", grouped(probe_requests_per_day(config, backend)))});
   page.line("", {fmt::format("{}", fmt::join(terms, " + "))});
+}
+
+std::vector<std::string> strategy_parts(const Backend& backend) {
+  std::vector<std::string> parts{std::string(to_string(backend.strategy))};
+  switch (backend.strategy) {
+    case Strategy::kAdaptive:
+      parts.front() += " (latency, lag, errors)";
+      break;
+    case Strategy::kInverseLatency:
+      parts.front() += " (latency, block age)";
+      break;
+    case Strategy::kEqual:
+      parts.front() += " (health alone)";
+      break;
+    case Strategy::kLeader:
+      parts.front() += " (one server has everything)";
+      parts.emplace_back(backend.switch_back ? "switches back to a clearly better one" : "changes only when it fails");
+      break;
+  }
+  // A leader has everything: there is nothing to scale and no share to cut.
+  if (backend.strategy != Strategy::kLeader) {
+    parts.push_back(fmt::format("scale {}", to_string(backend.scale)));
+    if (backend.max_share < 1) parts.push_back(fmt::format("a server gets at most {:g} %", backend.max_share * 100));
+  }
+  if (!backend.live) parts.emplace_back("without HAProxy's counters");
+  return parts;
 }
 
 void describe_backend(Page& page, const Config& config, const Backend& backend) {
@@ -177,11 +210,7 @@ void describe_backend(Page& page, const Config& config, const Backend& backend) 
   page.line("chain", parts);
   describe_limits(page, backend);
 
-  parts = {std::string(to_string(backend.strategy)), fmt::format("scale {}", to_string(backend.scale))};
-  if (backend.max_share < 1) parts.push_back(fmt::format("a server gets at most {:g} %", backend.max_share * 100));
-  if (!backend.live) parts.emplace_back("without HAProxy's counters");
-  if (backend.switch_back) parts.emplace_back("switches back");
-  page.line("strategy", parts);
+  page.line("strategy", strategy_parts(backend));
   std::vector<std::string> way_back;
   if (backend.eject_time.count() > 0)
     way_back = {fmt::format("after {}", duration_text(backend.eject_time)),
@@ -217,7 +246,8 @@ void describe_backend(Page& page, const Config& config, const Backend& backend) 
 }  // namespace
 
 std::uint64_t probe_requests_per_day(const Config& config, const Backend& backend) {
-  return times_a_day(config.probe.interval) + identity_requests(backend) + canary_requests(backend);
+  return times_a_day(config.probe.interval) + identity_requests(backend) + state_requests(backend) +
+         canary_requests(backend);
 }
 
 std::string describe(const Config& config) {

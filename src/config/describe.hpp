@@ -12,8 +12,8 @@ namespace rpcw::config {
 /// are shown.
 std::string describe(const Config& config);
 
-/// How many requests a day the probes of a backend cost each of its providers, all being well: heads, identity and
-/// canaries. References get no canaries.
+/// How many requests a day the probes of a backend cost each of its providers, all being well: heads, identity,
+/// sync state, peers and canaries. References are asked for heads and identity alone.
 std::uint64_t probe_requests_per_day(const Config& config, const Backend& backend);
 
 }  // namespace rpcw::config

@@ -58,6 +58,8 @@ std::string_view to_string(Error error) {
       return "connect";
     case Error::kPermission:
       return "permission";
+    case Error::kTls:
+      return "tls";
     case Error::kTimeout:
       return "timeout";
     case Error::kClosedEarly:
@@ -74,18 +76,8 @@ std::string_view to_string(Error error) {
   return "io";
 }
 
-std::optional<Failure> unsupported(const config::Endpoint& endpoint, const config::TlsFiles& tls) {
-  if (endpoint.kind == config::Endpoint::Kind::kDns) {
-    return Failure{Error::kUnsupported,
-                   endpoint.text + ": dns: endpoints are not supported yet; name one HAProxy with tcp:"};
-  }
-  if (endpoint.kind == config::Endpoint::Kind::kTcp &&
-      !(tls.ca_file.empty() && tls.cert_file.empty() && tls.key_file.empty())) {
-    return Failure{Error::kUnsupported, endpoint.text +
-                                            ": TLS to HAProxy is not supported yet; remove ca_file, cert_file "
-                                            "and key_file from [haproxy]"};
-  }
-  return std::nullopt;
+std::shared_ptr<TlsContext> tls_context(const config::TlsFiles& files) {
+  return files.empty() ? nullptr : std::make_shared<TlsContext>(files);
 }
 
 /// A connection and the clock that ends it. Shared, since the clock's handler may run after the exchange is over.
@@ -93,8 +85,22 @@ struct Client::Link : std::enable_shared_from_this<Client::Link> {
   explicit Link(const asio::any_io_executor& executor) : socket(executor), timer(executor) {}
 
   asio::generic::stream_protocol::socket socket;
+  /// Over `socket`; nullptr: plain.
+  std::unique_ptr<TlsStream> tls;
   asio::steady_timer timer;
   bool expired = false;
+
+  asio::awaitable<TlsStream::Result> write(asio::const_buffer all) {
+    if (tls) co_return co_await tls->write(all);
+    const auto [error, bytes] = co_await asio::async_write(socket, all, kToken);
+    co_return TlsStream::Result(error, bytes);
+  }
+
+  asio::awaitable<TlsStream::Result> read_some(asio::mutable_buffer into) {
+    if (tls) co_return co_await tls->read_some(into);
+    const auto [error, bytes] = co_await socket.async_read_some(into, kToken);
+    co_return TlsStream::Result(error, bytes);
+  }
 
   /// Operations on the socket end at `deadline`, which replaces an earlier one.
   void end_at(TimePoint deadline) {
@@ -125,7 +131,8 @@ class Client::Busy {
   Client& client_;
 };
 
-Client::Client(asio::any_io_executor executor, config::Endpoint endpoint, config::TlsFiles tls, milliseconds timeout)
+Client::Client(asio::any_io_executor executor, config::Endpoint endpoint, std::shared_ptr<TlsContext> tls,
+               milliseconds timeout)
     : executor_(std::move(executor)), endpoint_(std::move(endpoint)), tls_(std::move(tls)), timeout_(timeout) {}
 
 Client::~Client() = default;
@@ -177,19 +184,24 @@ Failure Client::connect_failure(const error_code& error) const {
     }
   }
   if (error == asio::error::connection_refused) {
+    if (tls_) return failure(Error::kConnect, with("is HAProxy running there, with a `bind` line for this port?"));
     return failure(Error::kConnect,
                    with("is HAProxy running there, with a `stats socket ipv4@ADDRESS:PORT level admin` line?"));
   }
   return failure(Error::kConnect, with("check the endpoint and that HAProxy is running"));
 }
 
-Failure Client::cut_off(const error_code& error, const Line& line) const {
+Failure Client::cut_off(const Link& link, const error_code& error, const Line& line) const {
+  if (link.tls)
+    if (const auto why = link.tls->explain(error)) return failure(Error::kTls, *why);
   const auto got = count_of(reader_.count(), line.replies, "replies");
   const auto words = presentable(reader_.rest());
   if (error == asio::error::operation_aborted) return failure(Error::kCancelled, "given up after " + got);
   if (error == asio::error::eof || error == asio::error::connection_reset || error == asio::error::broken_pipe) {
     auto what = "HAProxy closed the connection after " + got;
     if (!words.empty()) what += "; its last words: \"" + words + "\"";
+    if (!is_unix(endpoint_) && !link.tls && reader_.count() == 0 && words.empty())
+      what += "; if its `bind` line has `ssl`, give haproxy.ca_file";
     return failure(Error::kClosedEarly, what);
   }
   return failure(Error::kIo, "after " + got + ": " + error.message());
@@ -197,7 +209,7 @@ Failure Client::cut_off(const error_code& error, const Line& line) const {
 
 asio::awaitable<std::optional<Failure>> Client::find_addresses(TimePoint deadline) {
   addresses_.clear();
-  if (auto no = unsupported(endpoint_, tls_)) co_return no;
+  if (tls_ && !is_unix(endpoint_) && !tls_->fault().empty()) co_return failure(Error::kTls, tls_->fault());
   if (is_unix(endpoint_)) {
     if (endpoint_.address.empty() || endpoint_.address.size() >= sizeof(sockaddr_un::sun_path)) {
       co_return failure(Error::kConnect, "a Unix socket's path has 1 to 107 bytes");
@@ -206,7 +218,8 @@ asio::awaitable<std::optional<Failure>> Client::find_addresses(TimePoint deadlin
     co_return std::nullopt;
   }
   error_code not_numeric;
-  const auto numeric = asio::ip::make_address(endpoint_.address, not_numeric);
+  const auto numeric =
+      asio::ip::make_address(endpoint_.resolved.empty() ? endpoint_.address : endpoint_.resolved, not_numeric);
   if (!not_numeric) {
     addresses_.emplace_back(asio::ip::tcp::endpoint(numeric, endpoint_.port));
     co_return std::nullopt;
@@ -277,6 +290,17 @@ asio::awaitable<std::optional<Failure>> Client::connect(Link& link, TimePoint de
   co_return connect_failure(error);
 }
 
+asio::awaitable<std::optional<Failure>> Client::secure(Link& link) {
+  if (!tls_ || is_unix(endpoint_)) co_return std::nullopt;
+  link.tls = std::make_unique<TlsStream>(link.socket, *tls_, endpoint_.address);
+  const auto error = co_await link.tls->handshake();
+  if (!error) co_return std::nullopt;
+  if (link.expired) co_return too_late("no end of the TLS handshake");
+  if (error == asio::error::operation_aborted) co_return failure(Error::kCancelled, "given up in the TLS handshake");
+  if (auto why = link.tls->explain(error)) co_return failure(Error::kTls, *why);
+  co_return failure(Error::kTls, "the connection ended in the TLS handshake: " + error.message());
+}
+
 asio::awaitable<std::optional<Failure>> Client::exchange(const Line& line, std::size_t max_bytes) {
   const auto deadline = steady_clock::now() + timeout_;
   reader_.reset(line.replies, max_bytes);
@@ -286,12 +310,13 @@ asio::awaitable<std::optional<Failure>> Client::exchange(const Line& line, std::
   }
   const auto link = std::make_shared<Link>(executor_);
   auto failed = co_await connect(*link, deadline);
+  if (!failed) failed = co_await secure(*link);
   if (failed) co_return failed;
 
-  const auto [write_error, written] = co_await asio::async_write(link->socket, asio::buffer(line.text), kToken);
+  const auto [write_error, written] = co_await link->write(asio::buffer(line.text));
   if (link->expired) co_return too_late("could not send the commands");
   // A peer that has closed may still have said why.
-  if (write_error && write_error != asio::error::broken_pipe) co_return cut_off(write_error, line);
+  if (write_error && write_error != asio::error::broken_pipe) co_return cut_off(*link, write_error, line);
   if (endpoint_.kind == config::Endpoint::Kind::kMaster) {
     // The master keeps the connection open after its errors ("Can't find the target PID") until we have closed our
     // half.
@@ -301,14 +326,14 @@ asio::awaitable<std::optional<Failure>> Client::exchange(const Line& line, std::
 
   while (reader_.state() == ReplyReader::State::kMore) {
     const auto room = reader_.prepare(kReadSize);
-    const auto [read_error, bytes] =
-        co_await link->socket.async_read_some(asio::buffer(room.data(), room.size()), kToken);
+    const auto [read_error, bytes] = co_await link->read_some(asio::buffer(room.data(), room.size()));
     reader_.commit(bytes);
+    received_ += bytes;
     if (reader_.finished()) break;
     if (link->expired) {
       co_return too_late("only " + count_of(reader_.count(), line.replies, "replies") + " came");
     }
-    if (read_error) co_return cut_off(read_error, line);
+    if (read_error) co_return cut_off(*link, read_error, line);
   }
   if (reader_.state() == ReplyReader::State::kTooLarge) {
     co_return failure(Error::kTooLarge,
@@ -361,21 +386,25 @@ asio::awaitable<std::expected<std::vector<std::string>, Failure>> Client::run(st
   co_return replies;
 }
 
-std::optional<Failure> Client::take_topology(std::span<const std::string> names, Instance& instance) {
+std::expected<Info, Failure> Client::take_info() const {
   const auto first = reader_.reply(0);
   if (first.starts_with("Permission denied")) {
-    return failure(Error::kPermission, "HAProxy refuses `show info`; the socket needs `level admin`");
+    return std::unexpected(failure(Error::kPermission, "HAProxy refuses `show info`; the socket needs `level admin`"));
   }
   auto info = parse_info(first);
-  if (!info) {
-    auto what = info.error();
-    if (first.starts_with("Unknown command") || first.starts_with("The following commands are valid")) {
-      what += endpoint_.kind == config::Endpoint::Kind::kMaster
-                  ? "; if this is a `stats socket` and not the master's, write unix: instead of master:unix:"
-                  : "; if this is the master's socket, write master:unix: instead of unix:";
-    }
-    return failure(Error::kMalformed, what);
+  if (info) return std::move(*info);
+  auto what = info.error();
+  if (first.starts_with("Unknown command") || first.starts_with("The following commands are valid")) {
+    what += endpoint_.kind == config::Endpoint::Kind::kMaster
+                ? "; if this is a `stats socket` and not the master's, write unix: instead of master:unix:"
+                : "; if this is the master's socket, write master:unix: instead of unix:";
   }
+  return std::unexpected(failure(Error::kMalformed, what));
+}
+
+std::optional<Failure> Client::take_topology(std::span<const std::string> names, Instance& instance) {
+  auto info = take_info();
+  if (!info) return std::move(info.error());
   instance.version = std::move(info->version);
   instance.pid = info->pid;
   instance.uptime = info->uptime;
@@ -395,14 +424,130 @@ std::optional<Failure> Client::take_topology(std::span<const std::string> names,
   return std::nullopt;
 }
 
-asio::awaitable<std::expected<Instance, Failure>> Client::read(std::span<const std::string> only_backends) {
-  const Busy busy(*this);
-  addresses_.clear();
+namespace {
+
+std::vector<std::string> names_of(std::span<const std::string> backends) {
   std::vector<std::string> names;
-  for (const auto& name : only_backends) {
+  for (const auto& name : backends) {
     if (valid_name(name) && std::ranges::find(names, name) == names.end()) names.push_back(name);
   }
+  return names;
+}
 
+/// A server with weight 0 can read DRAIN whether or not an operator drains it, and then his hand does not show.
+bool hides_admin_state(const ServerRow& server) {
+  return server.uweight == 0 && server.status.starts_with("DRAIN");
+}
+
+/// Whether `fresh` has the same servers in the same states as `last`, so that what it lacks can be taken from there.
+bool take_over(const BackendRow& last, BackendRow& fresh) {
+  if (last.servers.size() != fresh.servers.size()) return false;
+  for (std::size_t i = 0; i < last.servers.size(); ++i) {
+    const auto& from = last.servers[i];
+    auto& to = fresh.servers[i];
+    if (from.name != to.name || from.status != to.status || from.addr != to.addr) return false;
+    if (hides_admin_state(to) && !hides_admin_state(from)) return false;
+    to.iweight = from.iweight;
+    to.fqdn = from.fqdn;
+    if (!to.admin_state) to.admin_state = from.admin_state;
+  }
+  return true;
+}
+
+}  // namespace
+
+asio::awaitable<std::expected<Info, Failure>> Client::info() {
+  const Busy busy(*this);
+  addresses_.clear();
+  const auto one = lines(std::vector<std::string>{"show info"});
+  auto failed = co_await exchange(one.front(), kMaxRead);
+  if (failed) co_return std::unexpected(std::move(*failed));
+  co_return take_info();
+}
+
+asio::awaitable<std::expected<Instance, Failure>> Client::read(std::span<const std::string> only_backends) {
+  const Busy busy(*this);
+  co_return co_await read_all(names_of(only_backends), !only_backends.empty());
+}
+
+asio::awaitable<std::expected<Instance, Failure>> Client::refresh(const Instance& last,
+                                                                  std::span<const std::string> only_backends) {
+  const Busy busy(*this);
+  auto names = names_of(only_backends);
+  if (!names.empty()) {
+    addresses_.clear();
+    auto changes = co_await read_changes(last, names);
+    if (!changes) co_return std::unexpected(std::move(changes.error()));
+    if (*changes) co_return std::move(**changes);
+  }
+  co_return co_await read_all(std::move(names), !only_backends.empty());
+}
+
+asio::awaitable<std::expected<std::optional<Instance>, Failure>> Client::read_changes(
+    const Instance& last, std::span<const std::string> names) {
+  struct Part {
+    const std::string* name;
+    const BackendRow* known;
+    bool states;
+  };
+  Instance instance;
+  instance.backends.reserve(names.size());
+  for (std::size_t next = 0; next < names.size();) {
+    // Each line has its own `show info`: two of them may reach two workers.
+    std::vector<std::string> commands{"show info"};
+    std::vector<Part> parts;
+    std::size_t size = 2 * prefix().size() + commands.front().size() + 2;
+    for (; next < names.size(); ++next) {
+      const auto& name = names[next];
+      const auto* known = last.backend(name);
+      const bool states = known != nullptr && std::ranges::any_of(known->servers, hides_admin_state);
+      // HAProxy takes a number for a name first, and a name that is a number is none of ours to find here.
+      auto stat = "show stat " + (known != nullptr ? std::to_string(known->iid) : name) + " 6 -1";
+      auto state = "show servers state " + name;
+      const auto more = stat.size() + 1 + prefix().size() + (states ? state.size() + 1 + prefix().size() : 0);
+      if (!parts.empty() && size + more > max_line_) break;
+      size += more;
+      commands.push_back(std::move(stat));
+      if (states) commands.push_back(std::move(state));
+      parts.push_back({&name, known, states});
+    }
+    const auto one = lines(commands);
+    if (one.size() != 1) co_return std::nullopt;
+    auto failed = co_await exchange(one.front(), kMaxRead);
+    if (failed && line_too_big(reader_.rest())) co_return std::nullopt;
+    if (failed) co_return std::unexpected(std::move(*failed));
+    auto info = take_info();
+    if (!info) co_return std::unexpected(std::move(info.error()));
+    if (info->pid != last.pid || info->uptime < last.uptime) co_return std::nullopt;
+    instance.version = std::move(info->version);
+    instance.pid = info->pid;
+    instance.uptime = info->uptime;
+    std::size_t reply = 1;
+    for (const auto& part : parts) {
+      const auto stat = reader_.reply(reply++);
+      std::vector<BackendRow> rows;
+      if (!stat.starts_with("No such proxy")) {
+        if (auto added = add_stat(stat, rows); !added)
+          co_return std::unexpected(failure(Error::kMalformed, added.error()));
+      }
+      if (part.states) {
+        const auto state = reader_.reply(reply++);
+        if (!state.starts_with("Can't find backend") && !state.starts_with("Permission denied")) {
+          if (auto added = add_servers_state(state, rows); !added)
+            co_return std::unexpected(failure(Error::kMalformed, added.error()));
+        }
+      }
+      const auto found = std::ranges::find(rows, *part.name, &BackendRow::name);
+      if (part.known == nullptr && found == rows.end()) continue;
+      if (part.known == nullptr || found == rows.end() || !take_over(*part.known, *found)) co_return std::nullopt;
+      instance.backends.push_back(std::move(*found));
+    }
+  }
+  co_return instance;
+}
+
+asio::awaitable<std::expected<Instance, Failure>> Client::read_all(std::vector<std::string> names, bool only_named) {
+  addresses_.clear();
   // By name when that fits in one line: all is then from one process and one moment.
   if (!names.empty()) {
     std::vector<std::string> commands{"show info"};
@@ -440,7 +585,7 @@ asio::awaitable<std::expected<Instance, Failure>> Client::read(std::span<const s
   Instance instance;
   failed = take_topology({}, instance);
   if (failed) co_return std::unexpected(std::move(*failed));
-  if (!only_backends.empty()) {
+  if (only_named) {
     std::erase_if(instance.backends,
                   [&](const BackendRow& row) { return std::ranges::find(names, row.name) == names.end(); });
   }

@@ -17,16 +17,18 @@
 #include "config/config.hpp"
 #include "haproxy/lookup.hpp"
 #include "haproxy/protocol.hpp"
+#include "haproxy/tls.hpp"
 #include "haproxy/topology.hpp"
 #include "weighter/time.hpp"
 
 namespace rpcw::haproxy {
 
 enum class Error : std::uint8_t {
-  kUnsupported,  ///< this build cannot use such an endpoint; trying again is of no use
+  kUnsupported,  ///< such an endpoint cannot be used; trying again is of no use
   kResolve,      ///< the host name has no address, or the name server says so
   kConnect,      ///< nobody there: no socket file, a stale one, connection refused, no route
   kPermission,   ///< the socket file may not be used by this user
+  kTls,          ///< the handshake failed, or one side does not accept the other's certificate
   kTimeout,      ///< the exchange was not over at its deadline
   kClosedEarly,  ///< the connection ended before all replies were there
   kTooLarge,     ///< the replies go beyond any sensible size
@@ -73,9 +75,11 @@ class Client {
     unsigned weight = 0;
   };
 
+  /// `endpoint`: of a dns: one's HAProxys one, see Discovery.
+  /// `tls`: for tcp: and dns: endpoints, which then speak TLS; nullptr: they do not. May be shared.
   /// `timeout`: for a whole exchange, which is one line over one connection with all its replies; above 0.
-  /// An endpoint that is not supported fails in the operations, as `unsupported` says.
-  Client(boost::asio::any_io_executor executor, config::Endpoint endpoint, config::TlsFiles tls, milliseconds timeout);
+  Client(boost::asio::any_io_executor executor, config::Endpoint endpoint, std::shared_ptr<TlsContext> tls,
+         milliseconds timeout);
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
   ~Client();
@@ -89,6 +93,18 @@ class Client {
   /// What HAProxy has: all backends, or those named. A named one that does not exist is just not there.
   boost::asio::awaitable<std::expected<Instance, Failure>> read(std::span<const std::string> only_backends = {});
 
+  /// Only who is there, which is a thousandth of what a large HAProxy's `read` costs it.
+  boost::asio::awaitable<std::expected<Info, Failure>> info();
+
+  /// What `read` gives, for less: `last`, which it gave for the same backends, is brought up to date by one `show stat`
+  /// for each backend, by its number, and what only `show servers state` tells is taken from `last`. Where that would
+  /// not do it reads as `read` does: another worker, other servers, a status that has changed, a backend that is new.
+  boost::asio::awaitable<std::expected<Instance, Failure>> refresh(const Instance& last,
+                                                                   std::span<const std::string> only_backends);
+
+  /// Bytes of replies so far: what HAProxy had to write.
+  std::uint64_t received() const { return received_; }
+
   /// One outcome per push, in order. A refused one does not stop the others; the first failure of the transport does,
   /// and all that was not answered by then is unconfirmed.
   boost::asio::awaitable<std::vector<Outcome>> push(std::vector<Push> pushes);
@@ -101,11 +117,18 @@ class Client {
 
   boost::asio::awaitable<std::optional<Failure>> find_addresses(TimePoint deadline);
   boost::asio::awaitable<std::optional<Failure>> connect(Link& link, TimePoint deadline);
+  boost::asio::awaitable<std::optional<Failure>> secure(Link& link);
   /// One line over one connection. The replies are in `reader_`, those of a failed exchange too.
   boost::asio::awaitable<std::optional<Failure>> exchange(const Line& line, std::size_t max_bytes);
   /// From the replies in `reader_` to `show info`, a `show stat` for each name (one for all when there are none), and a
   /// `show servers state` likewise.
   std::optional<Failure> take_topology(std::span<const std::string> names, Instance& instance);
+  /// The reply to `show info`.
+  std::expected<Info, Failure> take_info() const;
+  boost::asio::awaitable<std::expected<Instance, Failure>> read_all(std::vector<std::string> names, bool only_named);
+  /// nullopt: that does not do, and all has to be read.
+  boost::asio::awaitable<std::expected<std::optional<Instance>, Failure>> read_changes(
+      const Instance& last, std::span<const std::string> names);
 
   std::vector<Line> lines(std::span<const std::string> commands) const;
   std::string_view prefix() const;
@@ -114,12 +137,12 @@ class Client {
   std::string where(std::string_view what) const;
   Failure failure(Error code, std::string_view what) const;
   Failure connect_failure(const boost::system::error_code& error) const;
-  Failure cut_off(const boost::system::error_code& error, const Line& line) const;
+  Failure cut_off(const Link& link, const boost::system::error_code& error, const Line& line) const;
   Failure too_late(std::string_view doing) const;
 
   boost::asio::any_io_executor executor_;
   config::Endpoint endpoint_;
-  config::TlsFiles tls_;
+  std::shared_ptr<TlsContext> tls_;
   milliseconds timeout_;
   /// Kept from one exchange to the next for its memory.
   ReplyReader reader_{0, 0};
@@ -129,10 +152,11 @@ class Client {
   std::vector<Address> addresses_;
   /// A look-up that has not answered by its exchange's deadline; the next one waits for it instead of starting another.
   std::shared_ptr<Lookup> lookup_;
+  std::uint64_t received_ = 0;
   bool busy_ = false;
 };
 
-/// Why this build cannot use such an endpoint; nullopt: it can.
-std::optional<Failure> unsupported(const config::Endpoint& endpoint, const config::TlsFiles& tls);
+/// For Client: nullptr when no file is given, and TLS is not to be used.
+std::shared_ptr<TlsContext> tls_context(const config::TlsFiles& files);
 
 }  // namespace rpcw::haproxy

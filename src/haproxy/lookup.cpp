@@ -1,7 +1,6 @@
 #include "haproxy/lookup.hpp"
 
 #include <fcntl.h>
-#include <netdb.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -11,10 +10,11 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
-#include <cstring>
 #include <mutex>
 #include <system_error>
 #include <thread>
+
+#include "rpc/resolver.hpp"
 
 namespace rpcw::haproxy {
 
@@ -33,24 +33,19 @@ struct Lookup::Shared {
     if (event >= 0) ::close(event);
   }
 
-  void look_up(const std::string& host, std::uint16_t port) {
-    addrinfo hints{};
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_socktype = SOCK_STREAM;
-    addrinfo* found = nullptr;
-    const int code = ::getaddrinfo(host.c_str(), nullptr, &hints, &found);
+  void look_up(const Function& function, const std::string& host, std::uint16_t port) {
+    auto found = function(host);
 
     const std::lock_guard lock(mutex);
-    if (code != 0) error = code == EAI_SYSTEM ? std::strerror(errno) : ::gai_strerror(code);
-    for (const auto* one = found; one != nullptr; one = one->ai_next) {
-      asio::ip::tcp::endpoint address;
-      if (one->ai_addrlen > address.capacity()) continue;
-      std::memcpy(address.data(), one->ai_addr, one->ai_addrlen);
-      address.resize(one->ai_addrlen);
-      address.port(port);
-      addresses.push_back(address);
+    if (found) {
+      for (const auto& text : *found) {
+        boost::system::error_code no_address;
+        const auto address = asio::ip::make_address(text, no_address);
+        if (!no_address) addresses.emplace_back(address, port);
+      }
+    } else {
+      error = std::move(found.error());
     }
-    if (found != nullptr) ::freeaddrinfo(found);
     if (addresses.empty() && error.empty()) error = "no address";
     done = true;
     const std::uint64_t one = 1;
@@ -59,11 +54,15 @@ struct Lookup::Shared {
   }
 };
 
-std::shared_ptr<Lookup> Lookup::start(const std::string& host, std::uint16_t port) {
+Lookup::Function Lookup::system() {
+  return rpc::Resolver::system_lookup();
+}
+
+std::shared_ptr<Lookup> Lookup::start(const std::string& host, std::uint16_t port, const Function& function) {
   auto shared = std::make_shared<Shared>();
   shared->event = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (shared->event < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
-  std::thread([shared, host, port] { shared->look_up(host, port); }).detach();
+  std::thread([shared, function, host, port] { shared->look_up(function, host, port); }).detach();
   return std::shared_ptr<Lookup>(new Lookup(std::move(shared)));
 }
 

@@ -256,8 +256,9 @@ struct Column {
 constexpr Column text_column(std::string_view name, bool required, std::string_view StatRow::*field) {
   return {name, required, field, nullptr, nullptr};
 }
-constexpr Column value_column(std::string_view name, std::optional<std::uint64_t> StatRow::*field) {
-  return {name, true, nullptr, field, nullptr};
+constexpr Column value_column(std::string_view name, std::optional<std::uint64_t> StatRow::*field,
+                              bool required = true) {
+  return {name, required, nullptr, field, nullptr};
 }
 constexpr Column counter_column(std::string_view name, std::optional<std::uint64_t> Counters::*field) {
   return {name, false, nullptr, nullptr, field};
@@ -270,11 +271,14 @@ constexpr std::array kColumns{
     text_column("addr", false, &StatRow::addr),
     text_column("algo", false, &StatRow::algo),
     text_column("check_status", false, &StatRow::check_status),
+    text_column("agent_status", false, &StatRow::agent_status),
+    text_column("tracked", false, &StatRow::tracked),
     value_column("iid", &StatRow::iid),
     value_column("weight", &StatRow::weight),
     value_column("uweight", &StatRow::uweight),
     value_column("act", &StatRow::act),
     value_column("bck", &StatRow::bck),
+    value_column("throttle", &StatRow::throttle, false),
     counter_column("econ", &Counters::econ),
     counter_column("eresp", &Counters::eresp),
     counter_column("hrsp_1xx", &Counters::hrsp_1xx),
@@ -543,6 +547,9 @@ std::expected<void, std::string> add_stat(std::string_view reply, std::vector<Ba
     server.active = row.act.value_or(0) != 0;
     server.backup = row.bck.value_or(0) != 0;
     server.check_status = row.check_status;
+    server.agent_status = row.agent_status;
+    server.tracked = row.tracked;
+    if (row.throttle && *row.throttle < 100) server.throttle = static_cast<unsigned>(*row.throttle);
     server.counters = row.counters;
   });
   for (auto i = first; i < out.size(); ++i) out[i].index();

@@ -133,11 +133,14 @@ struct StatRow {
   std::string_view addr;
   std::string_view algo;
   std::string_view check_status;
+  std::string_view agent_status;
+  std::string_view tracked;
   std::optional<std::uint64_t> iid;
   std::optional<std::uint64_t> uweight;
   std::optional<std::uint64_t> weight;
   std::optional<std::uint64_t> act;
   std::optional<std::uint64_t> bck;
+  std::optional<std::uint64_t> throttle;
   Counters counters;
 };
 /// From `show stat` in CSV. Columns go by name, unknown ones are left out. The error names the line and the column;

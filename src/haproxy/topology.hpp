@@ -33,9 +33,16 @@ struct Counters {
   std::optional<std::uint64_t> scur{};
 };
 
-/// Bits of `srv_admin_state`; the others are inherited or come from HAProxy itself.
+/// Bits of `srv_admin_state` (SRV_ADMF_* in HAProxy's server-t.h).
 inline constexpr unsigned kForcedMaint = 0x01;
+/// From the server that this one tracks.
+inline constexpr unsigned kInheritedMaint = 0x02;
 inline constexpr unsigned kForcedDrain = 0x08;
+inline constexpr unsigned kInheritedDrain = 0x10;
+/// Its name has no address.
+inline constexpr unsigned kUnresolvedMaint = 0x20;
+inline constexpr unsigned kAnyMaint = kForcedMaint | kInheritedMaint | kUnresolvedMaint;
+inline constexpr unsigned kAnyDrain = kForcedDrain | kInheritedDrain;
 
 struct ServerRow {
   std::string backend{};
@@ -53,6 +60,14 @@ struct ServerRow {
   bool backup = false;
   /// Last result of HAProxy's own check, such as "L4CON"; empty without a check.
   std::string check_status{};
+  /// The same of the agent-check, which may set the weight; empty without one.
+  std::string agent_status{};
+  /// "backend/server" whose health and maintenance this one shares; empty: none.
+  std::string tracked{};
+  /// Percentage of its weight that `slowstart` allows for now; absent: all.
+  std::optional<unsigned> throttle{};
+  /// Somebody else keeps changing its weight, and it is left alone for now. Set by whoever has seen that.
+  bool contended = false;
   Counters counters{};
   /// `srv_admin_state` (see kForcedMaint, kForcedDrain); absent when `show servers state` was refused or lacks it.
   std::optional<unsigned> admin_state{};
@@ -61,8 +76,9 @@ struct ServerRow {
   /// Host name in haproxy.cfg; empty for a plain address.
   std::string fqdn{};
 
-  /// An operator's MAINT or DRAIN. False when `admin_state` is absent: then nothing is known of it.
-  bool forced_off() const { return admin_state && (*admin_state & (kForcedMaint | kForcedDrain)) != 0; }
+  /// MAINT or DRAIN, its own or that of the server it tracks: it gets nothing, whatever its weight. False when
+  /// `admin_state` is absent: then nothing is known of it.
+  bool forced_off() const { return admin_state && (*admin_state & (kAnyMaint | kAnyDrain)) != 0; }
 };
 
 struct BackendRow {
@@ -73,6 +89,9 @@ struct BackendRow {
   std::string algo{};
   std::string status{};
   Counters counters{};
+  /// HAProxy has refused a weight here, since its algorithm is static: it takes only 0 % and 100 %. What it shows does
+  /// not tell, so that whoever was refused sets this.
+  bool percent = false;
   /// In HAProxy's order.
   std::vector<ServerRow> servers{};
   /// Look-up table for `server`, made by `index`; empty: `server` searches from end to end.

@@ -145,6 +145,11 @@ class Document {
     key("weight").Uint(d.weight);
     integer("current_weight", s.current_weight);
     text_or_null("admin_state", s.admin_state);
+    key("backup");
+    if (s.backup)
+      w_.Bool(*s.backup);
+    else
+      w_.Null();
     inputs(d.inputs);
     w_.EndObject();
   }
@@ -158,6 +163,7 @@ class Document {
     key("inputs").StartObject();
     number("latency_used_ms", i.latency_used_ms);
     number("live_latency_ms", i.live_latency_ms);
+    number("age_used_ms", i.age_used_ms);
     number("gamma", i.gamma);
     number("freshness", i.freshness);
     number("attempts", i.attempts);

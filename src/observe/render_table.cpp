@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "observe/render.hpp"
+#include "weighter/constants.hpp"
 
 namespace rpcw::observe {
 namespace {
@@ -81,6 +82,106 @@ std::vector<std::string> wrap(std::string_view text, std::size_t width) {
   return lines;
 }
 
+/// What a reason's detail lacks to be a sentence for a person; empty: nothing.
+std::string_view lead(Reason code) {
+  switch (code) {
+    case Reason::kConnectFailed:
+      return "cannot connect: ";
+    case Reason::kTlsFailed:
+      return "no TLS: ";
+    case Reason::kHttpStatus:
+      return "answers ";
+    case Reason::kRpcError:
+      return "answers with ";
+    case Reason::kBadAnswer:
+      return "unusable answer: ";
+    case Reason::kTooLarge:
+      return "too long an answer: ";
+    case Reason::kRateLimited:
+      return "limits our rate: ";
+    case Reason::kLatencyTooHigh:
+      return "too slow: ";
+    case Reason::kBlockAhead:
+      return "cannot be: ";
+    case Reason::kWrongChain:
+      return "wrong chain: ";
+    case Reason::kForked:
+      return "on a fork: ";
+    case Reason::kTooFewPeers:
+      return "too few peers: ";
+    case Reason::kCanaryFailed:
+      return "a canary failed: ";
+    case Reason::kLiveErrors:
+      return "errors in live traffic: ";
+    case Reason::kLiveLatency:
+      return "slow in live traffic: ";
+    case Reason::kWarmingUp:
+      return "on its way back: ";
+    case Reason::kStandby:
+      return "stands by: ";
+    case Reason::kDnsFailed:
+    case Reason::kTimeout:
+    case Reason::kBlockTooOld:
+    case Reason::kBlockLag:
+    case Reason::kSyncing:
+    case Reason::kBlind:
+      return "";
+  }
+  return "";
+}
+
+std::string_view lead(const BackendNote& note) {
+  return note.code == "unmanaged" ? "not in the file: " : "";
+}
+
+bool has_reason(const ServerDecision& d, Reason code) {
+  return std::ranges::find(d.reasons, code, &ReasonNote::code) != d.reasons.end();
+}
+
+bool is_backup(const ServerReport& s) {
+  return s.backup.value_or(false);
+}
+
+/// Whether its weight means traffic as long as no other group of servers has it.
+bool counts(const ServerReport& s) {
+  return s.decision.state != State::kDisabled && s.decision.weight > 0;
+}
+
+/// Who gets requests at all: HAProxy uses backup servers only when it has no active one.
+struct Traffic {
+  bool by_backups = false;
+  /// Of the weights of those that get requests, servers that the file does not name included.
+  unsigned sum = 0;
+
+  explicit Traffic(const BackendReport& b) {
+    by_backups = b.unmanaged_weight == 0 && std::ranges::none_of(b.servers, [](const ServerReport& s) {
+                   return !is_backup(s) && counts(s);
+                 });
+    if (!by_backups) sum = b.unmanaged_weight;
+    for (const ServerReport& s : b.servers)
+      if (carries(s)) sum += s.decision.weight;
+  }
+
+  [[nodiscard]] bool carries(const ServerReport& s) const { return is_backup(s) == by_backups && counts(s); }
+  [[nodiscard]] double part(const ServerReport& s) const {
+    return carries(s) ? static_cast<double>(s.decision.weight) / sum : 0.0;
+  }
+};
+
+/// The one that has everything; nullptr: nobody leads.
+const ServerReport* leader_of(const BackendReport& b) {
+  if (b.strategy != config::to_string(config::Strategy::kLeader) || b.fallback) return nullptr;
+  const auto at = std::ranges::find_if(b.servers, [](const ServerReport& s) { return !is_backup(s) && counts(s); });
+  return at == b.servers.end() ? nullptr : &*at;
+}
+
+/// "backup", "leader", "standby", or nothing.
+std::string_view role(const BackendReport& b, const ServerReport& s) {
+  if (is_backup(s)) return "backup";
+  if (has_reason(s.decision, Reason::kStandby)) return "standby";
+  return &s == leader_of(b) ? "leader" : "";
+}
+
 class Table {
  public:
   Table(const Report& report, const TableStyle& style) : report_(report), style_(style) {
@@ -144,6 +245,7 @@ class Table {
   void backend(const BackendReport& b) {
     const std::string_view dot = glyph(" · ", ", ");
     std::string head = fmt::format("{}{}{}", b.chain, dot, b.strategy);
+    if (const ServerReport* leader = leader_of(b)) head += " " + leader->name;
     if (!b.algorithm.empty()) head += fmt::format("{}{}", dot, b.algorithm);
     if (b.head) head += fmt::format("{}head {}", dot, b.head->number);
     head += fmt::format("{}{} of {} healthy", dot, b.healthy, b.servers.size());
@@ -159,8 +261,13 @@ class Table {
                     ? "Fewer than min_healthy servers are healthy: all get the same weight."
                     : "Fewer than min_healthy servers are healthy: the last weights are kept.",
                 "33");
-    rows(b);
-    for (const BackendNote& n : b.notes) paragraph(fmt::format("{}: {}", n.code, n.detail), "");
+    const Traffic traffic(b);
+    if (traffic.by_backups && traffic.sum > 0 && !b.fallback)
+      paragraph("No active server is healthy: the backup servers have the traffic.", "33");
+    if (b.unmanaged_weight > 0 && traffic.sum == b.unmanaged_weight && !b.fallback)
+      paragraph("No active server of the file is healthy: those not in it have the traffic.", "33");
+    rows(b, traffic);
+    for (const BackendNote& n : b.notes) paragraph(fmt::format("Note: {}{} ({})", lead(n), n.detail, n.code), "");
     out_ += '\n';
   }
 
@@ -168,16 +275,10 @@ class Table {
     for (const std::string& l : wrap(text, style_.width - 2)) line("  " + painted(l, colour));
   }
 
-  void rows(const BackendReport& b) {
+  void rows(const BackendReport& b, const Traffic& traffic) {
     const bool with_haproxy =
         std::ranges::any_of(b.servers, [](const ServerReport& s) { return s.current_weight.has_value(); });
-    unsigned sum = 0;
-    for (const ServerReport& s : b.servers)
-      if (s.decision.state != State::kDisabled) sum += s.decision.weight;
-
-    const auto part = [sum](const ServerDecision& d) {
-      return sum > 0 && d.state != State::kDisabled ? static_cast<double>(d.weight) / sum : 0.0;
-    };
+    const bool with_roles = std::ranges::any_of(b.servers, [&](const ServerReport& s) { return !role(b, s).empty(); });
     std::vector<Column> cols;
     const auto add = [&](std::string_view title, bool right, int rank, auto&& cell) {
       Column& column = cols.emplace_back(Column{std::string(title), right, rank, {}});
@@ -188,14 +289,17 @@ class Table {
     const bool wide = style_.width >= 120;
     add("SERVER", false, 0, [](Server s, Decision) { return s.name; });
     add("STATE", false, 0, [](Server, Decision d) { return std::string(to_string(d.state)); });
+    if (with_roles) add("ROLE", false, 0, [&](Server s, Decision) { return std::string(role(b, s)); });
     add("WEIGHT", true, 0, [](Server, Decision d) { return fmt::format("{}", d.weight); });
     if (with_haproxy)
       add("WAS", true, 2,
           [this](Server s, Decision) { return s.current_weight ? fmt::format("{}", *s.current_weight) : none(); });
-    add("SHARE", true, 1, [&](Server, Decision d) {
-      return d.state == State::kDisabled ? none() : fmt::format("{:.0f}%", part(d) * 100);
+    add("SHARE", true, 1, [&](Server s, Decision d) {
+      // The weight of a backup is a share of nothing while active servers have the traffic.
+      const bool waits = is_backup(s) && !traffic.by_backups && d.weight > 0;
+      return waits || d.state == State::kDisabled ? none() : fmt::format("{:.0f}%", traffic.part(s) * 100);
     });
-    if (wide) add("", false, 6, [&](Server, Decision d) { return bar(part(d)); });
+    if (wide) add("", false, 6, [&](Server s, Decision) { return bar(traffic.part(s)); });
     add("LATENCY", true, 0, [this](Server, Decision d) { return d.latency ? latency_text(*d.latency) : none(); });
     add("BLOCK", true, 4, [this](Server, Decision d) { return d.head ? fmt::format("{}", d.head->number) : none(); });
     add("LAG", true, 0,
@@ -214,7 +318,7 @@ class Table {
     std::string header;
     for (const Column& c : cols) header += "  " + aligned(c.title, c);
     const bool any_reason =
-        std::ranges::any_of(b.servers, [](const ServerReport& s) { return !s.decision.reasons.empty(); });
+        std::ranges::any_of(b.servers, [this](const ServerReport& s) { return !sentences(s).empty(); });
     if (reasons_beside && any_reason) header += "  WHY";
     while (header.ends_with(' ')) header.pop_back();
     line(painted(header, "2"));
@@ -226,7 +330,7 @@ class Table {
         const std::string cell = aligned(cols[c].cells[r], cols[c]);
         row += "  " + (c == 1 ? painted(cell, colour_of(d.state)) : cell);
       }
-      const std::vector<std::string> why = reasons(d, style_.width - indent);
+      const std::vector<std::string> why = wrapped(sentences(b.servers[r]), style_.width - indent);
       if (why.empty() || !reasons_beside) line(row);
       for (std::size_t i = 0; i < why.size(); ++i) {
         if (reasons_beside)
@@ -237,13 +341,66 @@ class Table {
     }
   }
 
-  /// Each begins a line.
-  static std::vector<std::string> reasons(const ServerDecision& d, std::size_t width) {
+  /// A sentence's second line stands further in than the next sentence.
+  static std::vector<std::string> wrapped(const std::vector<std::string>& sentences, std::size_t width) {
+    constexpr std::size_t kFurther = 2;
     std::vector<std::string> out;
-    for (const ReasonNote& n : d.reasons)
-      for (std::string& l : wrap(fmt::format("{}: {}", to_string(n.code), n.detail), width))
-        out.push_back(std::move(l));
+    for (const std::string& sentence : sentences) {
+      const bool fits = columns(sentence) <= width;
+      const std::size_t first = out.size();
+      for (std::string& l : wrap(sentence, fits ? width : width - kFurther))
+        out.push_back(out.size() == first ? std::move(l) : spaces(kFurther) + l);
+    }
     return out;
+  }
+
+  /// Why a server is not plainly healthy, and what else keeps its share down.
+  std::vector<std::string> sentences(const ServerReport& s) const {
+    const ServerDecision& d = s.decision;
+    std::vector<std::string> out;
+    for (std::size_t i = 0; i < d.reasons.size(); ++i) {
+      const ReasonNote& n = d.reasons[i];
+      // The column ROLE and the heading have said it.
+      if (n.code == Reason::kStandby && !is_backup(s)) continue;
+      out.push_back(fmt::format("{}{} ({}{})", lead(n.code), n.detail, to_string(n.code), factors(d, i)));
+    }
+    if (d.state == State::kDisabled)
+      out.push_back(fmt::format("taken out in HAProxy{}", s.admin_state.empty() ? "" : " (" + s.admin_state + ")"));
+    if (std::string slow = slowness_text(d); !slow.empty()) out.push_back(std::move(slow));
+    constexpr double kWorthTelling = 0.005;
+    if (const double errors = d.inputs.error_rate.value_or(0); errors >= kWorthTelling)
+      out.push_back(fmt::format("recent failures: an error rate of {:.1f} % (score{})", errors * 100,
+                                times(1.0 / (1.0 + constants::kErrorWeight * errors))));
+    if (d.inputs.limited_by == "growth") out.emplace_back("its share is still growing");
+    if (d.inputs.limited_by == "max_share") out.emplace_back("max_share keeps its share down");
+    return out;
+  }
+
+  std::string times(double factor) const { return fmt::format(" {} {:.2g}", glyph("×", "x"), factor); }
+
+  /// What a reason does to the score, such as " × 0.25"; empty: nothing, or it is the end of the score.
+  std::string factors(const ServerDecision& d, std::size_t reason) const {
+    if (d.state == State::kEjected) return "";
+    double product = 1;
+    // One doubt, however many failures.
+    if (reason == 0) product *= d.inputs.doubt;
+    switch (d.reasons[reason].code) {
+      case Reason::kRateLimited:
+        product *= d.inputs.rate_limit_factor;
+        break;
+      case Reason::kBlockLag:
+        product *= d.inputs.freshness.value_or(1.0);
+        break;
+      case Reason::kTooFewPeers:
+        product *= d.inputs.peers_factor;
+        break;
+      case Reason::kWarmingUp:
+        product *= d.inputs.ramp;
+        break;
+      default:
+        break;
+    }
+    return product < 1 ? ", score" + times(product) : "";
   }
 
   /// Drops columns and shortens names until the rows fit.

@@ -18,10 +18,10 @@
 #include <unordered_map>
 #include <utility>
 
+#include "config/tls_files.hpp"
 #include "config/url.hpp"
 #include "rpc/curl_failure.hpp"
 #include "rpc/http_target.hpp"
-#include "rpc/tls_files.hpp"
 #include "weighter/alive.hpp"
 #include "weighter/judge.hpp"
 
@@ -122,7 +122,7 @@ struct HttpClient::Impl {
         epoll(make_epoll()),
         ready(io, epoll),
         multi(make_multi()) {
-    if (auto ok = check_tls_files(settings.tls); !ok) throw std::runtime_error(ok.error());
+    if (auto ok = config::check_tls_files(settings.tls); !ok) throw std::runtime_error(ok.error());
     curl_multi_setopt(multi.get(), CURLMOPT_SOCKETFUNCTION, &Impl::on_socket);
     curl_multi_setopt(multi.get(), CURLMOPT_SOCKETDATA, this);
     curl_multi_setopt(multi.get(), CURLMOPT_TIMERFUNCTION, &Impl::on_timer);

@@ -41,11 +41,12 @@ void write_view(JsonWriter& out, const BackendView& view) {
   for (const auto& server : servers) {
     out.begin_object();
     if (server) {
-      const auto& [disabled, backup, weight, configured] = *server;
+      const auto& [disabled, backup, weight, configured, down] = *server;
       out.field("weight", weight);
       out.field("configured", configured);
       if (disabled) out.field("disabled", true);
       if (backup) out.field("backup", true);
+      if (down) out.field("down", true);
     }
     out.end_object();
   }
@@ -94,11 +95,6 @@ struct StepWriter {
     }
     out.end_array();
   }
-  void operator()(const event::DrivenByPercent& e) const {
-    out.field("event", "percent");
-    out.field("backend", fleet.config().backends[e.backend].name);
-  }
-  void operator()(const event::DrivenByWeight&) const { out.field("event", "weight"); }
   void operator()(const event::Decided& e) const {
     out.field("event", "decide");
     out.field("now", e.now);
@@ -153,7 +149,7 @@ BackendView read_view(const JsonField& in, std::size_t servers) {
     if (!s["weight"].present()) continue;
     out.servers[i] = ServerView{
         read_flag(s["disabled"]), read_flag(s["backup"]), s["weight"].integer<unsigned>(0, 256),
-        s["configured"].optional([](const JsonField& f) { return f.integer<unsigned>(0, 256); })};
+        s["configured"].optional([](const JsonField& f) { return f.integer<unsigned>(0, 256); }), read_flag(s["down"])};
   }
   return out;
 }
@@ -222,7 +218,6 @@ void write_known(JsonWriter& out, const Fleet& fleet, std::uint32_t backend) {
   out.field("backend", fleet.config().backends[backend].name);
   out.field("dirty", b.dirty);
   out.field("decided", b.decided);
-  out.field("percent", b.percent);
   out.field("blind", b.decision.blind);
   if (!b.decision.servers.empty()) {
     out.key("decision");
@@ -339,10 +334,9 @@ Known LineReader::read_known(const JsonField& in) const {
   const std::uint32_t b = backend(in["backend"]);
   const std::size_t servers = b < section_->backends.size() ? section_->backends[b].servers.size() : 0;
   const std::size_t references = b < section_->backends.size() ? section_->backends[b].references.size() : 0;
-  Known out{b, {BackendHistory(servers, references), {}, {}, true, false, false}};
+  Known out{b, {BackendHistory(servers, references), {}, {}, true, false}};
   out.state.dirty = in["dirty"].boolean();
   out.state.decided = in["decided"].boolean();
-  out.state.percent = in["percent"].boolean();
   out.state.decision.blind = in["blind"].boolean();
   if (const JsonField decision = in["decision"]; decision.present()) {
     if (decision.size(kMostTargets) != servers) decision.fail(fmt::format("must have {} elements", servers));
@@ -385,10 +379,6 @@ Step LineReader::read_step(std::string_view event, const JsonField& in) const {
       seen.backends.push_back({b, read_view(list[i], servers)});
     }
     out.event = std::move(seen);
-  } else if (event == "percent") {
-    out.event = event::DrivenByPercent{backend(in["backend"])};
-  } else if (event == "weight") {
-    out.event = event::DrivenByWeight{};
   } else if (event == "decide") {
     out.event = event::Decided{read_now(in["now"]), read_flag(in["all"])};
     if (const JsonField list = in["servers"]; list.present()) {

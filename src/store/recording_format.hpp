@@ -18,7 +18,7 @@
 ///
 ///     recording   a section begins: whose observations these are
 ///     known       all that was known of one backend when the section began
-///     probe, silent, head, answer, urgent, look, see, percent, weight
+///     probe, silent, head, answer, urgent, look, see
 ///                 what entered the fleet (see weighter/tape.hpp)
 ///     decide      the same, with what was decided otherwise than before
 ///

@@ -119,12 +119,6 @@ class Fit {
         e.backends = std::move(out);
         return !e.backends.empty();
       }
-      bool operator()(event::DrivenByPercent& e) const {
-        const Index at = fit.backend(e.backend);
-        e.backend = at.value_or(0);
-        return at.has_value();
-      }
-      bool operator()(event::DrivenByWeight&) const { return true; }
       bool operator()(event::Decided&) const { return true; }
     };
     if (!std::visit(Mover{*this}, event)) return std::nullopt;
@@ -147,6 +141,7 @@ class Fit {
     h.fell_back = was.fell_back;
     h.on_the_way = was.on_the_way;
     h.challenger_since = was.challenger_since;
+    h.leader_looked_up = was.leader_looked_up;
     if (!was.shares.empty()) h.shares.resize(cfg.servers.size());
     std::vector<ServerDecision> decided(out.decision.servers.empty() ? 0 : cfg.servers.size());
     for (std::uint32_t i = 0; i < place.servers.size(); ++i) {
@@ -157,6 +152,7 @@ class Fit {
       if (!decided.empty()) decided[*to] = std::move(out.decision.servers[i]);
       if (was.leader == i) h.leader = to;
       if (was.challenger == i) h.challenger = to;
+      if (was.backup_leader == i) h.backup_leader = to;
     }
     out.decision.servers = std::move(decided);
     for (std::size_t i = 0; i < place.references.size(); ++i)

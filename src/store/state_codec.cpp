@@ -349,6 +349,10 @@ void beside_targets(A& a, FieldsOf<A, BackendHistory>& h) {
   a.integer("leader", h.leader, 0U, last);
   a.integer("challenger", h.challenger, 0U, last);
   a.ago("challenger_ago_us", h.challenger_since);
+  if (a.exact) {
+    a.boolean("leader_looked_up", h.leader_looked_up);
+    a.integer("backup_leader", h.backup_leader, 0U, last);
+  }
 }
 
 template <typename A>

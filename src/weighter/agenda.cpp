@@ -32,6 +32,17 @@ class Agenda {
 
 }  // namespace
 
+milliseconds probe_interval(const TargetHistory& target, const config::Probe& probe) {
+  if (target.limited) {
+    const milliseconds own = probe.interval * (1U << std::min(target.limited_in_row, kMostDoublings));
+    return std::clamp(target.limited->retry_after.value_or(own), probe.interval,
+                      std::max(kLongestRetryAfter, probe.interval));
+  }
+  const bool doubt =
+      target.ejected ? target.good_in_row > 0 : target.failure.has_value() || target.bad_in_row > 0;
+  return doubt ? probe.fast_interval : probe.interval;
+}
+
 bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend) {
   return target.blocks_missing && lag_time(*target.blocks_missing, block_time_for_lag(block_time, backend.chain)) >
                                       backend.chain.max_lag;

@@ -14,6 +14,10 @@ namespace rpcw {
 std::vector<Ask> due_questions(TargetHistory& target, bool reference, const BlockTime& block_time,
                                const config::Backend& backend, MonoTime now);
 
+/// How long after the last probe the next one is due: `fast_interval` while the server's state is in doubt. Probes must
+/// not keep a rate limit alive: with each in a row they become rarer, or as the provider asks, within reason.
+milliseconds probe_interval(const TargetHistory& target, const config::Probe& probe);
+
 /// Whether the node itself says that it is further behind than max_lag.
 bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend);
 

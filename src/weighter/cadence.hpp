@@ -21,4 +21,9 @@ inline constexpr milliseconds kForkedEvery{30'000};
 /// Heads are looked at for signs of a fork this often.
 inline constexpr milliseconds kForkLookEvery{1'000};
 
+/// Without a Retry-After the interval between two probes doubles with each rate limit in a row, this often at the most.
+inline constexpr unsigned kMostDoublings = 4;
+/// However long a provider asks us to stay away: its head would be too old to say anything.
+inline constexpr milliseconds kLongestRetryAfter{300'000};
+
 }  // namespace rpcw

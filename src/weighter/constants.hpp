@@ -43,7 +43,7 @@ inline constexpr double kFewPeersFactor = 0.5;
 inline constexpr milliseconds kErrorHalfLife = seconds{60};
 /// Attempts without failure that every server is credited with: one failure out of one is no error rate of 1, and one
 /// lost packet in a minute no reason to move traffic.
-inline constexpr double kErrorPrior = 20.0;
+inline constexpr double kErrorPrior = 10.0;
 /// An error rate of 5 % halves a score.
 inline constexpr double kErrorWeight = 20.0;
 
@@ -62,7 +62,7 @@ inline constexpr double kRampStart = 0.1;
 /// Below it latencies are as good as equal: the difference is the network's noise.
 inline constexpr double kLatencyFloorMs = 20.0;
 /// Time constants of the smoothed latency: bad news is believed sooner than good news.
-inline constexpr milliseconds kLatencyRise = seconds{15};
+inline constexpr milliseconds kLatencyRise = seconds{10};
 inline constexpr milliseconds kLatencyFall = seconds{60};
 /// A probe without an answer becomes evidence when it is older than this and three usual latencies: new connections
 /// and single slow answers stay below.
@@ -74,6 +74,8 @@ inline constexpr double kSilenceLatencies = 3.0;
 /// Growth of a share for each probe interval: by half, or by 8 of 256 when that is more.
 inline constexpr double kShareGrowth = 0.5;
 inline constexpr double kShareStep = 8.0 / 256.0;
+/// Half-life of the part that a server keeps which was thrown out in an outage of everybody's.
+inline constexpr milliseconds kPlaceHalfLife = seconds{30};
 /// A HAProxy worker younger than this shows its file's weights, which say nothing about the present.
 inline constexpr milliseconds kWorkerSettled = seconds{60};
 /// A change is worth a push from this part of a weight on: HAProxy would hardly notice less, and whoever reads the log

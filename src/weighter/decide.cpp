@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "weighter/constants.hpp"
+#include "weighter/decay.hpp"
 #include "weighter/leader.hpp"
 #include "weighter/scale.hpp"
 #include "weighter/score.hpp"
@@ -15,30 +17,44 @@ namespace {
 
 using Members = std::vector<std::size_t>;
 
-/// The score before the factors that every strategy shares; 0 without the observations that it needs.
-double strategy_score(const config::Backend& backend, const ServerVerdict& verdict, std::string_view algorithm,
-                      ScoreInputs& inputs) {
+/// A part of the traffic that is more than rounding.
+constexpr double kVisible = 1e-6;
+
+/// A score before the factors that every strategy shares; 0 without the observations that it needs.
+struct StrategyScore {
+  double now = 0;
+  /// Without what the silence of a probe under way, or of the last one, takes from it.
+  double steady = 0;
+};
+
+StrategyScore strategy_score(const config::Backend& backend, const ServerVerdict& verdict, std::string_view algorithm,
+                             ScoreInputs& inputs) {
   switch (backend.strategy) {
     case config::Strategy::kEqual:
-      return 1;
+      return {1, 1};
     case config::Strategy::kInverseLatency: {
-      if (!verdict.latency || !verdict.head_age) return 0;
+      if (!verdict.latency || !verdict.head_age) return {};
       inputs.latency_used_ms = std::chrono::duration<double, std::milli>(*verdict.latency).count();
-      return inverse_latency_score(*verdict.latency, *verdict.head_age, backend.chain.block_time);
+      inputs.age_used_ms = static_cast<double>(age_in_score(*verdict.head_age, backend.chain.block_time).count());
+      const double score = inverse_latency_score(*verdict.latency, *verdict.head_age, backend.chain.block_time);
+      return {score, score};
     }
     case config::Strategy::kAdaptive:
     case config::Strategy::kLeader: {
-      if (!verdict.latency_used_ms) return 0;
+      if (!verdict.latency_used_ms) return {};
       inputs.latency_used_ms = verdict.latency_used_ms;
       inputs.gamma = gamma_for(algorithm);
       inputs.attempts = verdict.counts.attempts;
       inputs.failures = verdict.counts.failures;
       inputs.error_rate = verdict.error_rate;
       inputs.freshness = verdict.freshness;
-      return verdict.freshness * adaptive_score({*verdict.latency_used_ms, *inputs.gamma, verdict.error_rate});
+      const auto with = [&](double latency_ms) {
+        return verdict.freshness * adaptive_score({latency_ms, *inputs.gamma, verdict.error_rate});
+      };
+      return {with(*verdict.latency_used_ms), with(verdict.smoothed_latency_ms.value_or(*verdict.latency_used_ms))};
     }
   }
-  return 0;
+  return {};
 }
 
 class Decider {
@@ -53,6 +69,7 @@ class Decider {
     out_.notes = std::move(verdict.notes);
     out_.servers.resize(verdict.servers.size());
     never_.resize(verdict.servers.size());
+    steady_.resize(verdict.servers.size());
     for (std::size_t i = 0; i < verdict.servers.size(); ++i) describe(i, std::move(verdict.servers[i]));
 
     const Members active = members(false);
@@ -68,13 +85,26 @@ class Decider {
     if (falls_back) {
       fall_back(active, backups);
     } else if (backend_.strategy == config::Strategy::kLeader) {
-      lead(active);
-      lead(backups);
+      LeaderMemory among_active{history_.leader, history_.challenger, history_.challenger_since};
+      lead(active, among_active, backend_.switch_back);
+      history_.leader = among_active.leader;
+      history_.challenger = among_active.challenger;
+      history_.challenger_since = among_active.challenger_since;
+      // A memory of its own: a leader among the backups must not unseat the active one, which has the traffic.
+      LeaderMemory among_backups{history_.backup_leader, std::nullopt, {}};
+      lead(backups, among_backups, false);
+      history_.backup_leader = among_backups.leader;
+      history_.leader_looked_up = !view_.servers.empty();
     } else {
       share(active);
       share(backups);
     }
-    if (falls_back || backend_.strategy == config::Strategy::kLeader) parts_from_targets(active, backups);
+    if (falls_back || backend_.strategy == config::Strategy::kLeader) {
+      parts_from_targets(active, backups);
+    } else {
+      keep_places(active);
+      keep_places(backups);
+    }
     if (out_.any_verdict) {
       history_.shares = std::move(parts_);
       history_.shares_at = now_.mono;
@@ -107,9 +137,13 @@ class Decider {
     s.inputs.ramp = verdict.ramp;
     never_[i] = verdict.never;
     if (s.state != State::kUnknown) out_.any_verdict = true;
-    if (eligible(i))
-      s.score = strategy_score(backend_, verdict, view_.algorithm, s.inputs) * s.inputs.preference * s.inputs.doubt *
-                s.inputs.peers_factor * s.inputs.rate_limit_factor * s.inputs.ramp;
+    if (eligible(i)) {
+      const StrategyScore score = strategy_score(backend_, verdict, view_.algorithm, s.inputs);
+      const double factors =
+          s.inputs.preference * s.inputs.peers_factor * s.inputs.rate_limit_factor * s.inputs.ramp;
+      s.score = score.now * factors * s.inputs.doubt;
+      steady_[i] = score.steady * factors;
+    }
     if (const ServerView* v = view(i); v != nullptr && v->disabled) s.state = State::kDisabled;
   }
 
@@ -128,7 +162,10 @@ class Decider {
   }
 
   std::size_t healthy(const Members& group) const {
-    return static_cast<std::size_t>(std::ranges::count_if(group, [&](std::size_t i) { return eligible(i); }));
+    return static_cast<std::size_t>(std::ranges::count_if(group, [&](std::size_t i) {
+      const ServerView* v = view(i);
+      return eligible(i) && (v == nullptr || !v->down);
+    }));
   }
 
   /// Keeps disabled servers as they are and returns those that share.
@@ -144,19 +181,31 @@ class Decider {
   void share(const Members& group) {
     const Members who = sharing(group);
     std::vector<double> scores;
-    // Doubt is for a moment: it takes its part of a share at once and gives it back at once, and growth knows nothing of
-    // it.
-    for (const std::size_t i : who) scores.push_back(out_.servers[i].score / out_.servers[i].inputs.doubt);
+    // Doubt and silence are for a moment: they take their part of a share at once and give it back at once, and growth
+    // knows nothing of them.
+    for (const std::size_t i : who) scores.push_back(steady_[i]);
     const std::vector<double> parts = grow(who, scores);
     std::vector<double> doubted = parts;
-    for (std::size_t k = 0; k < who.size(); ++k) doubted[k] *= out_.servers[who[k]].inputs.doubt;
+    for (std::size_t k = 0; k < who.size(); ++k)
+      if (steady_[who[k]] > 0) doubted[k] *= out_.servers[who[k]].score / steady_[who[k]];
     const bool peak = backend_.scale == config::Scale::kPeak || backend_.servers.size() > kMostServersForShares;
     const std::vector<unsigned> weights =
         peak ? scale_peak(doubted, backend_.max_share) : scale_share(doubted, backend_.max_share);
+    mark_cut(who, doubted);
     for (std::size_t k = 0; k < who.size(); ++k) {
       targets_[who[k]] = weights[k];
       parts_[who[k]] = parts[k];
     }
+  }
+
+  /// Whom max_share keeps below its part. Where growth does as well, the lower of the two limits is the one that
+  /// counts.
+  void mark_cut(const Members& who, const std::vector<double>& parts) {
+    const double sum = std::accumulate(parts.begin(), parts.end(), 0.0);
+    // Too few servers cannot hold everything between them below a small max_share: it then gives way.
+    const double most = std::max(backend_.max_share, 1.0 / static_cast<double>(who.size()));
+    for (std::size_t k = 0; k < who.size(); ++k)
+      if (parts[k] > (most + kVisible) * sum) out_.servers[who[k]].inputs.limited_by = "max_share";
   }
 
   // ---- growth
@@ -198,11 +247,27 @@ class Decider {
                               part + constants::kShareStep * intervals));
     std::vector<double> parts = shares_below(scores, caps);
     for (std::size_t k = 0; k < who.size(); ++k) {
-      constexpr double kVisible = 1e-6;
       if (parts[k] + kVisible < free[k]) out_.servers[who[k]].inputs.limited_by = "growth";
       if (before[k] <= 0 || parts[k] < 0.5 * free[k]) far_ = true;
     }
     return parts;
+  }
+
+  /// After an outage of everybody's somebody is back first and carries everything for a moment. That must not make the
+  /// others begin from nothing: for a while they keep the part that they had, and who is back has the rest.
+  void keep_places(const Members& group) {
+    if (history_.shares.empty()) return;
+    const double left = decay(now_.mono - history_.shares_at, constants::kPlaceHalfLife);
+    double kept = 0;
+    for (const std::size_t i : group) {
+      const TargetHistory& t = history_.servers[i];
+      if (!t.ejected || !t.forgiven || never_[i]) continue;
+      parts_[i] = history_.shares[i] * left;
+      kept += parts_[i];
+    }
+    if (kept <= 0 || kept >= 1) return;
+    for (const std::size_t i : group)
+      if (eligible(i)) parts_[i] *= 1.0 - kept;
   }
 
   /// Begins with a server that is far from its share, and ends when nobody is kept below it any more.
@@ -225,18 +290,16 @@ class Decider {
 
   // ---- leader
 
-  void lead(const Members& group) {
+  void lead(const Members& group, LeaderMemory& memory, bool switch_back) {
     const Members who = sharing(group);
     if (who.empty()) return;
     std::vector<Candidate> candidates;
     for (const std::size_t i : who)
       candidates.push_back({static_cast<std::uint32_t>(i), out_.servers[i].score, backend_.servers[i].preference});
-    LeaderMemory memory{history_.leader, history_.challenger, history_.challenger_since};
-    if (!memory.leader) memory.leader = shown_leader(who);
-    const std::uint32_t leader = choose_leader(memory, candidates, backend_.switch_back, now_.mono);
-    history_.leader = memory.leader;
-    history_.challenger = memory.challenger;
-    history_.challenger_since = memory.challenger_since;
+    // Whoever was chosen before HAProxy was read has led nobody yet.
+    if (!history_.leader_looked_up)
+      if (const auto shown = shown_leader(who)) memory.leader = shown;
+    const std::uint32_t leader = choose_leader(memory, candidates, switch_back, now_.mono);
     for (const std::size_t i : who) {
       if (i == leader) {
         targets_[i] = kFullWeight;
@@ -318,6 +381,8 @@ class Decider {
   const Now now_;
   BackendDecision out_;
   std::vector<bool> never_;
+  /// Scores without what is for a moment.
+  std::vector<double> steady_;
   std::vector<unsigned> targets_;
   /// Each server's part of its group, before it is rounded to a weight: growth is smaller than a weight's step.
   std::vector<double> parts_;
@@ -326,6 +391,18 @@ class Decider {
 };
 
 }  // namespace
+
+std::string slowness_text(const ServerDecision& server) {
+  if (!server.latency || !server.inputs.latency_used_ms) return {};
+  const double median = std::chrono::duration<double, std::milli>(*server.latency).count();
+  const double used = *server.inputs.latency_used_ms;
+  // As much as makes silence count in the first place.
+  if (used < static_cast<double>(constants::kSilenceLeast.count()) || used < constants::kSilenceLatencies * median)
+    return {};
+  return fmt::format("silent or slow of late: counts with {}, its answers took {}",
+                     span_text(milliseconds{static_cast<std::int64_t>(used)}),
+                     span_text(milliseconds{static_cast<std::int64_t>(median)}));
+}
 
 bool worth_pushing(std::span<const unsigned> held, std::span<const unsigned> targets) {
   for (std::size_t i = 0; i < targets.size(); ++i) {

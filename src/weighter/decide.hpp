@@ -22,6 +22,9 @@ struct ServerView {
   unsigned weight = 0;
   /// Its weight in haproxy.cfg; absent: not known.
   std::optional<unsigned> configured_weight;
+  /// By HAProxy's own check, which gives it nothing then. It has its weight for when it is back, but cannot be counted
+  /// on.
+  bool down = false;
 
   friend bool operator==(const ServerView&, const ServerView&) = default;
 };
@@ -46,6 +49,8 @@ struct BackendView {
 struct ScoreInputs {
   std::optional<double> latency_used_ms;
   std::optional<double> live_latency_ms;
+  /// The newest block's age, at least the chain's block time.
+  std::optional<double> age_used_ms;
   std::optional<double> gamma;
   std::optional<double> freshness;
   std::optional<double> attempts;
@@ -75,6 +80,10 @@ struct ServerDecision {
   std::optional<std::uint64_t> lag_blocks;
   std::optional<std::chrono::microseconds> latency;
 };
+
+/// What lowers a score without being a reason: a latency that counts for much more than what the newest answers took,
+/// since a probe is silent or was slow a moment ago. A sentence for a person; empty: nothing of the kind.
+std::string slowness_text(const ServerDecision& server);
 
 struct BackendDecision {
   std::vector<ServerDecision> servers;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <unordered_set>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "weighter/agenda.hpp"
 #include "weighter/constants.hpp"
 #include "weighter/forks.hpp"
+#include "weighter/haproxy_notes.hpp"
 #include "weighter/heads.hpp"
 
 namespace rpcw {
@@ -45,7 +47,8 @@ BackendView view_of(const config::Backend& cfg, const haproxy::Instance& instanc
   out.algorithm = row->algo;
   for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
     const haproxy::ServerRow* s = row->server(cfg.servers[i].name);
-    if (s != nullptr) out.servers[i] = ServerView{disabled(*s), s->backup, s->uweight, s->iweight};
+    if (s != nullptr) out.servers[i] = ServerView{disabled(*s), s->backup, s->uweight, s->iweight,
+                                               s->status.starts_with("DOWN")};
   }
   const bool any_backup = std::ranges::any_of(
       row->servers, [](const haproxy::ServerRow& s) { return s.backup && s.uweight > 0 && usable(s); });
@@ -61,7 +64,7 @@ BackendView view_of(const config::Backend& cfg, const haproxy::Instance& instanc
 bool same_circumstances(const BackendView& a, const BackendView& b) {
   return a.usable_foreign_backup == b.usable_foreign_backup && a.algorithm == b.algorithm &&
          std::ranges::equal(a.servers, b.servers, [](const auto& x, const auto& y) {
-           return x.has_value() == y.has_value() && (!x || (x->disabled == y->disabled && x->backup == y->backup));
+           return x.has_value() == y.has_value() && (!x || (x->disabled == y->disabled && x->backup == y->backup && x->down == y->down));
          });
 }
 
@@ -72,9 +75,10 @@ std::string admin_state_text(const haproxy::ServerRow& row) {
   return "ready";
 }
 
-/// Servers that HAProxy has and the file does not name, with the part of the weights that they hold after `decision`.
-std::optional<BackendNote> unmanaged(const config::Backend& cfg, const haproxy::BackendRow& row,
-                                     const BackendDecision& decision) {
+/// Notes servers that HAProxy has and the file does not name, with the part of the weights that they hold after
+/// `decision`.
+void note_unmanaged(const config::Backend& cfg, const haproxy::BackendRow& row, const BackendDecision& decision,
+                    BackendReport& report) {
   constexpr std::size_t kNamed = 5;
   const NameSet ours = names_of(cfg);
   std::string names;
@@ -85,7 +89,8 @@ std::optional<BackendNote> unmanaged(const config::Backend& cfg, const haproxy::
     theirs += s.uweight;
     if (count++ < kNamed) names += fmt::format("{}{}", names.empty() ? "" : ", ", s.name);
   }
-  if (count == 0) return std::nullopt;
+  if (count == 0) return;
+  report.unmanaged_weight = theirs;
   if (count > kNamed) names += fmt::format(" and {} more", count - kNamed);
   unsigned total = theirs;
   for (std::size_t i = 0; i < decision.servers.size(); ++i) {
@@ -93,8 +98,8 @@ std::optional<BackendNote> unmanaged(const config::Backend& cfg, const haproxy::
     if (s != nullptr && !s->backup && decision.servers[i].state != State::kDisabled)
       total += decision.servers[i].weight;
   }
-  return BackendNote{"unmanaged", fmt::format("server{} {} hold{} {} of {}", count == 1 ? "" : "s", names,
-                                              count == 1 ? "s" : "", theirs, total)};
+  report.notes.push_back({"unmanaged", fmt::format("server{} {} hold{} {} of {}", count == 1 ? "" : "s", names,
+                                                   count == 1 ? "s" : "", theirs, total)});
 }
 
 std::string canaries_text(const config::Backend& cfg) {
@@ -124,7 +129,7 @@ std::string settings_text(const config::Backend& cfg) {
 Fleet::Fleet(const config::Config& config) : config_(config) {
   for (std::uint32_t b = 0; b < config.backends.size(); ++b) {
     const config::Backend& cfg = config.backends[b];
-    backends_.push_back({BackendHistory(cfg), {}, {}, true, false});
+    backends_.push_back({BackendHistory(cfg), {}, {}, true});
     first_targets_.push_back(targets_.size());
     for (std::uint32_t i = 0; i < cfg.servers.size(); ++i) targets_.push_back({b, false, i});
     for (std::uint32_t i = 0; i < cfg.references.size(); ++i) targets_.push_back({b, true, i});
@@ -256,8 +261,6 @@ void Fleet::apply(const Event& event) {
     void operator()(const event::AskedUrgently&) const { static_cast<void>(fleet.urgent_questions()); }
     void operator()(const event::Looked& e) const { fleet.look(e.now); }
     void operator()(const event::Seen& e) const { fleet.see(e.backends); }
-    void operator()(const event::DrivenByPercent& e) const { fleet.drive_by_percent(e.backend); }
-    void operator()(const event::DrivenByWeight&) const { fleet.drive_by_weight(); }
     void operator()(const event::Decided& e) const { static_cast<void>(fleet.decide(e.now, e.all)); }
   };
   std::visit(Caller{*this}, event);
@@ -288,7 +291,7 @@ std::vector<WeightChange> Fleet::plan(const haproxy::Instance& instance) const {
       const haproxy::ServerRow* s = row->server(config_.backends[b].servers[i].name);
       if (s == nullptr || d.servers[i].state == State::kDisabled) continue;
       const unsigned wanted = d.servers[i].weight;
-      if (!backends_[b].percent) {
+      if (!row->percent) {
         if (s->uweight != wanted) out.push_back({b, i, s->uweight, wanted, false});
         continue;
       }
@@ -299,17 +302,6 @@ std::vector<WeightChange> Fleet::plan(const haproxy::Instance& instance) const {
     std::stable_partition(out.begin() + first, out.end(), [](const WeightChange& c) { return c.to > c.from; });
   }
   return out;
-}
-
-void Fleet::drive_by_percent(std::uint32_t backend) {
-  if (std::exchange(backends_[backend].percent, true)) return;
-  tell(event::DrivenByPercent{backend});
-}
-
-void Fleet::drive_by_weight() {
-  bool any = false;
-  for (Backend& b : backends_) any = std::exchange(b.percent, false) || any;
-  if (any) tell(event::DrivenByWeight{});
 }
 
 std::vector<std::string> Fleet::missing(const haproxy::Instance& instance) const {
@@ -348,13 +340,14 @@ Report Fleet::report(Now now, const haproxy::Instance* instance) const {
     br.head = d.head;
     br.notes = d.notes;
     br.healthy = d.healthy;
-    br.percent = backends_[b].percent;
+    br.percent = row != nullptr && row->percent;
     if (br.percent)
       br.notes.push_back({"static_algorithm", "HAProxy takes only 0 % and 100 % here: servers are switched off and on, "
                                               "their shares are those of haproxy.cfg"});
     if (row != nullptr) {
       br.algorithm = row->algo;
-      if (auto note = unmanaged(cfg, *row, d)) br.notes.push_back(std::move(*note));
+      note_unmanaged(cfg, *row, d, br);
+      std::ranges::move(haproxy_notes(cfg, *row), std::back_inserter(br.notes));
     }
     for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
       ServerReport& sr = br.servers.emplace_back();
@@ -365,6 +358,7 @@ Report Fleet::report(Now now, const haproxy::Instance* instance) const {
       if (s == nullptr) continue;
       sr.current_weight = s->uweight;
       sr.admin_state = admin_state_text(*s);
+      sr.backup = s->backup;
     }
   }
   return out;

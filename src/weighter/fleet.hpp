@@ -84,12 +84,6 @@ class Fleet {
   /// Empty before the first `decide`.
   [[nodiscard]] const BackendDecision& decision(std::size_t backend) const { return backends_[backend].decision; }
 
-  /// HAProxy refused a weight of this backend because its algorithm is static: from now on it is driven by 0 % and
-  /// 100 %.
-  void drive_by_percent(std::uint32_t backend);
-  /// HAProxy was reloaded, and may have another algorithm now.
-  void drive_by_weight();
-
   /// In an order that never leaves a backend without a server on the way: what rises comes before what falls.
   /// Servers whose weight in `instance` is not what is held. Those that it does not have are left out, as are backends
   /// without any verdict.
@@ -150,8 +144,6 @@ class Fleet {
     bool dirty = true;
     /// `decision` is what HAProxy should have.
     bool decided = false;
-    /// Driven by 0 % and 100 %.
-    bool percent = false;
   };
   [[nodiscard]] const Backend& backend(std::size_t backend) const { return backends_[backend]; }
   /// Puts it back. Precondition: each list in it is as long as the file's, or empty where it may be.

@@ -174,6 +174,10 @@ struct BackendHistory {
   /// Who has been better than the leader, and since when; absent: nobody is.
   std::optional<std::uint32_t> challenger;
   MonoTime challenger_since{};
+  /// HAProxy has been read and asked who leads, so that a restart changes no leader.
+  bool leader_looked_up = false;
+  /// Who would lead if the backup servers had to take over; absent: nobody yet.
+  std::optional<std::uint32_t> backup_leader;
 
   explicit BackendHistory(const config::Backend& backend)
       : BackendHistory(backend.servers.size(), backend.references.size()) {}

@@ -60,6 +60,7 @@ class Judge {
     TargetHistory& t = history_.servers[i];
     ServerVerdict& v = out_.servers[i];
     v.latency = t.median_latency();
+    v.smoothed_latency_ms = t.smoothed_latency_ms;
     v.latency_used_ms = latency_used(t);
     v.counts = counts_at(t, now_.mono);
     v.error_rate = v.counts.failures / (v.counts.attempts + constants::kErrorPrior);

@@ -44,7 +44,9 @@ struct ServerVerdict {
   /// From 0.1 to 1 over `ramp` after a return.
   double ramp = 1.0;
 
-  /// Smoothed, and at least the age of a probe that should have been answered; absent: not known.
+  /// Smoothed, of probes that were answered; absent: not known.
+  std::optional<double> smoothed_latency_ms;
+  /// The same, or the age of a probe that should have been answered when that is much more.
   std::optional<double> latency_used_ms;
   /// Median of the newest probes; absent: not known.
   std::optional<std::chrono::microseconds> latency;

@@ -31,6 +31,8 @@ struct ServerReport {
   std::optional<unsigned> current_weight;
   /// "ready", "maint" or "drain"; empty: not known.
   std::string admin_state;
+  /// Whether it is a backup server in haproxy.cfg; absent: not known, as HAProxy was not read.
+  std::optional<bool> backup;
   ServerDecision decision;
 };
 
@@ -45,6 +47,9 @@ struct BackendReport {
   bool percent = false;
   std::optional<AgreedHead> head;
   std::vector<BackendNote> notes;
+  /// What the active servers that HAProxy has and the file does not name weigh together; 0: there are none, or HAProxy
+  /// was not read.
+  unsigned unmanaged_weight = 0;
   unsigned healthy = 0;
   std::vector<ServerReport> servers;
 };

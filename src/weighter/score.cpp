@@ -19,8 +19,12 @@ std::int64_t normalised_latency_ms(std::chrono::microseconds latency) {
   return ms * magnitude;
 }
 
+milliseconds age_in_score(milliseconds head_age, milliseconds block_time) {
+  return std::max({head_age, block_time, milliseconds{1}});
+}
+
 double inverse_latency_score(std::chrono::microseconds latency, milliseconds head_age, milliseconds block_time) {
-  const milliseconds age = std::max({head_age, block_time, milliseconds{1}});
+  const milliseconds age = age_in_score(head_age, block_time);
   return 1.0 / static_cast<double>(normalised_latency_ms(latency)) + 1.0 / static_cast<double>(age.count());
 }
 

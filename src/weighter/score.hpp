@@ -13,6 +13,9 @@ namespace rpcw {
 /// Latencies below 0 count as 0.
 std::int64_t normalised_latency_ms(std::chrono::microseconds latency);
 
+/// What counts as a head's age there: at least the block time, and at least 1 ms.
+milliseconds age_in_score(milliseconds head_age, milliseconds block_time);
+
 /// `1/L + 1/D` with L the normalised latency and D the head's age in ms, at least the block time (at least 1 ms).
 /// Finite and above 0 for every input.
 double inverse_latency_score(std::chrono::microseconds latency, milliseconds head_age, milliseconds block_time);

@@ -47,10 +47,6 @@ struct Seen {
   };
   std::vector<Of> backends;
 };
-struct DrivenByPercent {
-  std::uint32_t backend = 0;
-};
-struct DrivenByWeight {};
 struct Decided {
   Now now;
   /// All backends, not only those with news.
@@ -60,7 +56,7 @@ struct Decided {
 }  // namespace event
 
 using Event = std::variant<event::ProbeBegun, event::Silent, event::HeadCame, event::AnswerCame, event::AskedUrgently,
-                           event::Looked, event::Seen, event::DrivenByPercent, event::DrivenByWeight, event::Decided>;
+                           event::Looked, event::Seen, event::Decided>;
 
 /// Listens to a Fleet.
 class Tape {

@@ -28,12 +28,12 @@
 #include <vector>
 
 #include "haproxy/client.hpp"
+#include "haproxy_blocking.hpp"
 #include "haproxy_process.hpp"
 
 using namespace rpcw;
 using namespace rpcw::haproxy;
-using rpcw::test::free_port;
-using rpcw::test::HaproxyProcess;
+using namespace rpcw::test;
 using namespace std::chrono_literals;
 using std::chrono::steady_clock;
 namespace asio = boost::asio;
@@ -77,78 +77,6 @@ std::string many_servers(int count) {
     text += "    server srv" + std::to_string(i) + " 127.0.0.1:" + std::to_string(1 + i % 60000) + " weight 100\n";
   }
   return text;
-}
-
-config::Endpoint unix_endpoint(const std::string& path) {
-  return {.kind = config::Endpoint::Kind::kUnix, .address = path, .port = 0, .text = "unix:" + path};
-}
-config::Endpoint master_endpoint(const std::string& path) {
-  return {.kind = config::Endpoint::Kind::kMaster, .address = path, .port = 0, .text = "master:unix:" + path};
-}
-config::Endpoint tcp_endpoint(const std::string& host, std::uint16_t port) {
-  return {.kind = config::Endpoint::Kind::kTcp,
-          .address = host,
-          .port = port,
-          .text = "tcp:" + host + ":" + std::to_string(port)};
-}
-
-/// A client with a loop of its own, so that tests read like blocking calls.
-class Blocking {
- public:
-  explicit Blocking(config::Endpoint endpoint, milliseconds timeout = 3s)
-      : client(io.get_executor(), std::move(endpoint), {}, timeout) {}
-
-  template <class T>
-  T wait(asio::awaitable<T> what) {
-    std::optional<T> result;
-    std::exception_ptr thrown;
-    asio::co_spawn(io, std::move(what), [&](std::exception_ptr error, T value) {
-      thrown = error;
-      if (!error) result = std::move(value);
-    });
-    io.restart();
-    const auto start = steady_clock::now();
-    io.run();
-    took = steady_clock::now() - start;
-    if (thrown) std::rethrow_exception(thrown);
-    return std::move(*result);
-  }
-
-  Instance read(std::vector<std::string> only = {}) {
-    auto result = wait(client.read(only));
-    if (!result) throw std::runtime_error(result.error().detail);
-    return std::move(*result);
-  }
-  Failure failed_read() {
-    auto result = wait(client.read());
-    if (result) throw std::runtime_error("the read has not failed");
-    return result.error();
-  }
-  std::vector<Outcome> push(std::vector<Client::Push> pushes) { return wait(client.push(std::move(pushes))); }
-  std::vector<std::string> run(std::vector<std::string> commands) {
-    auto result = wait(client.run(std::move(commands)));
-    if (!result) throw std::runtime_error(result.error().detail);
-    return std::move(*result);
-  }
-
-  asio::io_context io;
-  Client client;
-  steady_clock::duration took{};
-};
-
-Client::Push weight(std::string backend, std::string server, unsigned value) {
-  return {.backend = std::move(backend), .server = std::move(server), .percent = false, .weight = value};
-}
-Client::Push percent(std::string backend, std::string server, unsigned value) {
-  return {.backend = std::move(backend), .server = std::move(server), .percent = true, .weight = value};
-}
-
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
-
-std::size_t count_kind(const std::vector<Outcome>& outcomes, Kind kind) {
-  return static_cast<std::size_t>(std::ranges::count(outcomes, kind, &Outcome::kind));
 }
 
 /// A server of bytes for what no HAProxy does. Each connection is handed to `serve` in turn, after its line was read.
@@ -393,16 +321,6 @@ TEST_CASE("a socket that is missing, stale, foreign or not ours to use") {
   }
 }
 
-TEST_CASE("endpoints of a later change fail at once, in words") {
-  Blocking dns({.kind = config::Endpoint::Kind::kDns, .address = "haproxy", .port = 9999, .text = "dns:haproxy:9999"});
-  const auto failure = dns.failed_read();
-  CHECK(failure.code == Error::kUnsupported);
-  CHECK(contains(failure.detail, "dns:haproxy:9999"));
-  const auto tcp = tcp_endpoint("127.0.0.1", 1);
-  CHECK(unsupported(tcp, {.ca_file = "/x", .cert_file = "", .key_file = ""}).has_value());
-  CHECK_FALSE(unsupported(tcp, {}).has_value());
-}
-
 TEST_CASE("a HAProxy that stops half-way is waited for no longer than the timeout, and served again afterwards") {
   HaproxyProcess haproxy(haproxy_cfg("", many_servers(100)));
   Blocking client(unix_endpoint(haproxy.admin_socket()), 400ms);
@@ -548,7 +466,7 @@ TEST_CASE("an operation can be cancelled, or destroyed with its loop") {
   SUBCASE("destroyed") {
     std::optional<Client> client;
     asio::io_context io;
-    client.emplace(io.get_executor(), unix_endpoint(server.path()), config::TlsFiles{}, 10s);
+    client.emplace(io.get_executor(), unix_endpoint(server.path()), nullptr, 10s);
     asio::co_spawn(io, client->push({weight("b", "s", 1)}), asio::detached);
     io.run_for(50ms);
   }

@@ -1,6 +1,7 @@
 #include "haproxy_process.hpp"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -94,6 +95,8 @@ void HaproxyProcess::start() {
     ::dup2(in, 0);
     ::dup2(out, 1);
     ::dup2(out, 2);
+    // The listeners of a simulator in this process among them: a port would stay open when the simulator has closed it.
+    ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
     if (options_.master) {
       ::execlp(binary.c_str(), "haproxy", "-W", "-S", master_socket.c_str(), "-f", cfg.c_str(), nullptr);
     } else {

@@ -77,6 +77,8 @@ TEST_CASE("a usable backup takes over from active servers that all fail") {
     const Result r = once(folder.write("config.toml", managed + Stage::server(spare)));
     CHECK(at(json(r.out), "/backends/0/fallback").IsNull());
     CHECK(weights_of(haproxy) == Weights{{"first", 0}, {"second", 0}, {"spare", 256}});
+    CHECK_FALSE(at(json(r.out), "/backends/0/servers/0/backup").GetBool());
+    CHECK(at(json(r.out), "/backends/0/servers/2/backup").GetBool());
     CHECK(r.code == 0);
   }
   SUBCASE("not one that fails as well") {

@@ -99,7 +99,8 @@ TEST_CASE("the JSON report is the contract's, field by field") {
   CHECK(b["notes"].IsArray());
   REQUIRE(b["servers"].Size() == 3);
 
-  const char* const members = "name url state reasons latency_ms block score weight current_weight admin_state inputs";
+  const char* const members =
+      "name url state reasons latency_ms block score weight current_weight admin_state backup inputs";
   const auto& good = b["servers"][0];
   CHECK(names(good) == members);
   CHECK(good["name"].GetString() == std::string("a"));
@@ -115,9 +116,10 @@ TEST_CASE("the JSON report is the contract's, field by field") {
   CHECK(good["weight"].GetUint() == 128);
   CHECK(good["current_weight"].GetUint() == 1);
   CHECK(good["admin_state"].GetString() == std::string("ready"));
+  CHECK_FALSE(good["backup"].GetBool());
   CHECK(names(good["inputs"]) ==
-        "latency_used_ms live_latency_ms gamma freshness attempts failures error_rate doubt peers_factor rate_limit_factor ramp "
-        "preference limited_by");
+        "latency_used_ms live_latency_ms age_used_ms gamma freshness attempts failures error_rate doubt peers_factor "
+        "rate_limit_factor ramp preference limited_by");
   for (const char* unused : {"live_latency_ms", "gamma", "freshness", "limited_by"})
     CHECK(good["inputs"][unused].IsNull());
   for (const char* factor : {"doubt", "rate_limit_factor", "ramp", "preference"})
@@ -153,6 +155,7 @@ TEST_CASE("what is not known is null in JSON and empty in CSV") {
   CHECK(at(doc, "/backends/0/algorithm").IsNull());
   CHECK(at(doc, "/backends/0/servers/0/current_weight").IsNull());
   CHECK(at(doc, "/backends/0/servers/0/admin_state").IsNull());
+  CHECK(at(doc, "/backends/0/servers/0/backup").IsNull());
   CHECK(at(doc, "/backends/0/servers/0/weight").GetUint() == 256);
 
   const auto lines = csv(scores(config, {"--format", "csv"}).out);

@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
-#include <linux/close_range.h>
 #include <rapidjson/pointer.h>
 #include <unistd.h>
 
@@ -197,8 +196,6 @@ std::vector<sim::Provider*> add_providers(sim::World& world, std::size_t n) {
   std::vector<sim::Provider*> out;
   for (std::size_t i = 0; i < n; ++i)
     out.push_back(&world.add(i < 26 ? std::string(1, static_cast<char>('a' + i)) : fmt::format("p{}", i)));
-  // HAProxy, started next, would keep a listener open that the simulator has closed.
-  close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
   return out;
 }
 
@@ -233,7 +230,7 @@ std::string Stage::tables(std::string_view endpoints, const Keys& keys) {
 [haproxy]
 endpoints = [{}]
 timeout = "{}"
-watch_interval = "100ms"
+watch_interval = "100ms"{}
 [probe]
 interval = "200ms"
 fast_interval = "100ms"
@@ -250,7 +247,8 @@ block_time = "1s"
 max_block_age = "60s"
 max_lag = "30s"
 )",
-                     keys.top, endpoints, keys.haproxy_timeout, keys.probe, keys.log);
+                     keys.top, endpoints, keys.haproxy_timeout, keys.haproxy.empty() ? "" : "\n" + keys.haproxy,
+                     keys.probe, keys.log);
 }
 
 std::string Stage::toml(const Keys& keys) const {

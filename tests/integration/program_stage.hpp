@@ -102,7 +102,8 @@ class Stage {
   std::vector<sim::Provider*> providers;
   HaproxyProcess haproxy;
 
-  /// Top-level tables with times that suit tests. `probe` and `log` are further keys of these tables.
+  /// Top-level tables with times that suit tests. `probe`, `log` and `haproxy` are further keys of
+  /// these tables.
   struct Keys {
     std::string endpoints{};
     std::string top{};
@@ -110,6 +111,7 @@ class Stage {
     std::string log{};
     std::string backend = "strategy = \"equal\"";
     std::string haproxy_timeout = "5s";
+    std::string haproxy{};
   };
   /// The whole file. Every URL and header is full of secrets.
   [[nodiscard]] std::string toml(const Keys& keys) const;

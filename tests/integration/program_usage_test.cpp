@@ -240,12 +240,22 @@ TEST_CASE("too few open files end with 4, and the sentence says what helps") {
   CHECK(run({"scores", "--config", stage.config({.probe = "max_in_flight = 16"})}, {.open_files = 256}).code == 0);
 }
 
-TEST_CASE("TLS files that cannot be read end with 4") {
+TEST_CASE("TLS files that cannot be used are a wrong configuration") {
   const Stage stage;
-  for (const char* command : {"scores", "once"}) {
-    const Result r = run({command, "--config", stage.config({.probe = "ca_file = \"absent.pem\""})});
-    CHECK((r.code == 4 || r.code == 2));
-    CHECK(contains(r.err, "ca_file"));
+  for (const auto& [file, says] :
+       {std::pair{std::string("absent.pem"), "ca_file: the file cannot be read: No such file"},
+        std::pair{stage.folder.write("words.pem", "no certificate"), "words.pem cannot be used as ca_file: "}}) {
+    const std::string key = fmt::format("ca_file = \"{}\"", file);
+    for (const char* command : {"scores", "once", "run", "check"}) {
+      const Result probe = run({command, "--config", stage.config({.probe = key})});
+      CHECK(probe.code == 2);
+      CHECK(contains(probe.err, ": probe"));
+      CHECK_MESSAGE(contains(probe.err, says), probe.err);
+      const Result haproxy = run({command, "--config", stage.config({.haproxy = key})});
+      CHECK(haproxy.code == 2);
+      CHECK(contains(haproxy.err, ": haproxy"));
+      CHECK_MESSAGE(contains(haproxy.err, says), haproxy.err);
+    }
   }
   CHECK(stage.contacts() == 0);
 }

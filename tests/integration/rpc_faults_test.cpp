@@ -134,6 +134,7 @@ TEST_CASE("canaries ask what their owner wrote") {
   sim::Provider& provider = world.add("a");
   Stage stage({target(provider.url())}, settings(), rpc::Resolver::system_lookup(),
               {{"eth_getBlockByNumber", R"(["0x10",false])", 60s}, {"eth_\"quoted\"", "[]", 60s}});
+  provider.set({.unsupported_methods = {"eth_\"quoted\""}});
   CHECK(stage.ask({Question::kCanary, 0}).value.has_value());
   const Answer unknown = stage.ask({Question::kCanary, 1});
   REQUIRE_FALSE(unknown.value.has_value());

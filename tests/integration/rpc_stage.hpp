@@ -4,7 +4,6 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -13,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "authority.hpp"
 #include "config/config.hpp"
 #include "rpc/prober.hpp"
 
@@ -139,45 +139,6 @@ class FullPort {
  private:
   std::vector<int> fds_;
   std::uint16_t port_ = 0;
-};
-
-/// A folder that goes away.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  [[nodiscard]] std::string file(std::string_view name) const { return path_ / name; }
-  std::string write(std::string_view name, std::string_view content) const;
-
- private:
-  std::filesystem::path path_;
-};
-
-/// A certificate authority that lives as long as the test. Files hold certificate and key.
-class Authority {
- public:
-  explicit Authority(const TemporaryFolder& folder);
-  ~Authority();
-  Authority(const Authority&) = delete;
-  Authority& operator=(const Authority&) = delete;
-
-  [[nodiscard]] std::string ca_file() const { return ca_file_; }
-  struct Wishes {
-    bool self_signed = false;
-    bool expired = false;
-  };
-  /// For a DNS name; returns the file's path.
-  std::string issue(const std::string& name) { return issue(name, Wishes{}); }
-  std::string issue(const std::string& name, Wishes wishes);
-
- private:
-  struct Keys;
-  const TemporaryFolder& folder_;
-  std::unique_ptr<Keys> keys_;
-  std::string ca_file_;
-  int serial_ = 1;
 };
 
 /// A good answer to the head request.

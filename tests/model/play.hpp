@@ -63,8 +63,6 @@ class Play {
     for (std::size_t i = 0; i < moods_.size(); ++i)
       if (chance(40)) probe(i);
     if (chance(10)) haproxy();
-    if (chance(2)) fleet.drive_by_percent(static_cast<std::uint32_t>(pick(0, static_cast<int>(haproxy_.backends.size()) - 1)));
-    if (chance(2)) fleet.drive_by_weight();
     if (chance(2)) fleet.look(now);
     fleet.decide(now, chance(2));
     ++decisions;
@@ -141,6 +139,7 @@ class Play {
     server.admin_state = chance(10) ? haproxy::kForcedMaint : 0U;
     server.backup = chance(10);
     server.active = !server.backup;
+    server.status = chance(10) ? "DOWN" : "UP";
     row.algo = chance(50) ? "roundrobin" : "leastconn";
     fleet.see(&haproxy_);
   }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "weighter/agenda.hpp"
 #include "weighter/decide.hpp"
 
 /// A world of providers without any I/O: time is a number, and the answers are computed. It drives the pure core as the
@@ -92,9 +93,7 @@ class World {
   }
 
   void schedule(std::size_t i) {
-    const TargetHistory& t = history->servers[i];
-    const bool doubt = t.ejected ? t.good_in_row > 0 : t.failure.has_value() || t.bad_in_row > 0;
-    const milliseconds interval = doubt ? probe_settings.fast_interval : probe_settings.interval;
+    const milliseconds interval = probe_interval(history->servers[i], probe_settings);
     next_probe_[i] = seconds_ + static_cast<double>(interval.count()) / 1000 *
                                     std::uniform_real_distribution<>(0.9, 1.1)(random_);
   }

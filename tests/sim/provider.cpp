@@ -249,8 +249,9 @@ Answer ProviderServer::answer(const Request& request) {
     }
   }
 
-  const std::string headers = "X-Provider: " + name_ + "\r\n";
   const View view{b, *chain_, now->frozen_head, wall_now()};
+  const std::string headers =
+      fmt::format("X-Provider: {}\r\nX-Head: {} {}\r\n", name_, view.head(), view.hash(view.head()));
   Answer out;
   if (limited) {
     if (b.rate_limit_style == RateLimitStyle::rpc) {

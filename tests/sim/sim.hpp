@@ -18,7 +18,8 @@ class io_context;
 }
 
 /// Simulated Ethereum JSON-RPC providers: many in one process and on one thread, each with a port of its own on
-/// 127.0.0.1, steered while they run.
+/// 127.0.0.1, steered while they run. Every HTTP answer tells who gave it (X-Provider: NAME) and on which block it is
+/// based, whatever the method (X-Head: HEIGHT HASH), so that a client can judge answers that show no block.
 namespace sim {
 
 using std::chrono::milliseconds;

@@ -288,6 +288,7 @@ TEST_CASE("a good provider answers as geth does") {
   const Response response = Client().post(sim.a.url(), kBlock);
   CHECK(response.status == 200);
   CHECK(response.headers.find("X-Provider: a\r\n") != std::string::npos);
+  CHECK(response.headers.find("X-Head: 1000 " + sim::block_hash(1, 1000) + "\r\n") != std::string::npos);
   const auto block = parse(response.body);
   CHECK(number_at(block, "/id") == 7);
   CHECK(text_at(block, "/result/number") == "0x3e8");

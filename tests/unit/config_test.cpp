@@ -135,7 +135,7 @@ TEST_CASE("config: defaults") {
   CHECK(b.chain.name == "ethereum");
   CHECK(b.chain.chain_id == 1);
   CHECK(b.chain.max_lag.count() == 30'000);
-  CHECK(b.strategy == Strategy::kEqual);
+  CHECK(b.strategy == Strategy::kAdaptive);
   CHECK(b.scale == Scale::kShare);
   CHECK(b.fallback == Fallback::kEqual);
   CHECK(b.min_healthy == 1);
@@ -613,10 +613,6 @@ TEST_CASE("config: backends") {
       kInBackend, kServer,
       {
           {"strateggy = \"equal\"", {"4:1: backend.b.strateggy: unknown key; did you mean \"strategy\"?"}},
-          {"strategy = \"adaptive\"",
-           {"4:12: backend.b.strategy: \"adaptive\" is not available yet; accepted: inverse-latency, equal"}},
-          {"strategy = \"leader\"",
-           {"4:12: backend.b.strategy: \"leader\" is not available yet; accepted: inverse-latency, equal"}},
           {"strategy = \"inverse_latency\"",
            {"4:12: backend.b.strategy: \"inverse_latency\" is not known; did you mean \"inverse-latency\"? Accepted: "
             "adaptive, inverse-latency, equal, leader"}},
@@ -1182,8 +1178,8 @@ backend rpc-backend
   chain       mychain, evm, chain id 12345, a block every 2s
   limits      latency 150ms, block age not limited, lag 2m, lag 5 blocks,
               at least 3 peers
-  strategy    inverse-latency, scale peak, without HAProxy's counters,
-              switches back
+  strategy    inverse-latency (latency, block age), scale peak,
+              without HAProxy's counters
   return      at once
   fallback    keep when fewer than 2 are healthy
   server      quicknode     https://example.org/…
@@ -1194,19 +1190,37 @@ backend rpc-backend
               operator ref, header B
   canary      eth_call, every 1s
   canary      m, every 60s
-  cost        132 480 requests a day to each provider
-              43 200 heads + 1 440 chain ids + 87 840 canaries
+  cost        133 056 requests a day to each provider
+              43 200 heads + 1 440 chain ids + 576 node states + 87 840 canaries
 
 backend own
   chain       base, evm, chain id 8453, a block every 200ms
   limits      latency 2s, block age 20s, lag 10s
-  strategy    equal, scale share
+  strategy    adaptive (latency, lag, errors), scale share
   return      after 10s, doubled each time up to 5m, to its share within 30s
   fallback    equal when none is healthy
   servers     HAProxy's own list, https://{server}.{backend}:{port}/…
-  cost        44 640 requests a day to each provider
-              43 200 heads + 1 440 chain ids
+  cost        44 928 requests a day to each provider
+              43 200 heads + 1 440 chain ids + 288 node states
 )");
+}
+
+TEST_CASE("config: every strategy can be had, and describe says what it goes by") {
+  const auto line_of = [](std::string_view keys) {
+    const std::string text = describe(good(fmt::format("{}{}\n{}", kInBackend, keys, kServer)).config);
+    const std::size_t at = text.find("  strategy ");
+    REQUIRE(at != std::string::npos);
+    return text.substr(at, text.find("  return ", at) - at);
+  };
+  CHECK(line_of("") == "  strategy    adaptive (latency, lag, errors), scale share\n");
+  CHECK(line_of("strategy = \"adaptive\"") == line_of(""));
+  CHECK(line_of("strategy = \"inverse-latency\"") ==
+        "  strategy    inverse-latency (latency, block age), scale share\n");
+  CHECK(line_of("strategy = \"equal\"") == "  strategy    equal (health alone), scale share\n");
+  CHECK(line_of("strategy = \"leader\"\nscale = \"peak\"\nmax_share = 1") ==
+        "  strategy    leader (one server has everything), changes only when it fails\n");
+  CHECK(line_of("strategy = \"leader\"\nswitch_back = true") ==
+        "  strategy    leader (one server has everything),\n              switches back to a clearly better one\n");
 }
 
 TEST_CASE("describe: fits 80 columns") {
@@ -1230,14 +1244,14 @@ TEST_CASE("probe requests a day") {
     const Config c = good(fmt::format("{}{}{}{}", probe, kInBackend, backend, kServer)).config;
     return probe_requests_per_day(c, c.backends[0]);
   };
-  CHECK(count("", "") == 17'280 + 1'440);
-  CHECK(count("[probe]\ninterval = \"1s\"\n", "") == 86'400 + 1'440);
-  CHECK(count("[probe]\ninterval = \"7s\"\n", "") == 12'343 + 1'440);
+  CHECK(count("", "") == 17'280 + 1'440 + 288);
+  CHECK(count("[probe]\ninterval = \"1s\"\n", "") == 86'400 + 1'440 + 288);
+  CHECK(count("[probe]\ninterval = \"7s\"\n", "") == 12'343 + 1'440 + 288);
   CHECK(count("", "[[backend.canary]]\nmethod = \"a\"\n[[backend.canary]]\nmethod = \"a\"\ninterval = \"24h\"\n") ==
-        17'280 + 1'440 + 1'440 + 1);
+        17'280 + 1'440 + 288 + 1'440 + 1);
   Config c = good(kBackend).config;
   c.backends[0].chain.chain_id.reset();
-  CHECK(probe_requests_per_day(c, c.backends[0]) == 17'280);
+  CHECK(probe_requests_per_day(c, c.backends[0]) == 17'280 + 288);
 }
 
 // ---- durations, sizes, nearest names

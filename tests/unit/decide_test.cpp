@@ -288,6 +288,81 @@ TEST_CASE("leader: after a restart the leader is the one that HAProxy shows") {
   CHECK(w.weights() == Weights{0, 0, 256});
 }
 
+TEST_CASE("leader: whoever was chosen before HAProxy could be read gives way to the one that it shows, once") {
+  World w(3, config::Strategy::kLeader);
+  const BackendView seen = w.view;
+  w.view = {};
+  for (std::size_t i = 0; i < 3; ++i) w.good(i);
+  CHECK(w.weights() == Weights{256, 0, 0});
+  w.view = seen;
+  for (auto& s : w.view.servers) s->weight = 0;
+  w.view.servers[2]->weight = 256;
+  CHECK(w.weights() == Weights{0, 0, 256});
+  // Later, what HAProxy shows is our own doing, or that of somebody who is put right.
+  w.view.servers[1]->weight = 256;
+  w.view.servers[2]->weight = 0;
+  CHECK(w.weights() == Weights{0, 0, 256});
+}
+
+TEST_CASE("leader: active and backup servers have a leader each, and each keeps its own") {
+  World w(4, config::Strategy::kLeader);
+  w.view.servers[2]->backup = true;
+  w.view.servers[3]->backup = true;
+  for (std::size_t i = 0; i < 4; ++i) w.good(i);
+  CHECK(w.weights() == Weights{256, 0, 256, 0});
+  for (int probe = 0; probe < 2; ++probe) {
+    w.bad(0);
+    w.bad(2);
+    w.decision();
+  }
+  CHECK(w.weights() == Weights{0, 256, 0, 256});
+  w.now.mono += 1h;
+  for (std::size_t i = 0; i < 4; ++i) {
+    w.good(i);
+    w.decision();
+    w.good(i);
+    w.decision();
+  }
+  CHECK(w.decision().healthy == 4);
+  CHECK(w.weights() == Weights{0, 256, 0, 256});
+}
+
+TEST_CASE("max_share tells whom it cuts, and gives way when too few are left") {
+  for (const config::Scale scale : {config::Scale::kShare, config::Scale::kPeak}) {
+    World w(3);
+    w.backend.scale = scale;
+    w.backend.max_share = 0.5;
+    w.backend.servers[0].preference = 3;
+    for (std::size_t i = 0; i < 3; ++i) w.good(i);
+    BackendDecision d = w.decision();
+    CHECK(d.servers[0].weight == 2 * d.servers[1].weight);
+    CHECK(d.servers[0].inputs.limited_by == "max_share");
+    CHECK(d.servers[1].inputs.limited_by.empty());
+    for (int probe = 0; probe < 2; ++probe) {
+      w.bad(1);
+      w.bad(2);
+      d = w.decision();
+    }
+    CHECK(d.servers[0].weight == 256);
+    CHECK(d.servers[0].inputs.limited_by.empty());
+  }
+}
+
+TEST_CASE("a share that grows toward more than max_share is held by max_share once it is there") {
+  World w(2);
+  w.probe.interval = 5s;
+  w.backend.max_share = 0.6;
+  w.backend.servers[0].preference = 9;
+  w.good(0);
+  w.good(1);
+  w.history->shares = {0.3, 0.7};
+  w.history->shares_at = w.now.mono;
+  w.now.mono += 5s;
+  CHECK(w.decision().servers[0].inputs.limited_by == "growth");
+  w.now.mono += 5s;
+  CHECK(w.decision().servers[0].inputs.limited_by == "max_share");
+}
+
 TEST_CASE("adaptive: worse in one thing is less, and the inputs tell why") {
   World w(3, config::Strategy::kAdaptive);
   w.good(0, 40ms);
@@ -299,13 +374,27 @@ TEST_CASE("adaptive: worse in one thing is less, and the inputs tell why") {
   const BackendDecision d = w.decision();
   CHECK(d.servers[0].score == doctest::Approx(1.0 / 40));
   CHECK(d.servers[1].score == doctest::Approx(1.0 / 80));
-  CHECK(d.servers[2].score == doctest::Approx(1.0 / 40 / (1 + 20 * 2.0 / (10 + 20))));
+  CHECK(d.servers[2].score == doctest::Approx(1.0 / 40 / (1 + 20 * 2.0 / (10 + 10))));
   for (const ServerDecision& s : d.servers) {
     const ScoreInputs& in = s.inputs;
     const double again = in.preference * *in.freshness * in.doubt * in.peers_factor * in.rate_limit_factor * in.ramp /
                          (std::max(*in.latency_used_ms, 20.0) * (1 + 20 * *in.error_rate));
     CHECK(s.score == doctest::Approx(again));
   }
+}
+
+TEST_CASE("a latency that counts for far more than the answers took is told in words") {
+  World w(2, config::Strategy::kAdaptive);
+  w.good(0, 40ms);
+  w.good(1, 40ms);
+  w.history->servers[0].asked_at = w.now.mono;
+  w.now.mono += 249ms;
+  CHECK(slowness_text(w.decision().servers[0]) == "");
+  w.now.mono += 1s;
+  const BackendDecision d = w.decision();
+  CHECK(slowness_text(d.servers[0]) == "silent or slow of late: counts with 1.2 s, its answers took 40 ms");
+  CHECK(slowness_text(d.servers[1]) == "");
+  CHECK(d.servers[0].score < d.servers[1].score / 20);
 }
 
 TEST_CASE("a score that falls takes its share along at once, however slowly the others may grow by themselves") {
@@ -315,4 +404,63 @@ TEST_CASE("a score that falls takes its share along at once, however slowly the 
   w.now.mono += 100ms;
   w.bad(2, Reason::kHttpStatus);
   CHECK(w.weights() == Weights{103, 102, 51});
+}
+
+TEST_CASE("a single lost packet costs its moment, not the minute after it") {
+  World w(5, config::Strategy::kAdaptive);
+  const auto round = [&] {
+    for (std::size_t i = 0; i < 5; ++i) w.good(i);
+    w.held = w.weights();
+  };
+  for (int i = 0; i < 20; ++i) {
+    w.now.mono += MonoTime{5s};
+    w.now.wall += 5s;
+    round();
+  }
+  const Weights before = w.held;
+  w.now.mono += MonoTime{3s};
+  w.bad(1);
+  w.held = w.weights();
+  CHECK(w.held[1] < before[1] / 10);
+  // Others decide meanwhile.
+  for (int i = 0; i < 5; ++i) {
+    w.now.mono += MonoTime{200ms};
+    w.good(0);
+    w.held = w.weights();
+  }
+  w.good(1);
+  w.held = w.weights();
+  CHECK(w.held[1] > before[1] / 2);
+}
+
+TEST_CASE("after an outage of everybody's the first one back does not make the others begin from nothing") {
+  World w(4);
+  for (std::size_t i = 0; i < 4; ++i) w.good(i);
+  w.held = w.weights();
+  const auto pass = [&] {
+    w.now.mono += MonoTime{1s};
+    w.now.wall += 1s;
+  };
+  for (int round = 0; round < 4; ++round) {
+    pass();
+    for (std::size_t i = 0; i < 4; ++i) w.bad(i, Reason::kConnectFailed);
+    w.held = w.weights();
+  }
+  CHECK(w.held == Weights{64, 64, 64, 64});
+  const auto back = [&](std::size_t up_to) {
+    pass();
+    for (std::size_t i = 0; i < up_to; ++i) w.good(i);
+    w.held = w.weights();
+  };
+  back(1);
+  back(1);
+  CHECK(w.held == Weights{256, 0, 0, 0});
+  for (int i = 0; i < 10; ++i) back(1);
+  back(4);
+  back(4);
+  // Ten seconds later their places are still theirs, nearly.
+  for (const unsigned weight : w.held) {
+    CHECK(weight >= 45);
+    CHECK(weight <= 110);
+  }
 }

@@ -131,8 +131,11 @@ TEST_CASE("see tells what a decision depends on from what it does not") {
   CHECK_FALSE(fleet.see(&instance));
   CHECK_FALSE(fleet.see(nullptr));
   instance.backends[0].servers[0].uweight = 77;
-  instance.backends[0].servers[1].status = "DOWN";
+  instance.backends[0].servers[1].status = "no check";
   CHECK_FALSE(fleet.see(&instance));
+  // HAProxy would be left with nobody if the others were at 0.
+  instance.backends[0].servers[1].status = "DOWN";
+  CHECK(fleet.see(&instance));
   instance.backends[0].servers[0].admin_state = haproxy::kForcedDrain;
   CHECK(fleet.see(&instance));
   instance.backends[0].servers.push_back(instance.backends[0].servers[1]);

@@ -2,34 +2,19 @@
 
 #include <doctest/doctest.h>
 
-#include "weighter/decide.hpp"
+#include "model/direct.hpp"
 
 using namespace rpcw;
 using namespace std::chrono_literals;
 
 namespace {
 
-/// Providers on 12 s blocks. What a target answers is told by the letter of its chain: "a" and "b" have different
-/// blocks.
-struct World {
-  config::Backend backend;
-  config::Probe probe;
-  std::optional<BackendHistory> history;
-  Now now{WallTime{std::chrono::seconds{1'800'000'000}}, MonoTime{1'000'000}};
+/// What a target answers is told by the letter of its chain: "a" and "b" have different blocks.
+struct World : model::Direct {
   std::vector<std::string> chains;
 
-  explicit World(std::vector<std::string> letters, std::vector<std::string> operators = {}) : chains(std::move(letters)) {
-    backend.name = "rpc";
-    backend.chain = {"ethereum", Family::kEvm, 1, 12s, 60s, 30s, 3};
-    for (std::size_t i = 0; i < chains.size(); ++i) {
-      config::Server s;
-      s.name = "s" + std::to_string(i);
-      s.target.operator_name = i < operators.size() ? operators[i] : s.name;
-      backend.servers.push_back(s);
-    }
-    history.emplace(backend);
-    for (TargetHistory& t : history->servers) t.identity = TargetHistory::Identity::kVerified;
-  }
+  explicit World(std::vector<std::string> letters, const std::vector<std::string>& operators = {})
+      : Direct(letters.size(), config::Strategy::kEqual, operators), chains(std::move(letters)) {}
 
   static std::string hash(const std::string& chain, std::uint64_t number) { return chain + std::to_string(number); }
 
@@ -38,10 +23,6 @@ struct World {
   }
   void heads(std::uint64_t number) {
     for (std::size_t i = 0; i < chains.size(); ++i) head(i, number);
-  }
-  void pass_time(milliseconds t) {
-    now.wall += t;
-    now.mono += t;
   }
   BackendVerdict verdict() { return judge(*history, backend, probe, now); }
   /// Decides, and answers whatever is asked then; returns how many questions there were.

@@ -398,7 +398,7 @@ TEST_CASE("a line that was cut off is a note, any other damage an error that nam
     CHECK(with("{\"event\":\"dance\"}") == "file0:21: event: is not known to this version");
     CHECK(with("{\"event\":\"silent\",\"target\":\"one/z\"}") == "file0:21: target: must be a target of the section");
     CHECK(with("{\"event\":\"silent\",\"target\":\"one/#1\"}").starts_with("file0:21: target"));
-    CHECK(with("{\"event\":\"percent\",\"backend\":\"none\"}").starts_with("file0:21: backend"));
+    CHECK(with("{\"event\":\"see\",\"backends\":[{\"name\":\"none\"}]}").starts_with("file0:21: backends[0].name"));
     CHECK(with("{\"event\":\"decide\",\"now\":{\"wall_ms\":1,\"mono_us\":1e3}}").starts_with("file0:21: now.mono_us"));
     CHECK(with("{\"event\":\"decide\",\"now\":{\"wall_ms\":1,\"mono_us\":1},\"servers\":[{\"name\":\"one/#0\"}]}")
               .starts_with("file0:21: servers[0]"));

@@ -49,6 +49,7 @@ Report sample() {
   b.servers.push_back(server("alchemy", State::kDegraded, 55, 100));
   answered(b.servers.back(), 87'400us, 19'000'121, 27'100ms, 2, 0.0078);
   b.servers.back().decision.reasons = {{Reason::kRateLimited, "HTTP 429, error -32005: limit exceeded"}};
+  b.servers.back().decision.inputs.rate_limit_factor = 0.25;
   b.servers.push_back(server("own-node", State::kEjected, 0, 100));
   answered(b.servers.back(), 1234ms, 18'999'000, 4h, 1123, 0);
   b.servers.back().decision.reasons = {{Reason::kBlockTooOld, "block 18999000 is 4 h old, limit 150 s"},
@@ -188,14 +189,17 @@ TEST_CASE("a table of 60 columns: narrow: the block is left out, the heading has
   SERVER     STATE     WEIGHT  WAS  SHARE  LATENCY   LAG
   quicknode  healthy      201  100    79%   4.2 ms     0
   alchemy    degraded      55  100    21%    87 ms     2
-    └ rate_limited: HTTP 429, error -32005: limit exceeded
+    └ limits our rate: HTTP 429, error -32005: limit
+        exceeded (rate_limited, score × 0.25)
   own-node   ejected        0  100     0%  1234 ms  1123
-    └ block_too_old: block 18999000 is 4 h old, limit 150 s
-      block_lag: 1123 blocks (3 h) behind 19000123, limit
-      30 s
+    └ block 18999000 is 4 h old, limit 150 s (block_too_old)
+      1123 blocks (3 h) behind 19000123, limit 30 s
+        (block_lag)
   ankr       disabled     100  100      –    51 ms     0
+    └ taken out in HAProxy (maint)
   fresh      unknown        0    1     0%        –     –
-  unmanaged: server spare holds 100 of 356
+  Note: not in the file: server spare holds 100 of 356
+  (unmanaged)
 
 HAProxy unix:/run/haproxy/admin.sock: 2.6.12, pid 123, 4
 weights set
@@ -208,13 +212,15 @@ TEST_CASE("a table of 80 columns: the usual terminal, without UTF-8") {
   SERVER     STATE     WEIGHT  WAS  SHARE  LATENCY     BLOCK   LAG    AGE
   quicknode  healthy      201  100    79%   4.2 ms  19000123     0  3.1 s
   alchemy    degraded      55  100    21%    87 ms  19000121     2   27 s
-    \ rate_limited: HTTP 429, error -32005: limit exceeded
+    \ limits our rate: HTTP 429, error -32005: limit exceeded (rate_limited,
+        score x 0.25)
   own-node   ejected        0  100     0%  1234 ms  18999000  1123    4 h
-    \ block_too_old: block 18999000 is 4 h old, limit 150 s
-      block_lag: 1123 blocks (3 h) behind 19000123, limit 30 s
+    \ block 18999000 is 4 h old, limit 150 s (block_too_old)
+      1123 blocks (3 h) behind 19000123, limit 30 s (block_lag)
   ankr       disabled     100  100      -    51 ms  19000123     0    3 s
+    \ taken out in HAProxy (maint)
   fresh      unknown        0    1     0%        -         -     -      -
-  unmanaged: server spare holds 100 of 356
+  Note: not in the file: server spare holds 100 of 356 (unmanaged)
 
 HAProxy unix:/run/haproxy/admin.sock: 2.6.12, pid 123, 4 weights set
 )");
@@ -226,13 +232,14 @@ TEST_CASE("a table of 120 columns: wide: bars and scores") {
   SERVER     STATE     WEIGHT  WAS  SHARE            LATENCY     BLOCK   LAG    AGE   SCORE
   quicknode  healthy      201  100    79%  ███████▉   4.2 ms  19000123     0  3.1 s       1
   alchemy    degraded      55  100    21%  ██▏         87 ms  19000121     2   27 s  0.0078
-    └ rate_limited: HTTP 429, error -32005: limit exceeded
+    └ limits our rate: HTTP 429, error -32005: limit exceeded (rate_limited, score × 0.25)
   own-node   ejected        0  100     0%            1234 ms  18999000  1123    4 h       –
-    └ block_too_old: block 18999000 is 4 h old, limit 150 s
-      block_lag: 1123 blocks (3 h) behind 19000123, limit 30 s
+    └ block 18999000 is 4 h old, limit 150 s (block_too_old)
+      1123 blocks (3 h) behind 19000123, limit 30 s (block_lag)
   ankr       disabled     100  100      –              51 ms  19000123     0    3 s    0.02
+    └ taken out in HAProxy (maint)
   fresh      unknown        0    1     0%                  –         –     –      –       –
-  unmanaged: server spare holds 100 of 356
+  Note: not in the file: server spare holds 100 of 356 (unmanaged)
 
 HAProxy unix:/run/haproxy/admin.sock: 2.6.12, pid 123, 4 weights set
 )");
@@ -243,12 +250,13 @@ TEST_CASE("a table of 160 columns: wider: reasons beside") {
         R"(rpc-backend  ethereum · inverse-latency · roundrobin · head 19000123 · 2 of 5 healthy
   SERVER     STATE     WEIGHT  WAS  SHARE            LATENCY     BLOCK   LAG    AGE   SCORE  WHY
   quicknode  healthy      201  100    79%  ███████▉   4.2 ms  19000123     0  3.1 s       1
-  alchemy    degraded      55  100    21%  ██▏         87 ms  19000121     2   27 s  0.0078  rate_limited: HTTP 429, error -32005: limit exceeded
-  own-node   ejected        0  100     0%            1234 ms  18999000  1123    4 h       –  block_too_old: block 18999000 is 4 h old, limit 150 s
-                                                                                             block_lag: 1123 blocks (3 h) behind 19000123, limit 30 s
-  ankr       disabled     100  100      –              51 ms  19000123     0    3 s    0.02
+  alchemy    degraded      55  100    21%  ██▏         87 ms  19000121     2   27 s  0.0078  limits our rate: HTTP 429, error -32005: limit exceeded
+                                                                                               (rate_limited, score × 0.25)
+  own-node   ejected        0  100     0%            1234 ms  18999000  1123    4 h       –  block 18999000 is 4 h old, limit 150 s (block_too_old)
+                                                                                             1123 blocks (3 h) behind 19000123, limit 30 s (block_lag)
+  ankr       disabled     100  100      –              51 ms  19000123     0    3 s    0.02  taken out in HAProxy (maint)
   fresh      unknown        0    1     0%                  –         –     –      –       –
-  unmanaged: server spare holds 100 of 356
+  Note: not in the file: server spare holds 100 of 356 (unmanaged)
 
 HAProxy unix:/run/haproxy/admin.sock: 2.6.12, pid 123, 4 weights set
 )");
@@ -261,5 +269,104 @@ TEST_CASE("colours: the state, the reasons and the heading") {
   CHECK(text.find("\x1b[33mdegraded\x1b[0m") != std::string::npos);
   CHECK(text.find("\x1b[31mejected \x1b[0m") != std::string::npos);
   CHECK(text.find("\x1b[2mdisabled\x1b[0m") != std::string::npos);
-  CHECK(text.find("\x1b[31mblock_too_old: ") != std::string::npos);
+  CHECK(text.find("\x1b[31mblock 18999000 is ") != std::string::npos);
+}
+
+TEST_CASE("a table says what a score is made of, who waits, and whom a limit holds") {
+  Report report = sample();
+  report.haproxy.clear();
+  BackendReport& b = report.backends[0];
+  b.strategy = "adaptive";
+  b.notes.clear();
+  b.servers.resize(3);
+  b.healthy = 3;
+  ServerDecision& first = b.servers[0].decision;
+  first.inputs.limited_by = "max_share";
+  ServerDecision& lagging = b.servers[1].decision;
+  lagging.inputs = {};
+  lagging.inputs.freshness = 0.375;
+  lagging.inputs.error_rate = 0.05;
+  lagging.inputs.limited_by = "growth";
+  lagging.reasons = {{Reason::kBlockLag, "2 blocks (24 s) behind 19000123, limit 30 s"}};
+  ServerDecision& spare = b.servers[2].decision;
+  spare = first;
+  spare.inputs = {};
+  spare.weight = 256;
+  for (ServerReport& s : b.servers) s.backup = &s == &b.servers[2];
+  CHECK(table(report, 80) == R"(rpc-backend  ethereum · adaptive · roundrobin · head 19000123 · 3 of 3 healthy
+  SERVER     STATE     ROLE    WEIGHT  WAS  SHARE  LATENCY     BLOCK  LAG    AGE
+  quicknode  healthy              201  100    79%   4.2 ms  19000123    0  3.1 s
+    └ max_share keeps its share down
+  alchemy    degraded              55  100    21%    87 ms  19000121    2   27 s
+    └ 2 blocks (24 s) behind 19000123, limit 30 s (block_lag, score × 0.38)
+      recent failures: an error rate of 5.0 % (score × 0.5)
+      its share is still growing
+  own-node   healthy   backup     256  100      –   4.2 ms  19000123    0  3.1 s
+
+)");
+}
+
+TEST_CASE("a table of a backend whose backup servers have the traffic") {
+  Report report = sample();
+  report.haproxy.clear();
+  BackendReport& b = report.backends[0];
+  b.notes.clear();
+  b.servers.erase(b.servers.begin(), b.servers.begin() + 2);
+  b.servers[1].decision.state = State::kHealthy;
+  b.servers[1].decision.weight = 256;
+  b.servers[1].backup = true;
+  b.servers.resize(2);
+  b.healthy = 1;
+  CHECK(table(report, 80) == R"(rpc-backend
+  ethereum · inverse-latency · roundrobin · head 19000123 · 1 of 2 healthy
+  No active server is healthy: the backup servers have the traffic.
+  SERVER    STATE    ROLE    WEIGHT  WAS  SHARE  LATENCY     BLOCK   LAG  AGE
+  own-node  ejected               0  100     0%  1234 ms  18999000  1123  4 h
+    └ block 18999000 is 4 h old, limit 150 s (block_too_old)
+      1123 blocks (3 h) behind 19000123, limit 30 s (block_lag)
+  ankr      healthy  backup     256  100   100%    51 ms  19000123     0  3 s
+
+)");
+}
+
+TEST_CASE("SHARE counts the servers that the file does not name, and backup servers wait for them too") {
+  Report report = sample();
+  report.haproxy.clear();
+  BackendReport& b = report.backends[0];
+  b.unmanaged_weight = 64;
+  b.servers.resize(3);
+  b.servers[0].decision.weight = 192;
+  b.servers[1] = b.servers[0];
+  b.servers[1].name = "spare";
+  b.servers[1].backup = true;
+  b.servers[1].decision.weight = 256;
+  CHECK(table(report, 80).find("  quicknode  healthy             192  100    75%") != std::string::npos);
+  CHECK(table(report, 80).find("  spare      healthy  backup     256  100      –") != std::string::npos);
+  b.servers[0].decision.weight = 0;
+  const std::string text = table(report, 80);
+  CHECK(text.find("those not in it have the traffic.") != std::string::npos);
+  CHECK(text.find("the backup servers have") == std::string::npos);
+  CHECK(text.find("  quicknode  healthy               0  100     0%") != std::string::npos);
+  CHECK(text.find("  spare      healthy  backup     256  100      –") != std::string::npos);
+}
+
+TEST_CASE("a table of a leader and those that stand by") {
+  Report report = sample();
+  report.haproxy.clear();
+  BackendReport& b = report.backends[0];
+  b.strategy = "leader";
+  b.notes.clear();
+  b.servers.resize(2);
+  b.servers[0].decision.weight = 0;
+  b.servers[0].decision.reasons = {{Reason::kStandby, "alchemy leads"}};
+  b.servers[1].decision.weight = 256;
+  b.servers[1].decision.reasons.clear();
+  b.servers[1].decision.state = State::kHealthy;
+  CHECK(table(report, 160) ==
+        R"(rpc-backend  ethereum · leader alchemy · roundrobin · head 19000123 · 2 of 2 healthy
+  SERVER     STATE    ROLE     WEIGHT  WAS  SHARE              LATENCY     BLOCK  LAG    AGE   SCORE
+  quicknode  healthy  standby       0  100     0%               4.2 ms  19000123    0  3.1 s       1
+  alchemy    healthy  leader      256  100   100%  ██████████    87 ms  19000121    2   27 s  0.0078
+
+)");
 }

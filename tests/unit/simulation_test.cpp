@@ -9,7 +9,7 @@ using namespace rpcw::model;
 
 namespace {
 
-constexpr unsigned kSeeds = 4;
+constexpr unsigned kSeeds = 8;
 
 template <typename Check>
 void for_seeds(Trouble trouble, Check check) {
@@ -22,12 +22,10 @@ void for_seeds(Trouble trouble, Check check) {
 }  // namespace
 
 TEST_CASE("an hour of noise: nobody is ejected, and few pushes") {
-  unsigned pushes = 0;
   for_seeds(Trouble::kNone, [&](const HourResult& r) {
     CHECK(r.ejections + r.others_ejected == 0);
-    pushes += r.pushes;
+    CHECK(r.pushes < 60);
   });
-  CHECK(pushes < 60 * kSeeds);
 }
 
 TEST_CASE("an outage of a minute: out within two probes, back on its feet within minutes") {
@@ -48,10 +46,12 @@ TEST_CASE("five times slower: less traffic in half a minute, but not out") {
 }
 
 TEST_CASE("a fifth of the answers are errors: far less traffic") {
-  for_seeds(Trouble::kErrors, [](const HourResult& r) {
-    CHECK(r.share_during < 0.5 * r.share_before);
+  double left = 0;
+  for_seeds(Trouble::kErrors, [&](const HourResult& r) {
+    left += r.share_during / r.share_before;
     CHECK(r.others_ejected == 0);
   });
+  CHECK(left < 0.5 * kSeeds);
 }
 
 TEST_CASE("a server that flaps every two seconds ends up out") {

@@ -1,4 +1,4 @@
-#include "rpc/tls_files.hpp"
+#include "config/tls_files.hpp"
 
 #include <fmt/format.h>
 #include <openssl/err.h>
@@ -11,7 +11,7 @@
 #include <new>
 #include <utility>
 
-namespace rpcw::rpc {
+namespace rpcw::config {
 namespace {
 
 struct ContextDelete {
@@ -30,13 +30,13 @@ std::unexpected<std::string> fault(const std::string& file, const char* what) {
 
 }  // namespace
 
-std::expected<void, std::string> check_tls_files(const config::TlsFiles& files) {
-  const std::unique_ptr<SSL_CTX, ContextDelete> context(SSL_CTX_new(TLS_client_method()));
-  if (!context) throw std::bad_alloc();
+std::expected<void, std::string> use_tls_files(SSL_CTX* context, const TlsFiles& files) {
   // Without it OpenSSL would ask for a pass phrase at the terminal.
-  SSL_CTX_set_default_passwd_cb(context.get(), [](char*, int, int, void*) { return 0; });
+  SSL_CTX_set_default_passwd_cb(context, [](char*, int, int, void*) { return 0; });
   ERR_clear_error();
-  if (!files.ca_file.empty() && SSL_CTX_load_verify_file(context.get(), files.ca_file.c_str()) != 1)
+  if (files.ca_file.empty())
+    SSL_CTX_set_default_verify_paths(context);
+  else if (SSL_CTX_load_verify_file(context, files.ca_file.c_str()) != 1)
     return fault(files.ca_file, "ca_file");
   if (files.cert_file.empty()) {
     if (!files.key_file.empty())
@@ -44,12 +44,18 @@ std::expected<void, std::string> check_tls_files(const config::TlsFiles& files) 
     return {};
   }
   const std::string& key_file = files.key_file.empty() ? files.cert_file : files.key_file;
-  if (SSL_CTX_use_certificate_chain_file(context.get(), files.cert_file.c_str()) != 1)
+  if (SSL_CTX_use_certificate_chain_file(context, files.cert_file.c_str()) != 1)
     return fault(files.cert_file, "cert_file");
-  if (SSL_CTX_use_PrivateKey_file(context.get(), key_file.c_str(), SSL_FILETYPE_PEM) != 1)
-    return fault(key_file, "key_file");
-  if (SSL_CTX_check_private_key(context.get()) != 1) return fault(key_file, "key_file");
+  if (SSL_CTX_use_PrivateKey_file(context, key_file.c_str(), SSL_FILETYPE_PEM) != 1) return fault(key_file, "key_file");
+  if (SSL_CTX_check_private_key(context) != 1) return fault(key_file, "key_file");
   return {};
 }
 
-}  // namespace rpcw::rpc
+std::expected<void, std::string> check_tls_files(const TlsFiles& files) {
+  if (files.empty()) return {};
+  const std::unique_ptr<SSL_CTX, ContextDelete> context(SSL_CTX_new(TLS_client_method()));
+  if (!context) throw std::bad_alloc();
+  return use_tls_files(context.get(), files);
+}
+
+}  // namespace rpcw::config

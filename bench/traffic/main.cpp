@@ -1,0 +1,131 @@
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "traffic/arena.hpp"
+#include "traffic/chart.hpp"
+#include "traffic/report.hpp"
+
+using namespace rpcw::bench;
+
+namespace {
+
+constexpr int kInterrupted = 130;
+
+struct Arguments {
+  std::string out = "build/bench/traffic";
+  bool full = false;
+  std::vector<std::string> scenarios;
+  std::vector<std::string> contestants;
+  unsigned seeds = 0;
+  std::uint64_t seed = 1;
+  std::string weighter = RPC_WEIGHTER;
+};
+
+void allow_many_descriptors() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// Those of `all` that are named, or else those that `otherwise` takes. Throws for a name that is none.
+template <class Item, class Predicate>
+std::vector<Item> chosen(const std::vector<Item>& all, const std::vector<std::string>& names, Predicate otherwise) {
+  for (const std::string& name : names)
+    if (std::ranges::find(all, name, &Item::name) == all.end())
+      throw std::invalid_argument("there is none of the name " + name);
+  std::vector<Item> out;
+  std::ranges::copy_if(all, std::back_inserter(out), [&](const Item& item) {
+    return names.empty() ? otherwise(item) : std::ranges::find(names, item.name) != names.end();
+  });
+  return out;
+}
+
+void write(const std::filesystem::path& path, const std::string& text) {
+  std::ofstream out(path);
+  out << text;
+  out.close();
+  if (!out) throw std::runtime_error("can't write " + path.string());
+}
+
+void write_logs(const std::filesystem::path& folder, const Run& run) {
+  for (const Lane& lane : run.lanes) {
+    if (lane.log.empty()) continue;
+    std::string name = fmt::format("{}-{}-{}.log", run.scenario.name, run.seed, lane.contestant);
+    std::ranges::replace(name, ' ', '-');
+    write(folder / name, lane.log);
+  }
+}
+
+void tell(const Run& run) {
+  for (const Lane& lane : run.lanes) {
+    const Score s = score_of(lane, run.scenario);
+    fmt::print(stderr, "  {:<20} {:6.2f} % bad   median {:4.0f} ms   99 % {:5.0f} ms\n", s.contestant, s.bad_percent(),
+               s.median_ms.value_or(0), s.p99_ms.value_or(0));
+  }
+}
+
+int run(const Arguments& arguments) {
+  const std::filesystem::path out = arguments.out;
+  const auto who = chosen(contestants(), arguments.contestants, [](const Contestant&) { return true; });
+  const auto what =
+      chosen(scenarios(), arguments.scenarios, [&](const Scenario& s) { return arguments.full || !s.only_full; });
+  const unsigned seeds = arguments.seeds != 0 ? arguments.seeds : arguments.full ? 3 : 1;
+  std::filesystem::create_directories(out / "logs");
+
+  std::vector<Summary> summaries;
+  for (const Scenario& scenario : what) {
+    std::vector<Run> runs;
+    for (unsigned i = 0; i < seeds; ++i) {
+      fmt::print(stderr, "{}, seed {} ({:.0f} s)\n", scenario.name, arguments.seed + i, scenario.seconds);
+      auto result = run_scenario(scenario, who, {.seed = arguments.seed + i, .weighter = arguments.weighter});
+      if (!result) return kInterrupted;
+      tell(*result);
+      write_logs(out / "logs", *result);
+      runs.push_back(*std::move(result));
+    }
+    const Summary& summary = summaries.emplace_back(summarize(std::move(runs)));
+    write(out / (scenario.name + "-bars.svg"), bars(summary));
+    write(out / (scenario.name + "-timeline.svg"), timeline(summary));
+    write(out / (scenario.name + "-shares.svg"), shares(summary));
+    // After each scenario, so that a run that is ended early leaves what it has.
+    const Machine machine = this_machine();
+    write(out / "results.json", to_json(summaries, machine));
+    write(out / "results.md", to_markdown(summaries, machine, "."));
+  }
+  fmt::print("{}\n", (out / "results.md").string());
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app("What clients get through HAProxy while providers fail, with rpc-weighter and without");
+  app.add_option("--out", arguments.out, "Folder for tables, JSON, charts and logs")
+      ->capture_default_str()
+      ->take_last();
+  app.add_flag("--full", arguments.full, "Each fault alone as well, and three seeds");
+  app.add_option("--scenario", arguments.scenarios, "Only this one; repeatable");
+  app.add_option("--contestant", arguments.contestants, "Only this one; repeatable");
+  app.add_option("--seeds", arguments.seeds, "Runs of each scenario; default 1, with --full 3");
+  app.add_option("--seed", arguments.seed, "The first one")->capture_default_str();
+  app.add_option("--weighter", arguments.weighter, "The program to be measured")->check(CLI::ExistingFile);
+  CLI11_PARSE(app, argc, argv);
+  try {
+    allow_many_descriptors();
+    return run(arguments);
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "traffic-bench: {}\n", e.what());
+    return 1;
+  }
+}

@@ -1,0 +1,145 @@
+#include "traffic/scenario.hpp"
+
+#include <array>
+#include <stdexcept>
+
+namespace rpcw::bench {
+namespace {
+
+// ---- kinds of faults
+
+constexpr const char* kStale = R"({"frozen":true})";
+constexpr const char* kHang = R"({"fault":"hang"})";
+constexpr const char* kHalf500 = R"({"fault":"http_status","http_status":500,"fault_ratio":0.5})";
+constexpr const char* kRefused = R"({"fault":"refuse"})";
+constexpr const char* kAhead = R"({"ahead_blocks":1000})";
+constexpr const char* kWrongChain = R"({"chain_id":5})";
+constexpr const char* kRpcError = R"({"fault":"rpc_error"})";
+constexpr const char* kHtml = R"({"fault":"html"})";
+constexpr const char* kEightBehind = R"({"lag_blocks":8})";
+constexpr const char* kFlaps500 = R"({"fault":"http_status","http_status":500,"flap_ms":4000})";
+// What probes and checks ask for works.
+constexpr const char* kReal500 =
+    R"({"fault":"http_status","http_status":500,
+        "fault_methods":["eth_call","eth_getBalance","eth_getLogs","eth_getTransactionReceipt"]})";
+constexpr const char* kRealHang = R"({"fault":"hang","fault_methods":["eth_call"]})";
+
+/// A head that stands still is too far behind with the block after the last tolerable one.
+constexpr double kStaleAfter = static_cast<double>(kMaxLagBlocks + 1);
+
+/// A name for each provider, so that the tables below read as sentences.
+enum : std::size_t { kP15, kP27, kP47, kP84, kP150 };
+
+std::vector<Scenario> make() {
+  std::vector<Scenario> out;
+
+  out.push_back({"crashes",
+                 "Stale head, hang, 30 times slower, half the answers 500, connection refused",
+                 100,
+                 {{"stale head", kP15, 4, 23, kStale, kStaleAfter},
+                  {"hang", kP27, 27, 39, kHang},
+                  {"30 times slower", kP47, 43, 55, R"({"latency_ms":1410})"},
+                  {"half 500", kP15, 59, 73, kHalf500},
+                  {"refused", kP27, 79, 92, kRefused}}});
+
+  out.push_back({"lies",
+                 "Head in the future, wrong chain, JSON-RPC error in a 200, HTML in a 200, eight blocks behind",
+                 100,
+                 {{"future head", kP15, 5, 17, kAhead},
+                  {"wrong chain", kP27, 22, 34, kWrongChain},
+                  {"RPC error in 200", kP47, 40, 52, kRpcError},
+                  {"HTML in 200", kP15, 58, 70, kHtml},
+                  {"eight behind", kP27, 78, 92, kEightBehind}}});
+
+  out.push_back({"quotas",
+                 "The three fastest providers carry 20, 30 and 40 requests a second and refuse the rest with 429",
+                 50,
+                 {{"20 a second", kP15, 5, 45, R"({"quota_per_s":20})"},
+                  {"30 a second", kP27, 5, 45, R"({"quota_per_s":30})"},
+                  {"40 a second", kP47, 5, 45, R"({"quota_per_s":40})"}}});
+
+  out.push_back({"hidden",
+                 "Faults that only real traffic sees: other methods than the probe's answer 500, or hang",
+                 50,
+                 {{"500 on real methods", kP15, 5, 22, kReal500}, {"eth_call hangs", kP27, 28, 43, kRealHang}}});
+
+  out.push_back({"flapping",
+                 "The fastest answers 500 for two seconds, is well for two seconds, and so on",
+                 50,
+                 {{"flapping", kP15, 4, 44, kFlaps500}}});
+
+  out.push_back({"blackout",
+                 "All heads stand still at once; the providers recover one by one, the slowest first",
+                 50,
+                 {{"stale", kP15, 4, 36, kStale, kStaleAfter},
+                  {"stale", kP27, 4, 32, kStale, kStaleAfter},
+                  {"stale", kP47, 4, 28, kStale, kStaleAfter},
+                  {"stale", kP84, 4, 24, kStale, kStaleAfter},
+                  {"stale", kP150, 4, 20, kStale, kStaleAfter}}});
+
+  const auto alone = [&](const char* name, const char* kind, const char* behaviour, double bad_after = 0) {
+    out.push_back({name,
+                   std::string("Alone, on the fastest: ") + kind,
+                   45,
+                   {{kind, kP15, 5, 25 + bad_after, behaviour, bad_after}},
+                   true});
+  };
+  out.push_back({"calm", "Nothing happens", 45, {}, true});
+  alone("stale", "stale head", kStale, kStaleAfter);
+  alone("hang", "hang", kHang);
+  alone("slow", "30 times slower", R"({"latency_ms":450})");
+  alone("half500", "half 500", kHalf500);
+  alone("refused", "refused", kRefused);
+  alone("future", "future head", kAhead);
+  alone("wrong-chain", "wrong chain", kWrongChain);
+  alone("rpc-error", "RPC error in 200", kRpcError);
+  alone("html", "HTML in 200", kHtml);
+  alone("behind", "eight behind", kEightBehind);
+  return out;
+}
+
+void check(const std::vector<Scenario>& all) {
+  for (const Scenario& s : all) {
+    for (std::size_t i = 0; i < s.faults.size(); ++i) {
+      const Fault& f = s.faults[i];
+      const bool in_time = f.from_s >= 0 && f.bad_from_s() < f.to_s && f.to_s <= s.seconds;
+      if (!in_time || f.provider >= providers().size()) throw std::logic_error(s.name + ": " + f.kind);
+      for (std::size_t k = 0; k < i; ++k)
+        if (s.faults[k].provider == f.provider && f.from_s < s.faults[k].to_s)
+          throw std::logic_error(s.name + ": two faults of one provider at once: " + f.kind);
+      faulty(f);
+    }
+  }
+}
+
+}  // namespace
+
+std::span<const ProviderSpec> providers() {
+  static const std::array<ProviderSpec, 5> kProviders{
+      {{"p15", 15}, {"p27", 27}, {"p47", 47}, {"p84", 84}, {"p150", 150}}};
+  return kProviders;
+}
+
+const std::vector<Scenario>& scenarios() {
+  static const std::vector<Scenario> kScenarios = [] {
+    auto all = make();
+    check(all);
+    return all;
+  }();
+  return kScenarios;
+}
+
+sim::Behaviour healthy(std::size_t provider) {
+  sim::Behaviour b;
+  b.latency_ms = providers()[provider].latency_ms;
+  b.latency_sigma = kLatencySigma;
+  return b;
+}
+
+sim::Behaviour faulty(const Fault& fault) {
+  auto merged = sim::merge(healthy(fault.provider), fault.behaviour);
+  if (!merged) throw std::logic_error(fault.kind + ": " + merged.error());
+  return *std::move(merged);
+}
+
+}  // namespace rpcw::bench

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/sim.hpp"
+
+/// What happens to whom, and when: data, which the rest of the benchmark carries out. All times are seconds since the
+/// scenario's start.
+namespace rpcw::bench {
+
+struct ProviderSpec {
+  std::string name;
+  /// Median; the spread is kLatencySigma.
+  double latency_ms;
+};
+
+/// Standard deviation of the latencies' logarithm: 1 % of the answers take 1.4 times the median.
+inline constexpr double kLatencySigma = 0.15;
+
+/// Five, from 15 to 150 ms in even ratios, fastest first.
+std::span<const ProviderSpec> providers();
+
+/// What the chain and its users agree on; in the contestants' configurations as well.
+inline constexpr std::uint64_t kChainId = 1;
+inline constexpr std::chrono::milliseconds kBlockTime{1000};
+inline constexpr std::uint64_t kMaxLagBlocks = 5;
+inline constexpr std::chrono::milliseconds kMaxLag = kMaxLagBlocks * kBlockTime;
+inline constexpr std::chrono::milliseconds kMaxBlockAge{15'000};
+
+/// Arrivals a second, of each contestant.
+inline constexpr double kRequestsPerSecond = 150;
+
+struct Fault {
+  /// For tables and charts, such as "stale head".
+  std::string kind;
+  /// Index into providers().
+  std::size_t provider;
+  double from_s;
+  double to_s;
+  /// Members of sim::Behaviour that differ meanwhile, as a JSON object.
+  std::string behaviour;
+  /// Its answers turn bad so long after `from_s`: a head that stands still is stale only when it is too far behind.
+  /// At least a second if not 0.
+  double bad_after_s = 0;
+
+  double bad_from_s() const { return from_s + bad_after_s; }
+};
+
+struct Scenario {
+  /// A word, for options and file names.
+  std::string name;
+  /// A line, for headings.
+  std::string title;
+  double seconds;
+  /// In the order of their beginnings; those of one provider do not overlap.
+  std::vector<Fault> faults;
+  /// Left out of the short form.
+  bool only_full = false;
+};
+
+/// Throws std::logic_error if the tables contradict what is said above.
+const std::vector<Scenario>& scenarios();
+
+/// A provider without a fault.
+sim::Behaviour healthy(std::size_t provider);
+sim::Behaviour faulty(const Fault& fault);
+
+}  // namespace rpcw::bench

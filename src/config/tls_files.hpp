@@ -1,0 +1,21 @@
+#pragma once
+
+#include <expected>
+#include <string>
+
+#include "config/config.hpp"
+
+/// OpenSSL's SSL_CTX, whose header nobody else needs.
+struct ssl_ctx_st;
+
+namespace rpcw::config {
+
+/// Has a TLS client's context trust `ca_file` (the system's store when there is none) and show the certificate, if one
+/// is given. The error is a sentence that names the file and holds nothing of it; the context is of no use then.
+std::expected<void, std::string> use_tls_files(ssl_ctx_st* context, const TlsFiles& files);
+
+/// Whether the files can be read and hold what they are meant for; otherwise a sentence that names the file. Without
+/// this it would be said only with each connection, as if it were the peer's fault.
+std::expected<void, std::string> check_tls_files(const TlsFiles& files);
+
+}  // namespace rpcw::config

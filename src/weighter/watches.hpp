@@ -1,0 +1,45 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+
+#include "config/config.hpp"
+#include "haproxy/lookup.hpp"
+#include "haproxy/topology.hpp"
+#include "weighter/fleet.hpp"
+#include "weighter/latch.hpp"
+
+namespace rpcw {
+
+/// The HAProxy side of the loop: a Watch for each HAProxy, and for names with several addresses one that follows who is
+/// behind them. One that is slow or gone delays none of the others.
+class Watches {
+ public:
+  /// `config` and `fleet` are kept by reference. `on_news` is called when the first reachable HAProxy shows the fleet
+  /// something that a decision depends on, and before anything is pushed to it.
+  Watches(boost::asio::io_context& io, const config::Config& config, Fleet& fleet, bool dry_run,
+          std::function<void()> on_news, haproxy::Lookup::Function lookup = haproxy::Lookup::system());
+  ~Watches();
+  Watches(const Watches&) = delete;
+  Watches& operator=(const Watches&) = delete;
+
+  /// `loops` is told of what has to end before this object may be destroyed, and of its end.
+  void start(Latch& loops);
+  /// The fleet may hold other weights now: they are pushed at once.
+  void wake();
+  /// Exchanges that are under way are waited for.
+  void request_stop();
+  /// Ends exchanges that are under way; after `request_stop`.
+  void abandon();
+
+  /// What the first reachable HAProxy showed last, with what it has confirmed since; nullptr: none is reachable.
+  /// Valid until the loop's next turn.
+  [[nodiscard]] const haproxy::Instance* first_reachable() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace rpcw

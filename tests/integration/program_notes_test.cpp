@@ -1,0 +1,166 @@
+// What in HAProxy gets in the way of weights: told once, noted in the report, and not fought.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/write.hpp>
+#include <sstream>
+#include <string>
+#include <thread>
+
+#include "integration/program_stage.hpp"
+
+using namespace rpcw::test;
+
+namespace {
+
+const Weights kThirds{{"a", 86}, {"b", 85}, {"c", 85}};
+
+/// A HAProxy for the stage's providers. `backend` are lines of the backend rpc; "@OPTIONS@" stands for what b has.
+std::string cfg_for(const Stage& stage, std::string_view backend, std::string_view options_of_b,
+                    std::string_view more = "") {
+  std::string out = fmt::format("backend rpc\n  {}\n", backend);
+  for (const auto* p : stage.providers)
+    out += fmt::format("  server {} 127.0.0.1:{} weight 100 {}\n", p->name(), p->port(),
+                       p->name() == "b" ? options_of_b : "");
+  return haproxy_cfg(out + std::string(more));
+}
+
+std::string config_for(const Stage& stage, const HaproxyProcess& haproxy, std::string_view log = "") {
+  return stage.config({.endpoints = fmt::format("\"unix:{}\"", haproxy.admin_socket()), .log = std::string(log)});
+}
+
+/// The detail of a note in the report of `once`; empty: it is not there.
+std::string note(const std::string& config, std::string_view code) {
+  const Result r = run({"once", "--config", config, "--dry-run", "--format", "json"});
+  const auto doc = json(r.out);
+  for (const auto& n : at(doc, "/backends/0/notes").GetArray())
+    if (n["code"].GetString() == code) return n["detail"].GetString();
+  return {};
+}
+
+/// An agent for `agent-check`: whoever connects is told this.
+class Agent {
+ public:
+  explicit Agent(std::string words)
+      : acceptor_(io_, {boost::asio::ip::address_v4::loopback(), 0}), thread_([this, words = std::move(words)] {
+          while (!ending_) {
+            boost::system::error_code ec;
+            boost::asio::ip::tcp::socket peer(io_);
+            acceptor_.accept(peer, ec);
+            if (!ec) boost::asio::write(peer, boost::asio::buffer(words), ec);
+          }
+        }) {}
+  ~Agent() {
+    ending_ = true;
+    boost::system::error_code ignored;
+    boost::asio::ip::tcp::socket last(io_);
+    last.connect(acceptor_.local_endpoint(), ignored);
+    thread_.join();
+  }
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+  std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
+
+ private:
+  boost::asio::io_context io_;
+  boost::asio::ip::tcp::acceptor acceptor_;
+  std::atomic<bool> ending_ = false;
+  std::thread thread_;
+};
+
+}  // namespace
+
+TEST_CASE("an agent-check that sets weights is named, and not fought for long") {
+  const Stage stage;
+  const Agent agent("7%\n");
+  const HaproxyProcess haproxy(
+      cfg_for(stage, "balance roundrobin", fmt::format("agent-check agent-port {} agent-inter 100ms", agent.port())));
+  REQUIRE(eventually([&] { return weights_of(haproxy)["b"] == 7; }));
+  const std::string config = config_for(stage, haproxy);
+  Program program({"run", "--config", config});
+  CHECK(program.says("rpc: agent_check: server b has an `agent-check`"));
+  CHECK(
+      program.says("rpc: contended: server b is left alone for a while, since somebody else keeps changing the "
+                   "weight: its `agent-check` does"));
+  CHECK(eventually([&] { return weights_of(haproxy) == Weights{{"a", 86}, {"b", 7}, {"c", 85}}; }));
+  // The others are served as ever.
+  stage.break_provider(0);
+  CHECK(eventually([&] { return weights_of(haproxy) == Weights{{"a", 0}, {"b", 7}, {"c", 128}}; }));
+  CHECK(program.count("agent_check") == 1);
+  CHECK(program.count("contended") == 1);
+  CHECK(program.stop() == 0);
+  CHECK(note(config, "agent_check").starts_with("server b has an `agent-check`"));
+}
+
+TEST_CASE("another writer is left alone after five repairs in a minute") {
+  const Stage stage;
+  const std::string config = stage.config();
+  Program program({"run", "--config", config});
+  for (int i = 0; i < 5; ++i) {
+    REQUIRE(stage.reaches(kThirds));
+    CHECK(program.count("contended") == 0);
+    ask(stage.haproxy, "set weight rpc/a 7");
+  }
+  CHECK(program.says("rpc: contended: server a is left alone"));
+  CHECK(program.says("another rpc-weighter, a script or a person may"));
+  CHECK(stage.reaches({{"a", 7}, {"b", 85}, {"c", 85}}));
+  stage.break_provider(2);
+  CHECK(stage.reaches({{"a", 7}, {"b", 128}, {"c", 0}}));
+  CHECK(program.count("contended") == 1);
+  CHECK(program.stop() == 0);
+  CHECK(note(config, "contended").empty());
+}
+
+TEST_CASE("balance first takes no notice of weights, and that is said") {
+  const Stage stage;
+  const HaproxyProcess haproxy(cfg_for(stage, "balance first", ""));
+  const std::string config = config_for(stage, haproxy);
+  Program program({"run", "--config", config});
+  CHECK(eventually([&] { return weights_of(haproxy) == kThirds; }));
+  CHECK(program.says("rpc: ignores_weights: `balance first`"));
+  CHECK(program.stop() == 0);
+  CHECK(program.count("ignores_weights") == 1);
+  CHECK(note(config, "ignores_weights").find("only a weight of 0 has an effect") != std::string::npos);
+}
+
+TEST_CASE("a server that slowstart warms up has its weight, and is not set again and again") {
+  const Stage stage;
+  const HaproxyProcess haproxy(cfg_for(stage, "balance roundrobin", "check inter 100ms slowstart 60s"));
+  const std::string config = config_for(stage, haproxy, "level = \"debug\"");
+  Program program({"run", "--config", config});
+  CHECK(eventually([&] { return weights_of(haproxy) == kThirds; }));
+  ask(haproxy, "set server rpc/b state maint");
+  CHECK(program.says("rpc/b: healthy -> disabled"));
+  ask(haproxy, "set server rpc/b state ready");
+  CHECK(eventually([&] { return weights_of(haproxy) == kThirds; }));
+  CHECK(eventually([&] { return !note(config, "slowstart").empty(); }));
+  const std::size_t sent = program.count(" set to ");
+  std::vector<std::uint64_t> before;
+  for (const auto* p : stage.providers) before.push_back(p->stats().requests);
+  CHECK(eventually([&] { return stage.providers[1]->stats().requests > before[1] + 8; }));
+  CHECK(program.count(" set to ") == sent);
+  CHECK(note(config, "slowstart").starts_with("server b ("));
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("a server that tracks another one is out of the shares with it") {
+  const Stage stage;
+  const HaproxyProcess haproxy(
+      cfg_for(stage, "balance roundrobin", "track main/m",
+              fmt::format("backend main\n  server m 127.0.0.1:{} check inter 100ms\n", stage.providers[1]->port())));
+  const std::string config = config_for(stage, haproxy);
+  Program program({"run", "--config", config});
+  CHECK(eventually([&] { return weights_of(haproxy) == kThirds; }));
+  CHECK(program.says("rpc: tracks: server b (main/m) tracks another one"));
+  ask(haproxy, "set server main/m state maint");
+  CHECK(program.says("rpc/b: healthy -> disabled"));
+  CHECK(eventually([&] { return weights_of(haproxy) == Weights{{"a", 128}, {"b", 85}, {"c", 128}}; }));
+  ask(haproxy, "set server main/m state ready");
+  CHECK(eventually([&] { return weights_of(haproxy) == kThirds; }));
+  CHECK(program.count("tracks:") == 1);
+  CHECK(program.stop() == 0);
+  CHECK_FALSE(note(config, "tracks").empty());
+}

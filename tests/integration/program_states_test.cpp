@@ -1,0 +1,159 @@
+// HAProxy's own view of its servers (static algorithms, backups, MAINT, DRAIN, DOWN) together with ours.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <string>
+
+#include "integration/program_stage.hpp"
+
+using namespace rpcw::test;
+
+namespace {
+
+const Weights kThirds{{"a", 86}, {"b", 85}, {"c", 85}};
+
+/// A HAProxy for the stage's providers with a frontend on `port`; `options` for a, b and c.
+std::string cfg_for(const Stage& stage, std::uint16_t port, std::string_view balance,
+                    const std::array<std::string, 3>& options) {
+  std::string out =
+      fmt::format("frontend f\n  bind 127.0.0.1:{}\n  default_backend rpc\nbackend rpc\n  balance {}\n", port, balance);
+  for (std::size_t i = 0; i < stage.providers.size(); ++i)
+    out += fmt::format("  server {} 127.0.0.1:{} {}\n", stage.providers[i]->name(), stage.providers[i]->port(),
+                       options.at(i));
+  return haproxy_cfg(out);
+}
+
+std::string config_for(const Stage& stage, const HaproxyProcess& haproxy) {
+  return stage.config({.endpoints = fmt::format("\"unix:{}\"", haproxy.admin_socket())});
+}
+
+/// The status line of one request through HAProxy.
+std::string request(std::uint16_t port) {
+  boost::asio::ip::tcp::iostream peer("127.0.0.1", std::to_string(port));
+  const std::string body = R"({"jsonrpc":"2.0","id":1,"method":"eth_gasPrice","params":[]})";
+  peer << "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: "
+       << body.size() << "\r\n\r\n"
+       << body << std::flush;
+  std::string line;
+  std::getline(peer, line);
+  return line;
+}
+
+std::uint64_t served(const rpcw::test::Stage& stage, std::size_t i) {
+  return stage.providers[i]->stats().by_method["eth_gasPrice"];
+}
+
+bool status(const HaproxyProcess& haproxy, std::string_view server, std::string_view wanted) {
+  // pxname,svname,…; the status is the 18th field.
+  const auto text = ask(haproxy, "show stat rpc 4 -1");
+  for (const auto& line : csv(text))
+    if (line.size() > 18 && line[1] == server) return line[17].starts_with(wanted);
+  return false;
+}
+
+}  // namespace
+
+TEST_CASE("static algorithms: one healthy server has all the traffic, be the hash what it will") {
+  for (const char* balance : {"source", "static-rr", "uri"}) {
+    CAPTURE(balance);
+    const Stage stage;
+    const std::uint16_t port = free_port();
+    const HaproxyProcess haproxy(cfg_for(stage, port, balance, {"weight 20", "weight 30", "weight 50"}));
+    Program program({"run", "--config", config_for(stage, haproxy)});
+    CHECK(program.says("rpc/c: unknown -> healthy"));
+    stage.break_provider(0);
+    stage.break_provider(1);
+    CHECK(eventually([&] { return weights_of(haproxy) == Weights{{"a", 0}, {"b", 0}, {"c", 50}}; }));
+    CHECK(program.says("static algorithm"));
+    for (int i = 0; i < 10; ++i) CHECK(request(port).find(" 200 ") != std::string::npos);
+    CHECK(served(stage, 2) == 10);
+    stage.break_provider(2);
+    stage.mend_provider(0);
+    CHECK(eventually([&] { return weights_of(haproxy) == Weights{{"a", 20}, {"b", 0}, {"c", 0}}; }));
+    for (int i = 0; i < 10; ++i) CHECK(request(port).find(" 200 ") != std::string::npos);
+    CHECK(served(stage, 0) == 10);
+    stage.mend_provider(1);
+    stage.mend_provider(2);
+    CHECK(eventually([&] { return weights_of(haproxy) == Weights{{"a", 20}, {"b", 30}, {"c", 50}}; }));
+    CHECK(program.count("static algorithm") == 1);
+    CHECK(program.stop() == 0);
+    const Result r = run({"once", "--config", config_for(stage, haproxy), "--format", "json"});
+    CHECK(r.code == 0);
+    ask(haproxy, "set weight rpc/a 0");
+    const auto doc = json(run({"once", "--config", config_for(stage, haproxy), "--format", "json"}).out);
+    CHECK(at(doc, "/backends/0/driven").GetString() == std::string("percent"));
+    CHECK(weights_of(haproxy).at("a") == 20);
+  }
+}
+
+TEST_CASE("balance first: a weight of 0 takes a server out all the same") {
+  const Stage stage;
+  const std::uint16_t port = free_port();
+  const HaproxyProcess haproxy(cfg_for(stage, port, "first", {"", "", ""}));
+  Program program({"run", "--config", config_for(stage, haproxy)});
+  stage.break_provider(0);
+  CHECK(eventually([&] { return weights_of(haproxy) == Weights{{"a", 0}, {"b", 128}, {"c", 128}}; }));
+  for (int i = 0; i < 5; ++i) CHECK(request(port).find(" 200 ") != std::string::npos);
+  CHECK(served(stage, 1) == 5);
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("a server that HAProxy's own check has DOWN keeps its share for its return") {
+  const Stage stage;
+  const std::uint16_t port = free_port();
+  const HaproxyProcess haproxy(
+      cfg_for(stage, port, "roundrobin", {"", fmt::format("check inter 100ms port {}", free_port()), ""}));
+  REQUIRE(eventually([&] { return status(haproxy, "b", "DOWN"); }));
+  const std::string config = config_for(stage, haproxy);
+  const Result r = run({"once", "--config", config, "--format", "json"});
+  CHECK(r.code == 0);
+  CHECK(weights_of(haproxy) == kThirds);
+  const auto doc = json(r.out);
+  CHECK(at(doc, "/backends/0/servers/1/state").GetString() == std::string("healthy"));
+  CHECK(at(doc, "/backends/0/notes/0/code").GetString() == std::string("down"));
+}
+
+TEST_CASE("what is healthy for us and DOWN for HAProxy carries nothing: the others are not left at 0") {
+  const Stage stage;
+  const std::uint16_t port = free_port();
+  const std::string down = fmt::format("check inter 100ms port {}", free_port());
+  const HaproxyProcess haproxy(cfg_for(stage, port, "roundrobin", {"", down, down}));
+  REQUIRE(eventually([&] { return status(haproxy, "b", "DOWN") && status(haproxy, "c", "DOWN"); }));
+  // It answers clients, but not our probes.
+  stage.providers[0]->update([](sim::Behaviour& b) { b.lag_blocks = 100'000; });
+  const Result r = run({"once", "--config", config_for(stage, haproxy), "--format", "json"});
+  CHECK(weights_of(haproxy).at("a") > 0);
+  CHECK(r.code == 1);
+  CHECK(at(json(r.out), "/backends/0/fallback").GetString() == std::string("equal"));
+  CHECK(request(port).find(" 503 ") == std::string::npos);
+}
+
+TEST_CASE("a backup takes over when HAProxy has all active servers DOWN, with a weight to do so") {
+  const Stage stage;
+  const std::uint16_t port = free_port();
+  const std::string down = fmt::format("check inter 100ms port {}", free_port());
+  const HaproxyProcess haproxy(cfg_for(stage, port, "roundrobin", {down, down, "backup"}));
+  REQUIRE(eventually([&] { return status(haproxy, "a", "DOWN") && status(haproxy, "b", "DOWN"); }));
+  CHECK(run({"once", "--config", config_for(stage, haproxy)}).code == 0);
+  CHECK(weights_of(haproxy) == Weights{{"a", 128}, {"b", 128}, {"c", 256}});
+  CHECK(request(port).find(" 200 ") != std::string::npos);
+  CHECK(served(stage, 2) == 1);
+}
+
+TEST_CASE("a server that an operator drains while we have it at 0 comes back with both") {
+  const Stage stage;
+  for (const char* state : {"maint", "drain"}) {
+    CAPTURE(state);
+    Program program({"run", "--config", stage.config()});
+    REQUIRE(stage.reaches(kThirds));
+    stage.break_provider(1);
+    CHECK(stage.reaches({{"a", 128}, {"b", 0}, {"c", 128}}));
+    ask(stage.haproxy, fmt::format("set server rpc/b state {}", state));
+    CHECK(program.says("rpc/b: ejected -> disabled"));
+    stage.mend_provider(1);
+    ask(stage.haproxy, "set server rpc/b state ready");
+    CHECK(stage.reaches(kThirds));
+    CHECK(program.stop() == 0);
+  }
+}

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "weighter/decide.hpp"
+
+/// A backend fed by hand: time moves only when told to. On a chain with 12 s blocks, 60 s to be too old, 30 s to lag.
+namespace rpcw::model {
+
+using namespace std::chrono_literals;
+
+struct Direct {
+  config::Backend backend;
+  config::Probe probe;
+  std::optional<BackendHistory> history;
+  BackendView view;
+  std::vector<unsigned> held;
+  Now now{WallTime{std::chrono::seconds{1'800'000'000}}, MonoTime{1'000'000}};
+
+  /// Each server is an operator of its own, unless `operators` names others.
+  explicit Direct(std::size_t servers, config::Strategy strategy = config::Strategy::kAdaptive,
+                  const std::vector<std::string>& operators = {}) {
+    backend.name = "rpc";
+    backend.chain = {"ethereum", Family::kEvm, 1, 12s, 60s, 30s, 3};
+    backend.strategy = strategy;
+    for (std::size_t i = 0; i < servers; ++i) {
+      config::Server s;
+      s.name = "s" + std::to_string(i);
+      s.target.operator_name = i < operators.size() ? operators[i] : s.name;
+      backend.servers.push_back(s);
+    }
+    restart();
+  }
+
+  /// Begins anew, as after a change of `backend`; all are verified.
+  void restart() {
+    history.emplace(backend);
+    for (TargetHistory& t : history->servers) t.identity = TargetHistory::Identity::kVerified;
+    for (TargetHistory& t : history->references) t.identity = TargetHistory::Identity::kVerified;
+  }
+
+  void pass_time(milliseconds t) {
+    now.wall += t;
+    now.mono += t;
+  }
+  static std::string hash(std::uint64_t number) { return "0x" + std::to_string(number); }
+  void good(std::size_t i, std::uint64_t number, milliseconds age = 1s, std::chrono::microseconds latency = 40ms) {
+    fold(history->member(i), HeadObservation{now, latency, Head{number, hash(number), now.wall - age}});
+  }
+  void bad(std::size_t i, Reason why = Reason::kTimeout) {
+    fold(history->member(i), HeadObservation{now, 3s, std::unexpected(ProbeFailure{why, "it failed", {}})});
+  }
+  void answer(std::size_t i, Ask ask, std::uint64_t number) {
+    fold(history->member(i), Answer{now, ask, AnswerValue{number, {}}}, backend.chain);
+  }
+  void unsupported(std::size_t i, Ask ask) {
+    fold(history->member(i), Answer{now, ask, std::unexpected(ProbeFailure{Reason::kRpcError, "no", {}, true})},
+         backend.chain);
+  }
+  /// Holds what is decided.
+  BackendDecision decide() {
+    BackendDecision d = rpcw::decide(*history, backend, probe, view, held, now);
+    held.clear();
+    for (const ServerDecision& s : d.servers) held.push_back(s.weight);
+    return d;
+  }
+  std::vector<unsigned> weights() {
+    decide();
+    return held;
+  }
+};
+
+}  // namespace rpcw::model

@@ -1,0 +1,73 @@
+#include "weighter/repairs.hpp"
+
+#include <doctest/doctest.h>
+
+#include "weighter/haproxy_notes.hpp"
+
+using namespace rpcw;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Repairs::Key kServer{0, 1};
+
+Repairs::TimePoint at(std::chrono::seconds t) {
+  return Repairs::TimePoint{} + 1h + t;
+}
+
+}  // namespace
+
+TEST_CASE("five repairs within a minute are a fight, four are not") {
+  Repairs repairs;
+  for (const auto t : {0s, 10s, 20s, 30s}) CHECK_FALSE(repairs.repaired(kServer, at(t)));
+  CHECK_FALSE(repairs.repaired({0, 2}, at(31s)));
+  CHECK(repairs.repaired(kServer, at(59s)) == 60s);
+}
+
+TEST_CASE("a repair every quarter of a minute goes on for ever") {
+  Repairs repairs;
+  for (int i = 0; i < 100; ++i) CHECK_FALSE(repairs.repaired(kServer, at(15s * i)));
+}
+
+TEST_CASE("each fight that follows is left alone for twice as long, up to ten minutes; peace forgives") {
+  Repairs repairs;
+  auto now = 0s;
+  const auto fight = [&] {
+    std::optional<milliseconds> pause;
+    while (!pause) pause = repairs.repaired(kServer, at(now += 1s));
+    now += std::chrono::ceil<std::chrono::seconds>(*pause);
+    return *pause;
+  };
+  for (const auto pause : {60s, 120s, 240s, 480s, 600s, 600s}) CHECK(fight() == pause);
+  now += 700s;
+  CHECK(fight() == 60s);
+}
+
+TEST_CASE("notes name the servers of the file only, and the first five of them") {
+  config::Backend backend;
+  haproxy::BackendRow row;
+  row.algo = "roundrobin";
+  for (const char* name : {"a", "b", "c", "d", "e", "f", "g"}) {
+    backend.servers.push_back({name, {}, 1.0});
+    row.servers.emplace_back().name = name;
+  }
+  row.servers.emplace_back().name = "foreign";
+  for (auto& server : row.servers) server.agent_status = "L7OK";
+  CHECK(haproxy_notes(backend, haproxy::BackendRow{}).empty());
+  auto notes = haproxy_notes(backend, row);
+  REQUIRE(notes.size() == 1);
+  CHECK(notes[0].code == "agent_check");
+  CHECK(notes[0].detail.starts_with("servers a, b, c, d, e and 2 more have an `agent-check`"));
+  CHECK(told_in_log(notes[0]));
+
+  for (auto& server : row.servers) server.agent_status.clear();
+  row.servers[1].throttle = 25;
+  notes = haproxy_notes(backend, row);
+  // Weight 0 has nothing to warm up.
+  CHECK(notes.empty());
+  row.servers[1].uweight = 85;
+  notes = haproxy_notes(backend, row);
+  REQUIRE(notes.size() == 1);
+  CHECK(notes[0].detail.starts_with("server b (25 %) has only a part"));
+  CHECK_FALSE(told_in_log(notes[0]));
+}
