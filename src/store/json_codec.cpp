@@ -23,7 +23,8 @@ bool find_way(const rapidjson::Value& from, const rapidjson::Value* wanted, unsi
   const std::size_t length = way.size();
   if (from.IsObject()) {
     for (const auto& m : from.GetObject()) {
-      way += fmt::format("{}{}", way.empty() ? "" : ".", std::string_view(m.name.GetString(), m.name.GetStringLength()));
+      way +=
+          fmt::format("{}{}", way.empty() ? "" : ".", std::string_view(m.name.GetString(), m.name.GetStringLength()));
       if (find_way(m.value, wanted, depth + 1, way)) return true;
       way.resize(length);
     }
@@ -110,7 +111,9 @@ void JsonDocument::note(const JsonField& at, std::string what) {
   error_ = fmt::format("{}{}{}", way, way.empty() ? "" : ": ", what);
 }
 
-bool JsonField::fine() const { return !document_->error(); }
+bool JsonField::fine() const {
+  return !document_->error();
+}
 
 void JsonField::fail(std::string what) const {
   document_->note(*this, value_ == nullptr ? "is missing" : std::move(what));
@@ -230,7 +233,9 @@ void write(JsonWriter& out, const ReasonNote& note) {
   out.end_object();
 }
 
-ReasonNote read_reason_note(const JsonField& in) { return {read_reason(in["code"]), in["detail"].text()}; }
+ReasonNote read_reason_note(const JsonField& in) {
+  return {read_reason(in["code"]), in["detail"].text()};
+}
 
 void write(JsonWriter& out, const HeadObservation& observation) {
   out.begin_object();
@@ -265,9 +270,8 @@ void write(JsonWriter& out, const Ask& ask) {
 Ask read_ask(const JsonField& in) {
   const auto question = question_from_string(in["question"].text());
   if (!question) in["question"].fail("must be the name of a question");
-  return {question.value_or(Question{}), in["argument"].optional([](const JsonField& f) {
-            return f.integer<std::uint64_t>();
-          }).value_or(0)};
+  return {question.value_or(Question{}),
+          in["argument"].optional([](const JsonField& f) { return f.integer<std::uint64_t>(); }).value_or(0)};
 }
 
 void write(JsonWriter& out, const Answer& answer) {

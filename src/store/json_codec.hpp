@@ -166,8 +166,8 @@ class JsonField {
 /// One parsed JSON value.
 class JsonDocument {
  public:
-  /// The text must be one whole JSON value in UTF-8, of at most `most_bytes`; nesting of any depth is safe. The error is
-  /// a sentence with the place, without any of the text. The result needs about 16 bytes for each value.
+  /// The text must be one whole JSON value in UTF-8, of at most `most_bytes`; nesting of any depth is safe. The error
+  /// is a sentence with the place, without any of the text. The result needs about 16 bytes for each value.
   static std::expected<JsonDocument, std::string> parse(std::string_view text, std::size_t most_bytes);
 
   JsonDocument(JsonDocument&&) = default;

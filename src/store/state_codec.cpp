@@ -166,9 +166,7 @@ class Loader {
     v = in_[name].optional([&](const JsonField& f) { return f.duration(low, high); });
   }
   void wall(const char* name, WallTime& v) { v = in_[name].wall(); }
-  void ago(const char* name, MonoTime& v) {
-    v = saved_at_ - in_[name].duration(MonoTime{-kMostUs}, MonoTime{kMostUs});
-  }
+  void ago(const char* name, MonoTime& v) { v = saved_at_ - in_[name].duration(MonoTime{-kMostUs}, MonoTime{kMostUs}); }
   void ago(const char* name, std::optional<MonoTime>& v) {
     if (in_[name].present()) ago(name, v.emplace());
   }
@@ -270,9 +268,8 @@ void target(A& a, FieldsOf<A, TargetHistory>& t) {
   a.boolean("compared", t.compared);
   a.text("forked", t.forked);
 
-  a.list("latencies", t.latencies, t.latency_count, [](A& o, FieldsOf<A, microseconds>& l) {
-    o.duration("us", l, microseconds{0}, microseconds{kMostUs});
-  });
+  a.list("latencies", t.latencies, t.latency_count,
+         [](A& o, FieldsOf<A, microseconds>& l) { o.duration("us", l, microseconds{0}, microseconds{kMostUs}); });
   a.real("smoothed_latency_ms", t.smoothed_latency_ms, 0, kMostReal);
   a.ago("smoothed_ago_us", t.smoothed_at);
   a.duration("silent_for_us", t.silent_for, microseconds{0}, microseconds{kMostUs});
@@ -349,10 +346,8 @@ void beside_targets(A& a, FieldsOf<A, BackendHistory>& h) {
   a.integer("leader", h.leader, 0U, last);
   a.integer("challenger", h.challenger, 0U, last);
   a.ago("challenger_ago_us", h.challenger_since);
-  if (a.exact) {
-    a.boolean("leader_looked_up", h.leader_looked_up);
-    a.integer("backup_leader", h.backup_leader, 0U, last);
-  }
+  a.boolean("leader_looked_up", h.leader_looked_up);
+  a.integer("backup_leader", h.backup_leader, 0U, last);
 }
 
 template <typename A>
@@ -435,9 +430,8 @@ std::expected<StoredState, std::string> decode(std::string_view text, Now now) {
   const JsonField list = root["backends"];
   const std::size_t count = list.size(kMostTargets);
   for (std::size_t i = 0; i < count && list.fine(); ++i) {
-    out.backends.push_back({{}, {}, {}, {}, {}, BackendHistory(0, 0), {}, {}, false});
     Loader loader(list[i], saved_at);
-    backend(loader, out.backends.back());
+    backend(loader, out.backends.emplace_back());
   }
   if (document->error()) return wrong();
   return out;

@@ -10,8 +10,8 @@
 #include "weighter/fleet.hpp"
 #include "weighter/time.hpp"
 
-/// The text of a state file: what a fleet knows, as JSON. The monotonic clock begins anew with each boot, so instants on
-/// it are written as distances from the moment of saving, and that as wall clock.
+/// The text of a state file: what a fleet knows, as JSON. The monotonic clock begins anew with each boot, so instants
+/// on it are written as distances from the moment of saving, and that as wall clock.
 namespace rpcw::store {
 
 /// Longer texts are neither written nor read: this is enough for some ten thousand targets.

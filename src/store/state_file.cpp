@@ -54,7 +54,8 @@ std::optional<std::string> StateFile::load(Fleet& fleet, Now now) {
   salt_ = state->salt;
   const milliseconds age = now.wall - state->saved;
   if (age > kOldestState)
-    return ignored(fmt::format("was saved {} ago, at most {} is of use", span_text(age), span_text(kOldestState)), kAnew);
+    return ignored(fmt::format("was saved {} ago, at most {} is of use", span_text(age), span_text(kOldestState)),
+                   kAnew);
   fleet.adopt(std::move(state->backends), keyer(salt_));
   if (-age > kClockSlack)
     return ignored(fmt::format("was saved {} in the future, so this machine's clock was or is wrong", span_text(-age)),
@@ -62,7 +63,9 @@ std::optional<std::string> StateFile::load(Fleet& fleet, Now now) {
   return std::nullopt;
 }
 
-std::string StateFile::text(const Fleet& fleet, Now now) const { return encode(salt_, fleet.recall(keyer(salt_)), now); }
+std::string StateFile::text(const Fleet& fleet, Now now) const {
+  return encode(salt_, fleet.recall(keyer(salt_)), now);
+}
 
 std::expected<void, std::string> StateFile::write(const std::string& text) const {
   const auto failed = [this](std::string_view why) {

@@ -33,7 +33,9 @@ class StateFile {
   /// Replaces the file by `text`, see replace_file; touches nothing else of this object, so that another thread may do
   /// it. The error is a sentence with the path.
   [[nodiscard]] std::expected<void, std::string> write(const std::string& text) const;
-  [[nodiscard]] std::expected<void, std::string> save(const Fleet& fleet, Now now) const { return write(text(fleet, now)); }
+  [[nodiscard]] std::expected<void, std::string> save(const Fleet& fleet, Now now) const {
+    return write(text(fleet, now));
+  }
 
  private:
   std::string path_;

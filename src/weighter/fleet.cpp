@@ -115,9 +115,9 @@ std::string settings_text(const config::Backend& cfg) {
   std::string out = fmt::format(
       "{} {} {} {} {} {} {} {} {} {} {} {} {}\n{} {} {} {} {}\n", config::to_string(cfg.strategy),
       config::to_string(cfg.scale), config::to_string(cfg.fallback), cfg.min_healthy, cfg.max_latency.count(),
-      cfg.max_block_lag.value_or(0), cfg.min_peers, cfg.ramp.count(), cfg.eject_time.count(), cfg.max_eject_time.count(),
-      cfg.max_share, cfg.live, cfg.switch_back, cfg.chain.chain_id.value_or(0), cfg.chain.block_time.count(),
-      count(cfg.chain.max_block_age), cfg.chain.max_lag.count(), cfg.chain.fork_depth);
+      cfg.max_block_lag.value_or(0), cfg.min_peers, cfg.ramp.count(), cfg.eject_time.count(),
+      cfg.max_eject_time.count(), cfg.max_share, cfg.live, cfg.switch_back, cfg.chain.chain_id.value_or(0),
+      cfg.chain.block_time.count(), count(cfg.chain.max_block_age), cfg.chain.max_lag.count(), cfg.chain.fork_depth);
   for (const config::Server& s : cfg.servers)
     out += fmt::format("{} {} {}\n", s.name, s.preference, s.target.operator_name);
   for (const config::Target& t : cfg.references) out += fmt::format("{}\n", t.operator_name);
@@ -366,7 +366,10 @@ Report Fleet::report(Now now, const haproxy::Instance* instance) const {
 
 Fleet::Memory Fleet::identity(std::size_t backend, const Keyer& key) const {
   const config::Backend& cfg = config_.backends[backend];
-  Memory out{cfg.name, {}, {}, key({}, settings_text(cfg)), key({}, canaries_text(cfg)), BackendHistory(0, 0), {}, {}, false};
+  Memory out;
+  out.name = cfg.name;
+  out.settings = key({}, settings_text(cfg));
+  out.canaries = key({}, canaries_text(cfg));
   const auto target = [&](std::string_view name, const config::Target& t) {
     return key(name, fmt::format("{}\n{}\n{}\n{}", cfg.name, cfg.chain.name, name, t.url));
   };
@@ -459,6 +462,7 @@ void Fleet::adopt(std::size_t b, Memory&& was, const Keyer& key) {
     if (server) server = static_cast<std::uint32_t>(std::ranges::find(from, *server) - from.begin());
   };
   move(h.leader);
+  move(h.backup_leader);
   move(h.challenger);
   // The file wants other weights now, and those exactly.
   if (here.settings != was.settings) h.on_the_way = true;

@@ -112,13 +112,13 @@ class Fleet {
     /// canaries have answered says nothing.
     std::string settings;
     std::string canaries;
-    BackendHistory history;
+    BackendHistory history{0, 0};
     BackendView view;
     BackendDecision decision;
     bool decided = false;
   };
-  /// Makes a key of what something is: of its name, which may be shown, and of a text with secrets. Equal keys should be
-  /// rare, and are told apart by their order.
+  /// Makes a key of what something is: of its name, which may be shown, and of a text with secrets. Equal keys should
+  /// be rare, and are told apart by their order.
   using Keyer = std::function<std::string(std::string_view name, std::string_view secret)>;
   [[nodiscard]] std::vector<Memory> recall(const Keyer& key) const;
   /// As above, of what another process has known: until the first `decide`, `plan` is empty and this fleet is `cold`.

@@ -33,7 +33,8 @@ struct PassResult {
 
 /// Reads HAProxy and probes every provider at the same time, decides once, and pushes. Ends as soon as the answers are
 /// in. A probe that fails at the transport level is repeated up to `fall` times, `fast_interval` apart, so that one
-/// lost packet does not decide; but not where a history speaks for the provider, which counts it as one failure. Throws what HttpClient's constructor throws.
+/// lost packet does not decide; but not where a history speaks for the provider, which counts it as one failure. Throws
+/// what HttpClient's constructor throws.
 boost::asio::awaitable<PassResult> one_pass(boost::asio::io_context& io, const config::Config& config,
                                             PassOptions options);
 

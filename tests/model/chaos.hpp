@@ -16,10 +16,10 @@ namespace rpcw::model {
 using namespace std::chrono_literals;
 
 inline constexpr std::array kStrategies{config::Strategy::kAdaptive, config::Strategy::kInverseLatency,
-                                 config::Strategy::kEqual, config::Strategy::kLeader};
+                                        config::Strategy::kEqual, config::Strategy::kLeader};
 
 inline constexpr std::array kFailures{Reason::kTimeout, Reason::kConnectFailed, Reason::kHttpStatus, Reason::kRpcError,
-                               Reason::kBadAnswer};
+                                      Reason::kBadAnswer};
 
 /// A random history fed straight into the core, without any manners: clocks jump, numbers are absurd.
 struct Chaos {
@@ -80,19 +80,20 @@ struct Chaos {
         t.asked_at = now.mono;
         break;
       case 2:
-        fold(t, HeadObservation{now, std::chrono::microseconds{pick(-5, 4'000'000)},
-                                std::unexpected(ProbeFailure{
-                                    pick(0, 3) == 0 ? Reason::kRateLimited
-                                                    : kFailures[static_cast<std::size_t>(pick(0, 4))],
-                                    "x",
-                                    {}})});
+        fold(t, HeadObservation{
+                    now, std::chrono::microseconds{pick(-5, 4'000'000)},
+                    std::unexpected(ProbeFailure{
+                        pick(0, 3) == 0 ? Reason::kRateLimited : kFailures[static_cast<std::size_t>(pick(0, 4))],
+                        "x",
+                        {}})});
         break;
       default: {
         std::uint64_t number = static_cast<std::uint64_t>(lived.count() / 1'000'000) + 1000;
         if (pick(0, 30) == 0) number = std::uniform_int_distribution<std::uint64_t>()(random);
         if (pick(0, 10) == 0) number -= std::min<std::uint64_t>(number, static_cast<std::uint64_t>(pick(0, 500)));
         WallTime stamp = now.wall - milliseconds{pick(-20'000, 90'000)};
-        if (pick(0, 40) == 0) stamp = WallTime{milliseconds{std::uniform_int_distribution<std::int64_t>(0, 100'000'000'000'000)(random)}};
+        if (pick(0, 40) == 0)
+          stamp = WallTime{milliseconds{std::uniform_int_distribution<std::int64_t>(0, 100'000'000'000'000)(random)}};
         const auto latency = std::chrono::microseconds{
             pick(0, 20) == 0 ? std::uniform_int_distribution<std::int64_t>(0, 1LL << 50)(random) : pick(0, 300'000)};
         fold(t, HeadObservation{now, latency, Head{number, "0x", stamp}});

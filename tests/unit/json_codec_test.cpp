@@ -1,11 +1,11 @@
+#include "store/json_codec.hpp"
+
 #include <doctest/doctest.h>
 
 #include <bit>
 #include <cmath>
 #include <limits>
 #include <random>
-
-#include "store/json_codec.hpp"
 
 using namespace rpcw;
 using namespace rpcw::store;
@@ -75,7 +75,11 @@ TEST_CASE("texts come back, whatever is in them") {
   const auto text = [](const JsonField& f) { return f.text(); };
   for (const std::string& v : {std::string{}, std::string{"a\0\"\\\n\x7f b", 9}, std::string{"grün 鏈 🦀"}})
     CHECK(parsed(written(v), text) == v);
-  CHECK(parsed(written(std::string{"a\xff" "b\xc3"}), text) == "a\xEF\xBF\xBD" "b\xEF\xBF\xBD");
+  CHECK(parsed(written(std::string{"a\xff"
+                                   "b\xc3"}),
+               text) ==
+        "a\xEF\xBF\xBD"
+        "b\xEF\xBF\xBD");
   CHECK(parsed(written(std::string{"\xed\xa0\x80"}), text).starts_with("\xEF\xBF\xBD"));
 }
 
@@ -100,7 +104,8 @@ TEST_CASE("observations come back") {
   CHECK(failed.head.error().unsupported);
 
   for (const Answer& a :
-       {Answer{now, {Question::kBlock, 77}, AnswerValue{0, "0xdef"}}, Answer{now, {Question::kIdentity}, AnswerValue{1, {}}},
+       {Answer{now, {Question::kBlock, 77}, AnswerValue{0, "0xdef"}},
+        Answer{now, {Question::kIdentity}, AnswerValue{1, {}}},
         Answer{now, {Question::kCanary, 2}, std::unexpected(ProbeFailure{Reason::kTimeout, "late", {}})}}) {
     const auto b = parsed(written(a), read_answer);
     CHECK(written(b) == written(a));

@@ -29,7 +29,9 @@ constexpr WallTime kWall{std::chrono::seconds{1'800'000'000}};
 /// How far apart the monotonic clocks of two boots are.
 constexpr MonoTime kBoot{123'456'789'012'345};
 
-Now at(milliseconds t) { return {kWall + t, t}; }
+Now at(milliseconds t) {
+  return {kWall + t, t};
+}
 
 bool same(const ServerDecision& a, const ServerDecision& b) {
   return a.state == b.state && a.reasons == b.reasons && a.inputs == b.inputs &&
@@ -60,7 +62,8 @@ StoredState loaded(std::string_view text, Now now) {
 /// Things that Chaos has no occasion for.
 void more(Chaos& c) {
   auto& t = c.history->servers[static_cast<std::size_t>(c.pick(0, static_cast<int>(c.history->servers.size()) - 1))];
-  const auto failure = std::unexpected(ProbeFailure{Reason::kRpcError, "no\"\n such ü", milliseconds{5}, c.pick(0, 1) == 0});
+  const auto failure =
+      std::unexpected(ProbeFailure{Reason::kRpcError, "no\"\n such ü", milliseconds{5}, c.pick(0, 1) == 0});
   const bool good = c.pick(0, 2) > 0;
   switch (c.pick(0, 3)) {
     case 0:
@@ -72,13 +75,15 @@ void more(Chaos& c) {
       return;
     case 1:
       if (good)
-        fold(t, Answer{c.now, {Question::kSyncing}, AnswerValue{static_cast<std::uint64_t>(c.pick(0, 9)), {}}}, c.backend.chain);
+        fold(t, Answer{c.now, {Question::kSyncing}, AnswerValue{static_cast<std::uint64_t>(c.pick(0, 9)), {}}},
+             c.backend.chain);
       else
         fold(t, Answer{c.now, {Question::kSyncing}, failure}, c.backend.chain);
       return;
     case 2:
       if (good)
-        fold(t, Answer{c.now, {Question::kPeers}, AnswerValue{static_cast<std::uint64_t>(c.pick(0, 9)), {}}}, c.backend.chain);
+        fold(t, Answer{c.now, {Question::kPeers}, AnswerValue{static_cast<std::uint64_t>(c.pick(0, 9)), {}}},
+             c.backend.chain);
       else
         fold(t, Answer{c.now, {Question::kPeers}, failure}, c.backend.chain);
       return;
@@ -116,7 +121,9 @@ std::string content(const std::string& path) {
   return out.str();
 }
 
-void put(const std::string& path, std::string_view text) { std::ofstream(path, std::ios::binary) << text; }
+void put(const std::string& path, std::string_view text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
 
 mode_t mode_of(const std::string& path) {
   struct stat s {};
@@ -236,9 +243,12 @@ TEST_CASE("a fleet that is saved and loaded before each pass decides as one that
         const std::vector<Ask> due = lives.begin_probe(k, at(t).mono);
         CHECK(fresh.begin_probe(k, there.mono) == due);
         both([&](Fleet& f, Now now) {
-          for (const Ask& q : due) f.observe(k, Answer{now, q, AnswerValue{q.question == Question::kIdentity ? 1U : 0U, {}}});
+          for (const Ask& q : due)
+            f.observe(k, Answer{now, q, AnswerValue{q.question == Question::kIdentity ? 1U : 0U, {}}});
           if (good)
-            f.observe(k, HeadObservation{now, latency, Head{static_cast<std::uint64_t>(pass * 60), fmt::format("0x{}", pass), now.wall}});
+            f.observe(
+                k, HeadObservation{now, latency,
+                                   Head{static_cast<std::uint64_t>(pass * 60), fmt::format("0x{}", pass), now.wall}});
           else
             f.observe(k, HeadObservation{now, latency, std::unexpected(ProbeFailure{Reason::kTimeout, "late", {}})});
         });
@@ -343,7 +353,9 @@ TEST_CASE("many servers: fingerprints are short, and mixed up all the same by no
 
 TEST_CASE("the clock: time that passed counts, time that went back does not, an old state is not used") {
   const Scene s;
-  const auto load = [&](milliseconds later, Fleet& fleet) { return StateFile(s.path).load(fleet, {kWall + 15s + later, kBoot}); };
+  const auto load = [&](milliseconds later, Fleet& fleet) {
+    return StateFile(s.path).load(fleet, {kWall + 15s + later, kBoot});
+  };
   Fleet hour(s.config);
   CHECK_FALSE(load(45min, hour).has_value());
   CHECK(hour.history(0).head_received.mono == kBoot - 45min);
@@ -353,9 +365,10 @@ TEST_CASE("the clock: time that passed counts, time that went back does not, an 
   Fleet future(s.config);
   const auto warning = load(-3h, future);
   REQUIRE(warning.has_value());
-  CHECK(*warning == fmt::format("state file {}: was saved 3 h in the future, so this machine's clock was or is wrong; it "
-                                "is used as if saved just now",
-                                s.path));
+  CHECK(*warning ==
+        fmt::format("state file {}: was saved 3 h in the future, so this machine's clock was or is wrong; it "
+                    "is used as if saved just now",
+                    s.path));
   CHECK(future.history(2).ejected);
   CHECK(future.history(0).head_received.mono == kBoot);
   Fleet old(s.config);
@@ -415,7 +428,8 @@ TEST_CASE("foreign and damaged files are told from good ones, with a reason and 
   CHECK(changed("\"version\":1", "\"version\":-1").starts_with("version: must be an integer"));
   CHECK(changed("\"ejections\":1", "\"ejections\":4294967296") ==
         "backends[0].servers[2].ejections: must be an integer, 0 to 1000");
-  CHECK(changed("\"attempts\":", "\"attempts\":-") == "backends[0].servers[0].attempts: must be a number, 0 to 1000000000000000");
+  CHECK(changed("\"attempts\":", "\"attempts\":-") ==
+        "backends[0].servers[0].attempts: must be a number, 0 to 1000000000000000");
   CHECK(changed("\"attempts\":", "\"attempts\":NaN").starts_with("byte "));
   CHECK(changed("\"attempts\":", "\"attempts\":null,\"x\":") ==
         "backends[0].servers[0].attempts: must be a number, 0 to 1000000000000000");
@@ -483,8 +497,9 @@ TEST_CASE("whatever the bytes are: a state or an error, and a state is safe to d
   for (std::size_t i = 0; i < good.size(); ++i) {
     if (good[i] != ':') continue;
     const std::size_t end = good.find_first_of(",}]", i);
-    for (const std::string_view v : {"-1", "0", "1", "0.5", "1e308", "-1e-308", "9223372036854775807", "-9223372036854775808",
-                                     "18446744073709551615", "9999999999999999", "-9999999999999999", "null", "true", "\"\"", "[]", "{}"}) {
+    for (const std::string_view v :
+         {"-1", "0", "1", "0.5", "1e308", "-1e-308", "9223372036854775807", "-9223372036854775808",
+          "18446744073709551615", "9999999999999999", "-9999999999999999", "null", "true", "\"\"", "[]", "{}"}) {
       std::string text = good;
       try_out(text.replace(i + 1, end - i - 1, v));
     }
@@ -539,7 +554,8 @@ TEST_CASE("the file is replaced in one step, for its owner alone") {
     CHECK(replace_file(folder.path("ring"), "x").error() == "cannot be written: too many symbolic links");
     CHECK(replace_file(folder.path(), "x").error() == "cannot be written: it is there already and no regular file");
     REQUIRE(mkfifo(folder.path("pipe").c_str(), 0600) == 0);
-    CHECK(replace_file(folder.path("pipe"), "x").error() == "cannot be written: it is there already and no regular file");
+    CHECK(replace_file(folder.path("pipe"), "x").error() ==
+          "cannot be written: it is there already and no regular file");
     CHECK(folder.files() == 3);
   }
   SUBCASE("a folder that is missing") {
