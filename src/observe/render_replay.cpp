@@ -18,7 +18,9 @@ using store::Outcome;
 using store::Replayed;
 using store::ServerTotals;
 
-milliseconds whole_ms(MonoTime t) { return std::chrono::duration_cast<milliseconds>(t); }
+milliseconds whole_ms(MonoTime t) {
+  return std::chrono::duration_cast<milliseconds>(t);
+}
 
 std::string day_and_time(WallTime t) {
   const auto seconds = std::chrono::floor<std::chrono::seconds>(t);
@@ -65,7 +67,9 @@ std::string table(const std::vector<Row>& rows, const std::vector<bool>& right) 
   return out;
 }
 
-std::string percent(double part) { return fmt::format("{:.1f} %", part * 100.0); }
+std::string percent(double part) {
+  return fmt::format("{:.1f} %", part * 100.0);
+}
 
 std::string quoted(std::string_view text) {
   if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
@@ -118,7 +122,7 @@ std::string render_replay_table(const Replayed& r, const TableStyle& style) {
   if (r.more_differences > 0) out += fmt::format("  and {} more\n", r.more_differences);
 
   // The arrow is one column wide, whatever its bytes are: so it stands in the last column.
-  rows = {{"SERVER", "DIFFERED", "OUT", "", "MEAN SHARE"}};
+  rows = {{"SERVER", "DIFFERED", "OUT RECORDED", "REPLAYED", "MEAN SHARE"}};
   for (const ServerTotals& t : r.servers)
     rows.push_back({fmt::format("{}/{}", t.backend, t.server), span_text(whole_ms(t.differed)),
                     span_text(whole_ms(t.recorded_out)), span_text(whole_ms(t.replayed_out)),
@@ -189,9 +193,9 @@ std::string render_replay_csv(const Replayed& r) {
       "from,lasted_ms,backend,server,recorded_weight,recorded_state,recorded_reasons,replayed_weight,replayed_state,"
       "replayed_reasons\n";
   for (const Difference& d : r.differences)
-    out += fmt::format("{},{},{},{},{},{},{},{},{},{}\n", rfc3339(d.from), whole_ms(d.lasted).count(), quoted(d.backend),
-                       quoted(d.server), d.recorded.weight, to_string(d.recorded.state), codes(d.recorded),
-                       d.replayed.weight, to_string(d.replayed.state), codes(d.replayed));
+    out += fmt::format("{},{},{},{},{},{},{},{},{},{}\n", rfc3339(d.from), whole_ms(d.lasted).count(),
+                       quoted(d.backend), quoted(d.server), d.recorded.weight, to_string(d.recorded.state),
+                       codes(d.recorded), d.replayed.weight, to_string(d.replayed.state), codes(d.replayed));
   return out;
 }
 

@@ -26,7 +26,9 @@ constexpr std::size_t kBuffer = 256U << 10U;
 /// A file that could not be written is tried again after this time: disks are cleared by people.
 constexpr std::chrono::seconds kRetry{30};
 
-std::string failure(std::string_view doing) { return fmt::format("{}: {}", doing, std::strerror(errno)); }
+std::string failure(std::string_view doing) {
+  return fmt::format("{}: {}", doing, std::strerror(errno));
+}
 
 }  // namespace
 
@@ -83,8 +85,7 @@ void Recording::flush() {
 
 void Recording::begin_section(Cause cause) {
   written_.clear();
-  write_section(line_, cause, std::chrono::floor<milliseconds>(std::chrono::system_clock::now()), steps_,
-                *fleet_);
+  write_section(line_, cause, std::chrono::floor<milliseconds>(std::chrono::system_clock::now()), steps_, *fleet_);
   add_line();
   for (std::uint32_t b = 0; b < fleet_->config().backends.size(); ++b) {
     write_known(line_, *fleet_, b);

@@ -16,7 +16,9 @@ constexpr std::array<std::string_view, 4> kCauses{"start", "reload", "rotation",
 constexpr std::size_t kMostTargets = 65536;
 constexpr std::size_t kMostReasons = 64;
 
-std::string reference_name(std::string_view backend, std::size_t i) { return fmt::format("{}/#{}", backend, i); }
+std::string reference_name(std::string_view backend, std::size_t i) {
+  return fmt::format("{}/#{}", backend, i);
+}
 
 // ---- writing
 
@@ -117,8 +119,8 @@ struct StepWriter {
 
 rpcw::State read_state(const JsonField& in) {
   const std::string name = in.text();
-  for (const rpcw::State s :
-       {rpcw::State::kHealthy, rpcw::State::kDegraded, rpcw::State::kEjected, rpcw::State::kUnknown, rpcw::State::kDisabled})
+  for (const rpcw::State s : {rpcw::State::kHealthy, rpcw::State::kDegraded, rpcw::State::kEjected,
+                              rpcw::State::kUnknown, rpcw::State::kDisabled})
     if (name == to_string(s)) return s;
   in.fail("must be a state");
   return rpcw::State::kUnknown;
@@ -133,7 +135,9 @@ Outcome read_outcome(const JsonField& in) {
   return out;
 }
 
-bool read_flag(const JsonField& in) { return in.present() && in.boolean(); }
+bool read_flag(const JsonField& in) {
+  return in.present() && in.boolean();
+}
 
 BackendView read_view(const JsonField& in, std::size_t servers) {
   BackendView out;
@@ -161,13 +165,16 @@ bool Outcome::same(const Outcome& other) const {
          std::ranges::equal(reasons, other.reasons, {}, &ReasonNote::code, &ReasonNote::code);
 }
 
-Outcome outcome_of(const ServerDecision& decision) { return {decision.weight, decision.state, decision.reasons}; }
+Outcome outcome_of(const ServerDecision& decision) {
+  return {decision.weight, decision.state, decision.reasons};
+}
 
 std::vector<std::string> target_names(const Fleet& fleet) {
   std::vector<std::string> out;
   for (const Fleet::Target& t : fleet.targets()) {
     const config::Backend& b = fleet.config().backends[t.backend];
-    out.push_back(t.reference ? reference_name(b.name, t.index) : fmt::format("{}/{}", b.name, b.servers[t.index].name));
+    out.push_back(t.reference ? reference_name(b.name, t.index)
+                              : fmt::format("{}/{}", b.name, b.servers[t.index].name));
   }
   return out;
 }

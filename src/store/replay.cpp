@@ -75,8 +75,8 @@ class Fit {
       if (at == section.backends.end())
         notes.insert(fmt::format("backend {} is only in the configuration: left out", b.name));
       else if (at->chain != b.chain.name)
-        notes.insert(fmt::format("backend {} was recorded on the chain {} and is on {} now: left out", b.name, at->chain,
-                                 b.chain.name));
+        notes.insert(fmt::format("backend {} was recorded on the chain {} and is on {} now: left out", b.name,
+                                 at->chain, b.chain.name));
       else
         add(b, *at, backends_[static_cast<std::size_t>(at - section.backends.begin())], notes);
     }
@@ -201,9 +201,10 @@ class Fit {
       b.references.push_back(use(from.references[i], was.references[i]));
     }
     if (from.references.size() != was.references.size())
-      notes.insert(fmt::format("backend {} was recorded with {} references and has {} now: what only one side has is left "
-                               "out",
-                               b.name, was.references.size(), from.references.size()));
+      notes.insert(
+          fmt::format("backend {} was recorded with {} references and has {} now: what only one side has is left "
+                      "out",
+                      b.name, was.references.size(), from.references.size()));
     if (b.servers.empty()) return;
     b.min_healthy = std::min(b.min_healthy, static_cast<unsigned>(b.servers.size()));
     place.all_in_place = b.servers.size() == was.servers.size() && b.references.size() == was.references.size();
@@ -270,7 +271,8 @@ class Replayer {
  public:
   explicit Replayer(const config::Config& config) : config_(config) {
     for (const config::Backend& b : config.backends)
-      for (const config::Server& s : b.servers) totals_.push_back({{b.name, s.name, {}, {}, {}, {}, 0, 0}, MonoTime{0}});
+      for (const config::Server& s : b.servers)
+        totals_.push_back({{b.name, s.name, {}, {}, {}, {}, 0, 0}, MonoTime{0}});
   }
 
   /// Absent: all is well. `line` without its end.
@@ -517,7 +519,8 @@ std::expected<Replayed, ReplayError> replay(const std::vector<RecordingSource>& 
   };
   for (const RecordingSource& source : sources) {
     Lines lines(source.in);
-    if (!lines.peek()) return damaged(fmt::format("{}: {}", source.name, lines.failed() ? "cannot be read" : "is empty"));
+    if (!lines.peek())
+      return damaged(fmt::format("{}: {}", source.name, lines.failed() ? "cannot be read" : "is empty"));
     while (lines.peek()) {
       const std::string line = lines.take();
       if (line.empty()) continue;
@@ -527,10 +530,11 @@ std::expected<Replayed, ReplayError> replay(const std::vector<RecordingSource>& 
       const bool last = !lines.peek() || lines.peek()->starts_with(kSectionMark);
       if (!wrong->cut_off || !last || !replayer.begun())
         return damaged(fmt::format("{}:{}: {}", source.name, lines.number(), wrong->what));
-      replayer.note(fmt::format("{}:{}: the line was not written to its end, and is left out", source.name,
-                                lines.number()));
+      replayer.note(
+          fmt::format("{}:{}: the line was not written to its end, and is left out", source.name, lines.number()));
     }
-    if (lines.failed()) return damaged(fmt::format("{}:{}: cannot be read any further", source.name, lines.number() + 1));
+    if (lines.failed())
+      return damaged(fmt::format("{}:{}: cannot be read any further", source.name, lines.number() + 1));
   }
   return replayer.finish();
 }

@@ -9,8 +9,8 @@
 #include "weighter/observation.hpp"
 #include "weighter/time.hpp"
 
-/// All that ever enters a Fleet, as values: whoever applies the same events to a Fleet of the same configuration gets the
-/// same weights.
+/// All that ever enters a Fleet, as values: whoever applies the same events to a Fleet of the same configuration gets
+/// the same weights.
 namespace rpcw {
 
 class Fleet;

@@ -78,8 +78,8 @@ TEST_CASE("a recording of run replays to the same weights, and to others under o
   const auto lines = csv(replay(patient, recording, {"--format", "csv"}).out);
   CHECK(lines.size() == at(doc, "/differences").Size() + 1);
 
-  const std::string scores = stage.folder.write(
-      "latency.toml", stage.toml({.backend = "strategy = \"inverse-latency\""}));
+  const std::string scores =
+      stage.folder.write("latency.toml", stage.toml({.backend = "strategy = \"inverse-latency\""}));
   const Result latency = replay(scores, recording, {"--backend", "rpc"});
   CHECK(latency.code == 0);
 }

@@ -77,9 +77,7 @@ class Play {
   /// From kSlow on it is in trouble; the others are well, so that most are.
   enum class Mood : std::uint8_t { kWell, kWell2, kWell3, kWell4, kSlow, kLate, kDead, kLimited, kForked, kSilent };
 
-  int pick(int low, int high) {
-    return low + static_cast<int>(random_() % static_cast<std::uint32_t>(high - low + 1));
-  }
+  int pick(int low, int high) { return low + static_cast<int>(random_() % static_cast<std::uint32_t>(high - low + 1)); }
   bool chance(int percent) { return pick(0, 99) < percent; }
 
   void probe(std::size_t i) {
@@ -100,7 +98,8 @@ class Play {
     else if (mood == Mood::kLimited)
       o.head = std::unexpected(ProbeFailure{Reason::kRateLimited, "HTTP 429", 7s});
     else
-      o.head = Head{number, hash(number, mood), WallTime{std::chrono::seconds{1'800'000'000 + static_cast<int>(number) - 1000}}};
+      o.head = Head{number, hash(number, mood),
+                    WallTime{std::chrono::seconds{1'800'000'000 + static_cast<int>(number) - 1000}}};
     fleet.observe(i, std::move(o));
     for (const Ask& ask : beside)
       if (chance(95)) answer(i, ask);
@@ -133,8 +132,10 @@ class Play {
 
   void haproxy() {
     haproxy_.uptime += 10s;
-    haproxy::BackendRow& row = haproxy_.backends[static_cast<std::size_t>(pick(0, static_cast<int>(haproxy_.backends.size()) - 1))];
-    haproxy::ServerRow& server = row.servers[static_cast<std::size_t>(pick(0, static_cast<int>(row.servers.size()) - 1))];
+    haproxy::BackendRow& row =
+        haproxy_.backends[static_cast<std::size_t>(pick(0, static_cast<int>(haproxy_.backends.size()) - 1))];
+    haproxy::ServerRow& server =
+        row.servers[static_cast<std::size_t>(pick(0, static_cast<int>(row.servers.size()) - 1))];
     server.uweight = static_cast<unsigned>(pick(0, 256));
     server.admin_state = chance(10) ? haproxy::kForcedMaint : 0U;
     server.backup = chance(10);

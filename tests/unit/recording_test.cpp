@@ -50,7 +50,9 @@ std::string read(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-void write(const std::string& path, std::string_view text) { std::ofstream(path, std::ios::binary) << text; }
+void write(const std::string& path, std::string_view text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
 
 std::expected<Replayed, ReplayError> replay_texts(const std::vector<std::string>& texts, const config::Config& config) {
   std::vector<std::unique_ptr<std::istringstream>> streams;
@@ -104,8 +106,8 @@ bool mentions(const std::vector<std::string>& notes, std::string_view what) {
 }
 
 const ServerTotals& of(const Replayed& r, std::string_view backend, std::string_view server) {
-  const auto at =
-      std::ranges::find_if(r.servers, [&](const ServerTotals& t) { return t.backend == backend && t.server == server; });
+  const auto at = std::ranges::find_if(
+      r.servers, [&](const ServerTotals& t) { return t.backend == backend && t.server == server; });
   REQUIRE(at != r.servers.end());
   return *at;
 }
@@ -267,7 +269,8 @@ TEST_CASE("another max_lag would have kept a late server in") {
           fleet.observe(i, Answer{now, ask, AnswerValue{ask.question == Question::kIdentity ? 7U : 0U, {}}});
         const bool late = i == 2 && second >= 30 && second < 60;
         const std::uint64_t number = 1000 + second - (late ? 15U : 0U);
-        fleet.observe(i, HeadObservation{now, 20ms, Head{number, fmt::format("0x{}", number), now.wall - (late ? 15s : 0s)}});
+        fleet.observe(
+            i, HeadObservation{now, 20ms, Head{number, fmt::format("0x{}", number), now.wall - (late ? 15s : 0s)}});
       }
       fleet.decide(now);
       for (const Fleet::TargetAsk& q : fleet.urgent_questions())
@@ -284,9 +287,8 @@ TEST_CASE("another max_lag would have kept a late server in") {
   CHECK(of(r, "one", "c").replayed_out < 2s);
   CHECK(of(r, "one", "a").recorded_share > of(r, "one", "a").replayed_share);
   CHECK(of(r, "one", "c").recorded_share < of(r, "one", "c").replayed_share);
-  const auto out = std::ranges::find_if(r.differences, [](const Difference& d) {
-    return d.server == "c" && d.recorded.state == rpcw::State::kEjected;
-  });
+  const auto out = std::ranges::find_if(
+      r.differences, [](const Difference& d) { return d.server == "c" && d.recorded.state == rpcw::State::kEjected; });
   REQUIRE(out != r.differences.end());
   CHECK(out->recorded.weight == 0);
   CHECK(out->recorded.reasons.front().code == Reason::kBlockLag);
