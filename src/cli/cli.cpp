@@ -32,7 +32,7 @@ void add_state(CLI::App& command, Options& options) {
       ->type_name("FILE");
 }
 
-void add_pass(CLI::App& command, Options& options) {
+void add_format(CLI::App& command, Options& options) {
   static const std::map<std::string, Format> kFormats{
       {"table", Format::kTable}, {"json", Format::kJson}, {"csv", Format::kCsv}};
   // Not a CLI::Transformer: it would take the enum's numbers as well.
@@ -42,6 +42,10 @@ void add_pass(CLI::App& command, Options& options) {
           "table, json or csv (default: table)")
       ->check(CLI::IsMember({"table", "json", "csv"}).description(""))
       ->type_name("F");
+}
+
+void add_pass(CLI::App& command, Options& options) {
+  add_format(command, options);
   command.add_option("--samples", options.samples, "Probes of each server (1 to 100, default 1)")
       ->check(CLI::Range(1U, 100U).description(""))
       ->type_name("N");
@@ -52,6 +56,8 @@ void add_pass(CLI::App& command, Options& options) {
 int run(int argc, const char* const* argv) try {
   // A peer that closes early must be an error of one exchange, not the end of the program.
   std::signal(SIGPIPE, SIG_IGN);
+  // So must a limit on the size of files.
+  std::signal(SIGXFSZ, SIG_IGN);
 
   Options options;
   std::function<int()> action;
@@ -64,6 +70,8 @@ int run(int argc, const char* const* argv) try {
   add_config(*run_cmd, options);
   add_dry_run(*run_cmd, options);
   add_state(*run_cmd, options);
+  run_cmd->add_option("--record", options.record_file, "Record what is observed and decided, for `replay`")
+      ->type_name("FILE");
   run_cmd->callback([&] { action = [&] { return command_run(options); }; });
 
   CLI::App* once_cmd = app.add_subcommand("once", "One pass: probe, decide, push, report");
@@ -83,6 +91,15 @@ int run(int argc, const char* const* argv) try {
   add_config(*check_cmd, options);
   check_cmd->add_flag("--online", options.online, "Also ask HAProxy and every provider");
   check_cmd->callback([&] { action = [&] { return command_check(options); }; });
+
+  CLI::App* replay_cmd =
+      app.add_subcommand("replay", "What a recording of `run` gives under this configuration; needs no network");
+  add_config(*replay_cmd, options);
+  add_format(*replay_cmd, options);
+  replay_cmd->add_option("recording", options.recordings, "What run --record wrote; several files: the oldest first")
+      ->required()
+      ->type_name("RECORDING");
+  replay_cmd->callback([&] { action = [&] { return command_replay(options); }; });
 
   CLI::App* chains_cmd = app.add_subcommand("chains", "The chains it knows and their limits");
   chains_cmd->callback([&] { action = [] { return command_chains(); }; });

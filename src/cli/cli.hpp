@@ -20,6 +20,10 @@ struct Options {
   unsigned samples = 1;
   /// Where the history is kept between passes and runs; empty: nowhere.
   std::string state_file;
+  /// run: where to record to; empty: nowhere.
+  std::string record_file;
+  /// replay: in the order of time.
+  std::vector<std::string> recordings;
 };
 
 /// Runs the program and returns its exit code. Never throws.
@@ -31,5 +35,6 @@ int command_once(const Options& options);
 int command_scores(const Options& options);
 int command_check(const Options& options);
 int command_chains();
+int command_replay(const Options& options);
 
 }  // namespace rpcw::cli

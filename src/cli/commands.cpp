@@ -16,6 +16,7 @@
 
 #include "cli/cli.hpp"
 #include "cli/load.hpp"
+#include "cli/print.hpp"
 #include "config/describe.hpp"
 #include "observe/log.hpp"
 #include "observe/render.hpp"
@@ -42,6 +43,8 @@ bool speaks_utf8() {
   return false;
 }
 
+}  // namespace
+
 observe::TableStyle table_style() {
   observe::TableStyle style;
   const bool terminal = isatty(STDOUT_FILENO) == 1;
@@ -58,6 +61,13 @@ observe::TableStyle table_style() {
   return style;
 }
 
+void print(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    throw std::runtime_error(fmt::format("standard output cannot be written: {}", std::strerror(errno)));
+}
+
+namespace {
+
 std::string render(const Report& report, Format format) {
   switch (format) {
     case Format::kTable:
@@ -68,11 +78,6 @@ std::string render(const Report& report, Format format) {
       return observe::render_csv(report);
   }
   return {};
-}
-
-void print(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
-    throw std::runtime_error(fmt::format("standard output cannot be written: {}", std::strerror(errno)));
 }
 
 PassResult make_pass(const config::Config& config, const PassOptions& options) {

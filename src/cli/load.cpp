@@ -35,7 +35,9 @@ std::expected<config::Config, ExitCode> load_config(const Options& options, Need
     else
       std::fprintf(stderr, "%s\n", text.c_str());
   };
-  auto loaded = config::load(options.config_file, config::Surroundings::of_process());
+  config::Surroundings surroundings = config::Surroundings::of_process();
+  surroundings.network = needs != Needs::kRules;
+  auto loaded = config::load(options.config_file, surroundings);
   if (!loaded) {
     for (const config::Diagnostic& d : loaded.error()) complain(d.to_text());
     complain(fmt::format("{} error{} in the configuration{}", loaded.error().size(),
@@ -56,6 +58,7 @@ std::expected<config::Config, ExitCode> load_config(const Options& options, Need
       return std::ranges::find(options.backends, b.name) == options.backends.end();
     });
 
+  if (needs == Needs::kRules) return config;
   if (needs == Needs::kHaproxy && config.haproxy.endpoints.empty()) {
     complain(
         fmt::format("{}: haproxy.endpoints: is needed for this command, such as "

@@ -8,7 +8,11 @@
 namespace rpcw::cli {
 
 /// What a command cannot do without.
-enum class Needs { kNothing, kHaproxy };
+enum class Needs {
+  kRules,  ///< nothing that the network is reached with: it stays empty, and no secret is needed
+  kNothing,
+  kHaproxy,
+};
 /// How findings are told.
 enum class Voice {
   kPlain,  ///< lines for the person at the terminal

@@ -19,6 +19,7 @@
 #include "config/load.hpp"
 #include "observe/log.hpp"
 #include "rpc/prober.hpp"
+#include "store/recording.hpp"
 #include "store/state_file.hpp"
 #include "weighter/daemon.hpp"
 #include "weighter/latch.hpp"
@@ -37,6 +38,8 @@ constexpr milliseconds kGrace{700};
 
 /// How often the file of `--state` is written at the most. What a crash loses of the history is no longer than this.
 constexpr milliseconds kKeepEvery{3000};
+/// How much of a recording a crash may cost.
+constexpr milliseconds kFlush{1000};
 
 class Runner {
  public:
@@ -45,9 +48,11 @@ class Runner {
         config_(std::make_unique<config::Config>(std::move(config))),
         signals_(io_, SIGTERM, SIGINT, SIGHUP),
         file_timer_(io_),
+        flush_timer_(io_),
         grace_(io_),
         keep_timer_(io_),
         writing_(io_.get_executor()) {
+    if (!options.record_file.empty()) recording_.emplace(options.record_file);
     if (!options.state_file.empty()) state_.emplace(options.state_file);
   }
 
@@ -56,6 +61,7 @@ class Runner {
     asio::co_spawn(io_, watch_file(), rethrow);
     asio::co_spawn(io_, serve(), rethrow);
     if (state_) asio::co_spawn(io_, keep_state(), rethrow);
+    if (recording_) asio::co_spawn(io_, flush_recording(), rethrow);
     io_.run();
     return kDone;
   }
@@ -68,6 +74,7 @@ class Runner {
     auto daemon = std::make_unique<Daemon>(io_, *config_, options_.dry_run);
     if (state_)
       if (const auto warning = state_->load(daemon->fleet(), read_clocks())) log::warn(*warning);
+    if (recording_) recording_->follow(daemon->fleet(), store::Cause::kStart);
     while (!terminating_) {
       current_ = daemon.get();
       co_await daemon->run();
@@ -75,6 +82,7 @@ class Runner {
       if (terminating_ || !next_) break;
       auto fresh = std::make_unique<Daemon>(io_, *next_, options_.dry_run);
       fresh->fleet().adopt(std::move(daemon->fleet()));
+      if (recording_) recording_->follow(fresh->fleet(), store::Cause::kReload);
       daemon = std::move(fresh);
       config_ = std::move(next_);
     }
@@ -82,6 +90,7 @@ class Runner {
       co_await writing_.wait();
       if (worth_keeping(daemon->fleet())) tell(state_->save(daemon->fleet(), read_clocks()));
     }
+    if (recording_) recording_->flush();
     log::info("stopped; HAProxy keeps the last weights");
     io_.stop();
   }
@@ -155,6 +164,15 @@ class Runner {
     current_->request_stop();
   }
 
+  asio::awaitable<void> flush_recording() {
+    for (;;) {
+      flush_timer_.expires_after(kFlush);
+      const auto [ec] = co_await flush_timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+      if (ec) co_return;
+      recording_->flush();
+    }
+  }
+
   /// What tells one version of the file from another; nullopt while it cannot be read.
   std::optional<std::size_t> file_version() const {
     const auto text = config::Surroundings::of_process().read_file(options_.config_file);
@@ -183,6 +201,7 @@ class Runner {
   std::optional<std::size_t> known_version_ = file_version();
   asio::signal_set signals_;
   asio::steady_timer file_timer_;
+  asio::steady_timer flush_timer_;
   asio::steady_timer grace_;
   std::optional<store::StateFile> state_;
   asio::steady_timer keep_timer_;
@@ -193,6 +212,7 @@ class Runner {
   /// Why the file could not be written the last time; empty: it could.
   std::string state_trouble_;
   asio::thread_pool disk_{1};
+  std::optional<store::Recording> recording_;
   Daemon* current_ = nullptr;
   bool terminating_ = false;
 };

@@ -48,6 +48,7 @@ void read_tls(Reader& r, const Context& context, TlsFiles& out) {
   const auto file = [&](std::string_view key, std::string& into) -> std::optional<Place> {
     const auto found = r.text(key);
     if (!found) return std::nullopt;
+    if (!context.network()) return found->place;
     if (auto path = context.path(r, key, *found)) {
       // A file that is missing would otherwise show as every provider failing at once.
       static_cast<void>(context.contents(r, key, found->place, *path));

@@ -21,6 +21,8 @@ class Context {
   Context(const std::string& file, const Surroundings& surroundings)
       : directory_(std::filesystem::path(file).parent_path()), surroundings_(surroundings) {}
 
+  /// Whether what the network is reached with is wanted at all.
+  [[nodiscard]] bool network() const { return surroundings_.network; }
   /// The text with its variables filled in. Notes what is wrong with it, and gives nullopt then.
   std::optional<Expanded> expanded(Reader& r, std::string_view key, const Found<std::string>& from) const;
   /// A path with its variables filled in, relative to the configuration file. Notes what is wrong.

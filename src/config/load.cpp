@@ -27,6 +27,7 @@ using namespace std::chrono_literals;
 void read_haproxy(Reader& r, const Context& context, Haproxy& out) {
   Seen seen;
   for (const auto& item : r.texts("endpoints")) {
+    if (!context.network()) break;
     const auto text = context.expanded(r, "endpoints", item);
     if (!text) continue;
     auto endpoint = parse_endpoint(text->value);
@@ -61,7 +62,7 @@ void read_probe(Reader& r, const Context& context, Probe& out) {
   r.size("max_response_bytes", out.max_response_bytes, 1U << 10U, 64U << 20U);
   read_tls(r, context, out.tls);
 
-  if (const auto found = r.text("proxy"))
+  if (const auto found = r.text("proxy"); found && context.network())
     if (const auto text = context.expanded(r, "proxy", *found)) {
       if (!text->value.empty() && text->value != "environment")
         if (const auto parts = url::parse(text->value); !parts)

@@ -33,6 +33,9 @@ struct Surroundings {
   std::function<std::optional<std::string>(const std::string&)> variable;
   /// A file's contents, or a sentence why it cannot be read.
   std::function<std::expected<std::string, std::string>(const std::string&)> read_file;
+  /// False: what the network is reached with (URLs, headers, endpoints, proxy, TLS files) is neither expanded nor read,
+  /// and stays empty in the result. Rules can be tried then on a machine that has none of the secrets.
+  bool network = true;
 
   static Surroundings of_process();
 };

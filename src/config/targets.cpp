@@ -37,6 +37,7 @@ std::string read_url(Reader& r, const Context& context) {
     r.error(r.place(), "url", "missing; expected url, or url_file with the name of a file that holds it");
     return {};
   }
+  if (!context.network()) return {};
   if (direct) {
     auto text = context.expanded(r, "url", *direct);
     if (!text) return {};
@@ -111,7 +112,7 @@ void read_headers(Reader& r, const Context& context, const Node& table, Headers&
 
 void read_target(Reader& r, const Context& context, Target& out) {
   out.url = read_url(r, context);
-  if (const Node* headers = r.free_table("headers")) read_headers(r, context, *headers, out.headers);
+  if (const Node* headers = r.free_table("headers"); headers != nullptr && context.network()) read_headers(r, context, *headers, out.headers);
   if (const auto name = r.text("operator")) {
     const bool printable =
         std::ranges::none_of(name->value, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
@@ -133,6 +134,7 @@ std::string read_discover(Reader& r, const Context& context, const Found<std::st
                                                       {"{server}", "server"},
                                                       {"{backend}", "backend"}}};
   constexpr std::string_view kAccepted = "accepted: {addr}, {host}, {port}, {server}, {backend}";
+  if (!context.network()) return from.value;
   // The file's text is checked, not the expanded one: what variables bring is neither a placeholder nor shown.
   bool good = true;
   std::string_view rest = from.value;

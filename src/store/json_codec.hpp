@@ -43,6 +43,7 @@ class JsonWriter {
   void end_array() { writer_.EndArray(); }
   void key(std::string_view name) { writer_.Key(name.data(), static_cast<rapidjson::SizeType>(name.size())); }
 
+  void null() { writer_.Null(); }
   void boolean(bool value) { writer_.Bool(value); }
   void integer(std::uint64_t value) { writer_.Uint64(value); }
   void integer(std::int64_t value) { writer_.Int64(value); }

@@ -28,7 +28,10 @@ constexpr double kMostReal = 1e15;
 
 class Saver {
  public:
-  Saver(JsonWriter& out, MonoTime now) : out_(out), now_(now) {}
+  /// `exact`: for the same process's clock, with the requests that are under way.
+  Saver(JsonWriter& out, MonoTime now, bool to_the_bit = false) : exact(to_the_bit), out_(out), now_(now) {}
+
+  const bool exact;
 
   template <std::integral T>
   void integer(const char* name, const T& v, T = 0, T = 0) {
@@ -117,8 +120,10 @@ class Saver {
 
 class Loader {
  public:
-  /// `saved_at`: the moment of saving on the present clock.
-  Loader(const JsonField& in, MonoTime saved_at) : in_(in), saved_at_(saved_at) {}
+  /// `saved_at`: the moment of saving on the present clock. `exact`: as Saver's.
+  Loader(const JsonField& in, MonoTime saved_at, bool to_the_bit = false) : exact(to_the_bit), in_(in), saved_at_(saved_at) {}
+
+  const bool exact;
 
   template <std::integral T>
   void integer(const char* name, T& v, T low, T high) {
@@ -169,7 +174,7 @@ class Loader {
   void failure(const char* name, std::optional<ProbeFailure>& v) { v = in_[name].optional(read_failure); }
   template <typename Body>
   void object(const char* name, Body body) {
-    Loader inner(in_[name], saved_at_);
+    Loader inner(in_[name], saved_at_, exact);
     body(inner);
   }
   template <typename T, typename Body>
@@ -178,7 +183,7 @@ class Loader {
     const std::size_t count = f.size(most);
     // One by one, and none after an error: an empty object is much shorter than what it stands for.
     for (std::size_t i = 0; i < count && f.fine(); ++i) {
-      Loader inner(f[i], saved_at_);
+      Loader inner(f[i], saved_at_, exact);
       body(inner, v.emplace_back());
     }
   }
@@ -215,6 +220,7 @@ using FieldsOf = std::conditional_t<std::is_same_v<A, Saver>, const T, T>;
 constexpr std::uint64_t kAny = UINT64_MAX;
 constexpr std::array<std::string_view, 3> kIdentities{"unknown", "verified", "wrong"};
 constexpr std::array<std::string_view, 5> kStates{"healthy", "degraded", "ejected", "unknown", "disabled"};
+constexpr std::array<std::string_view, 4> kGroupStates{"wanted", "asked", "answered", "silent"};
 constexpr std::array<std::string_view, 2> kFallbacks{"equal", "keep"};
 
 template <typename A>
@@ -222,7 +228,29 @@ void inquiry(A& a, const char* name, FieldsOf<A, Inquiry>& q) {
   a.object(name, [&](A& o) {
     o.ago("due_ago_us", q.due);
     o.ago("asked_ago_us", q.asked_at);
+    if (o.exact) o.boolean("waiting", q.waiting);
   });
+}
+
+template <typename A>
+void live_counts(A& a, const char* name, FieldsOf<A, LiveCounts>& c) {
+  a.object(name, [&](A& o) {
+    o.real("requests", c.requests, 0, kMostReal);
+    o.real("failures", c.failures, 0, kMostReal);
+    o.real("client_errors", c.client_errors, 0, kMostReal);
+  });
+}
+
+template <typename A>
+void live(A& a, FieldsOf<A, LiveHistory>& l) {
+  live_counts(a, "recent", l.recent);
+  live_counts(a, "minute", l.minute);
+  a.ago("counted_ago_us", l.counted_at);
+  a.real("latency_ms", l.latency_ms, 0, kMostReal);
+  a.real("quota_per_s", l.quota_per_s, 0, kMostReal);
+  a.ago("quota_ago_us", l.quota_at);
+  a.duration("quota_hold_ms", l.quota_hold, milliseconds{0}, milliseconds{kMostMs});
+  a.real("quota_step", l.quota_step, 0, 1);
 }
 
 template <typename A>
@@ -271,6 +299,9 @@ void target(A& a, FieldsOf<A, TargetHistory>& t) {
   a.real("failures", t.failures, 0, kMostReal);
   a.ago("counted_ago_us", t.counted_at);
 
+  a.object("live", [&](A& o) { live(o, t.live); });
+  a.text("live_out", t.live_out);
+
   a.integer("observations", t.observations, std::uint64_t{0}, kAny);
   a.integer("judged", t.judged, std::uint64_t{0}, kAny);
   a.integer("good_in_row", t.good_in_row, 0U, kMostCount);
@@ -282,6 +313,7 @@ void target(A& a, FieldsOf<A, TargetHistory>& t) {
   a.boolean("forgiven", t.forgiven);
   a.ago("quiet_ago_us", t.quiet_since);
   a.ago("returned_ago_us", t.returned_at);
+  if (a.exact) a.ago("asked_ago_us", t.asked_at);
 }
 
 template <typename A>
@@ -289,12 +321,61 @@ void view(A& a, FieldsOf<A, BackendView>& v) {
   a.maybe_list("servers", v.servers, [](A& o, FieldsOf<A, ServerView>& s) {
     o.boolean("disabled", s.disabled);
     o.boolean("backup", s.backup);
+    o.boolean("down", s.down);
     o.integer("weight", s.weight, 0U, 256U);
     o.integer("configured_weight", s.configured_weight, 0U, 256U);
   });
   a.boolean("usable_foreign_backup", v.usable_foreign_backup);
   a.text("algorithm", v.algorithm);
   a.duration("worker_age_s", v.worker_age, std::chrono::seconds{0}, std::chrono::seconds{kMostMs / 1000});
+}
+
+/// The comparison of chains that is under way.
+template <typename A>
+void comparison(A& a, FieldsOf<A, BackendHistory>& h) {
+  const auto members = static_cast<std::uint32_t>(h.servers.size() + h.references.size());
+  a.integer("height", h.forks.height, std::uint64_t{0}, kAny);
+  a.list("groups", h.forks.groups, kMostTargets, [&](A& o, FieldsOf<A, ForkCheck::Group>& g) {
+    o.list("members", g.members, kMostTargets, [&](A& m, FieldsOf<A, std::uint32_t>& i) {
+      m.integer("target", i, 0U, std::max(members, 1U) - 1);
+    });
+    o.demand(!g.members.empty() && members > 0, "members", "must have elements");
+    o.choice("state", g.state, kGroupStates);
+    o.text("hash", g.hash);
+  });
+}
+
+/// What is known of a backend besides its targets, which come first.
+template <typename A>
+void beside_targets(A& a, FieldsOf<A, BackendHistory>& h) {
+  const std::size_t count = h.servers.size();
+  a.head("block_time_anchor", h.block_time.anchor);
+  a.duration("block_time_ms", h.block_time.measured, milliseconds{0}, milliseconds{kMostMs});
+  a.object("forks", [&](A& o) {
+    o.ago("begun_ago_us", h.forks.begun);
+    o.boolean("ever", h.forks.ever);
+    o.ago("next_look_ago_us", h.forks.next_look);
+    o.ago("due_ago_us", h.forks.due);
+    o.text("tie", h.forks.tie);
+    if (o.exact) comparison(o, h);
+  });
+
+  // Rounding may make the only share a hair more than 1.
+  a.reals("shares", h.shares, 0, 1.001);
+  a.demand(h.shares.empty() || h.shares.size() == count, "shares", "must have one element for each server, or none");
+  a.ago("shares_ago_us", h.shares_at);
+  // The best that there is: 1/(1 ms) + 1/(1 ms), times the highest preference.
+  a.reals("scores", h.scores, 0, 201);
+  a.demand(h.scores.empty() || h.scores.size() == count, "scores", "must have one element for each server, or none");
+  a.boolean("fell_back", h.fell_back);
+  a.boolean("on_the_way", h.on_the_way);
+
+  const auto last = static_cast<std::uint32_t>(count == 0 ? 0 : count - 1);
+  a.integer("leader", h.leader, 0U, last);
+  a.integer("challenger", h.challenger, 0U, last);
+  a.ago("challenger_ago_us", h.challenger_since);
+  a.boolean("leader_looked_up", h.leader_looked_up);
+  a.integer("backup_leader", h.backup_leader, 0U, last);
 }
 
 template <typename A>
@@ -321,32 +402,7 @@ void backend(A& a, FieldsOf<A, Fleet::Memory>& m) {
   targets("references", m.references, h.references);
   const std::size_t count = h.servers.size();
 
-  a.head("block_time_anchor", h.block_time.anchor);
-  a.duration("block_time_ms", h.block_time.measured, milliseconds{0}, milliseconds{kMostMs});
-  a.object("forks", [&](A& o) {
-    o.ago("begun_ago_us", h.forks.begun);
-    o.boolean("ever", h.forks.ever);
-    o.ago("next_look_ago_us", h.forks.next_look);
-    o.ago("due_ago_us", h.forks.due);
-    o.text("tie", h.forks.tie);
-  });
-
-  // Rounding may make the only share a hair more than 1.
-  a.reals("shares", h.shares, 0, 1.001);
-  a.demand(h.shares.empty() || h.shares.size() == count, "shares", "must have one element for each server, or none");
-  a.ago("shares_ago_us", h.shares_at);
-  // The best that there is: 1/(1 ms) + 1/(1 ms), times the highest preference.
-  a.reals("scores", h.scores, 0, 201);
-  a.demand(h.scores.empty() || h.scores.size() == count, "scores", "must have one element for each server, or none");
-  a.boolean("fell_back", h.fell_back);
-  a.boolean("on_the_way", h.on_the_way);
-
-  const auto last = static_cast<std::uint32_t>(count == 0 ? 0 : count - 1);
-  a.integer("leader", h.leader, 0U, last);
-  a.integer("challenger", h.challenger, 0U, last);
-  a.ago("challenger_ago_us", h.challenger_since);
-  a.boolean("leader_looked_up", h.leader_looked_up);
-  a.integer("backup_leader", h.backup_leader, 0U, last);
+  beside_targets(a, h);
 
   a.object("haproxy", [&](A& o) { view(o, m.view); });
   a.demand(m.view.servers.empty() || m.view.servers.size() == count, "haproxy",
@@ -407,6 +463,29 @@ std::expected<StoredState, std::string> decode(std::string_view text, Now now) {
   }
   if (document->error()) return wrong();
   return out;
+}
+
+void write_history(JsonWriter& out, const BackendHistory& history) {
+  Saver saver(out, MonoTime{0}, true);
+  out.begin_object();
+  const auto each = [](Saver& s, const TargetHistory& t) { target(s, t); };
+  saver.list("servers", history.servers, kMostTargets, each);
+  saver.list("references", history.references, kMostTargets, each);
+  beside_targets(saver, history);
+  out.end_object();
+}
+
+void read_history(const JsonField& in, BackendHistory& history) {
+  const std::size_t servers = history.servers.size();
+  const std::size_t references = history.references.size();
+  history = BackendHistory(0, 0);
+  Loader loader(in, MonoTime{0}, true);
+  const auto each = [](Loader& l, TargetHistory& t) { target(l, t); };
+  loader.list("servers", history.servers, kMostTargets, each);
+  loader.list("references", history.references, kMostTargets, each);
+  loader.demand(history.servers.size() == servers, "servers", "must be as many as there are");
+  loader.demand(history.references.size() == references, "references", "must be as many as there are");
+  beside_targets(loader, history);
 }
 
 }  // namespace rpcw::store

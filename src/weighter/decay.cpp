@@ -1,9 +1,17 @@
 #include "weighter/decay.hpp"
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 
 namespace rpcw {
+
+// The same weights on every machine: with the x87's 80 bits, or without IEEE's rules, they would not be. Nothing of the
+// core uses more of the mathematical library than what IEEE fixes to the last bit (sqrt, floor, ldexp, lround).
+static_assert(FLT_EVAL_METHOD == 0, "doubles must be computed as doubles: -mfpmath=sse");
+#ifdef __FAST_MATH__
+#error "-ffast-math changes weights"
+#endif
 
 double decay(MonoTime elapsed, milliseconds half_life) {
   if (elapsed.count() <= 0) return 1.0;

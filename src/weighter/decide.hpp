@@ -25,6 +25,8 @@ struct ServerView {
   /// By HAProxy's own check, which gives it nothing then. It has its weight for when it is back, but cannot be counted
   /// on.
   bool down = false;
+
+  friend bool operator==(const ServerView&, const ServerView&) = default;
 };
 
 /// What HAProxy shows of a backend.
@@ -35,8 +37,11 @@ struct BackendView {
   bool usable_foreign_backup = false;
   /// The balance algorithm as HAProxy shows it; empty: not known.
   std::string algorithm;
-  /// How long this HAProxy worker has been running; 0: not known.
+  /// How long this HAProxy worker has been running, at most kWorkerSettled: beyond that it makes no difference; 0: not
+  /// known.
   std::chrono::seconds worker_age{0};
+
+  friend bool operator==(const BackendView&, const BackendView&) = default;
 };
 
 /// Everything that was multiplied into a score, so that it can be recomputed from a report. Absent: not known, or not

@@ -11,6 +11,7 @@
 
 #include "config/url.hpp"
 #include "weighter/agenda.hpp"
+#include "weighter/constants.hpp"
 #include "weighter/forks.hpp"
 #include "weighter/haproxy_notes.hpp"
 #include "weighter/heads.hpp"
@@ -39,7 +40,8 @@ NameSet names_of(const config::Backend& cfg) {
 BackendView view_of(const config::Backend& cfg, const haproxy::Instance& instance) {
   BackendView out;
   out.servers.resize(cfg.servers.size());
-  out.worker_age = instance.uptime;
+  out.worker_age =
+      std::min(instance.uptime, std::chrono::duration_cast<std::chrono::seconds>(constants::kWorkerSettled));
   const haproxy::BackendRow* row = instance.backend(cfg.name);
   if (row == nullptr) return out;
   out.algorithm = row->algo;
@@ -156,15 +158,24 @@ std::vector<Ask> Fleet::begin_probe(std::size_t target, MonoTime now) {
   const Target& t = targets_[target];
   TargetHistory& h = mutable_history(target);
   h.asked_at = now;
-  return due_questions(h, t.reference, backends_[t.backend].history.block_time, config_.backends[t.backend], now);
+  std::vector<Ask> out =
+      due_questions(h, t.reference, backends_[t.backend].history.block_time, config_.backends[t.backend], now);
+  tell(event::ProbeBegun{target, now});
+  return out;
 }
 
-void Fleet::silent(std::size_t target) { backends_[targets_[target].backend].dirty = true; }
+void Fleet::silent(std::size_t target) {
+  if (std::exchange(backends_[targets_[target].backend].dirty, true)) return;
+  tell(event::Silent{target});
+}
 
 void Fleet::observe(std::size_t target, HeadObservation&& observation) {
+  std::optional<event::HeadCame> event;
+  if (tape_ != nullptr) event = event::HeadCame{target, observation};
   ++changes_;
   fold(mutable_history(target), std::move(observation));
   backends_[targets_[target].backend].dirty = true;
+  if (event) tell(std::move(*event));
 }
 
 void Fleet::observe(std::size_t target, const Answer& answer) {
@@ -175,40 +186,59 @@ void Fleet::observe(std::size_t target, const Answer& answer) {
   else
     fold(mutable_history(target), answer, config_.backends[b].chain);
   backends_[b].dirty = true;
+  if (tape_ != nullptr) tell(event::AnswerCame{target, answer});
 }
 
 std::vector<Fleet::TargetAsk> Fleet::urgent_questions() {
   std::vector<TargetAsk> out;
   for (std::uint32_t b = 0; b < backends_.size(); ++b)
     for (const BlockAsk& q : fork_questions(backends_[b].history)) out.push_back({first_target(b) + q.member, q.ask});
+  if (!out.empty()) tell(event::AskedUrgently{});
   return out;
 }
 
 void Fleet::look(Now now) {
   for (std::uint32_t b = 0; b < backends_.size(); ++b)
     look_at_heads(backends_[b].history, config_.backends[b], config_.probe, now);
+  tell(event::Looked{now});
 }
 
 bool Fleet::see(const haproxy::Instance* instance) {
   if (instance == nullptr) return false;
-  bool changed = false;
-  for (std::size_t b = 0; b < backends_.size(); ++b) {
+  std::vector<event::Seen::Of> news;
+  for (std::uint32_t b = 0; b < backends_.size(); ++b) {
     BackendView view = view_of(config_.backends[b], *instance);
+    if (view != backends_[b].view) news.push_back({b, std::move(view)});
+  }
+  return see(std::move(news));
+}
+
+bool Fleet::see(std::vector<event::Seen::Of> news) {
+  if (news.empty()) return false;
+  bool changed = false;
+  for (const auto& [b, view] : news) {
     if (!same_circumstances(view, backends_[b].view)) {
       backends_[b].dirty = true;
       changed = true;
     }
-    backends_[b].view = std::move(view);
+    backends_[b].view = view;
   }
+  tell(event::Seen{std::move(news)});
   return changed;
 }
 
 std::vector<std::size_t> Fleet::observe_live(std::uint32_t b, const std::vector<LiveDelta>& deltas, MonoTime now) {
   Backend& backend = backends_[b];
   if (!config_.backends[b].live || deltas.size() != backend.history.servers.size()) return {};
+  const bool idle = std::ranges::all_of(deltas, [](const LiveDelta& d) { return d.requests == 0 && d.open == 0; }) &&
+                    std::ranges::all_of(backend.history.servers, [](const TargetHistory& t) {
+                      return t.live.counted_at == MonoTime{} && !t.live.quota_per_s;
+                    });
+  if (idle) return {};
   std::vector<std::size_t> suspects = fold_live(backend.history.servers, deltas, now);
   for (std::size_t& s : suspects) s += first_target(b);
   if (std::ranges::any_of(deltas, [](const LiveDelta& d) { return d.requests > 0; })) backend.dirty = true;
+  tell(event::TrafficCame{b, deltas, now});
   return suspects;
 }
 
@@ -232,7 +262,26 @@ std::vector<Fleet::Change> Fleet::decide(Now now, bool all) {
   const bool was_blind = blind_;
   blind_ = servers > 1 && std::ranges::all_of(backends_, [](const Backend& b) { return b.decision.blind; });
   if (blind_ || was_blind) note_blind();
+  if (!out.empty()) tell(event::Decided{now, all});
   return out;
+}
+
+void Fleet::apply(const Event& event) {
+  struct Caller {
+    Fleet& fleet;
+    void operator()(const event::ProbeBegun& e) const { static_cast<void>(fleet.begin_probe(e.target, e.at)); }
+    void operator()(const event::Silent& e) const { fleet.silent(e.target); }
+    void operator()(const event::HeadCame& e) const { fleet.observe(e.target, HeadObservation(e.observation)); }
+    void operator()(const event::AnswerCame& e) const { fleet.observe(e.target, e.answer); }
+    void operator()(const event::AskedUrgently&) const { static_cast<void>(fleet.urgent_questions()); }
+    void operator()(const event::Looked& e) const { fleet.look(e.now); }
+    void operator()(const event::Seen& e) const { fleet.see(e.backends); }
+    void operator()(const event::TrafficCame& e) const {
+      static_cast<void>(fleet.observe_live(e.backend, e.deltas, e.at));
+    }
+    void operator()(const event::Decided& e) const { static_cast<void>(fleet.decide(e.now, e.all)); }
+  };
+  std::visit(Caller{*this}, event);
 }
 
 void Fleet::note_blind() {

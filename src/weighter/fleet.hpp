@@ -14,6 +14,7 @@
 #include "weighter/judge.hpp"
 #include "weighter/live.hpp"
 #include "weighter/report.hpp"
+#include "weighter/tape.hpp"
 
 namespace rpcw {
 
@@ -66,6 +67,9 @@ class Fleet {
   /// What HAProxy shows, for the decisions to come. nullptr: none can be reached, and the last view stays. Returns
   /// whether anything that a decision depends on differs from before.
   bool see(const haproxy::Instance* instance);
+  /// The same, of those backends of which anything is shown that was not shown before. Precondition: they exist, and
+  /// their views have as many servers as the file.
+  bool see(std::vector<event::Seen::Of> news);
 
   /// What a HAProxy has counted of a backend's servers since it was last read, in the order of the file. Returns the
   /// targets to probe at once: their traffic looks bad. Nothing happens for backends with `live = false`.
@@ -131,19 +135,35 @@ class Fleet {
   /// Grows with all that changes what `recall` returns.
   [[nodiscard]] std::uint64_t changes() const { return changes_; }
 
- private:
+  /// From now on `tape` hears of every event that can make a difference; nullptr: nobody does.
+  void set_tape(Tape* tape) { tape_ = tape; }
+  /// What the call that the event tells of would do. Precondition: its indices exist here.
+  void apply(const Event& event);
+
+  /// Everything that is known of one backend. Plain values, sized as the file is.
   struct Backend {
     BackendHistory history;
     BackendView view;
     BackendDecision decision;
+    /// There is news since the last decision.
     bool dirty = true;
+    /// `decision` is what HAProxy should have.
     bool decided = false;
   };
+  [[nodiscard]] const Backend& backend(std::size_t backend) const { return backends_[backend]; }
+  /// Puts it back. Precondition: each list in it is as long as the file's, or empty where it may be.
+  void restore(std::size_t backend, Backend&& known) { backends_[backend] = std::move(known); }
+  void restore_blind(bool blind) { blind_ = blind; }
 
+ private:
   TargetHistory& mutable_history(std::size_t target);
   /// Of a backend's first server; its others and its references follow.
   [[nodiscard]] std::size_t first_target(std::uint32_t backend) const { return first_targets_[backend]; }
   void note_blind();
+  template <typename Event>
+  void tell(Event&& event) const {
+    if (tape_ != nullptr) tape_->record(std::forward<Event>(event), *this);
+  }
   /// What and whose it is, without anything that is known.
   [[nodiscard]] Memory identity(std::size_t backend, const Keyer& key) const;
   void adopt(std::size_t backend, Memory&& was, const Keyer& key);
@@ -153,6 +173,7 @@ class Fleet {
   std::vector<Target> targets_;
   std::vector<std::size_t> first_targets_;
   bool blind_ = false;
+  Tape* tape_ = nullptr;
   bool cold_ = false;
   std::uint64_t changes_ = 0;
 };

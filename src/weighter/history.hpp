@@ -45,7 +45,7 @@ struct LiveCounts {
   double client_errors = 0;
 };
 
-/// What HAProxy has counted of one server (see live.hpp). Not kept between two runs: it is the memory of a minute.
+/// What HAProxy has counted of one server (see live.hpp).
 struct LiveHistory {
   /// With half-lives of kLiveRecent and kLiveMinute: the one is quick, the other remembers.
   LiveCounts recent;

@@ -1365,5 +1365,50 @@ TEST_CASE("nearest names") {
   CHECK(did_you_mean(std::vector<std::string_view>{"a", "b", "c"}) == "did you mean \"a\", \"b\" or \"c\"?");
 }
 
+TEST_CASE("without the network nothing is expanded or read, and the rest is checked as ever") {
+  constexpr std::string_view kText = R"(
+[haproxy]
+endpoints = ["unix:${A}", "unix:${B}", "tcp:${HOST}:${PORT}"]
+ca_file = "/nowhere.pem"
+[probe]
+fall = 3
+proxy = "http://${PROXY}"
+cert_file = "/nowhere.pem"
+key_file = "/nowhere.pem"
+[[backend]]
+name = "rpc"
+chain = "ethereum"
+  [[backend.server]]
+  name = "a"
+  url = "https://${HOST}/${KEY}"
+  headers = { Authorization = "Bearer ${TOKEN}" }
+  [[backend.server]]
+  name = "b"
+  url_file = "/run/secrets/${NAME}"
+  [[backend.reference]]
+  url = "${REFERENCE}"
+)";
+  Surroundings surroundings{
+      .variable = [](const std::string&) -> std::optional<std::string> {
+        FAIL("a variable is asked for");
+        return std::nullopt;
+      },
+      .read_file = [](const std::string&) -> std::expected<std::string, std::string> {
+        FAIL("a file is read");
+        return std::unexpected("no");
+      },
+      .network = false};
+  const auto out = parse(kText, kFile, surroundings);
+  REQUIRE(out.has_value());
+  CHECK(out->config.probe.fall == 3);
+  CHECK(out->config.haproxy.endpoints.empty());
+  const Backend& b = out->config.backends.at(0);
+  CHECK(b.servers.at(0).target.url.empty());
+  CHECK(b.servers.at(0).target.headers.empty());
+  CHECK(b.servers.at(1).target.operator_name == "b");
+  CHECK(b.references.at(0).operator_name.empty());
+  CHECK_FALSE(parse("[probe]\nfall = 0\nfoo = 1\n", kFile, surroundings).has_value());
+}
+
 }  // namespace
 }  // namespace rpcw::config

@@ -1,0 +1,57 @@
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <deque>
+#include <fstream>
+#include <vector>
+
+#include "cli/cli.hpp"
+#include "cli/load.hpp"
+#include "cli/print.hpp"
+#include "observe/render_replay.hpp"
+
+namespace rpcw::cli {
+namespace {
+
+std::string render(const store::Replayed& replayed, Format format) {
+  switch (format) {
+    case Format::kTable:
+      return observe::render_replay_table(replayed, table_style());
+    case Format::kJson:
+      return observe::render_replay_json(replayed);
+    case Format::kCsv:
+      return observe::render_replay_csv(replayed);
+  }
+  return {};
+}
+
+}  // namespace
+
+int command_replay(const Options& options) {
+  // Nobody is asked, so no key is needed; and whoever is sent a recording should not need one.
+  const auto config = load_config(options, Needs::kRules);
+  if (!config) return config.error();
+
+  std::deque<std::ifstream> files;
+  std::vector<store::RecordingSource> sources;
+  for (const std::string& name : options.recordings) {
+    std::ifstream& file = files.emplace_back(name, std::ios::binary);
+    if (!file) {
+      std::fprintf(stderr, "%s: cannot be read: %s\n", name.c_str(), std::strerror(errno));
+      return kOwnError;
+    }
+    sources.push_back({name, file});
+  }
+  const auto replayed = store::replay(sources, *config);
+  if (!replayed) {
+    std::fprintf(stderr, "%s\n", replayed.error().what.c_str());
+    return replayed.error().kind == store::ReplayError::Kind::kMisfit ? kUsage : kOwnError;
+  }
+  print(render(*replayed, options.format));
+  // Programs that read the output should not miss them.
+  if (options.format == Format::kCsv)
+    for (const std::string& n : replayed->notes) std::fprintf(stderr, "note: %s\n", n.c_str());
+  return kDone;
+}
+
+}  // namespace rpcw::cli

@@ -1,0 +1,447 @@
+#include "store/recording_format.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "store/state_codec.hpp"
+
+namespace rpcw::store {
+namespace {
+
+constexpr std::array<std::string_view, 4> kCauses{"start", "reload", "rotation", "resumed"};
+
+/// More than any configuration has.
+constexpr std::size_t kMostTargets = 65536;
+constexpr std::size_t kMostReasons = 64;
+/// Of one server between two reads.
+constexpr std::uint64_t kMostRequests = 1U << 30U;
+
+std::string reference_name(std::string_view backend, std::size_t i) {
+  return fmt::format("{}/#{}", backend, i);
+}
+
+// ---- writing
+
+void write(JsonWriter& out, const Outcome& o) {
+  out.field("weight", o.weight);
+  out.field("state", to_string(o.state));
+  if (o.reasons.empty()) return;
+  out.key("reasons");
+  out.begin_array();
+  for (const ReasonNote& r : o.reasons) out.value(r);
+  out.end_array();
+}
+
+void write_view(JsonWriter& out, const BackendView& view) {
+  // Named one by one: whoever adds a member is told here that recordings need it.
+  const auto& [servers, foreign_backup, algorithm, worker_age] = view;
+  out.field("algorithm", algorithm);
+  out.field("worker_age_s", worker_age);
+  out.field("usable_foreign_backup", foreign_backup);
+  out.key("servers");
+  out.begin_array();
+  for (const auto& server : servers) {
+    out.begin_object();
+    if (server) {
+      const auto& [disabled, backup, weight, configured, down] = *server;
+      out.field("weight", weight);
+      out.field("configured", configured);
+      if (disabled) out.field("disabled", true);
+      if (backup) out.field("backup", true);
+      if (down) out.field("down", true);
+    }
+    out.end_object();
+  }
+  out.end_array();
+}
+
+struct StepWriter {
+  JsonWriter& out;
+  const std::vector<Step::Result>& results;
+  const Fleet& fleet;
+  const std::vector<std::string>& targets;
+
+  void operator()(const event::ProbeBegun& e) const {
+    out.field("event", "probe");
+    out.field("target", targets[e.target]);
+    out.field("mono_us", e.at);
+  }
+  void operator()(const event::Silent& e) const {
+    out.field("event", "silent");
+    out.field("target", targets[e.target]);
+  }
+  void operator()(const event::HeadCame& e) const {
+    out.field("event", "head");
+    out.field("target", targets[e.target]);
+    out.field("observation", e.observation);
+  }
+  void operator()(const event::AnswerCame& e) const {
+    out.field("event", "answer");
+    out.field("target", targets[e.target]);
+    out.field("answer", e.answer);
+  }
+  void operator()(const event::AskedUrgently&) const { out.field("event", "urgent"); }
+  void operator()(const event::Looked& e) const {
+    out.field("event", "look");
+    out.field("now", e.now);
+  }
+  void operator()(const event::Seen& e) const {
+    out.field("event", "see");
+    out.key("backends");
+    out.begin_array();
+    for (const auto& [backend, view] : e.backends) {
+      out.begin_object();
+      out.field("name", fleet.config().backends[backend].name);
+      write_view(out, view);
+      out.end_object();
+    }
+    out.end_array();
+  }
+  void operator()(const event::TrafficCame& e) const {
+    out.field("event", "traffic");
+    out.field("name", fleet.config().backends[e.backend].name);
+    out.field("mono_us", e.at);
+    out.key("servers");
+    out.begin_array();
+    for (std::size_t i = 0; i < e.deltas.size(); ++i) {
+      const LiveDelta& d = e.deltas[i];
+      if (d == LiveDelta{}) continue;
+      out.begin_object();
+      out.field("index", static_cast<std::uint64_t>(i));
+      out.field("requests", d.requests);
+      out.field("failures", d.failures);
+      out.field("client_errors", d.client_errors);
+      out.field("latency_ms", d.latency_ms);
+      out.field("open", d.open);
+      out.end_object();
+    }
+    out.end_array();
+  }
+  void operator()(const event::Decided& e) const {
+    out.field("event", "decide");
+    out.field("now", e.now);
+    if (e.all) out.field("all", true);
+    if (results.empty()) return;
+    out.key("servers");
+    out.begin_array();
+    for (const Step::Result& r : results) {
+      const config::Backend& b = fleet.config().backends[r.backend];
+      out.begin_object();
+      out.field("name", fmt::format("{}/{}", b.name, b.servers[r.server].name));
+      write(out, r.outcome);
+      out.end_object();
+    }
+    out.end_array();
+  }
+};
+
+// ---- reading
+
+rpcw::State read_state(const JsonField& in) {
+  const std::string name = in.text();
+  for (const rpcw::State s : {rpcw::State::kHealthy, rpcw::State::kDegraded, rpcw::State::kEjected,
+                              rpcw::State::kUnknown, rpcw::State::kDisabled})
+    if (name == to_string(s)) return s;
+  in.fail("must be a state");
+  return rpcw::State::kUnknown;
+}
+
+Outcome read_outcome(const JsonField& in) {
+  Outcome out;
+  out.weight = in["weight"].integer<unsigned>(0, 256);
+  out.state = read_state(in["state"]);
+  if (const JsonField reasons = in["reasons"]; reasons.present())
+    for (std::size_t i = 0; i < reasons.size(kMostReasons); ++i) out.reasons.push_back(read_reason_note(reasons[i]));
+  return out;
+}
+
+bool read_flag(const JsonField& in) {
+  return in.present() && in.boolean();
+}
+
+BackendView read_view(const JsonField& in, std::size_t servers) {
+  BackendView out;
+  out.algorithm = in["algorithm"].text();
+  out.worker_age = in["worker_age_s"].duration<std::chrono::seconds>();
+  out.usable_foreign_backup = in["usable_foreign_backup"].boolean();
+  const JsonField list = in["servers"];
+  const std::size_t count = list.size(kMostTargets);
+  if (count != servers) list.fail(fmt::format("must have {} elements", servers));
+  out.servers.resize(servers);
+  for (std::size_t i = 0; i < std::min(count, servers); ++i) {
+    const JsonField s = list[i];
+    if (!s["weight"].present()) continue;
+    out.servers[i] = ServerView{
+        read_flag(s["disabled"]), read_flag(s["backup"]), s["weight"].integer<unsigned>(0, 256),
+        s["configured"].optional([](const JsonField& f) { return f.integer<unsigned>(0, 256); }), read_flag(s["down"])};
+  }
+  return out;
+}
+
+}  // namespace
+
+bool Outcome::same(const Outcome& other) const {
+  return weight == other.weight && state == other.state &&
+         std::ranges::equal(reasons, other.reasons, {}, &ReasonNote::code, &ReasonNote::code);
+}
+
+Outcome outcome_of(const ServerDecision& decision) {
+  return {decision.weight, decision.state, decision.reasons};
+}
+
+std::vector<std::string> target_names(const Fleet& fleet) {
+  std::vector<std::string> out;
+  for (const Fleet::Target& t : fleet.targets()) {
+    const config::Backend& b = fleet.config().backends[t.backend];
+    out.push_back(t.reference ? reference_name(b.name, t.index)
+                              : fmt::format("{}/{}", b.name, b.servers[t.index].name));
+  }
+  return out;
+}
+
+void write_section(JsonWriter& out, Cause cause, WallTime time, std::uint64_t steps, const Fleet& fleet) {
+  out.begin_object();
+  out.field("event", "recording");
+  out.field("version", kRecordingVersion);
+  out.field("program", RPCW_VERSION);
+  out.field("cause", kCauses[static_cast<std::size_t>(cause)]);
+  out.field("wall_ms", time);
+  out.field("steps", steps);
+  out.field("blind", fleet.blind());
+  out.key("backends");
+  out.begin_array();
+  for (const config::Backend& b : fleet.config().backends) {
+    out.begin_object();
+    out.field("name", b.name);
+    out.field("chain", b.chain.name);
+    out.field("strategy", config::to_string(b.strategy));
+    out.key("servers");
+    out.begin_array();
+    for (const config::Server& s : b.servers) {
+      out.begin_object();
+      out.field("name", s.name);
+      out.field("operator", s.target.operator_name);
+      out.end_object();
+    }
+    out.end_array();
+    out.key("references");
+    out.begin_array();
+    for (const config::Target& t : b.references) {
+      out.begin_object();
+      out.field("operator", t.operator_name);
+      out.end_object();
+    }
+    out.end_array();
+    out.end_object();
+  }
+  out.end_array();
+  out.end_object();
+}
+
+void write_known(JsonWriter& out, const Fleet& fleet, std::uint32_t backend) {
+  const Fleet::Backend& b = fleet.backend(backend);
+  out.begin_object();
+  out.field("event", "known");
+  out.field("backend", fleet.config().backends[backend].name);
+  out.field("dirty", b.dirty);
+  out.field("decided", b.decided);
+  out.field("blind", b.decision.blind);
+  if (!b.decision.servers.empty()) {
+    out.key("decision");
+    out.begin_array();
+    for (const ServerDecision& s : b.decision.servers) {
+      out.begin_object();
+      write(out, outcome_of(s));
+      out.end_object();
+    }
+    out.end_array();
+  }
+  if (!b.view.servers.empty()) {
+    out.key("view");
+    out.begin_object();
+    write_view(out, b.view);
+    out.end_object();
+  }
+  out.key("history");
+  write_history(out, b.history);
+  out.end_object();
+}
+
+void write_step(JsonWriter& out, const Event& event, const std::vector<Step::Result>& results, const Fleet& fleet,
+                const std::vector<std::string>& targets) {
+  out.begin_object();
+  std::visit(StepWriter{out, results, fleet, targets}, event);
+  out.end_object();
+}
+
+// ---- the reader
+
+std::expected<Line, LineReader::Error> LineReader::read(std::string_view line) {
+  auto document = JsonDocument::parse(line, kMostLine);
+  if (!document) return std::unexpected(Error{document.error(), true});
+  const JsonField in = document->root();
+  const std::string event = in["event"].text();
+  const auto checked = [&](auto&& result) -> std::expected<Line, Error> {
+    if (document->error()) return std::unexpected(Error{*document->error(), false});
+    return std::forward<decltype(result)>(result);
+  };
+  if (event == "recording") {
+    Section section = read_section(in);
+    if (!document->error()) section_ = section;
+    return checked(std::move(section));
+  }
+  if (!document->error() && !section_)
+    return std::unexpected(Error{"is no recording of rpc-weighter: that begins with an event \"recording\"", false});
+  if (document->error()) return checked(Section{});
+  if (event == "known") return checked(read_known(in));
+  return checked(read_step(event, in));
+}
+
+Section LineReader::read_section(const JsonField& in) {
+  Section out;
+  const auto version = in["version"].integer<std::uint64_t>();
+  if (version != kRecordingVersion)
+    in["version"].fail(fmt::format("is {}, and this program reads version {}", version, kRecordingVersion));
+  out.program = in["program"].text(64);
+  const std::string cause = in["cause"].text();
+  const auto at = std::ranges::find(kCauses, cause);
+  if (at == kCauses.end())
+    in["cause"].fail("must be start, reload, rotation or resumed");
+  else
+    out.cause = static_cast<Cause>(at - kCauses.begin());
+  out.time = in["wall_ms"].wall();
+  out.steps = in["steps"].integer<std::uint64_t>();
+  out.blind = in["blind"].boolean();
+
+  targets_.clear();
+  backends_.clear();
+  places_.clear();
+  section_.reset();
+  const auto enter = [&](std::string name, std::uint32_t backend, std::size_t index, const JsonField& place) {
+    if (!targets_.emplace(std::move(name), places_.size()).second) place.fail("is there twice");
+    places_.emplace_back(backend, static_cast<std::uint32_t>(index));
+  };
+  const JsonField list = in["backends"];
+  for (std::uint32_t b = 0; b < list.size(kMostTargets); ++b) {
+    SectionBackend backend;
+    backend.name = list[b]["name"].text();
+    if (!backends_.emplace(backend.name, b).second) list[b]["name"].fail("is there twice");
+    backend.chain = list[b]["chain"].text();
+    backend.strategy = list[b]["strategy"].text();
+    const JsonField servers = list[b]["servers"];
+    for (std::size_t i = 0; i < servers.size(kMostTargets); ++i) {
+      backend.servers.push_back({servers[i]["name"].text(), servers[i]["operator"].text()});
+      enter(fmt::format("{}/{}", backend.name, backend.servers.back().name), b, i, servers[i]["name"]);
+    }
+    const JsonField references = list[b]["references"];
+    for (std::size_t i = 0; i < references.size(kMostTargets); ++i) {
+      backend.references.push_back(references[i]["operator"].text());
+      enter(reference_name(backend.name, i), b, backend.servers.size() + i, references[i]);
+    }
+    out.backends.push_back(std::move(backend));
+  }
+  return out;
+}
+
+std::size_t LineReader::target(const JsonField& in) const {
+  const auto at = targets_.find(in.text());
+  if (at != targets_.end()) return at->second;
+  in.fail("must be a target of the section");
+  return 0;
+}
+
+std::uint32_t LineReader::backend(const JsonField& in) const {
+  const auto at = backends_.find(in.text());
+  if (at != backends_.end()) return at->second;
+  in.fail("must be a backend of the section");
+  return 0;
+}
+
+Known LineReader::read_known(const JsonField& in) const {
+  const std::uint32_t b = backend(in["backend"]);
+  const std::size_t servers = b < section_->backends.size() ? section_->backends[b].servers.size() : 0;
+  const std::size_t references = b < section_->backends.size() ? section_->backends[b].references.size() : 0;
+  Known out{b, {BackendHistory(servers, references), {}, {}, true, false}};
+  out.state.dirty = in["dirty"].boolean();
+  out.state.decided = in["decided"].boolean();
+  out.state.decision.blind = in["blind"].boolean();
+  if (const JsonField decision = in["decision"]; decision.present()) {
+    if (decision.size(kMostTargets) != servers) decision.fail(fmt::format("must have {} elements", servers));
+    for (std::size_t i = 0; i < decision.size(kMostTargets); ++i) {
+      Outcome o = read_outcome(decision[i]);
+      ServerDecision& s = out.state.decision.servers.emplace_back();
+      s.weight = o.weight;
+      s.state = o.state;
+      s.reasons = std::move(o.reasons);
+    }
+  } else if (out.state.decided) {
+    decision.fail("must be there");
+  }
+  if (const JsonField view = in["view"]; view.present()) out.state.view = read_view(view, servers);
+  read_history(in["history"], out.state.history);
+  return out;
+}
+
+Step LineReader::read_step(std::string_view event, const JsonField& in) const {
+  Step out;
+  if (event == "probe") {
+    out.event = event::ProbeBegun{target(in["target"]),
+                                  in["mono_us"].duration<MonoTime>(MonoTime{-kMostUs}, MonoTime{kMostUs})};
+  } else if (event == "silent") {
+    out.event = event::Silent{target(in["target"])};
+  } else if (event == "head") {
+    out.event = event::HeadCame{target(in["target"]), read_head_observation(in["observation"])};
+  } else if (event == "answer") {
+    out.event = event::AnswerCame{target(in["target"]), read_answer(in["answer"])};
+  } else if (event == "urgent") {
+    out.event = event::AskedUrgently{};
+  } else if (event == "look") {
+    out.event = event::Looked{read_now(in["now"])};
+  } else if (event == "see") {
+    event::Seen seen;
+    const JsonField list = in["backends"];
+    for (std::size_t i = 0; i < list.size(kMostTargets); ++i) {
+      const std::uint32_t b = backend(list[i]["name"]);
+      const std::size_t servers = b < section_->backends.size() ? section_->backends[b].servers.size() : 0;
+      seen.backends.push_back({b, read_view(list[i], servers)});
+    }
+    out.event = std::move(seen);
+  } else if (event == "traffic") {
+    event::TrafficCame traffic;
+    traffic.backend = backend(in["name"]);
+    traffic.at = in["mono_us"].duration<MonoTime>(MonoTime{-kMostUs}, MonoTime{kMostUs});
+    traffic.deltas.resize(traffic.backend < section_->backends.size() ? section_->backends[traffic.backend].servers.size()
+                                                                      : 0);
+    const JsonField list = in["servers"];
+    for (std::size_t i = 0; i < list.size(kMostTargets); ++i) {
+      const auto index = list[i]["index"].integer<std::uint64_t>(0, kMostTargets);
+      if (index >= traffic.deltas.size()) {
+        list[i]["index"].fail("must be that of a server of the backend");
+        break;
+      }
+      traffic.deltas[index] = {list[i]["requests"].integer<std::uint64_t>(0, kMostRequests),
+                               list[i]["failures"].integer<std::uint64_t>(0, kMostRequests),
+                               list[i]["client_errors"].integer<std::uint64_t>(0, kMostRequests),
+                               list[i]["latency_ms"].present() ? std::optional(list[i]["latency_ms"].real(0, 1e9)) : std::nullopt, list[i]["open"].integer<std::uint64_t>(0, kMostRequests)};
+    }
+    out.event = std::move(traffic);
+  } else if (event == "decide") {
+    out.event = event::Decided{read_now(in["now"]), read_flag(in["all"])};
+    if (const JsonField list = in["servers"]; list.present()) {
+      for (std::size_t i = 0; i < list.size(kMostTargets); ++i) {
+        const std::size_t t = target(list[i]["name"]);
+        if (t >= places_.size()) break;
+        const auto [b, index] = places_[t];
+        if (index >= section_->backends[b].servers.size()) list[i]["name"].fail("must be a server of the section");
+        out.results.push_back({b, index, read_outcome(list[i])});
+      }
+    }
+  } else {
+    in["event"].fail("is not known to this version");
+  }
+  return out;
+}
+
+}  // namespace rpcw::store

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <istream>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "store/recording_format.hpp"
+
+/// A recording through the rules again, under the same or another configuration. Pure but for reading the streams.
+namespace rpcw::store {
+
+/// For a while a server had another weight, state or reason than recorded, the same ones all the time.
+struct Difference {
+  std::string backend;
+  std::string server;
+  WallTime from{};
+  /// By the monotonic clock.
+  MonoTime lasted{};
+  /// As at the beginning; the details of reasons may change on the way.
+  Outcome recorded;
+  Outcome replayed;
+};
+
+/// Of a server, over all sections.
+struct ServerTotals {
+  std::string backend;
+  std::string server;
+  /// How long it had another weight, state or reason than recorded; and another weight.
+  MonoTime differed{};
+  MonoTime weight_differed{};
+  /// How long it was out (weight 0).
+  MonoTime recorded_out{};
+  MonoTime replayed_out{};
+  /// Of the weights of all servers of the backend that may get traffic, averaged over the time. [0, 1]
+  double recorded_share = 0;
+  double replayed_share = 0;
+};
+
+struct Replayed {
+  /// Of the first and the last decision; the same when there was none.
+  WallTime begin{};
+  WallTime end{};
+  /// The time between decisions, without that between sections.
+  MonoTime covered{};
+  std::uint64_t sections = 0;
+  std::uint64_t decisions = 0;
+  /// With another weight than recorded; and with another weight, state or reason.
+  std::uint64_t other_weights = 0;
+  std::uint64_t other = 0;
+  /// Decisions in which some weight changed.
+  std::uint64_t recorded_changes = 0;
+  std::uint64_t replayed_changes = 0;
+  /// In the order of their beginnings, the first kMostDifferences of them.
+  std::vector<Difference> differences;
+  /// How many more there were.
+  std::uint64_t more_differences = 0;
+  /// In the order of the file, of all servers that were replayed.
+  std::vector<ServerTotals> servers;
+  /// What a person should know of the recording and how it fits, each a sentence.
+  std::vector<std::string> notes;
+};
+
+/// More would be read by nobody; it bounds the memory.
+inline constexpr std::size_t kMostDifferences = 100'000;
+
+struct ReplayError {
+  enum class Kind : std::uint8_t {
+    kDamaged,  ///< not a recording, or not of this version, or damaged
+    kMisfit,   ///< the configuration has none of what was recorded
+  };
+  Kind kind{};
+  /// "FILE:LINE: …" where it is about a line.
+  std::string what;
+};
+
+/// A recording to read; rotated files of one recording are given in the order of time.
+struct RecordingSource {
+  /// For messages.
+  std::string name;
+  std::istream& in;
+};
+
+/// What was recorded decides what is known: a provider that was not asked has not answered. Where the file gives a
+/// target no `operator`, it has the one that was recorded, so that URLs need not be known. Servers and backends that
+/// only one side has are left out and noted.
+std::expected<Replayed, ReplayError> replay(const std::vector<RecordingSource>& sources, const config::Config& config);
+
+}  // namespace rpcw::store

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <variant>
+#include <vector>
+
+#include "weighter/decide.hpp"
+#include "weighter/live.hpp"
+#include "weighter/observation.hpp"
+#include "weighter/time.hpp"
+
+/// All that ever enters a Fleet, as values: whoever applies the same events to a Fleet of the same configuration gets
+/// the same weights.
+namespace rpcw {
+
+class Fleet;
+
+namespace event {
+
+/// A head probe was sent.
+struct ProbeBegun {
+  std::size_t target = 0;
+  MonoTime at{};
+};
+/// It had no answer for a while.
+struct Silent {
+  std::size_t target = 0;
+};
+struct HeadCame {
+  std::size_t target = 0;
+  HeadObservation observation;
+};
+struct AnswerCame {
+  std::size_t target = 0;
+  Answer answer;
+};
+/// Blocks to tell a fork by were asked for.
+struct AskedUrgently {};
+struct Looked {
+  Now now;
+};
+/// HAProxy shows other things than before of these backends.
+struct Seen {
+  struct Of {
+    std::uint32_t backend = 0;
+    BackendView view;
+  };
+  std::vector<Of> backends;
+};
+/// A HAProxy has counted traffic.
+struct TrafficCame {
+  std::uint32_t backend = 0;
+  /// One for each of its servers.
+  std::vector<LiveDelta> deltas;
+  MonoTime at{};
+};
+struct Decided {
+  Now now;
+  /// All backends, not only those with news.
+  bool all = false;
+};
+
+}  // namespace event
+
+using Event = std::variant<event::ProbeBegun, event::Silent, event::HeadCame, event::AnswerCame, event::AskedUrgently,
+                           event::Looked, event::Seen,
+                           event::TrafficCame, event::Decided>;
+
+/// Listens to a Fleet.
+class Tape {
+ public:
+  virtual ~Tape() = default;
+  /// `fleet` is as it is after the event. Must not change it.
+  virtual void record(const Event& event, const Fleet& fleet) = 0;
+};
+
+}  // namespace rpcw
