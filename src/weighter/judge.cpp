@@ -105,7 +105,10 @@ class Judge {
       return n.code == Reason::kSyncing || n.code == Reason::kCanaryFailed;
     });
     const bool counts = only_slow ? t.slow_judged != t.slow_observations : news;
+    const bool was_out = t.ejected;
     if (counts && !t.limited && !stands_still_with_all) count(i, bad);
+    // What was counted of it until now belongs to what it has been out for.
+    if (backend_.live && was_out && !t.ejected) live_[i] = {};
     t.judged = t.observations;
     t.slow_judged = t.slow_observations;
     if (news && t.limited && backend_.live) probe_was_limited(t, now_.mono);

@@ -185,3 +185,20 @@ TEST_CASE("requests that pile up call for a probe at once") {
   for (int i = 0; i < 20; ++i) CHECK(w.second(kFine).empty());
   CHECK(w.second([](std::size_t s, LiveDelta& d) { d.open = s == 2 ? 90 : 4; }) == std::vector<std::size_t>{2});
 }
+
+TEST_CASE("requests that end badly after their server is out do not keep it out") {
+  Traffic w(4);
+  for (int i = 0; i < 20; ++i) w.second(kFine);
+  for (int i = 0; i < 2; ++i) {
+    w.pass_time(1s);
+    w.bad(1);
+    w.decide();
+  }
+  REQUIRE(w.held[1] == 0);
+  // It hung, and its requests' time-outs come now.
+  for (int i = 0; i < 5; ++i)
+    w.second([](std::size_t s, LiveDelta& d) { d.failures = s == 1 ? 40 : 0; });
+  for (int i = 0; i < 15; ++i) w.second(kFine);
+  CHECK(w.held[1] > 0);
+  CHECK(w.history->servers[1].ejections == 1);
+}
