@@ -101,6 +101,23 @@ int run(int argc, const char* const* argv) try {
       ->type_name("RECORDING");
   replay_cmd->callback([&] { action = [&] { return command_replay(options); }; });
 
+  CLI::App* discover_cmd = app.add_subcommand("discover", "Print a configuration to start from, for what HAProxy has");
+  DiscoverOptions discover;
+  discover_cmd
+      ->add_option("--haproxy", discover.endpoint, "unix:PATH, tcp:HOST:PORT, dns:NAME:PORT or master:unix:PATH")
+      ->required()
+      ->type_name("ENDPOINT");
+  discover_cmd
+      ->add_option("-b,--backend", discover.backends, "Only this backend, whatever speaks against it; may be repeated")
+      ->type_name("NAME")
+      ->take_all()
+      ->allow_extra_args(false);
+  discover_cmd->add_flag("--probe", discover.probe, "Ask the servers which chain they are on (eth_chainId)");
+  discover_cmd->add_option("--ca-file", discover.ca_file, "TLS to HAProxy: who is trusted (PEM)")->type_name("FILE");
+  discover_cmd->add_option("--cert-file", discover.cert_file, "TLS to HAProxy: our certificate")->type_name("FILE");
+  discover_cmd->add_option("--key-file", discover.key_file, "TLS to HAProxy: its key")->type_name("FILE");
+  discover_cmd->callback([&] { action = [&] { return command_discover(discover); }; });
+
   CLI::App* chains_cmd = app.add_subcommand("chains", "The chains it knows and their limits");
   chains_cmd->callback([&] { action = [] { return command_chains(); }; });
 

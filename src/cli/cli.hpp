@@ -26,6 +26,18 @@ struct Options {
   std::vector<std::string> recordings;
 };
 
+/// What the command line of `discover` says.
+struct DiscoverOptions {
+  std::string endpoint;
+  std::vector<std::string> backends;
+  /// Whether to ask the servers which chain they are on.
+  bool probe = false;
+  /// TLS on tcp: and dns: endpoints; empty: not given.
+  std::string ca_file;
+  std::string cert_file;
+  std::string key_file;
+};
+
 /// Runs the program and returns its exit code. Never throws.
 int run(int argc, const char* const* argv);
 
@@ -34,6 +46,7 @@ int command_run(const Options& options);
 int command_once(const Options& options);
 int command_scores(const Options& options);
 int command_check(const Options& options);
+int command_discover(const DiscoverOptions& options);
 int command_chains();
 int command_replay(const Options& options);
 

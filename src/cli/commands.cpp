@@ -24,6 +24,8 @@
 #include "store/state_file.hpp"
 #include "weighter/latch.hpp"
 #include "weighter/one_pass.hpp"
+#include "weighter/roster.hpp"
+#include "weighter/roster_read.hpp"
 
 namespace rpcw::cli {
 namespace {
@@ -80,12 +82,24 @@ std::string render(const Report& report, Format format) {
   return {};
 }
 
-PassResult make_pass(const config::Config& config, const PassOptions& options) {
+/// The configuration with HAProxy's servers. What is to be said of it is said on standard error; that a HAProxy was
+/// not reached, the pass will say.
+boost::asio::awaitable<config::Config> with_haproxys_servers(boost::asio::io_context& io, const config::Config& file) {
+  if (!discovers(file)) co_return file;
+  const Lists lists = co_await read_lists(io, file);
+  Expansion expansion = with_servers(file, roster_of(file, lists.pointers()));
+  for (const std::string& remark : expansion.remarks) std::fprintf(stderr, "warning: %s\n", remark.c_str());
+  if (auto ok = ensure_open_files(expansion.config); !ok) throw std::runtime_error(ok.error());
+  co_return std::move(expansion.config);
+}
+
+PassResult make_pass(const config::Config& file, const PassOptions& options) {
   boost::asio::io_context io(1);
   std::optional<PassResult> result;
   boost::asio::co_spawn(
       io,
       [&]() -> boost::asio::awaitable<void> {
+        const config::Config config = co_await with_haproxys_servers(io, file);
         result = co_await one_pass(io, config, options);
         // What is left in the loop are timers of requests that nobody waits for.
         io.stop();
@@ -168,9 +182,8 @@ int command_check(const Options& options) {
 }
 
 int command_chains() {
-  std::string out =
-      fmt::format("{:<22} {:<12} {:>11} {:>10} {:>10} {:>9}\n", "CHAIN", "FAMILY", "CHAIN ID", "BLOCK TIME", "TOO OLD",
-                  "MAX LAG");
+  std::string out = fmt::format("{:<22} {:<12} {:>11} {:>10} {:>10} {:>9}\n", "CHAIN", "FAMILY", "CHAIN ID",
+                                "BLOCK TIME", "TOO OLD", "MAX LAG");
   std::string others;
   for (const Chain& c : known_chains()) {
     if (!family_supported(c.family)) {

@@ -10,23 +10,13 @@
 #include "config/tls_files.hpp"
 #include "observe/log.hpp"
 #include "rpc/http_client.hpp"
+#include "weighter/roster.hpp"
 
 namespace rpcw::cli {
-namespace {
 
-/// Sockets of the probes' connections, of HAProxy's, and what any process has open.
-std::size_t open_files_for(const config::Config& config) {
-  constexpr std::size_t kEverybodyHas = 64;
-  constexpr std::size_t kBehindOneName = 64;
-  std::size_t targets = 0;
-  for (const config::Backend& b : config.backends) targets += b.servers.size() + b.references.size();
-  std::size_t haproxys = 0;
-  for (const config::Endpoint& e : config.haproxy.endpoints)
-    haproxys += e.kind == config::Endpoint::Kind::kDns ? kBehindOneName : 1;
-  return targets + config.probe.max_in_flight + haproxys + kEverybodyHas;
+std::expected<void, std::string> ensure_open_files(const config::Config& config) {
+  return rpc::ensure_open_files(open_files_for(config));
 }
-
-}  // namespace
 
 std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Voice voice) {
   const auto complain = [voice](const std::string& text) {
@@ -59,17 +49,19 @@ std::expected<config::Config, ExitCode> load_config(const Options& options, Need
     });
 
   if (needs == Needs::kRules) return config;
+  for (const config::Backend& b : config.backends) {
+    if (b.discover.empty() || !config.haproxy.endpoints.empty()) continue;
+    complain(
+        fmt::format("{}: backend.{}.discover: takes the servers from HAProxy, so haproxy.endpoints is needed, such "
+                    "as endpoints = [\"unix:/run/haproxy/admin.sock\"]",
+                    options.config_file, b.name));
+    return std::unexpected(kUsage);
+  }
   if (needs == Needs::kHaproxy && config.haproxy.endpoints.empty()) {
     complain(
         fmt::format("{}: haproxy.endpoints: is needed for this command, such as "
                     "endpoints = [\"unix:/run/haproxy/admin.sock\"]",
                     options.config_file));
-    return std::unexpected(kUsage);
-  }
-  for (const config::Backend& b : config.backends) {
-    if (b.discover.empty()) continue;
-    complain(fmt::format("{}: backend.{}.discover: is not available yet; name the servers with [[backend.server]]",
-                         options.config_file, b.name));
     return std::unexpected(kUsage);
   }
   for (const auto& [table, files] :
@@ -79,7 +71,7 @@ std::expected<config::Config, ExitCode> load_config(const Options& options, Need
     complain(fmt::format("{}: {}: {}", options.config_file, table, ok.error()));
     return std::unexpected(kUsage);
   }
-  if (auto ok = rpc::ensure_open_files(open_files_for(config)); !ok) {
+  if (auto ok = ensure_open_files(config); !ok) {
     complain(ok.error());
     return std::unexpected(kOwnError);
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <expected>
+#include <string>
 
 #include "cli/cli.hpp"
 #include "config/config.hpp"
@@ -24,5 +25,8 @@ enum class Voice {
 /// voice is plain, the log is as the file says. On failure everything has been said on standard error, and the exit
 /// code is the error.
 std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Voice voice = Voice::kPlain);
+
+/// Raises the limit on open files to what this configuration may need. The error is a sentence.
+std::expected<void, std::string> ensure_open_files(const config::Config& config);
 
 }  // namespace rpcw::cli

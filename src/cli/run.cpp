@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -23,6 +24,8 @@
 #include "store/state_file.hpp"
 #include "weighter/daemon.hpp"
 #include "weighter/latch.hpp"
+#include "weighter/roster.hpp"
+#include "weighter/roster_read.hpp"
 
 namespace rpcw::cli {
 namespace {
@@ -35,6 +38,9 @@ constexpr milliseconds kFileWatch{1000};
 
 /// How long exchanges with HAProxy that are under way may take to end after a signal.
 constexpr milliseconds kGrace{700};
+
+/// How often HAProxy is asked at the start for its list of servers, at the most.
+constexpr milliseconds kListAgain{500};
 
 /// How often the file of `--state` is written at the most. What a crash loses of the history is no longer than this.
 constexpr milliseconds kKeepEvery{3000};
@@ -71,7 +77,20 @@ class Runner {
     log::info(fmt::format("rpc-weighter {} starts: {} backend{}{}", RPCW_VERSION, config_->backends.size(),
                           config_->backends.size() == 1 ? "" : "s",
                           options_.dry_run ? ", dry run: nothing will be sent" : ""));
-    auto daemon = std::make_unique<Daemon>(io_, *config_, options_.dry_run);
+    Lists lists;
+    while (discovers(*config_) && !terminating_) {
+      lists = co_await read_lists(io_, *config_);
+      if (next_) {  // SIGHUP, meanwhile
+        config_ = std::move(next_);
+        continue;
+      }
+      if (!lists.instances.empty()) break;
+      tell_waiting(lists.failures);
+      list_timer_.expires_after(std::max(config_->haproxy.watch_interval, kListAgain));
+      co_await list_timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+    }
+    waiting_for_list_ = false;
+    auto daemon = std::make_unique<Daemon>(io_, *config_, options_.dry_run, std::move(lists));
     if (state_)
       if (const auto warning = state_->load(daemon->fleet(), read_clocks())) log::warn(*warning);
     if (recording_) recording_->follow(daemon->fleet(), store::Cause::kStart);
@@ -80,7 +99,7 @@ class Runner {
       co_await daemon->run();
       current_ = nullptr;
       if (terminating_ || !next_) break;
-      auto fresh = std::make_unique<Daemon>(io_, *next_, options_.dry_run);
+      auto fresh = std::make_unique<Daemon>(io_, *next_, options_.dry_run, daemon->lists());
       fresh->fleet().adopt(std::move(daemon->fleet()));
       if (recording_) recording_->follow(fresh->fleet(), store::Cause::kReload);
       daemon = std::move(fresh);
@@ -93,6 +112,15 @@ class Runner {
     if (recording_) recording_->flush();
     log::info("stopped; HAProxy keeps the last weights");
     io_.stop();
+  }
+
+  /// Without any HAProxy's list nobody knows whom to probe, and there is nobody to send weights to.
+  void tell_waiting(const std::vector<std::string>& failures) {
+    std::string all;
+    for (const std::string& f : failures) all += fmt::format("{}{}", all.empty() ? "" : "; ", f);
+    if (std::exchange(waiting_told_, true)) return;
+    log::error(fmt::format("HAProxy cannot be used: {}", all));
+    log::info("waiting for HAProxy's list of servers, since a backend has `discover`");
   }
 
   // ---- the state file
@@ -140,6 +168,12 @@ class Runner {
         continue;
       }
       log::info(fmt::format("{}: stopping", number == SIGINT ? "SIGINT" : "SIGTERM"));
+      if (waiting_for_list_) {
+        // Nothing is known and nothing under way that has to end well.
+        log::info("stopped; HAProxy keeps the last weights");
+        io_.stop();
+        co_return;
+      }
       if (current_ != nullptr) current_->request_stop();
       grace_.expires_after(kGrace);
       grace_.async_wait([this](boost::system::error_code error) {
@@ -151,7 +185,7 @@ class Runner {
   }
 
   void reload(std::string_view why) {
-    if (terminating_ || current_ == nullptr) return;
+    if (terminating_ || (current_ == nullptr && !waiting_for_list_)) return;
     known_version_ = file_version();
     auto loaded = load_config(options_, Needs::kHaproxy, Voice::kLog);
     if (!loaded) {
@@ -161,7 +195,10 @@ class Runner {
     }
     log::info(fmt::format("{}: {} was read again", why, options_.config_file));
     next_ = std::make_unique<config::Config>(std::move(*loaded));
-    current_->request_stop();
+    if (current_ != nullptr)
+      current_->request_stop();
+    else
+      list_timer_.cancel();
   }
 
   asio::awaitable<void> flush_recording() {
@@ -215,6 +252,10 @@ class Runner {
   std::optional<store::Recording> recording_;
   Daemon* current_ = nullptr;
   bool terminating_ = false;
+  /// Between two attempts to read HAProxy's list at the start.
+  asio::steady_timer list_timer_{io_};
+  bool waiting_for_list_ = discovers(*config_);
+  bool waiting_told_ = false;
 };
 
 }  // namespace

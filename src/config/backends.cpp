@@ -86,8 +86,6 @@ Backend Backends::read(Reader& r) {
   const auto discover = r.text("discover");
   if (discover) out.discover = read_discover(r, context_, *discover);
   const std::size_t servers = read_servers(r, out);
-  if (discover && servers > 0)
-    r.error(discover->place, "discover", "discover and [[backend.server]] exclude each other; keep one");
   if (!discover && !r.has("discover") && servers == 0)
     r.error(r.place(), "",
             "the backend has no servers; add a [[backend.server]] for each, or discover = \"http://{addr}/\" to take "
@@ -117,7 +115,7 @@ std::size_t Backends::read_servers(Reader& r, Backend& out) {
   return r.tables("server", "name", [&](Reader& inner) {
     Server server;
     server.name = read_name(inner, "server", seen);
-    read_target(inner, context_, server.target);
+    read_target(inner, context_, server.target, !r.has("discover"));
     if (!server.target.operator_given) server.target.operator_name = server.name;
     inner.number("preference", server.preference, 0.01, 100);
     out.servers.push_back(std::move(server));

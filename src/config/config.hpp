@@ -104,9 +104,12 @@ struct Target {
 struct Server {
   /// The name in haproxy.cfg.
   std::string name;
+  /// In a backend with `discover` the URL may be empty, in a file's configuration only: HAProxy's address then decides.
   Target target;
   /// Multiplies the score. [0.01, 100]
   double preference = 1.0;
+  /// The file names it; else it is there because HAProxy has it.
+  bool named = true;
 };
 
 struct Canary {
@@ -150,7 +153,10 @@ struct Backend {
   bool switch_back = false;
   /// URL template for servers taken from HAProxy's own list; empty: the list is `servers`.
   std::string discover;
+  /// With `discover`: in a file's configuration those with settings of their own, see weighter/roster.hpp.
   std::vector<Server> servers;
+  /// Servers that the file names without a URL, and that no HAProxy has. Never in a file's configuration.
+  std::vector<std::string> absent{};
   std::vector<Target> references;
   std::vector<Canary> canaries;
 };

@@ -226,7 +226,8 @@ void describe_backend(Page& page, const Config& config, const Backend& backend) 
   std::size_t widest = 0;
   for (const Server& server : backend.servers) widest = std::max(widest, width(server.name));
   for (const Server& server : backend.servers) {
-    page.line("server", {padded(server.name, widest) + "  " + url::redact(server.target.url)});
+    page.line("server", {padded(server.name, widest) + "  " +
+                         (server.target.url.empty() ? "if HAProxy has it" : url::redact(server.target.url))});
     auto more = details(server.target, server.name);
     if (server.preference != 1.0) more.push_back(fmt::format("preference {:g}", server.preference));
     if (!more.empty()) page.line("", more);

@@ -26,7 +26,7 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-std::string read_url(Reader& r, const Context& context) {
+std::string read_url(Reader& r, const Context& context, bool needed) {
   const auto direct = r.text("url");
   const auto file = r.text("url_file");
   if (r.has("url") && r.has("url_file")) {
@@ -34,7 +34,7 @@ std::string read_url(Reader& r, const Context& context) {
     return {};
   }
   if (!r.has("url") && !r.has("url_file")) {
-    r.error(r.place(), "url", "missing; expected url, or url_file with the name of a file that holds it");
+    if (needed) r.error(r.place(), "url", "missing; expected url, or url_file with the name of a file that holds it");
     return {};
   }
   if (!context.network()) return {};
@@ -110,9 +110,10 @@ void read_headers(Reader& r, const Context& context, const Node& table, Headers&
 
 }  // namespace
 
-void read_target(Reader& r, const Context& context, Target& out) {
-  out.url = read_url(r, context);
-  if (const Node* headers = r.free_table("headers"); headers != nullptr && context.network()) read_headers(r, context, *headers, out.headers);
+void read_target(Reader& r, const Context& context, Target& out, bool needs_url) {
+  out.url = read_url(r, context, needs_url);
+  if (const Node* headers = r.free_table("headers"); headers != nullptr && context.network())
+    read_headers(r, context, *headers, out.headers);
   if (const auto name = r.text("operator")) {
     const bool printable =
         std::ranges::none_of(name->value, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });

@@ -7,7 +7,8 @@
 namespace rpcw::config {
 
 /// What servers and references have in common: url or url_file, headers, operator.
-void read_target(Reader& r, const Context& context, Target& out);
+/// `needs_url`: it is an error if neither is there; else the URL is empty then.
+void read_target(Reader& r, const Context& context, Target& out, bool needs_url = true);
 
 /// The URL template of `discover`; empty when it is wrong.
 std::string read_discover(Reader& r, const Context& context, const Found<std::string>& from);

@@ -449,6 +449,7 @@ bool take_over(const BackendRow& last, BackendRow& fresh) {
     if (hides_admin_state(to) && !hides_admin_state(from)) return false;
     to.iweight = from.iweight;
     to.fqdn = from.fqdn;
+    to.tls = from.tls;
     if (!to.admin_state) to.admin_state = from.admin_state;
   }
   return true;

@@ -270,6 +270,7 @@ constexpr std::array kColumns{
     text_column("status", true, &StatRow::status),
     text_column("addr", false, &StatRow::addr),
     text_column("algo", false, &StatRow::algo),
+    text_column("mode", false, &StatRow::mode),
     text_column("check_status", false, &StatRow::check_status),
     text_column("agent_status", false, &StatRow::agent_status),
     text_column("tracked", false, &StatRow::tracked),
@@ -435,9 +436,10 @@ std::expected<void, std::string> parse_stat(std::string_view reply, const std::f
 
 std::expected<void, std::string> parse_servers_state(std::string_view reply,
                                                      const std::function<void(const ServerState&)>& on_row) {
-  enum Wanted : std::uint8_t { kBackend, kName, kAdmin, kUweight, kIweight, kFqdn, kCount };
+  enum Wanted : std::uint8_t { kBackend, kName, kAdmin, kUweight, kIweight, kFqdn, kTls, kCount };
   static constexpr std::array<std::string_view, kCount> kNames{"be_name",     "srv_name",    "srv_admin_state",
-                                                               "srv_uweight", "srv_iweight", "srv_fqdn"};
+                                                               "srv_uweight", "srv_iweight", "srv_fqdn",
+                                                               "srv_use_ssl"};
   const auto error = [](std::size_t line, std::string_view what) {
     return std::unexpected("`show servers state`, line " + std::to_string(line) + ": " + std::string(what));
   };
@@ -489,7 +491,8 @@ std::expected<void, std::string> parse_servers_state(std::string_view reply,
                       .admin_state = number<unsigned>(fields[kAdmin]),
                       .uweight = number<unsigned>(fields[kUweight]),
                       .iweight = number<unsigned>(fields[kIweight]),
-                      .fqdn = fields[kFqdn]};
+                      .fqdn = fields[kFqdn],
+                      .use_ssl = number<unsigned>(fields[kTls])};
     if (!state.admin_state)
       return error(line, "srv_admin_state: not a number: \"" + presentable(fields[kAdmin]) + "\"");
     on_row(state);
@@ -525,6 +528,7 @@ std::expected<void, std::string> add_stat(std::string_view reply, std::vector<Ba
     if (row.iid && *row.iid <= std::numeric_limits<unsigned>::max()) backend.iid = static_cast<unsigned>(*row.iid);
     if (row.type == StatRow::Type::kBackend) {
       backend.algo = row.algo;
+      backend.mode = row.mode;
       backend.status = row.status;
       backend.counters = row.counters;
       return;
@@ -570,6 +574,7 @@ std::expected<void, std::string> add_servers_state(std::string_view reply, std::
     server->admin_state = state.admin_state;
     server->iweight = state.iweight;
     server->fqdn = state.fqdn;
+    server->tls = state.use_ssl.value_or(0) != 0;
   });
 }
 

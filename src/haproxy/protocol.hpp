@@ -132,6 +132,7 @@ struct StatRow {
   std::string_view status;
   std::string_view addr;
   std::string_view algo;
+  std::string_view mode;
   std::string_view check_status;
   std::string_view agent_status;
   std::string_view tracked;
@@ -155,6 +156,7 @@ struct ServerState {
   std::optional<unsigned> uweight;
   std::optional<unsigned> iweight;
   std::string_view fqdn;
+  std::optional<unsigned> use_ssl;
 };
 std::expected<void, std::string> parse_servers_state(std::string_view reply,
                                                      const std::function<void(const ServerState&)>& on_row);

@@ -75,6 +75,8 @@ struct ServerRow {
   std::optional<unsigned> iweight{};
   /// Host name in haproxy.cfg; empty for a plain address.
   std::string fqdn{};
+  /// HAProxy speaks TLS to it. False also when not known.
+  bool tls = false;
 
   /// MAINT or DRAIN, its own or that of the server it tracks: it gets nothing, whatever its weight. False when
   /// `admin_state` is absent: then nothing is known of it.
@@ -87,6 +89,8 @@ struct BackendRow {
   unsigned iid = 0;
   /// As in the file, but "unknown" for random on older ones; empty below level operator.
   std::string algo{};
+  /// "http" or "tcp"; HAProxy has others for what it does not balance.
+  std::string mode{};
   std::string status{};
   Counters counters{};
   /// HAProxy has refused a weight here, since its algorithm is static: it takes only 0 % and 100 %. What it shows does

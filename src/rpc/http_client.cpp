@@ -521,6 +521,11 @@ struct HttpClient::Impl {
   Alive alive;
 };
 
+void HttpClient::expect_targets(std::size_t targets) {
+  curl_multi_setopt(impl_->multi.get(), CURLMOPT_MAXCONNECTS,
+                    static_cast<long>(targets + impl_->settings.max_in_flight));
+}
+
 HttpClient::HttpClient(boost::asio::io_context& io, const config::Probe& settings, std::size_t targets,
                        Resolver::Lookup lookup)
     : impl_(std::make_unique<Impl>(io, settings, targets, std::move(lookup))) {}

@@ -71,6 +71,9 @@ class HttpClient {
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
 
+  /// As many targets as this from now on: what the constructor takes, once there are more.
+  void expect_targets(std::size_t targets);
+
   /// Posts a JSON body (empty: a GET). `target` and `body` must stay until the handler is called; it is called once,
   /// from the loop, at the latest `timeout` after the request got its turn. At most `max_in_flight` are under way,
   /// the others wait in order.

@@ -1,5 +1,6 @@
 #include "rpc/prober.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -15,52 +16,63 @@ Now read_clocks() {
 }
 
 namespace rpc {
-namespace {
-
-std::vector<HttpTarget> prepare(std::span<const Prober::Subject> subjects) {
-  std::vector<HttpTarget> out;
-  out.reserve(subjects.size());
-  for (const Prober::Subject& s : subjects) out.emplace_back(*s.target);
-  return out;
-}
-
-}  // namespace
 
 Prober::Prober(boost::asio::io_context& io, const config::Probe& settings, std::vector<Subject> subjects,
                Resolver::Lookup lookup)
-    : settings_(settings),
-      subjects_(std::move(subjects)),
-      targets_(prepare(subjects_)),
-      client_(io, settings, targets_.size(), std::move(lookup)) {}
+    : settings_(settings), client_(io, settings, subjects.size(), std::move(lookup)) {
+  known_.reserve(subjects.size());
+  for (const Subject& s : subjects) known_.push_back(std::make_shared<Known>(HttpTarget(*s.target), s.canaries));
+}
+
+std::size_t Prober::add(const Subject& subject) {
+  auto known = std::make_shared<Known>(HttpTarget(*subject.target), subject.canaries);
+  const auto free = std::ranges::find(known_, nullptr);
+  const auto index = static_cast<std::size_t>(free - known_.begin());
+  if (free != known_.end()) {
+    *free = std::move(known);
+  } else {
+    known_.push_back(std::move(known));
+    client_.expect_targets(known_.size());
+  }
+  return index;
+}
+
+void Prober::remove(std::size_t target) {
+  known_[target]->removed = true;
+  known_[target].reset();
+}
 
 void Prober::head(std::size_t target, std::move_only_function<void(HeadObservation)> handler) {
-  const HttpTarget& t = targets_[target];
-  client_.start(t, evm::kHeadRequest, settings_.timeout, [&t, handler = std::move(handler)](HttpResult result) mutable {
-    HeadObservation out;
-    out.received = read_clocks();
-    if (result) {
-      out.latency = result->latency;
-      out.head = evm::parse_head(*result, t);
-    } else {
-      out.latency = result.error().after;
-      out.head = std::unexpected(std::move(result.error().what));
-    }
-    handler(std::move(out));
-  });
+  const std::shared_ptr<Known>& known = known_[target];
+  const HttpTarget& t = known->target;
+  client_.start(t, evm::kHeadRequest, settings_.timeout,
+                [known, handler = std::move(handler)](HttpResult result) mutable {
+                  if (known->removed) return;
+                  HeadObservation out;
+                  out.received = read_clocks();
+                  if (result) {
+                    out.latency = result->latency;
+                    out.head = evm::parse_head(*result, known->target);
+                  } else {
+                    out.latency = result.error().after;
+                    out.head = std::unexpected(std::move(result.error().what));
+                  }
+                  handler(std::move(out));
+                });
 }
 
 void Prober::ask(std::size_t target, const Ask& ask, std::move_only_function<void(Answer)> handler) {
-  const HttpTarget& t = targets_[target];
-  const config::Canary* canary =
-      ask.question == Question::kCanary ? &subjects_[target].canaries[ask.argument] : nullptr;
+  const std::shared_ptr<Known>& known = known_[target];
+  const config::Canary* canary = ask.question == Question::kCanary ? &known->canaries[ask.argument] : nullptr;
   // The client keeps a view of it until the answer is there.
   auto body = std::make_unique<const std::string>(evm::request(ask, canary));
   const std::string_view view = *body;
-  client_.start(t, view, settings_.timeout,
-                [&t, ask, body = std::move(body), handler = std::move(handler)](HttpResult result) mutable {
+  client_.start(known->target, view, settings_.timeout,
+                [known, ask, body = std::move(body), handler = std::move(handler)](HttpResult result) mutable {
+                  if (known->removed) return;
                   Answer out{read_clocks(), ask, {}};
                   if (result)
-                    out.value = evm::parse_answer(ask, *result, t);
+                    out.value = evm::parse_answer(ask, *result, known->target);
                   else
                     out.value = std::unexpected(std::move(result.error().what));
                   handler(std::move(out));

@@ -3,6 +3,7 @@
 #include <boost/asio/io_context.hpp>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -26,10 +27,15 @@ class Prober {
     std::span<const config::Canary> canaries;
   };
 
-  /// Each subject is known by its index from then on; what it points to must stay. Throws what HttpClient's constructor
-  /// throws.
+  /// Each subject is known by its index from then on; the canaries that it points to must stay. Throws what
+  /// HttpClient's constructor throws.
   Prober(boost::asio::io_context& io, const config::Probe& settings, std::vector<Subject> subjects,
          Resolver::Lookup lookup = Resolver::system_lookup());
+
+  /// Another one; returns its index. The connections of the others stay.
+  std::size_t add(const Subject& subject);
+  /// Handlers of its requests under way are not called any more. Its index may be given to a new one.
+  void remove(std::size_t target);
 
   /// Each handler is called once, from the loop, unless the prober is destroyed before; which is not to be done from
   /// within a handler.
@@ -37,9 +43,15 @@ class Prober {
   void ask(std::size_t target, const Ask& ask, std::move_only_function<void(Answer)> handler);
 
  private:
+  struct Known {
+    HttpTarget target;
+    std::span<const config::Canary> canaries;
+    bool removed = false;
+  };
+
   config::Probe settings_;
-  std::vector<Subject> subjects_;
-  std::vector<HttpTarget> targets_;
+  /// Shared with the requests under way; nullptr: removed.
+  std::vector<std::shared_ptr<Known>> known_;
   HttpClient client_;
 };
 

@@ -39,6 +39,7 @@ class Recording final : public Tape {
   /// until then, or until the last `record` or `flush`.
   void follow(Fleet& fleet, Cause cause);
   void record(const Event& event, const Fleet& fleet) override;
+  void servers_changed(Fleet& fleet) override { follow(fleet, Cause::kReload); }
   /// Hands what was written to the system, and tries again where that failed before. To be called every second.
   void flush();
 

@@ -36,7 +36,7 @@ inline constexpr std::uint64_t kRecordingVersion = 1;
 /// Why a section begins.
 enum class Cause : std::uint8_t {
   kStart,     ///< the program was started
-  kReload,    ///< the configuration was read again
+  kReload,    ///< the configuration was read again, or HAProxy has other servers
   kRotation,  ///< the file before was full: this goes on where that ended
   kResumed,   ///< writing was not possible for a while
 };

@@ -4,8 +4,9 @@
 
 #include <algorithm>
 #include <boost/asio/steady_timer.hpp>
-#include <deque>
+#include <functional>
 #include <map>
+#include <memory>
 #include <random>
 #include <set>
 #include <string>
@@ -18,6 +19,7 @@
 #include "weighter/alive.hpp"
 #include "weighter/constants.hpp"
 #include "weighter/latch.hpp"
+#include "weighter/roster.hpp"
 #include "weighter/subjects.hpp"
 #include "weighter/watches.hpp"
 
@@ -36,25 +38,47 @@ constexpr double kJitter = 0.1;
 /// However bad a server's traffic looks, probes are at least this far apart.
 constexpr milliseconds kLeastBetweenProbes{200};
 
+/// A HAProxy behind a name that was known before and is not found within this time has left.
+constexpr milliseconds kNamesTake{60'000};
+
 }  // namespace
 
 class Daemon::Impl {
  public:
-  Impl(asio::io_context& io, const config::Config& config, bool dry_run)
-      : config_(config),
-        fleet_(config),
-        prober_(io, config.probe, subjects(fleet_)),
+  Impl(asio::io_context& io, const config::Config& file, bool dry_run, Lists lists)
+      : io_(io),
+        file_(file),
+        known_before_(std::move(lists)),
+        roster_(roster_of(file, known_before_.pointers())),
+        config_(expanded()),
+        fleet_(config_),
+        prober_(io, config_.probe, subjects(fleet_, file_)),
         random_(std::random_device{}()),
         decide_timer_(io),
         silence_timer_(io),
         loops_(io.get_executor()),
-        watches_(io, config, fleet_, dry_run, [this] {
-          if (all_answered()) decide();
-        }, [this](const std::vector<std::size_t>& suspects) {
-          for (const std::size_t i : suspects) look_at(i);
-          if (all_answered()) want_decision();
-        }) {
-    for (std::size_t i = 0; i < fleet_.targets().size(); ++i) probes_.emplace_back(io);
+        watches_(
+            io, config_, fleet_, dry_run,
+            [this] {
+              if (all_answered()) decide();
+            },
+            [this](const std::vector<std::size_t>& suspects) {
+              for (const std::size_t i : suspects) look_at(probes_[i]);
+              if (all_answered()) want_decision();
+            },
+            discovers(file) ? std::function<void()>([this] { follow_lists(); }) : nullptr) {
+    for (std::size_t i = 0; i < fleet_.targets().size(); ++i) probes_.push_back(std::make_shared<Probe>(io, i, i));
+  }
+
+  Lists lists() const {
+    Lists out;
+    if (!discovers(file_)) return out;
+    for (const Watches::List& list : known_lists()) {
+      if (list.instance == nullptr) continue;
+      out.endpoints.emplace_back(list.endpoint);
+      out.instances.push_back(*list.instance);
+    }
+    return out;
   }
 
   Fleet& fleet() { return fleet_; }
@@ -63,8 +87,8 @@ class Daemon::Impl {
     watches_.start(loops_);
     // What an earlier daemon has learned needs no first answer.
     for (std::size_t i = 0; i < probes_.size(); ++i)
-      if (fleet_.history(i).observations > 0 && !fleet_.cold()) answered(probes_[i]);
-    for (std::size_t i = 0; i < probes_.size(); ++i) probe(i);
+      if (fleet_.history(i).observations > 0 && !fleet_.cold()) answered(*probes_[i]);
+    for (const ProbePtr& p : probes_) probe(p);
     listen_to_silence();
     loops_.expect();  // for request_stop
     if (stopping_) loops_.arrive();
@@ -75,7 +99,7 @@ class Daemon::Impl {
   void request_stop() {
     if (std::exchange(stopping_, true)) return;
     watches_.request_stop();
-    for (Probe& p : probes_) p.timer.cancel();
+    for (const ProbePtr& p : probes_) p->timer.cancel();
     decide_timer_.cancel();
     silence_timer_.cancel();
     if (running_) loops_.arrive();
@@ -88,8 +112,14 @@ class Daemon::Impl {
 
  private:
   struct Probe {
-    explicit Probe(asio::io_context& io) : timer(io) {}
+    Probe(asio::io_context& io, std::size_t in_fleet, std::size_t in_prober)
+        : timer(io), target(in_fleet), subject(in_prober) {}
     asio::steady_timer timer;
+    /// Index in the fleet, which changes with HAProxy's list, and in the prober, which does not.
+    std::size_t target;
+    std::size_t subject;
+    /// HAProxy does not have it any more.
+    bool gone = false;
     steady_clock::time_point last_start{};
     /// Its head is asked for, and has not come.
     bool head_under_way = false;
@@ -97,46 +127,50 @@ class Daemon::Impl {
     unsigned first_round = 0;
     bool begun = false;
     bool answered = false;
+    /// The decisions on its backend wait for it, and for nothing else.
+    bool holds_up = false;
   };
+  using ProbePtr = std::shared_ptr<Probe>;
 
   // ---- probing
 
-  void probe(std::size_t i) {
-    if (stopping_) return;
-    Probe& p = probes_[i];
-    p.last_start = steady_clock::now();
-    p.head_under_way = true;
-    const bool first_round = !std::exchange(p.begun, true);
-    const std::vector<Ask> beside = fleet_.begin_probe(i, read_clocks().mono);
-    if (first_round) p.first_round = static_cast<unsigned>(1 + beside.size());
-    prober_.head(i, [this, i, first_round](HeadObservation o) {
-      fleet_.observe(i, std::move(o));
-      probes_[i].head_under_way = false;
-      to_schedule_.push_back(i);
-      settle(i, first_round);
+  void probe(const ProbePtr& p) {
+    if (stopping_ || p->gone) return;
+    p->last_start = steady_clock::now();
+    p->head_under_way = true;
+    const bool first_round = !std::exchange(p->begun, true);
+    const std::vector<Ask> beside = fleet_.begin_probe(p->target, read_clocks().mono);
+    if (first_round) p->first_round = static_cast<unsigned>(1 + beside.size());
+    prober_.head(p->subject, [this, p, first_round](HeadObservation o) {
+      fleet_.observe(p->target, std::move(o));
+      p->head_under_way = false;
+      to_schedule_.push_back(p);
+      settle(*p, first_round);
     });
-    for (const Ask& question : beside) ask(i, question, first_round);
+    for (const Ask& question : beside) ask(p, question, first_round);
   }
 
   /// Its traffic looks bad: the next probe is not waited for.
-  void look_at(std::size_t i) {
-    Probe& p = probes_[i];
-    if (stopping_ || p.head_under_way || fleet_.history(i).limited ||
-        steady_clock::now() - p.last_start < kLeastBetweenProbes)
+  void look_at(const ProbePtr& p) {
+    if (stopping_ || p->head_under_way || fleet_.history(p->target).limited ||
+        steady_clock::now() - p->last_start < kLeastBetweenProbes)
       return;
-    p.timer.cancel();
-    probe(i);
+    p->timer.cancel();
+    probe(p);
   }
 
-  void ask(std::size_t i, const Ask& question, bool first_round) {
-    prober_.ask(i, question, [this, i, first_round](const Answer& a) {
-      fleet_.observe(i, a);
-      settle(i, first_round);
+  void ask(const ProbePtr& p, const Ask& question, bool first_round) {
+    prober_.ask(p->subject, question, [this, p, first_round](const Answer& a) {
+      fleet_.observe(p->target, a);
+      settle(*p, first_round);
     });
   }
 
-  void settle(std::size_t i, bool first_round) {
-    if (first_round && --probes_[i].first_round == 0) answered(probes_[i]);
+  void settle(Probe& p, bool first_round) {
+    if (first_round && --p.first_round == 0) {
+      answered(p);
+      if (std::exchange(p.holds_up, false)) hold_up_backends();
+    }
     if (all_answered())
       want_decision();
     else
@@ -152,7 +186,7 @@ class Daemon::Impl {
   bool all_answered() const { return first_answers_ == probes_.size(); }
 
   void schedule_all() {
-    for (const std::size_t i : std::exchange(to_schedule_, {})) schedule(i);
+    for (const ProbePtr& p : std::exchange(to_schedule_, {})) schedule(p);
   }
 
   /// A provider that does not answer loses weight before its time-out, so its silence is news from time to time.
@@ -160,9 +194,9 @@ class Daemon::Impl {
     if (stopping_) return;
     const auto now = steady_clock::now();
     bool any = false;
-    for (std::size_t i = 0; i < probes_.size(); ++i) {
-      if (!probes_[i].head_under_way || now - probes_[i].last_start < constants::kSilenceLeast) continue;
-      fleet_.silent(i);
+    for (const ProbePtr& p : probes_) {
+      if (!p->head_under_way || now - p->last_start < constants::kSilenceLeast) continue;
+      fleet_.silent(p->target);
       any = true;
     }
     if (any && all_answered()) want_decision();
@@ -170,13 +204,134 @@ class Daemon::Impl {
     silence_timer_.async_wait(alive_.guard([this] { listen_to_silence(); }));
   }
 
-  void schedule(std::size_t i) {
-    Probe& p = probes_[i];
-    const milliseconds interval = probe_interval(fleet_.history(i), config_.probe);
+  void schedule(const ProbePtr& p) {
+    if (p->gone) return;
+    const milliseconds interval = probe_interval(fleet_.history(p->target), config_.probe);
     std::uniform_real_distribution<double> spread(1.0 - kJitter, 1.0 + kJitter);
     const auto wait = std::chrono::duration_cast<steady_clock::duration>(interval * spread(random_));
-    p.timer.expires_at(p.last_start + wait);
-    p.timer.async_wait(alive_.guard([this, i] { probe(i); }));
+    p->timer.expires_at(p->last_start + wait);
+    p->timer.async_wait(alive_.guard([this, p] { probe(p); }));
+  }
+
+  // ---- HAProxy's lists
+
+  /// Of a HAProxy that was not read yet, what it was known to have; also where its name is still being looked up.
+  std::vector<Watches::List> known_lists() const {
+    std::vector<Watches::List> out = watches_.lists();
+    const bool young = steady_clock::now() - begun_ < kNamesTake;
+    for (std::size_t i = 0; i < known_before_.instances.size(); ++i) {
+      const auto it = std::ranges::find(out, known_before_.endpoints[i], &Watches::List::endpoint);
+      if (it == out.end() && young)
+        out.push_back({known_before_.endpoints[i], &known_before_.instances[i]});
+      else if (it != out.end() && it->instance == nullptr)
+        it->instance = &known_before_.instances[i];
+    }
+    return out;
+  }
+
+  /// The configuration with the roster's servers. Tells each remark once.
+  config::Config expanded() {
+    Expansion out = with_servers(file_, roster_);
+    for (const std::string& remark : out.remarks)
+      if (remarks_told_.insert(remark).second) log::warn(remark);
+    // Without enough of them probes fail; the weights of those that are known are kept all the same.
+    if (discovers(file_))
+      if (const auto ok = rpc::ensure_open_files(open_files_for(out.config));
+          !ok && remarks_told_.insert(ok.error()).second)
+        log::warn(ok.error());
+    return std::move(out.config);
+  }
+
+  /// What makes a target another one.
+  std::string key_of(std::size_t target) const {
+    const Fleet::Target& t = fleet_.targets()[target];
+    const config::Backend& b = config_.backends[t.backend];
+    return t.reference ? fmt::format("{}\n{}", t.backend, t.index)
+                       : fmt::format("{}\n{}\n{}", t.backend, b.servers[t.index].name, b.servers[t.index].target.url);
+  }
+
+  void follow_lists() {
+    if (stopping_) return;
+    std::vector<const haproxy::Instance*> lists;
+    for (const Watches::List& list : known_lists()) lists.push_back(list.instance);
+    Roster fresh = roster_of(file_, lists);
+    if (fresh == roster_) return;
+    roster_ = std::move(fresh);
+    config::Config config = expanded();
+    std::vector<bool> changed(config.backends.size());
+    for (std::size_t b = 0; b < config.backends.size(); ++b)
+      changed[b] = tell_changes(config_.backends[b], config.backends[b]);
+    if (std::ranges::find(changed, true) == changed.end()) {
+      for (std::size_t b = 0; b < config.backends.size(); ++b) config_.backends[b].absent = config.backends[b].absent;
+      return;
+    }
+
+    std::map<std::string, ProbePtr> known;
+    for (const ProbePtr& p : probes_) known.emplace(key_of(p->target), p);
+    fleet_.change_servers([&] { config_ = std::move(config); });
+    const bool deciding = all_answered();
+    probes_.clear();
+    std::vector<ProbePtr> newcomers;
+    for (std::size_t i = 0; i < fleet_.targets().size(); ++i) {
+      const auto it = known.find(key_of(i));
+      if (it != known.end()) {
+        probes_.push_back(std::move(it->second));
+        probes_.back()->target = i;
+        known.erase(it);
+        continue;
+      }
+      const std::uint32_t b = fleet_.targets()[i].backend;
+      probes_.push_back(std::make_shared<Probe>(io_, i, prober_.add(subject(fleet_, file_, i))));
+      newcomers.push_back(probes_.back());
+      // Before the first decision everybody is waited for. Later nobody else waits for a newcomer: it has no weight
+      // until it has answered; only where there are none but newcomers one would get everything by being the first.
+      if (!deciding) continue;
+      newcomers.back()->answered = true;
+      newcomers.back()->holds_up = !fleet_.decided(b);
+    }
+    for (const auto& [key, p] : known) {
+      p->gone = true;
+      p->timer.cancel();
+      prober_.remove(p->subject);
+    }
+    first_answers_ =
+        static_cast<std::size_t>(std::ranges::count_if(probes_, [](const ProbePtr& p) { return p->answered; }));
+    hold_up_backends();
+    for (const ProbePtr& p : newcomers) probe(p);
+    fleet_.see(watches_.first_reachable());
+    if (all_answered()) decide();
+  }
+
+  void hold_up_backends() {
+    std::vector<bool> held_up(config_.backends.size());
+    for (const ProbePtr& p : probes_)
+      if (p->holds_up) held_up[fleet_.targets()[p->target].backend] = true;
+    for (std::size_t b = 0; b < held_up.size(); ++b) fleet_.hold_up(b, held_up[b]);
+  }
+
+  /// Returns whether the servers differ.
+  static bool tell_changes(const config::Backend& before, const config::Backend& after) {
+    const auto same = [](const config::Server& a, const config::Server& b) {
+      return a.name == b.name && a.target.url == b.target.url;
+    };
+    if (std::ranges::equal(before.servers, after.servers, same)) return false;
+    const auto only_in = [&](const config::Backend& these, const config::Backend& others, std::string_view what) {
+      constexpr std::size_t kShown = 5;
+      std::set<std::pair<std::string_view, std::string_view>> known;
+      for (const config::Server& s : others.servers) known.emplace(s.name, s.target.url);
+      std::string names;
+      std::size_t count = 0;
+      for (const config::Server& s : these.servers)
+        if (!known.contains({s.name, s.target.url}) && count++ < kShown)
+          names += fmt::format("{}{}", names.empty() ? "" : ", ", s.name);
+      if (count > kShown) names += fmt::format(" and {} more", count - kShown);
+      return count == 0 ? std::string{} : fmt::format(", {} {}: {}", count, what, names);
+    };
+    log::info(fmt::format("{}: HAProxy has {} server{} to probe{}{}", after.name, after.servers.size(),
+                          after.servers.size() == 1 ? "" : "s", only_in(after, before, "new"),
+                          only_in(before, after, "gone")),
+              {{"backend", after.name}});
+    return true;
   }
 
   // ---- deciding
@@ -199,7 +354,7 @@ class Daemon::Impl {
                 {{"reason", to_string(Reason::kBlind)}});
     else if (was_blind && !fleet_.blind())
       log::info("providers can be reached again");
-    for (const Fleet::TargetAsk& q : fleet_.urgent_questions()) ask(q.target, q.ask, false);
+    for (const Fleet::TargetAsk& q : fleet_.urgent_questions()) ask(probes_[q.target], q.ask, false);
     schedule_all();
     watches_.wake();
   }
@@ -211,19 +366,23 @@ class Daemon::Impl {
     return out;
   }
 
-  /// Whether a server that stays degraded or ejected now has another first reason, which was not told since it came into
-  /// this state. So each is told once a state, however often they take turns: a server whose time-outs and 503s alternate
-  /// all night, or that lags and warms up in turn, makes one line of each. Details are left out of it: their numbers
-  /// change all the time.
+  std::pair<std::string, std::string> name_of(std::size_t b, std::size_t i) const {
+    return {config_.backends[b].name, config_.backends[b].servers[i].name};
+  }
+
+  /// Whether a server that stays degraded or ejected now has another first reason, which was not told since it came
+  /// into this state. So each is told once a state, however often they take turns: a server whose time-outs and 503s
+  /// alternate all night, or that lags and warms up in turn, makes one line of each. Details are left out of it: their
+  /// numbers change all the time.
   bool new_reason(std::size_t b, std::size_t i, const ServerDecision& before, const ServerDecision& now) const {
     if (now.state != State::kDegraded && now.state != State::kEjected) return false;
     if (now.reasons.empty() || before.reasons.empty() || before.reasons[0].code == now.reasons[0].code) return false;
-    const auto told = told_.find({b, i});
+    const auto told = told_.find(name_of(b, i));
     return told == told_.end() || !told->second.contains(now.reasons[0].code);
   }
 
   void note_told(std::size_t b, std::size_t i, State old_state, const ServerDecision& now) {
-    auto& told = told_[{b, i}];
+    auto& told = told_[name_of(b, i)];
     if (old_state != now.state) told.clear();
     if (!now.reasons.empty()) told.insert(now.reasons[0].code);
   }
@@ -254,7 +413,7 @@ class Daemon::Impl {
                   {"weight", fmt::format("{}", now.weight)},
                   {"reason", now.reasons.empty() ? std::string_view{} : to_string(now.reasons.front().code)}});
     }
-    if (before.fallback == after.fallback) return;
+    if (before.fallback == after.fallback || cfg.servers.empty()) return;
     if (!after.fallback)
       log::info(fmt::format("{}: enough servers are healthy again, weights follow the scores", cfg.name),
                 {{"backend", cfg.name}});
@@ -266,14 +425,23 @@ class Daemon::Impl {
                 {{"backend", cfg.name}, {"fallback", config::to_string(*after.fallback)}});
   }
 
-  const config::Config& config_;
+  asio::io_context& io_;
+  const config::Config& file_;
+  const steady_clock::time_point begun_ = steady_clock::now();
+  /// From before there was this daemon, for those that it has not read yet.
+  const Lists known_before_;
+  std::set<std::string> remarks_told_;
+  Roster roster_;
+  /// The file's, with the roster's servers. Stays where it is, as its servers come and go.
+  config::Config config_;
   Fleet fleet_;
   rpc::Prober prober_;
   std::minstd_rand random_;
-  std::deque<Probe> probes_;
-  std::vector<std::size_t> to_schedule_;
-  /// By backend and server: the first reasons that were logged since the server came into its present state.
-  std::map<std::pair<std::size_t, std::size_t>, std::set<Reason>> told_;
+  /// In the fleet's order.
+  std::vector<ProbePtr> probes_;
+  std::vector<ProbePtr> to_schedule_;
+  /// By backend and server, by name: the first reasons that were logged since the server came into its present state.
+  std::map<std::pair<std::string, std::string>, std::set<Reason>> told_;
   std::size_t first_answers_ = 0;
   asio::steady_timer decide_timer_;
   asio::steady_timer silence_timer_;
@@ -286,8 +454,8 @@ class Daemon::Impl {
   Alive alive_;
 };
 
-Daemon::Daemon(boost::asio::io_context& io, const config::Config& config, bool dry_run)
-    : impl_(std::make_unique<Impl>(io, config, dry_run)) {}
+Daemon::Daemon(boost::asio::io_context& io, const config::Config& file, bool dry_run, Lists lists)
+    : impl_(std::make_unique<Impl>(io, file, dry_run, std::move(lists))) {}
 Daemon::~Daemon() = default;
 boost::asio::awaitable<void> Daemon::run() {
   return impl_->run();
@@ -300,6 +468,9 @@ void Daemon::abandon() {
 }
 Fleet& Daemon::fleet() {
   return impl_->fleet();
+}
+Lists Daemon::lists() const {
+  return impl_->lists();
 }
 
 }  // namespace rpcw

@@ -127,8 +127,15 @@ std::string settings_text(const config::Backend& cfg) {
 }  // namespace
 
 Fleet::Fleet(const config::Config& config) : config_(config) {
-  for (std::uint32_t b = 0; b < config.backends.size(); ++b) {
-    const config::Backend& cfg = config.backends[b];
+  begin();
+}
+
+void Fleet::begin() {
+  backends_.clear();
+  targets_.clear();
+  first_targets_.clear();
+  for (std::uint32_t b = 0; b < config_.backends.size(); ++b) {
+    const config::Backend& cfg = config_.backends[b];
     backends_.push_back({BackendHistory(cfg), {}, {}, true});
     first_targets_.push_back(targets_.size());
     for (std::uint32_t i = 0; i < cfg.servers.size(); ++i) targets_.push_back({b, false, i});
@@ -248,7 +255,7 @@ std::vector<Fleet::Change> Fleet::decide(Now now, bool all) {
   ++changes_;
   for (std::uint32_t b = 0; b < backends_.size(); ++b) {
     Backend& backend = backends_[b];
-    if (!all && !backend.dirty) continue;
+    if (!all && (!backend.dirty || backend.held_up)) continue;
     std::vector<unsigned> held;
     if (backend.decided)
       for (const ServerDecision& s : backend.decision.servers) held.push_back(s.weight);
@@ -260,7 +267,9 @@ std::vector<Fleet::Change> Fleet::decide(Now now, bool all) {
   // One provider that cannot be reached is its own fault as likely as ours.
   const auto servers = std::ranges::count(targets_, false, &Target::reference);
   const bool was_blind = blind_;
-  blind_ = servers > 1 && std::ranges::all_of(backends_, [](const Backend& b) { return b.decision.blind; });
+  blind_ = servers > 1 && std::ranges::all_of(backends_, [](const Backend& b) {
+             return b.history.servers.empty() || b.decision.blind;
+           });
   if (blind_ || was_blind) note_blind();
   if (!out.empty()) tell(event::Decided{now, all});
   return out;
@@ -330,9 +339,14 @@ std::vector<std::string> Fleet::missing(const haproxy::Instance& instance) const
       out.push_back(fmt::format("HAProxy has no backend {}", cfg.name));
       continue;
     }
+    const auto gone = [&](const std::string& name) {
+      out.push_back(fmt::format("HAProxy's backend {} has no server {}", cfg.name, name));
+    };
+    for (const std::string& name : cfg.absent) gone(name);
+    // One that is there because another HAProxy has it may be missing here.
     for (const config::Server& s : cfg.servers)
-      if (row->server(s.name) == nullptr)
-        out.push_back(fmt::format("HAProxy's backend {} has no server {}", cfg.name, s.name));
+      if (s.named && row->server(s.name) == nullptr)
+        gone(s.name);
   }
   return out;
 }
@@ -364,8 +378,13 @@ Report Fleet::report(Now now, const haproxy::Instance* instance) const {
                                               "their shares are those of haproxy.cfg"});
     if (row != nullptr) {
       br.algorithm = row->algo;
+      if (cfg.servers.empty())
+        br.notes.push_back({"no_servers", "HAProxy's list has no server with an address that can be probed"});
       note_unmanaged(cfg, *row, d, br);
       std::ranges::move(haproxy_notes(cfg, *row), std::back_inserter(br.notes));
+    } else if (cfg.servers.empty()) {
+      br.notes.push_back({"no_servers", instance != nullptr ? "HAProxy has no backend of this name"
+                                                            : "no HAProxy could be asked for its list of servers"});
     }
     for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
       ServerReport& sr = br.servers.emplace_back();
@@ -408,12 +427,34 @@ std::vector<Fleet::Memory> Fleet::recall(const Keyer& key) const {
   return out;
 }
 
+namespace {
+
+std::string itself(std::string_view, std::string_view text) {
+  return std::string(text);
+}
+
+}  // namespace
+
 void Fleet::adopt(Fleet&& other) {
   blind_ = other.blind_;
   changes_ = other.changes_;
-  const Keyer itself = [](std::string_view, std::string_view text) { return std::string(text); };
   adopt(other.recall(itself), itself);
   cold_ = other.cold_;
+}
+
+void Fleet::change_servers(const std::function<void()>& change) {
+  std::vector<Memory> memories = recall(itself);
+  std::vector<Backend> before = std::move(backends_);
+  change();
+  begin();
+  ++changes_;
+  for (std::size_t b = 0; b < backends_.size(); ++b) {
+    if (identity(b, itself).servers == memories[b].servers)
+      backends_[b] = std::move(before[b]);
+    else
+      adopt(b, std::move(memories[b]), itself, Continuity::kSameDaemon);
+  }
+  if (tape_ != nullptr) tape_->servers_changed(*this);
 }
 
 void Fleet::adopt(std::vector<Memory>&& memories, const Keyer& key) {
@@ -421,17 +462,17 @@ void Fleet::adopt(std::vector<Memory>&& memories, const Keyer& key) {
   ++changes_;
   for (std::size_t b = 0; b < backends_.size(); ++b) {
     const auto was = std::ranges::find(memories, config_.backends[b].name, &Memory::name);
-    if (was != memories.end()) adopt(b, std::move(*was), key);
+    if (was != memories.end()) adopt(b, std::move(*was), key, Continuity::kNewDaemon);
   }
 }
 
-void Fleet::adopt(std::size_t b, Memory&& was, const Keyer& key) {
+void Fleet::adopt(std::size_t b, Memory&& was, const Keyer& key, Continuity continuity) {
   constexpr std::size_t kNew = SIZE_MAX;
   const Memory here = identity(b, key);
   Backend& backend = backends_[b];
   const auto take = [&](TargetHistory& to, TargetHistory& from) {
     to = std::move(from);
-    forget_questions(to);
+    if (continuity == Continuity::kNewDaemon) forget_questions(to);
     if (here.canaries != was.canaries) to.canaries.clear();
   };
   const auto places = [](const std::vector<std::string>& keys) {
@@ -459,34 +500,44 @@ void Fleet::adopt(std::size_t b, Memory&& was, const Keyer& key) {
     take(backend.history.references[i], was.history.references[it->second]);
     known.erase(it);
   }
+  const bool none = std::ranges::all_of(from, [](std::size_t i) { return i == kNew; });
+  if (!was.decided || none) return;
   // With all of its servers, and no other, all of its decision still holds.
-  if (!was.decided || from.size() != was.servers.size() || std::ranges::find(from, kNew) != from.end()) return;
+  const bool same = from.size() == was.servers.size() && std::ranges::find(from, kNew) == from.end();
   was.decision.servers = std::move(backend.decision.servers);
   backend.decision = std::move(was.decision);
-  backend.decided = true;
-  backend.view = was.view;
-  if (was.view.servers.size() == from.size())
-    for (std::size_t i = 0; i < from.size(); ++i) backend.view.servers[i] = was.view.servers[from[i]];
+  backend.decided = same || continuity == Continuity::kSameDaemon;
+  if (was.view.servers.size() == was.servers.size()) {
+    backend.view = was.view;
+    backend.view.servers.assign(from.size(), std::nullopt);
+    for (std::size_t i = 0; i < from.size(); ++i)
+      if (from[i] != kNew) backend.view.servers[i] = was.view.servers[from[i]];
+  }
 
   BackendHistory& h = backend.history;
   was.history.servers = std::move(h.servers);
   was.history.references = std::move(h.references);
-  std::vector<double> shares = was.history.shares;
+  const std::vector<double> shares = was.history.shares;
   h = std::move(was.history);
   forget_questions(h.forks);
   const std::vector<double> scores = h.scores;
-  for (std::size_t i = 0; i < from.size(); ++i) {
-    if (shares.size() == from.size()) h.shares[i] = shares[from[i]];
-    if (scores.size() == from.size()) h.scores[i] = scores[from[i]];
-  }
+  h.shares.clear();
+  h.scores.clear();
+  const auto take_each = [&](const std::vector<double>& was_then, std::vector<double>& now) {
+    if (was_then.size() != was.servers.size()) return;
+    for (const std::size_t i : from) now.push_back(i == kNew ? 0.0 : was_then[i]);
+  };
+  take_each(shares, h.shares);
+  take_each(scores, h.scores);
   const auto move = [&](std::optional<std::uint32_t>& server) {
-    if (server) server = static_cast<std::uint32_t>(std::ranges::find(from, *server) - from.begin());
+    const auto now = server ? std::ranges::find(from, *server) : from.end();
+    server = now == from.end() ? std::nullopt : std::optional(static_cast<std::uint32_t>(now - from.begin()));
   };
   move(h.leader);
   move(h.backup_leader);
   move(h.challenger);
-  // The file wants other weights now, and those exactly.
-  if (here.settings != was.settings) h.on_the_way = true;
+  // The file wants other weights now, or other servers do, and those exactly.
+  if (!same || here.settings != was.settings) h.on_the_way = true;
 }
 
 }  // namespace rpcw

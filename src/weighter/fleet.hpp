@@ -104,7 +104,20 @@ class Fleet {
 
   /// Takes over what `other` knows of servers and references that have the same backend, chain, name and URL here, and
   /// what it decided for them: a backend whose servers are all the same ones, in whatever order, goes on where it was.
+  /// Of others the servers that stay keep their shares, and those that are new begin with nothing; its weights wait for
+  /// the next `decide`.
   void adopt(Fleet&& other);
+
+  /// Calls `change`, which changes the servers of the configuration that this fleet refers to and nothing else of it, and
+  /// goes on with what is known of those that stay: questions that are under way stay asked, and the weights that are
+  /// held stay so. One that is new has no share and the weight 0 until a decision gives it more; a backend with new
+  /// servers only holds nothing. Targets have other indices afterwards.
+  void change_servers(const std::function<void()>& change);
+
+  /// Whether weights are held for this backend.
+  [[nodiscard]] bool decided(std::size_t backend) const { return backends_[backend].decided; }
+  /// While it is held up, `decide` leaves a backend out (unless all are wanted).
+  void hold_up(std::size_t backend, bool held_up) { backends_[backend].held_up = held_up; }
 
   /// All that is known of one backend, and what it is known of.
   struct Memory {
@@ -149,11 +162,14 @@ class Fleet {
     bool dirty = true;
     /// `decision` is what HAProxy should have.
     bool decided = false;
+    bool held_up = false;
   };
   [[nodiscard]] const Backend& backend(std::size_t backend) const { return backends_[backend]; }
   /// Puts it back. Precondition: each list in it is as long as the file's, or empty where it may be.
   void restore(std::size_t backend, Backend&& known) { backends_[backend] = std::move(known); }
   void restore_blind(bool blind) { blind_ = blind; }
+  /// Whether what was asked will still be answered here, and what was decided still be pushed.
+  enum class Continuity { kNewDaemon, kSameDaemon };
 
  private:
   TargetHistory& mutable_history(std::size_t target);
@@ -166,7 +182,8 @@ class Fleet {
   }
   /// What and whose it is, without anything that is known.
   [[nodiscard]] Memory identity(std::size_t backend, const Keyer& key) const;
-  void adopt(std::size_t backend, Memory&& was, const Keyer& key);
+  void begin();
+  void adopt(std::size_t backend, Memory&& was, const Keyer& key, Continuity continuity);
 
   const config::Config& config_;
   std::vector<Backend> backends_;

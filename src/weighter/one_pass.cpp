@@ -24,7 +24,7 @@ class Sampler {
   Sampler(asio::io_context& io, Fleet& fleet, unsigned samples)
       : io_(io),
         fleet_(fleet),
-        prober_(io, fleet.config().probe, subjects(fleet)),
+        prober_(io, fleet.config().probe, subjects(fleet, fleet.config())),
         samples_(samples),
         done_(io.get_executor()) {
     for (std::size_t i = 0; i < fleet.targets().size(); ++i) known_.push_back(fleet.history(i).observations > 0);

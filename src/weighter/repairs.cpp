@@ -4,7 +4,7 @@
 
 namespace rpcw {
 
-std::optional<milliseconds> Repairs::repaired(Key key, TimePoint now) {
+std::optional<milliseconds> Repairs::repaired(const Key& key, TimePoint now) {
   Server& s = servers_[key];
   while (!s.times.empty() && now - s.times.front() >= kWindow) s.times.pop_front();
   s.times.push_back(now);

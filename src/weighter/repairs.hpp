@@ -1,10 +1,10 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
 #include <deque>
 #include <map>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "weighter/time.hpp"
@@ -16,8 +16,8 @@ namespace rpcw {
 class Repairs {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
-  /// Backend and server, as the file counts them.
-  using Key = std::pair<std::uint32_t, std::uint32_t>;
+  /// Backend and server, by name: their numbers change with HAProxy's list.
+  using Key = std::pair<std::string, std::string>;
 
   /// So many within the window are a fight. One writer who changes his mind is none.
   static constexpr std::size_t kFight = 5;
@@ -27,7 +27,7 @@ class Repairs {
   static constexpr milliseconds kLongestPause{600'000};
 
   /// A weight of this server has to be put back. Returns how long it should be left alone instead; nullopt: go on.
-  std::optional<milliseconds> repaired(Key key, TimePoint now);
+  std::optional<milliseconds> repaired(const Key& key, TimePoint now);
 
  private:
   struct Server {

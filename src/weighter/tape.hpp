@@ -73,6 +73,8 @@ class Tape {
   virtual ~Tape() = default;
   /// `fleet` is as it is after the event. Must not change it.
   virtual void record(const Event& event, const Fleet& fleet) = 0;
+  /// The servers of `fleet` are others now: the indices of events mean something else from here on.
+  virtual void servers_changed(Fleet& fleet) = 0;
 };
 
 }  // namespace rpcw

@@ -138,6 +138,7 @@ asio::awaitable<void> Watch::read() {
     count_traffic(*got);
   }
   instance_ = std::move(*got);
+  last_.reset();
   back_off_ = milliseconds{0};
   if (!was_reachable) {
     log::info(fmt::format("HAProxy {} is {}: version {}, pid {}", name(), ever_reached_ ? "back" : "there",
@@ -215,13 +216,14 @@ void Watch::note_foreign(const haproxy::Instance& fresh) {
     for (std::uint32_t i = 0; i < backends[b].servers.size(); ++i) {
       const haproxy::ServerRow* was = before->server(backends[b].servers[i].name);
       const haproxy::ServerRow* is = after->server(backends[b].servers[i].name);
-      if (was != nullptr && is != nullptr && was->uweight != is->uweight) foreign_.insert({b, i});
+      if (was != nullptr && is != nullptr && was->uweight != is->uweight)
+        foreign_.insert({backends[b].name, was->name});
     }
   }
 }
 
 bool Watch::is_contended(const WeightChange& change) {
-  const std::pair key{change.backend, change.server};
+  const Key key = key_of(change);
   if (!foreign_.contains(key)) return false;
   // Put back once for each time that it was seen changed, however often the push is tried.
   foreign_.erase(key);
@@ -233,13 +235,17 @@ bool Watch::is_contended(const WeightChange& change) {
   return true;
 }
 
+Watch::Key Watch::key_of(const WeightChange& change) const {
+  const config::Backend& backend = common_.config.backends[change.backend];
+  return {backend.name, backend.servers[change.server].name};
+}
+
 void Watch::mark_contended() {
   const auto now = steady_clock::now();
   std::erase_if(contended_, [&](const auto& entry) { return entry.second <= now; });
   for (const auto& [key, until] : contended_) {
-    const config::Backend& cfg = common_.config.backends[key.first];
-    haproxy::BackendRow* row = instance_->backend(cfg.name);
-    haproxy::ServerRow* server = row != nullptr ? row->server(cfg.servers[key.second].name) : nullptr;
+    haproxy::BackendRow* row = instance_->backend(key.first);
+    haproxy::ServerRow* server = row != nullptr ? row->server(key.second) : nullptr;
     if (server != nullptr) server->contended = true;
   }
 }
@@ -264,7 +270,7 @@ void Watch::lost(haproxy::Error kind, const std::string& why) {
   if (troubles_.insert(kind).second)
     log::error(fmt::format("HAProxy cannot be used: {}", why),
                {{"endpoint", name()}, {"error", haproxy::to_string(kind)}});
-  instance_.reset();
+  if (instance_) last_ = std::exchange(instance_, std::nullopt);
   back_off_ = std::clamp(back_off_ * 2, common_.config.haproxy.watch_interval,
                          std::max(kLongestBackOff, common_.config.haproxy.watch_interval));
 }
@@ -274,7 +280,7 @@ asio::awaitable<bool> Watch::push() {
   const auto now = steady_clock::now();
   std::erase_if(paused_, [&](const auto& entry) { return entry.second <= now; });
   std::vector<WeightChange> changes = common_.fleet.plan(*instance_);
-  std::erase_if(changes, [&](const WeightChange& c) { return paused_.contains({c.backend, c.server}); });
+  std::erase_if(changes, [&](const WeightChange& c) { return paused_.contains(key_of(c)); });
   if (changes.empty()) co_return true;
   if (common_.dry_run) {
     for (const WeightChange& c : changes)
@@ -286,34 +292,37 @@ asio::awaitable<bool> Watch::push() {
   if (changes.empty()) co_return true;
   std::vector<haproxy::Client::Push> commands;
   commands.reserve(changes.size());
-  for (const WeightChange& c : changes)
-    commands.push_back({common_.config.backends[c.backend].name,
-                        common_.config.backends[c.backend].servers[c.server].name, c.percent, c.to});
+  /// By the time that HAProxy has answered, another one's list may have given the servers other numbers.
+  std::vector<Key> keys;
+  keys.reserve(changes.size());
+  for (const WeightChange& c : changes) {
+    keys.push_back(key_of(c));
+    commands.push_back({keys.back().first, keys.back().second, c.percent, c.to});
+  }
   const std::vector<haproxy::Outcome> outcomes = co_await client_.push(std::move(commands));
   std::string unconfirmed;
   haproxy::Error kind{};
   for (std::size_t k = 0; k < outcomes.size(); ++k) {
     const WeightChange& c = changes[k];
-    const config::Backend& cfg = common_.config.backends[c.backend];
-    const std::string& server = cfg.servers[c.server].name;
+    const auto& [backend, server] = keys[k];
     if (outcomes[k].kind == haproxy::Outcome::Kind::kDone) {
-      if (haproxy::BackendRow* row = instance_->backend(cfg.name))
+      if (haproxy::BackendRow* row = instance_->backend(backend))
         if (haproxy::ServerRow* s = row->server(server))
           s->uweight = c.percent && c.to > 0 ? s->iweight.value_or(1) : c.to;
-      log::debug(fmt::format("{}: {}/{} set to {}", name(), cfg.name, server, c.to), {{"endpoint", name()}});
+      log::debug(fmt::format("{}: {}/{} set to {}", name(), backend, server, c.to), {{"endpoint", name()}});
     } else if (outcomes[k].kind == haproxy::Outcome::Kind::kRefused) {
       if (outcomes[k].refusal == haproxy::Refusal::kStaticAlgorithm) {
         say_once(
             fmt::format("{} has a static algorithm and takes only 0 % and 100 %: servers are switched off and "
                         "on, their shares are those of haproxy.cfg",
-                        cfg.name));
-        percent_.insert(cfg.name);
-        if (haproxy::BackendRow* row = instance_->backend(cfg.name)) row->percent = true;
+                        backend));
+        percent_.insert(backend);
+        if (haproxy::BackendRow* row = instance_->backend(backend)) row->percent = true;
         woken_ = true;
         continue;
       }
-      paused_[{c.backend, c.server}] = steady_clock::now() + kRefusalPause;
-      say_once(fmt::format("set weight {}/{} {} was refused: {}", cfg.name, server, c.to, outcomes[k].detail));
+      paused_[keys[k]] = steady_clock::now() + kRefusalPause;
+      say_once(fmt::format("set weight {}/{} {} was refused: {}", backend, server, c.to, outcomes[k].detail));
     } else {
       unconfirmed = outcomes[k].detail;
       kind = outcomes[k].error.value_or(haproxy::Error::kIo);

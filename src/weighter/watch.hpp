@@ -59,9 +59,12 @@ class Watch {
   [[nodiscard]] const config::Endpoint& endpoint() const { return client_.endpoint(); }
   /// As last read, with what was confirmed since; nullptr: not reachable.
   [[nodiscard]] const haproxy::Instance* instance() const { return instance_ ? &*instance_ : nullptr; }
+  /// The same, but while it is not reachable what it had before: a restart moves no server. nullptr: it never was.
+  [[nodiscard]] const haproxy::Instance* last() const { return last_ ? &*last_ : instance(); }
 
  private:
   using TimePoint = std::chrono::steady_clock::time_point;
+  using Key = Repairs::Key;
 
   boost::asio::awaitable<void> read();
   void failed(const haproxy::Failure& failure);
@@ -74,6 +77,7 @@ class Watch {
   /// Counts a repair; true: there have been so many that the server is left alone for now.
   bool is_contended(const WeightChange& change);
   void mark_contended();
+  Key key_of(const WeightChange& change) const;
   void tell_notes();
   void say_once(const std::string& what);
   void lost(haproxy::Error kind, const std::string& why);
@@ -89,6 +93,8 @@ class Watch {
   /// Since when its name does not lead to it; absent: it does.
   std::optional<TimePoint> unlisted_;
   std::optional<haproxy::Instance> instance_;
+  /// While it is not reachable: what it had; absent: it never was.
+  std::optional<haproxy::Instance> last_;
   /// When the servers are read again: every watch interval, or later where that would cost HAProxy too much.
   TimePoint next_look_{};
   bool told_of_pace_ = false;
@@ -96,7 +102,6 @@ class Watch {
   /// The kinds of trouble that were told since it was last there.
   std::set<haproxy::Error> troubles_;
   milliseconds back_off_{0};
-  using Key = Repairs::Key;
   /// Servers that are left alone, since they were refused or are contended, until when.
   std::map<Key, TimePoint> paused_;
   std::map<Key, TimePoint> contended_;

@@ -52,11 +52,13 @@ struct Place {
 class Watches::Impl {
  public:
   Impl(asio::io_context& io, const config::Config& config, Fleet& fleet, bool dry_run, std::function<void()> on_news,
-       std::function<void(const std::vector<std::size_t>&)> on_live, const haproxy::Lookup::Function& lookup)
+       std::function<void(const std::vector<std::size_t>&)> on_live, std::function<void()> on_read,
+       const haproxy::Lookup::Function& lookup)
       : io_(io),
         common_{config, fleet, dry_run, haproxy::tls_context(config.haproxy.tls),
                 [this](const Watch& watch) { seen(watch); }, std::move(on_live)},
-        on_news_(std::move(on_news)) {
+        on_news_(std::move(on_news)),
+        on_read_(std::move(on_read)) {
     for (const config::Endpoint& e : config.haproxy.endpoints) places_.emplace_back(io, e, lookup);
   }
 
@@ -95,6 +97,13 @@ class Watches::Impl {
     return nullptr;
   }
 
+  std::vector<List> lists() const {
+    std::vector<List> out;
+    for (const Place& place : places_)
+      for (const auto& watch : place.watches) out.push_back({watch->endpoint().text, watch->last()});
+    return out;
+  }
+
  private:
   template <typename Action>
   void for_all(Action action) {
@@ -121,12 +130,14 @@ class Watches::Impl {
     asio::co_spawn(io_, watch->run(),
                    asio::bind_cancellation_slot(watch->slot(),
                                                 [this, &place, watch, end = ended()](const std::exception_ptr& thrown) {
-                                                  std::erase(place.watches, watch);
+                                                  // At the end of all it still tells what it has seen.
+                                                  if (!stopping_) std::erase(place.watches, watch);
                                                   end(thrown);
                                                 }));
   }
 
   void seen(const Watch& watch) {
+    if (on_read_) on_read_();
     if (watch.instance() == first_reachable() && common_.fleet.see(watch.instance())) on_news_();
   }
 
@@ -170,6 +181,7 @@ class Watches::Impl {
   asio::io_context& io_;
   const Watch::Common common_;
   const std::function<void()> on_news_;
+  const std::function<void()> on_read_;
   std::deque<Place> places_;
   Latch* loops_ = nullptr;
   bool stopping_ = false;
@@ -177,8 +189,9 @@ class Watches::Impl {
 
 Watches::Watches(asio::io_context& io, const config::Config& config, Fleet& fleet, bool dry_run,
                  std::function<void()> on_news, std::function<void(const std::vector<std::size_t>&)> on_live,
-                 haproxy::Lookup::Function lookup)
-    : impl_(std::make_unique<Impl>(io, config, fleet, dry_run, std::move(on_news), std::move(on_live), lookup)) {}
+                 std::function<void()> on_read, haproxy::Lookup::Function lookup)
+    : impl_(std::make_unique<Impl>(io, config, fleet, dry_run, std::move(on_news), std::move(on_live),
+                                   std::move(on_read), lookup)) {}
 Watches::~Watches() = default;
 void Watches::start(Latch& loops) {
   impl_->start(loops);
@@ -194,6 +207,9 @@ void Watches::abandon() {
 }
 const haproxy::Instance* Watches::first_reachable() const {
   return impl_->first_reachable();
+}
+std::vector<Watches::List> Watches::lists() const {
+  return impl_->lists();
 }
 
 }  // namespace rpcw

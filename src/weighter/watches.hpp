@@ -3,6 +3,8 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
+#include <string_view>
+#include <vector>
 
 #include "config/config.hpp"
 #include "haproxy/lookup.hpp"
@@ -17,10 +19,12 @@ namespace rpcw {
 class Watches {
  public:
   /// `config` and `fleet` are kept by reference. `on_news` is called when the first reachable HAProxy shows the fleet
-  /// something that a decision depends on, and before anything is pushed to it.
-  /// `on_live` is called when live traffic was counted, with targets to probe at once.
+  /// something that a decision depends on, and before anything is pushed to it. `on_live` is called when live traffic was
+  /// counted, with targets to probe at once. `on_read` is called before both, whenever any HAProxy was read; it may change
+  /// the servers of `config` and `fleet`.
   Watches(boost::asio::io_context& io, const config::Config& config, Fleet& fleet, bool dry_run,
-          std::function<void()> on_news, std::function<void(const std::vector<std::size_t>&)> on_live, haproxy::Lookup::Function lookup = haproxy::Lookup::system());
+          std::function<void()> on_news, std::function<void(const std::vector<std::size_t>&)> on_live,
+          std::function<void()> on_read = {}, haproxy::Lookup::Function lookup = haproxy::Lookup::system());
   ~Watches();
   Watches(const Watches&) = delete;
   Watches& operator=(const Watches&) = delete;
@@ -37,6 +41,16 @@ class Watches {
   /// What the first reachable HAProxy showed last, with what it has confirmed since; nullptr: none is reachable.
   /// Valid until the loop's next turn.
   [[nodiscard]] const haproxy::Instance* first_reachable() const;
+
+  struct List {
+    /// The endpoint's text, with the address where a name has several.
+    std::string_view endpoint;
+    /// nullptr: it was not read yet.
+    const haproxy::Instance* instance = nullptr;
+  };
+  /// What each HAProxy showed last, in the order of the file, those that cannot be reached now included. Valid until
+  /// the loop's next turn.
+  [[nodiscard]] std::vector<List> lists() const;
 
  private:
   class Impl;

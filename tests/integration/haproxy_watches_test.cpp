@@ -91,7 +91,7 @@ struct Cluster {
     for (std::size_t i = 0; i < 2; ++i) fleet->observe(i, HeadObservation{{wall, 0ms}, 10ms, Head{100, "0x1", wall}});
     fleet->decide({wall, 0ms}, true);
     watches = std::make_unique<Watches>(
-        io, config, *fleet, false, [] {}, [](const std::vector<std::size_t>&) {}, lookup_of(name));
+        io, config, *fleet, false, [] {}, [](const std::vector<std::size_t>&) {}, nullptr, lookup_of(name));
     watches->start(latch);
     asio::co_spawn(io, latch.wait(), [&](const std::exception_ptr& error) {
       ended = true;

@@ -329,6 +329,19 @@ TEST_CASE("config: every key") {
   CHECK(c.backends[1].chain.max_lag.count() == 10'000);
 }
 
+TEST_CASE("config: beside discover a server needs no URL, and without it does") {
+  const std::string own = "[[backend.server]]\nname = \"a\"\npreference = 2.0\n";
+  const std::string head = "[[backend]]\nname = \"b\"\nchain = \"ethereum\"\n";
+  const auto b = good(head + "discover = \"http://{addr}/\"\nmax_share = 0.2\nmin_healthy = 3\n" + own).config.backends[0];
+  REQUIRE(b.servers.size() == 1);
+  CHECK(b.servers[0].target.url.empty());
+  CHECK(b.servers[0].target.operator_name == "a");
+  CHECK(b.servers[0].preference == 2.0);
+  CHECK(b.servers[0].named);
+  CHECK(describe(good(head + "discover = \"http://{addr}/\"\n" + own).config).find("server      a  if HAProxy has it") !=
+        std::string::npos);
+}
+
 TEST_CASE("config: a chain of one's own takes its limits from its block time") {
   const auto b = good(std::string(kBackend) +
                       "[[chain]]\nname = \"x\"\nfamily = \"evm\"\nblock_time = \"500ms\"\n"
@@ -649,8 +662,6 @@ TEST_CASE("config: backends") {
           {"live = 1\nswitch_back = \"no\"",
            {"4:8: backend.b.live: found an integer; expected true or false",
             "5:15: backend.b.switch_back: found a string; expected true or false"}},
-          {"discover = \"http://{addr}/\"",
-           {"4:12: backend.b.discover: discover and [[backend.server]] exclude each other; keep one"}},
           {"reference = 1\ncanary = \"x\"",
            {"4:1: backend.b.reference: found an integer; expected an array of tables: [[backend.reference]]",
             "5:1: backend.b.canary: found a string; expected an array of tables: [[backend.canary]]"}},

@@ -186,7 +186,84 @@ TEST_CASE("adopt: with a new server nothing is pushed before it was asked, and t
   CHECK(changes[0].before.servers[0].state == State::kHealthy);
   CHECK(changes[0].before.servers[1].state == State::kUnknown);
   CHECK(changes[0].before.servers[2].weight == 128);
-  CHECK(weights(fresh) == Weights{86, 85, 85});
+  // It begins with nothing, and grows by a step a time.
+  CHECK(weights(fresh)[1] <= 8);
+  CHECK(weights(fresh)[0] >= 124);
+  CHECK(weights(fresh)[2] >= 124);
+}
+
+TEST_CASE("change_servers: who stays goes on, who is new has nothing, who is gone is forgotten") {
+  config::Config config = config_of({"a", "b", "c"});
+  config.backends.push_back(config.backends[0]);
+  config.backends[1].name = "other";
+  Fleet fleet(config);
+  const auto beside = fleet.begin_probe(2, at(0ms).mono);
+  REQUIRE_FALSE(beside.empty());
+  fail(fleet, 0);
+  answer(fleet, 1);
+  fleet.observe(2, HeadObservation{at(0ms), 10ms, Head{100, "0x1", kWall}});
+  for (std::size_t i = 3; i < 6; ++i) answer(fleet, i);
+  fleet.decide(at(0ms));
+  REQUIRE(weights(fleet) == Weights{0, 128, 128});
+
+  fleet.change_servers([&] { config.backends[0].servers = config_of({"new", "c", "a"}).backends[0].servers; });
+  REQUIRE(fleet.targets().size() == 6);
+  CHECK(fleet.decided(0));
+  CHECK(weights(fleet) == Weights{0, 128, 0});
+  CHECK(fleet.history(0).observations == 0);
+  CHECK(fleet.history(2).ejected);
+  // What was asked is not asked again: the answer is still to come.
+  CHECK(fleet.begin_probe(1, at(1ms).mono).empty());
+  const auto changes = fleet.decide(at(1ms));
+  REQUIRE(changes.size() == 1);  // nothing has changed for the other
+  CHECK(changes[0].backend == 0);
+  CHECK(weights(fleet) == Weights{0, 256, 0});
+  CHECK(fleet.history(3).observations > 0);
+  CHECK(fleet.history(5).observations > 0);
+
+  answer(fleet, 0, 5001ms);
+  answer(fleet, 1, 5001ms);
+  fleet.decide(at(5001ms));
+  CHECK(weights(fleet)[0] > 0);
+  CHECK(weights(fleet)[0] <= 8);
+}
+
+TEST_CASE("change_servers: with nobody who stays nothing is held, and one that is held up is not decided") {
+  config::Config config = config_of({"a", "b"});
+  Fleet fleet(config);
+  answer(fleet, 0);
+  answer(fleet, 1);
+  fleet.decide(at(0ms));
+  fleet.change_servers([&] { config.backends[0].servers = config_of({"x", "y"}).backends[0].servers; });
+  CHECK_FALSE(fleet.decided(0));
+  fleet.hold_up(0, true);
+  answer(fleet, 0);
+  CHECK(fleet.decide(at(1ms)).empty());
+  CHECK(fleet.plan(instance_of({"x", "y"})).empty());
+  answer(fleet, 1);
+  fleet.hold_up(0, false);
+  CHECK(fleet.decide(at(2ms)).size() == 1);
+  CHECK(weights(fleet) == Weights{128, 128});
+  fleet.change_servers([&] { config.backends[0].servers.clear(); });
+  fleet.decide(at(3ms));
+  CHECK(fleet.plan(instance_of({"x", "y"})).empty());
+}
+
+TEST_CASE("change_servers: a leader that stays leads on, one that is gone is replaced") {
+  config::Config config = config_of({"a", "b", "c"});
+  config.backends[0].strategy = config::Strategy::kLeader;
+  Fleet fleet(config);
+  for (std::size_t i = 0; i < 3; ++i) answer(fleet, i);
+  const auto instance = instance_of({"a", "b", "c"});
+  fleet.see(&instance);
+  fleet.decide(at(0ms));
+  REQUIRE(weights(fleet) == Weights{256, 0, 0});
+  fleet.change_servers([&] { config.backends[0].servers = config_of({"c", "a"}).backends[0].servers; });
+  fleet.decide(at(1ms));
+  CHECK(weights(fleet) == Weights{0, 256});
+  fleet.change_servers([&] { config.backends[0].servers = config_of({"c"}).backends[0].servers; });
+  fleet.decide(at(2ms));
+  CHECK(weights(fleet) == Weights{256});
 }
 
 TEST_CASE("adopt: another URL, chain or backend is another server") {

@@ -9,7 +9,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr Repairs::Key kServer{0, 1};
+const Repairs::Key kServer{"rpc", "a"};
 
 Repairs::TimePoint at(std::chrono::seconds t) {
   return Repairs::TimePoint{} + 1h + t;
@@ -20,7 +20,7 @@ Repairs::TimePoint at(std::chrono::seconds t) {
 TEST_CASE("five repairs within a minute are a fight, four are not") {
   Repairs repairs;
   for (const auto t : {0s, 10s, 20s, 30s}) CHECK_FALSE(repairs.repaired(kServer, at(t)));
-  CHECK_FALSE(repairs.repaired({0, 2}, at(31s)));
+  CHECK_FALSE(repairs.repaired({"rpc", "b"}, at(31s)));
   CHECK(repairs.repaired(kServer, at(59s)) == 60s);
 }
 

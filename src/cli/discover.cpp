@@ -1,0 +1,146 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+#include "cli/cli.hpp"
+#include "cli/load.hpp"
+#include "cli/print.hpp"
+#include "cli/starter.hpp"
+#include "config/endpoint.hpp"
+#include "config/load.hpp"
+#include "config/tls_files.hpp"
+#include "rpc/prober.hpp"
+#include "weighter/fleet.hpp"
+#include "weighter/latch.hpp"
+#include "weighter/roster.hpp"
+#include "weighter/roster_read.hpp"
+#include "weighter/subjects.hpp"
+
+namespace rpcw::cli {
+namespace {
+
+namespace asio = boost::asio;
+
+std::string absolute(const std::string& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
+}
+
+/// Relative paths of a configuration begin at its folder, and where this one will be is not known.
+std::string with_absolute_path(const config::Endpoint& e) {
+  switch (e.kind) {
+    case config::Endpoint::Kind::kUnix:
+      return "unix:" + absolute(e.address);
+    case config::Endpoint::Kind::kMaster:
+      return "master:unix:" + absolute(e.address);
+    default:
+      return e.text;
+  }
+}
+
+/// Asks every server of the configuration which chain it is on.
+asio::awaitable<std::map<std::string, ChainAnswers>> ask_chains(asio::io_context& io, const config::Config& config) {
+  std::map<std::string, ChainAnswers> out;
+  if (auto ok = ensure_open_files(config); !ok) throw std::runtime_error(ok.error());
+  const Fleet fleet(config);
+  rpc::Prober prober(io, config.probe, subjects(fleet, config));
+  Latch all(io.get_executor());
+  for (std::size_t i = 0; i < fleet.targets().size(); ++i) {
+    ChainAnswers& answers = out[config.backends[fleet.targets()[i].backend].name];
+    all.expect();
+    prober.ask(i, {Question::kIdentity}, [&](const Answer& a) {
+      if (a.value)
+        ++answers.ids[a.value->number];
+      else
+        ++answers.silent;
+      all.arrive();
+    });
+  }
+  co_await all.wait();
+  co_return out;
+}
+
+struct Found {
+  Lists lists;
+  std::optional<Starter> starter;
+};
+
+asio::awaitable<Found> look(asio::io_context& io, const config::Config& where, const StarterWishes& wishes,
+                            bool probe) {
+  Found out;
+  out.lists = co_await read_lists(io, where);
+  if (out.lists.instances.empty()) co_return out;
+  out.starter = make_starter(wishes, out.lists.instances);
+  if (!probe || out.starter->backends.empty()) co_return out;
+  auto parsed = config::parse(out.starter->text, "discover", config::Surroundings::of_process());
+  if (!parsed)
+    throw std::logic_error("what discover has made is no configuration: " + parsed.error().front().to_text());
+  const config::Config config = with_servers(parsed->config, roster_of(parsed->config, out.lists.pointers())).config;
+  const auto answers = co_await ask_chains(io, config);
+  out.starter = make_starter(wishes, out.lists.instances, answers);
+  co_return out;
+}
+
+}  // namespace
+
+int command_discover(const DiscoverOptions& options) {
+  const auto endpoint = config::parse_endpoint(options.endpoint);
+  if (!endpoint) {
+    std::fprintf(stderr, "--haproxy: %s\n", endpoint.error().c_str());
+    return kUsage;
+  }
+  config::Config where;
+  where.haproxy.endpoints.push_back(*endpoint);
+  where.haproxy.tls = {absolute(options.ca_file), absolute(options.cert_file), absolute(options.key_file)};
+  if (where.haproxy.tls.cert_file.empty() != where.haproxy.tls.key_file.empty()) {
+    std::fprintf(stderr, "--cert-file and --key-file belong together\n");
+    return kUsage;
+  }
+  if (const auto ok = config::check_tls_files(where.haproxy.tls); !ok) {
+    std::fprintf(stderr, "%s\n", ok.error().c_str());
+    return kUsage;
+  }
+  const StarterWishes wishes{with_absolute_path(*endpoint), where.haproxy.tls, options.backends};
+
+  asio::io_context io(1);
+  std::optional<Found> result;
+  asio::co_spawn(
+      io,
+      [&]() -> asio::awaitable<void> {
+        result = co_await look(io, where, wishes, options.probe);
+        io.stop();
+      },
+      rethrow);
+  io.run();
+
+  for (const std::string& failure : result->lists.failures) std::fprintf(stderr, "%s\n", failure.c_str());
+  if (!result->starter) return kHaproxy;
+  const Starter& starter = *result->starter;
+  const bool hidden = std::ranges::any_of(result->lists.instances, [](const haproxy::Instance& h) {
+    return !h.backends.empty() && std::ranges::all_of(h.backends, [](const auto& b) { return b.algo.empty(); });
+  });
+  if (hidden) {
+    std::fprintf(stderr, "%s: HAProxy does not show its servers' addresses: the `stats socket` needs `level admin`\n",
+                 options.endpoint.c_str());
+    return kHaproxy;
+  }
+  if (!starter.unknown.empty()) {
+    for (const std::string& name : starter.unknown)
+      std::fprintf(stderr, "%s: HAProxy has no backend %s\n", options.endpoint.c_str(), name.c_str());
+    return kHaproxy;
+  }
+  print(starter.text);
+  if (!result->lists.failures.empty()) return kHaproxy;
+  if (!starter.backends.empty()) return kDone;
+  std::fprintf(stderr, "there is no backend to manage\n");
+  return kUnhealthy;
+}
+
+}  // namespace rpcw::cli

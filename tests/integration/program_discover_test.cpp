@@ -1,0 +1,369 @@
+// discover: servers from HAProxy's own list, at the start and while they come and go; and the command of that name.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "integration/program_stage.hpp"
+
+using namespace rpcw::test;
+
+namespace {
+
+constexpr std::string_view kQuick = "strategy = \"equal\"\neject_time = \"0s\"\nramp = \"0s\"\n";
+
+std::string server_line(const sim::Provider& p, std::string_view name = {}, std::string_view options = "") {
+  return fmt::format("  server {} 127.0.0.1:{} {}\n", name.empty() ? p.name() : name, p.port(), options);
+}
+
+/// Providers a, b, c; a HAProxy that has some of them; a configuration that names none.
+struct Discovering {
+  Folder folder;
+  sim::World world;
+  std::vector<sim::Provider*> providers{&world.add("a"), &world.add("b"), &world.add("c")};
+  sim::Provider& extra = world.add("d");
+  HaproxyProcess haproxy;
+
+  explicit Discovering(std::string_view more = "", bool master = false)
+      : haproxy(haproxy_cfg(backend(more)), {.master = master}) {}
+
+  [[nodiscard]] std::string backend(std::string_view more = "") const {
+    std::string out = "backend rpc\n  balance roundrobin\n";
+    for (const sim::Provider* p : providers) out += server_line(*p);
+    return out + std::string(more) + "\n";
+  }
+  [[nodiscard]] std::string toml(std::string_view more = "", std::string endpoints = "", Stage::Keys keys = {}) const {
+    if (endpoints.empty()) endpoints = fmt::format("\"unix:{}\"", haproxy.admin_socket());
+    return Stage::tables(endpoints, keys) +
+           fmt::format(
+               "[[backend]]\nname = \"rpc\"\nchain = \"simchain\"\ndiscover = \"http://{{addr}}/v2/{}?key={}\"\n{}{}\n",
+               Secrets::kPath, Secrets::kQuery, kQuick, more);
+  }
+  [[nodiscard]] std::string config(std::string_view more = "") const { return folder.write("config.toml", toml(more)); }
+
+  [[nodiscard]] Weights weights() const { return weights_of(haproxy); }
+  [[nodiscard]] bool reaches(const Weights& wanted) const {
+    Weights last;
+    const bool reached = eventually([&] { return (last = weights()) == wanted; });
+    if (!reached)
+      for (const auto& [name, weight] : last) MESSAGE(name, " has ", weight);
+    return reached;
+  }
+  void add(const sim::Provider& p, std::string_view name) const {
+    ask(haproxy, fmt::format("experimental-mode on; add server rpc/{} 127.0.0.1:{} weight 1", name, p.port()));
+    ask(haproxy, fmt::format("enable server rpc/{}", name));
+  }
+  void remove(std::string_view name) const {
+    ask(haproxy, fmt::format("set server rpc/{} state maint", name));
+    CHECK(eventually([&] {
+      ask(haproxy, fmt::format("experimental-mode on; del server rpc/{}", name));
+      return !weights().contains(std::string(name));
+    }));
+  }
+  void fail(std::size_t i) const {
+    sim::Behaviour b;
+    b.fault = sim::Fault::http_status;
+    providers[i]->set(b);
+  }
+};
+
+const Weights kThree{{"a", 86}, {"b", 85}, {"c", 85}};
+const Weights kFour{{"a", 64}, {"b", 64}, {"c", 64}, {"d", 64}};
+
+bool asked(const sim::Provider& provider, std::uint64_t more) {
+  const std::uint64_t before = provider.stats().requests;
+  return eventually([&] { return provider.stats().requests >= before + more; });
+}
+
+}  // namespace
+
+TEST_CASE("discover: once takes the servers that HAProxy has, slots without an address aside") {
+  const Discovering d("  server-template slot 1-3 0.0.0.0:0 disabled\n");
+  const Result once = run({"once", "--config", d.config(), "--format", "json"});
+  CHECK(once.code == 0);
+  CHECK(once.err == "");
+  const Weights weights = d.weights();
+  CHECK(weights.at("a") == 86);
+  CHECK(weights.at("c") == 85);
+  CHECK(weights.at("slot1") == 1);
+  const auto report = json(once.out);
+  CHECK(at(report, "/backends/0/servers").Size() == 3);
+  CHECK(at(report, "/backends/0/notes").Size() == 0);
+  const Result check = run({"check", "--online", "--config", d.config()});
+  CHECK(check.code == 0);
+}
+
+TEST_CASE("discover: the file's words on single servers count, and one that is nowhere is told") {
+  const Discovering d("  server ux @DIR@/admin.sock\n");
+  const std::string own = fmt::format(
+      "[[backend.server]]\nname = \"a\"\npreference = 2.0\n"
+      "[[backend.server]]\nname = \"ux\"\nurl = \"http://127.0.0.1:{}/\"\n",
+      d.extra.port());
+  const Result good = run({"once", "--config", d.config(own)});
+  CHECK(good.code == 0);
+  CHECK(d.weights() == Weights{{"a", 103}, {"b", 51}, {"c", 51}, {"ux", 51}});
+  const Result bad = run({"once", "--config", d.config("[[backend.server]]\nname = \"nowhere\"\npreference = 2.0\n")});
+  CHECK(bad.code == 3);
+  CHECK(bad.out.find("HAProxy's backend rpc has no server nowhere") != std::string::npos);
+  CHECK(bad.err.find("server ux is left out: it is a Unix socket") != std::string::npos);
+}
+
+TEST_CASE("discover: without HAProxy once ends in 3, scores in 1, and both say what is missing") {
+  Discovering d;
+  d.haproxy.stop();
+  const Result once = run({"once", "--config", d.config()});
+  CHECK(once.code == 3);
+  CHECK(once.out.find("no HAProxy could be asked for its list of servers") != std::string::npos);
+  const Result scores = run({"scores", "--config", d.config()});
+  CHECK(scores.code == 1);
+  CHECK(scores.out.find("no HAProxy could be asked for its list of servers") != std::string::npos);
+  // No endpoint at all can never work.
+  const Result none = run({"scores", "--config",
+                           d.folder.write("none.toml",
+                                          "[[backend]]\nname = \"rpc\"\n"
+                                          "chain = \"ethereum\"\n"
+                                          "discover = \"http://{addr}/\"\n")});
+  CHECK(none.code == 2);
+  CHECK(none.err.find("haproxy.endpoints is needed") != std::string::npos);
+}
+
+TEST_CASE("discover: a socket that hides the addresses is named as the cause") {
+  const Discovering d;
+  const std::string user = d.haproxy.path("user.sock");
+  HaproxyProcess other(
+      fmt::format("global\n  stats socket @DIR@/admin.sock level admin\n  stats socket {} level user\n"
+                  "defaults\n  mode http\n  timeout connect 1s\n  timeout client 1s\n  timeout server 1s\n{}",
+                  user, d.backend()));
+  const Result scores =
+      run({"scores", "--config", d.folder.write("config.toml", d.toml("", fmt::format("\"unix:{}\"", user)))});
+  CHECK(scores.code == 1);
+  CHECK(scores.err.find("level admin") != std::string::npos);
+  CHECK(run({"discover", "--haproxy", "unix:" + user}).code == 3);
+}
+
+TEST_CASE("discover: run waits for HAProxy at the start") {
+  Discovering d;
+  d.haproxy.stop();
+  Program program({"run", "--config", d.config()});
+  CHECK(program.says("HAProxy cannot be used"));
+  CHECK(program.says("waiting for HAProxy's list of servers"));
+  SUBCASE("and goes on") {
+    d.haproxy.restart();
+    CHECK(d.reaches(kThree));
+  }
+  SUBCASE("and stops when asked") {}
+  SUBCASE("and reads the file again") {
+    program.signal(SIGHUP);
+    CHECK(program.says("was read again"));
+    d.haproxy.restart();
+    CHECK(d.reaches(kThree));
+  }
+  CHECK(program.stop() == 0);
+  CHECK(program.count("waiting for HAProxy's list") == 1);
+}
+
+TEST_CASE("discover: a server that is added is managed, one that is deleted is not probed, and the others go on") {
+  const Discovering d;
+  Program program({"run", "--config", d.config()});
+  REQUIRE(d.reaches(kThree));
+  d.fail(1);
+  REQUIRE(d.reaches({{"a", 128}, {"b", 0}, {"c", 128}}));
+  const std::uint64_t connections = d.providers[0]->stats().accepted;
+
+  d.add(d.extra, "d");
+  CHECK(program.says("rpc: HAProxy has 4 servers to probe, 1 new: d"));
+  CHECK(d.reaches({{"a", 86}, {"b", 0}, {"c", 85}, {"d", 85}}));
+  // It came from nothing, and what was ejected stayed so.
+  CHECK(program.says("rpc/d: unknown -> healthy, weight 0 -> "));
+  CHECK(program.count("rpc/b: ejected ->") == 0);
+  CHECK(program.count("unknown ->") == 4);
+
+  d.remove("d");
+  CHECK(program.says("rpc: HAProxy has 3 servers to probe, 1 gone: d"));
+  CHECK(d.reaches({{"a", 128}, {"b", 0}, {"c", 128}}));
+  d.extra.reset_stats();
+  CHECK(asked(*d.providers[0], 5));
+  CHECK(d.extra.stats().requests == 0);
+  d.providers[1]->set({});
+  CHECK(d.reaches({{"a", 86}, {"b", 85}, {"c", 85}}));
+  // Nobody was connected to anew for all that.
+  CHECK(d.providers[0]->stats().accepted == connections);
+  CHECK(program.count("HAProxy unix:") == 1);
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("discover: a slot of a server-template that gets an address is a server, and another one with another") {
+  const Discovering d("  server-template slot 1-2 0.0.0.0:0 disabled\n");
+  Program program({"run", "--config", d.config()});
+  REQUIRE(d.reaches({{"a", 86}, {"b", 85}, {"c", 85}, {"slot1", 1}, {"slot2", 1}}));
+  ask(d.haproxy, fmt::format("set server rpc/slot2 addr 127.0.0.1 port {}", d.extra.port()));
+  ask(d.haproxy, "set server rpc/slot2 state ready");
+  CHECK(d.reaches({{"a", 64}, {"b", 64}, {"c", 64}, {"slot1", 1}, {"slot2", 64}}));
+
+  ask(d.haproxy, fmt::format("set server rpc/slot2 addr 127.0.0.1 port {}", d.providers[0]->port()));
+  CHECK(program.says("1 new: slot2, 1 gone: slot2"));
+  d.extra.reset_stats();
+  CHECK(asked(*d.providers[1], 5));
+  CHECK(d.extra.stats().requests == 0);
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("discover: maintenance is no absence") {
+  const Discovering d;
+  Program program({"run", "--config", d.config()});
+  REQUIRE(d.reaches(kThree));
+  ask(d.haproxy, "set server rpc/b state maint");
+  CHECK(d.reaches({{"a", 128}, {"b", 85}, {"c", 128}}));
+  ask(d.haproxy, "set server rpc/b state ready");
+  CHECK(d.reaches(kThree));
+  CHECK(program.count("to probe") == 0);
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("discover: a reload with another list") {
+  Discovering d("", true);
+  Program program({"run", "--config", d.config()});
+  REQUIRE(d.reaches(kThree));
+  d.haproxy.configure(haproxy_cfg("backend rpc\n  balance roundrobin\n" + server_line(*d.providers[2]) +
+                                  server_line(d.extra) + server_line(*d.providers[0])));
+  d.haproxy.reload();
+  CHECK(d.reaches({{"c", 86}, {"d", 85}, {"a", 85}}));
+  CHECK(program.says("1 new: d, 1 gone: b"));
+
+  // Nobody of those before: nothing is sent until the new ones have had their chance.
+  d.haproxy.configure(haproxy_cfg("backend rpc\n  balance roundrobin\n" + server_line(*d.providers[0], "x") +
+                                  server_line(*d.providers[1], "y")));
+  d.haproxy.reload();
+  CHECK(d.reaches({{"x", 128}, {"y", 128}}));
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("discover: a new server that hangs delays nobody, and one that comes and goes neither") {
+  const Discovering d;
+  Program program({"run", "--config", d.folder.write("config.toml", d.toml("", "", {.probe = "timeout = \"20s\""}))});
+  REQUIRE(d.reaches(kThree));
+  sim::Behaviour hang;
+  hang.fault = sim::Fault::hang;
+  d.extra.set(hang);
+  for (unsigned i = 1; i <= 3; ++i) {
+    d.add(d.extra, "d");
+    REQUIRE(program.says("1 new: d", i));
+    d.fail(1);
+    CHECK(d.reaches({{"a", 128}, {"b", 0}, {"c", 128}, {"d", 0}}));
+    d.providers[1]->set({});
+    CHECK(d.reaches({{"a", 86}, {"b", 85}, {"c", 85}, {"d", 0}}));
+    d.remove("d");
+    REQUIRE(program.says("1 gone: d", i));
+  }
+  CHECK(d.reaches(kThree));
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("discover: several HAProxys: whoever one of them has is managed there, and a lost one takes nobody with it") {
+  Discovering d;
+  HaproxyProcess second(
+      haproxy_cfg("backend rpc\n  balance roundrobin\n" + server_line(*d.providers[0]) + server_line(d.extra)));
+  Program program(
+      {"run", "--config",
+       d.folder.write("config.toml", d.toml("", fmt::format("\"unix:{}\", \"unix:{}\"", d.haproxy.admin_socket(),
+                                                            second.admin_socket())))});
+  CHECK(d.reaches({{"a", 64}, {"b", 64}, {"c", 64}}));
+  CHECK(eventually([&] { return weights_of(second) == Weights{{"a", 64}, {"d", 64}}; }));
+  CHECK(program.count("has no server") == 0);
+  d.haproxy.stop();
+  CHECK(program.says("HAProxy cannot be used"));
+  d.haproxy.restart();
+  CHECK(d.reaches({{"a", 64}, {"b", 64}, {"c", 64}}));
+  CHECK(program.count("to probe") == 0);
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("discover: SIGHUP and a state keep what is known") {
+  const Discovering d;
+  const std::string state = d.folder.path("state.json");
+  {
+    Program program({"run", "--config", d.config(), "--state", state});
+    REQUIRE(d.reaches(kThree));
+    d.fail(1);
+    REQUIRE(d.reaches({{"a", 128}, {"b", 0}, {"c", 128}}));
+    program.signal(SIGHUP);
+    CHECK(program.says("was read again"));
+    CHECK(asked(*d.providers[1], 3));
+    CHECK(program.count("unknown ->") == 3);
+    CHECK(program.count("to probe") == 0);
+    CHECK(program.stop() == 0);
+  }
+  Program program({"run", "--config", d.config(), "--state", state});
+  CHECK(asked(*d.providers[1], 3));
+  CHECK_MESSAGE(program.count("unknown ->") == 0, program.err());
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("discover: through HAProxy's own ports, as in examples/haproxy.cfg") {
+  sim::World world;
+  const Folder folder;
+  std::string front = "backend rpc\n  balance roundrobin\n";
+  std::string behind;
+  for (const char* name : {"a", "b"}) {
+    const auto& provider = world.add(name);
+    const auto port = free_port();
+    front += fmt::format("  server {} 127.0.0.1:{} weight 100 track to-{}/{}\n", name, port, name, name);
+    behind += fmt::format(
+        "frontend {0}\n  bind 127.0.0.1:{1}\n  http-request set-header Host {0}.example\n"
+        "  http-request set-pathq \"/v2/{2}\"\n  default_backend to-{0}\n"
+        "backend to-{0}\n  server {0} 127.0.0.1:{3} check inter 100ms\n",
+        name, port, Secrets::kPath, provider.port());
+  }
+  const HaproxyProcess haproxy(haproxy_cfg(front + behind));
+  const Result printed = run({"discover", "--probe", "--haproxy", "unix:" + haproxy.admin_socket()});
+  REQUIRE(printed.code == 0);
+  CHECK(printed.out.find("backend to-a: it has one server only") != std::string::npos);
+  const Result once = run({"once", "--config", folder.write("made.toml", printed.out)});
+  CHECK(once.code == 0);
+  CHECK(sum(weights_of(haproxy)) == 256);
+
+  // A provider that is gone is HAProxy's 503, and HAProxy has it DOWN.
+  world.find("b")->update([](sim::Behaviour& b) { b.fault = sim::Fault::refuse; });
+  const Result without = run({"once", "--config", folder.path("made.toml"), "--format", "csv"});
+  CHECK(without.code == 0);
+  CHECK(weights_of(haproxy) == Weights{{"a", 256}, {"b", 0}});
+  CHECK(without.out.find("http_status") != std::string::npos);
+}
+
+TEST_CASE("discover: what the command prints, check accepts and once works with") {
+  sim::World world;
+  const auto& a = world.add("a");
+  const auto& b = world.add("b");
+  const Folder folder;
+  const std::string two = server_line(a) + server_line(b);
+  const std::vector<std::string> backends{
+      "backend rpc\n  balance roundrobin\n" + two,
+      "backend rpc\n  balance leastconn\n" + two +
+          "  server-template t 1-4 0.0.0.0:0 disabled\n  server ux @DIR@/x.sock\n",
+      "backend rpc\n  balance random\n" + server_line(a) + server_line(b, "b", "backup") + "backend tcp\n  mode tcp\n" +
+          two + "backend static\n  balance static-rr\n" + two + "backend empty\n  balance roundrobin\n",
+  };
+  for (const std::string& text : backends) {
+    CAPTURE(text);
+    const HaproxyProcess haproxy(haproxy_cfg(text));
+    const std::string endpoint = "unix:" + haproxy.admin_socket();
+    const Result printed = run({"discover", "--haproxy", endpoint, "--probe"});
+    REQUIRE(printed.code == 0);
+    CHECK(printed.err == "");
+    const std::string file = folder.write("made.toml", printed.out);
+    const Result check = run({"check", "--config", file});
+    CHECK(check.code == 0);
+    CHECK(check.err == "");
+    const Result once = run({"once", "--config", file});
+    CHECK(once.code == 0);
+    CHECK(weights_of(haproxy).at("a") > 100);
+    CHECK(run({"discover", "--haproxy", endpoint, "--backend", "nowhere"}).code == 3);
+  }
+  CHECK(run({"discover", "--haproxy", "unix:" + folder.path("nobody.sock")}).code == 3);
+  CHECK(run({"discover", "--haproxy", "nonsense"}).code == 2);
+  CHECK(run({"discover"}).code == 2);
+  const HaproxyProcess none(haproxy_cfg("backend empty\n  balance roundrobin\n"));
+  const Result nothing = run({"discover", "--haproxy", "unix:" + none.admin_socket()});
+  CHECK(nothing.code == 1);
+  CHECK(nothing.out.find("backend empty: it has no servers") != std::string::npos);
+}

@@ -1,0 +1,123 @@
+#include "cli/starter.hpp"
+
+#include <doctest/doctest.h>
+
+#include "config/load.hpp"
+
+using namespace rpcw;
+using cli::ChainAnswers;
+using cli::Starter;
+
+namespace {
+
+haproxy::BackendRow backend(const char* name, const char* algo, std::initializer_list<const char*> addrs,
+                            const char* mode = "http") {
+  haproxy::BackendRow out;
+  out.name = name;
+  out.algo = algo;
+  out.mode = mode;
+  for (const char* addr : addrs) {
+    haproxy::ServerRow& s = out.servers.emplace_back();
+    s.backend = name;
+    s.name = "s" + std::to_string(out.servers.size());
+    s.addr = addr;
+    s.status = "no check";
+  }
+  out.index();
+  return out;
+}
+
+std::vector<haproxy::Instance> one(std::initializer_list<haproxy::BackendRow> backends) {
+  haproxy::Instance out;
+  out.version = "2.6.12";
+  out.backends = backends;
+  return {out};
+}
+
+config::Config accepted(const Starter& starter) {
+  CAPTURE(starter.text);
+  const auto parsed = config::parse(starter.text, "made",
+                                    {[](const std::string&) { return std::nullopt; },
+                                     [](const std::string&) { return std::unexpected(std::string("no files")); }});
+  REQUIRE(parsed.has_value());
+  CHECK(parsed->warnings.empty());
+  return parsed->config;
+}
+
+bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("starter: what it prints is accepted, whatever the endpoint's path") {
+  const std::string path = "unix:/run/${a}/q\"uo\\te #.sock";
+  const auto starter =
+      cli::make_starter({path, {}, {}}, one({backend("rpc", "roundrobin", {"10.0.0.1:1", "10.0.0.2:1"})}));
+  const auto config = accepted(starter);
+  CHECK(config.haproxy.endpoints[0].address == path.substr(5));
+  REQUIRE(config.backends.size() == 1);
+  CHECK(config.backends[0].name == "rpc");
+  CHECK(config.backends[0].discover == "http://{addr}/");
+  CHECK(config.backends[0].chain.name == "ethereum");
+  CHECK(has(starter.text, "a guess!"));
+  CHECK(starter.left_out.empty());
+}
+
+TEST_CASE("starter: what weights are of no use to is left out, unless it is asked for") {
+  auto agent = backend("agent", "roundrobin", {"10.0.0.1:1", "10.0.0.2:1"});
+  agent.servers[0].agent_status = "L7OK";
+  const auto all = one({backend("rpc", "leastconn", {"10.0.0.1:1", "10.0.0.2:1"}), agent,
+                        backend("static", "static-rr", {"10.0.0.1:1", "10.0.0.2:1"}),
+                        backend("hash", "source", {"10.0.0.1:1", "10.0.0.2:1"}),
+                        backend("fill", "first", {"10.0.0.1:1", "10.0.0.2:1"}),
+                        backend("tcp", "roundrobin", {"10.0.0.1:1", "10.0.0.2:1"}, "tcp"),
+                        backend("single", "roundrobin", {"10.0.0.1:1"}), backend("none", "roundrobin", {}),
+                        backend("socket", "roundrobin", {"unix", "unix"}), backend("slots", "roundrobin", {"", ""})});
+  const auto starter = cli::make_starter({"unix:/s", {}, {}}, all);
+  CHECK(starter.backends == std::vector<std::string>{"rpc"});
+  CHECK(starter.left_out.size() == 9);
+  for (const char* why : {"an agent-check may set the weights too (s1)", "only 0 % and 100 %", "hash-type consistent",
+                          "`balance first` ignores weights", "TCP mode", "one server only", "it has no servers",
+                          "none of its servers has an address", "slots is in use"}) {
+    CAPTURE(why);
+    CHECK(has(starter.text, why));
+  }
+  CHECK(accepted(starter).backends.size() == 1);
+
+  const auto asked = cli::make_starter({"unix:/s", {}, {"static", "slots", "none", "nowhere"}}, all);
+  CHECK(asked.backends == std::vector<std::string>{"static", "slots"});
+  CHECK(asked.unknown == std::vector<std::string>{"nowhere"});
+  CHECK(has(asked.text, "Asked for, but note: `balance static-rr`"));
+  CHECK(accepted(asked).backends.size() == 2);
+
+  const auto nothing = cli::make_starter({"unix:/s", {}, {}}, one({backend("none", "roundrobin", {})}));
+  CHECK(nothing.backends.empty());
+  CHECK_FALSE(has(nothing.text, "[haproxy]"));
+}
+
+TEST_CASE("starter: a server that HAProxy speaks TLS to has a URL of its own") {
+  auto rpc = backend("rpc", "roundrobin", {"10.0.0.1:443", "10.0.0.2:8443", "10.0.0.3:1"});
+  rpc.servers[0].tls = rpc.servers[1].tls = true;
+  rpc.servers[0].fqdn = "node.example.org";
+  const auto config = accepted(cli::make_starter({"unix:/s", {}, {}}, one({rpc})));
+  REQUIRE(config.backends[0].servers.size() == 2);
+  CHECK(config.backends[0].servers[0].target.url == "https://node.example.org:443/");
+  CHECK(config.backends[0].servers[1].target.url == "https://10.0.0.2:8443/");
+}
+
+TEST_CASE("starter: the chain is what most servers say") {
+  const auto list = one({backend("rpc", "roundrobin", {"10.0.0.1:1", "10.0.0.2:1"}),
+                         backend("own", "roundrobin", {"10.0.0.1:1", "10.0.0.2:1"}),
+                         backend("silent", "roundrobin", {"10.0.0.1:1", "10.0.0.2:1"})});
+  const auto starter = cli::make_starter({"unix:/s", {}, {}}, list,
+                                         {{"rpc", ChainAnswers{{{1, 1}, {137, 3}}, 1}},
+                                          {"own", ChainAnswers{{{987654321, 2}}, 0}},
+                                          {"silent", ChainAnswers{{}, 2}}});
+  const auto config = accepted(starter);
+  CHECK(config.backends[0].chain.chain_id == 137);
+  CHECK(config.backends[1].chain.chain_id == 987654321);
+  CHECK(config.backends[2].chain.name == "ethereum");
+  CHECK(has(starter.text, "chain id 137, as 3 servers said; 2 did not"));
+  CHECK(has(starter.text, "No server answered"));
+}
