@@ -8,6 +8,7 @@
 #include <numeric>
 #include <random>
 
+#include "model/effort.hpp"
 #include "model/chaos.hpp"
 #include "model/world.hpp"
 #include "weighter/scale.hpp"
@@ -28,7 +29,7 @@ bool finite(const std::optional<double>& v) { return !v || std::isfinite(*v); }
 }  // namespace
 
 TEST_CASE("any history: never all zero, sums kept, nothing but finite numbers") {
-  for (unsigned seed = 1; seed <= 3000; ++seed) {
+  for (unsigned seed = 1; seed <= model::tried(3000); ++seed) {
     CAPTURE(seed);
     Chaos c(seed);
     const int steps = c.pick(1, 120);
@@ -84,7 +85,7 @@ TEST_CASE("any history: the same calls give the same decisions") {
 }
 
 TEST_CASE("worse in every input never gets more than better in every input") {
-  for (unsigned seed = 1; seed <= 400; ++seed) {
+  for (unsigned seed = 1; seed <= model::tried(400); ++seed) {
     CAPTURE(seed);
     std::mt19937 random(seed);
     const auto strategy = kStrategies[seed % 3];

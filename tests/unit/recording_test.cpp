@@ -1,3 +1,4 @@
+#include "model/effort.hpp"
 #include "store/recording.hpp"
 
 #include <doctest/doctest.h>
@@ -164,7 +165,7 @@ TEST_CASE("golden recordings replay to the same weights everywhere") {
 TEST_CASE("a recording replays to the same weights, states and reasons") {
   const config::Config config = play_config();
   std::uint64_t changes = 0;
-  for (unsigned seed = 0; seed < 20; ++seed) {
+  for (unsigned seed = 0; seed < model::tried(20); ++seed) {
     CAPTURE(seed);
     const std::string text = recorded(config, seed, 400);
     CHECK(text.find("secret") == std::string::npos);
@@ -179,7 +180,7 @@ TEST_CASE("a recording replays to the same weights, states and reasons") {
     for (const ServerTotals& t : r.servers) CHECK(t.recorded_share == t.replayed_share);
     changes += r.recorded_changes;
   }
-  CHECK(changes > 100);
+  CHECK(changes > model::tried(100));
 }
 
 TEST_CASE("every line read is the line that was written") {
@@ -415,7 +416,7 @@ TEST_CASE("no mutation of a recording does any harm") {
   std::mt19937 random(1);
   unsigned good = 0;
   constexpr std::string_view kBytes = "0123456789-.eE\"{}[],:tfn\\ \n\xff";
-  for (int i = 0; i < 600; ++i) {
+  for (unsigned i = 0; i < model::tried(600); ++i) {
     std::string damaged = text;
     for (auto n = random() % 3 + 1; n > 0; --n) {
       const std::size_t at = random() % damaged.size();
