@@ -45,13 +45,14 @@ void set_quota(LiveHistory& h, double per_s, MonoTime now) {
 
 /// Follows a provider's quota: down at once to what it has carried, and up again in steps that are small at first and
 /// become rarer with each time the limit is met, so that traffic stays at the limit instead of swinging around it.
-void steer_quota(LiveHistory& h, const LiveCounts& peers, double total_per_s, MonoTime now) {
-  const double own = ratio(h.recent.client_errors, h.recent.requests);
-  const double excess = own - ratio(peers.client_errors, peers.requests);
+/// `everywhere`: the rate of 4xx that all servers show, since the requests are bad. `carried_per_s`: what was answered
+/// since the last read.
+void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double total_per_s, MonoTime now) {
+  const double excess = ratio(h.recent.client_errors, h.recent.requests) - everywhere;
   const bool met = h.recent.requests >= constants::kLiveEnough &&
                    h.recent.client_errors >= constants::kQuotaRefusals && excess > constants::kQuotaExcess;
   if (met) {
-    const double carried = rate_of(h.recent) * (1.0 - excess) * constants::kQuotaMargin;
+    const double carried = std::min(carried_per_s, rate_of(h.recent)) * constants::kQuotaMargin;
     if (h.quota_per_s && now - h.quota_at < mono(constants::kQuotaSettle)) return;
     h.quota_hold = h.quota_per_s ? std::min(h.quota_hold * 2, constants::kQuotaHoldMost) : constants::kQuotaHold;
     h.quota_step = constants::kQuotaStep;
@@ -84,11 +85,15 @@ bool suspicious(const LiveHistory& h, const LiveDelta& d) {
 
 std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, MonoTime now) {
   std::vector<std::size_t> suspects;
+  std::vector<double> carried_per_s(servers.size());
   LiveCounts all;
   for (std::size_t i = 0; i < servers.size(); ++i) {
     LiveHistory& h = servers[i].live;
     const LiveDelta& d = deltas[i];
     if (suspicious(h, d)) suspects.push_back(i);
+    // The memory of some seconds still holds what came before the limit was met.
+    const double seconds = std::chrono::duration<double>(now - h.counted_at).count();
+    carried_per_s[i] = static_cast<double>(d.requests - std::min(d.requests, d.client_errors)) / std::max(seconds, 0.1);
     h.recent = recent_at(h, now);
     h.minute = minute_at(h, now);
     h.counted_at = now;
@@ -100,12 +105,18 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
     add(all, h.recent);
   }
   const double total_per_s = rate_of(all);
-  for (TargetHistory& t : servers) {
-    LiveHistory& h = t.live;
-    const LiveCounts peers{all.requests - h.recent.requests, all.failures - h.recent.failures,
-                           std::max(0.0, all.client_errors - h.recent.client_errors)};
-    steer_quota(h, peers, total_per_s, now);
+  // Clients' own errors fall on all alike, so the least that any server shows is theirs. Pooled, the limits of several
+  // providers would hide each other.
+  double everywhere = 1.0;
+  unsigned heard = 0;
+  for (const TargetHistory& t : servers) {
+    if (t.live.recent.requests < constants::kLiveEnough) continue;
+    everywhere = std::min(everywhere, ratio(t.live.recent.client_errors, t.live.recent.requests));
+    ++heard;
   }
+  if (heard < 2) everywhere = 0.0;
+  for (std::size_t i = 0; i < servers.size(); ++i)
+    steer_quota(servers[i].live, everywhere, carried_per_s[i], total_per_s, now);
   return suspects;
 }
 
