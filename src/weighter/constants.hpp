@@ -117,6 +117,8 @@ inline constexpr double kQuotaRefusals = 3;
 inline constexpr double kQuotaExcess = 0.02;
 /// Of what was carried, so that the next read finds no refusals.
 inline constexpr double kQuotaMargin = 0.93;
+/// The least of what was answered of late that a quota is taken for: one read is a small sample.
+inline constexpr double kQuotaFallMost = 0.5;
 /// A new share needs this long to show.
 inline constexpr milliseconds kQuotaSettle = seconds{2};
 /// After this time more is tried. Each time that meets the limit doubles the wait.

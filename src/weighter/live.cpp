@@ -52,7 +52,10 @@ void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double
   const bool met = h.recent.requests >= constants::kLiveEnough &&
                    h.recent.client_errors >= constants::kQuotaRefusals && excess > constants::kQuotaExcess;
   if (met) {
-    const double carried = std::min(carried_per_s, rate_of(h.recent)) * constants::kQuotaMargin;
+    // A read that comes long after the one before says too little; what the memory has seen answered bounds it.
+    const double answered = rate_of(h.recent) * (1.0 - ratio(h.recent.client_errors, h.recent.requests));
+    const double carried =
+        std::clamp(carried_per_s, constants::kQuotaFallMost * answered, rate_of(h.recent)) * constants::kQuotaMargin;
     if (h.quota_per_s && now - h.quota_at < mono(constants::kQuotaSettle)) return;
     h.quota_hold = h.quota_per_s ? std::min(h.quota_hold * 2, constants::kQuotaHoldMost) : constants::kQuotaHold;
     h.quota_step = constants::kQuotaStep;
@@ -85,7 +88,8 @@ bool suspicious(const LiveHistory& h, const LiveDelta& d) {
 
 std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, MonoTime now) {
   std::vector<std::size_t> suspects;
-  std::vector<double> carried_per_s(servers.size());
+  /// Negative: there was no read before, so that what was counted belongs to no known time.
+  std::vector<double> carried_per_s(servers.size(), -1.0);
   LiveCounts all;
   for (std::size_t i = 0; i < servers.size(); ++i) {
     LiveHistory& h = servers[i].live;
@@ -93,7 +97,8 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
     if (suspicious(h, d)) suspects.push_back(i);
     // The memory of some seconds still holds what came before the limit was met.
     const double seconds = std::chrono::duration<double>(now - h.counted_at).count();
-    carried_per_s[i] = static_cast<double>(d.requests - std::min(d.requests, d.client_errors)) / std::max(seconds, 0.1);
+    if (h.counted_at != MonoTime{})
+      carried_per_s[i] = static_cast<double>(d.requests - std::min(d.requests, d.client_errors)) / std::max(seconds, 0.1);
     h.recent = recent_at(h, now);
     h.minute = minute_at(h, now);
     h.counted_at = now;
@@ -116,7 +121,7 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
   }
   if (heard < 2) everywhere = 0.0;
   for (std::size_t i = 0; i < servers.size(); ++i)
-    steer_quota(servers[i].live, everywhere, carried_per_s[i], total_per_s, now);
+    if (carried_per_s[i] >= 0) steer_quota(servers[i].live, everywhere, carried_per_s[i], total_per_s, now);
   return suspects;
 }
 
@@ -161,7 +166,6 @@ std::vector<LiveView> look_at_live(std::span<const TargetHistory> servers, MonoT
     const LiveCounts recent = recent_at(h, now);
     weigh(recent, all_recent, constants::kLiveOutRecent, constants::kLiveOutRecentFailures);
     weigh(minute_at(h, now), all_minute, constants::kLiveOutMinute, constants::kLiveOutMinuteFailures);
-    v.requests_per_s = rate_of(recent);
     if (recent.requests >= constants::kLiveEnough) v.latency_ms = h.latency_ms;
     if (h.quota_per_s && total_per_s > constants::kQuotaTrafficLeast)
       v.quota_share = std::min(1.0, *h.quota_per_s / total_per_s);

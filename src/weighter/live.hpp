@@ -51,7 +51,6 @@ struct LiveView {
   std::optional<double> latency_ms;
   /// The part of the backend's traffic that its quota carries; absent: no limit is known.
   std::optional<double> quota_share;
-  double requests_per_s = 0;
 };
 
 /// As of `now`, for all servers of a backend together.

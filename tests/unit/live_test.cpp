@@ -223,3 +223,23 @@ TEST_CASE("several quotas at once do not hide each other") {
   CHECK(w.share(0) == doctest::Approx(0.1).epsilon(0.3));
   CHECK(w.share(1) == doctest::Approx(0.15).epsilon(0.3));
 }
+
+TEST_CASE("the first count, and one after a long silence, do not take a server's quota for next to nothing") {
+  Traffic w(3, 300);
+  const Traffic::Answers limited = [](std::size_t s, LiveDelta& d) {
+    d.client_errors = s == 0 && d.requests > 40 ? d.requests - 40 : 0;
+  };
+  SUBCASE("first") {
+    w.second(limited);
+    CHECK(w.history->servers[0].live.quota_per_s.value_or(300) > 20);
+  }
+  SUBCASE("after a silence") {
+    for (int i = 0; i < 10; ++i) w.second(kFine);
+    w.pass_time(20s);
+    w.second(limited);
+    // A burst of 100 was counted over 21 s, 40 of it answered: that is 1.9 a second.
+    CHECK(w.history->servers[0].live.quota_per_s.value_or(300) > 4);
+  }
+  for (int i = 0; i < 150; ++i) w.second(limited);
+  CHECK(w.share(0) > 0.05);
+}
