@@ -44,6 +44,7 @@ class Judge {
 
     out_.servers.resize(history_.servers.size());
     if (backend_.live) live_ = look_at_live(history_.servers, now_.mono);
+    sum_up_stretches();
     for (std::size_t i = 0; i < history_.servers.size(); ++i) judge_server(i);
     for (TargetHistory& t : history_.references) t.judged = t.observations;
     if (out_.blind) forgive_outage();
@@ -168,23 +169,26 @@ class Judge {
                                              history_.servers[i].live.quota_per_s.value_or(0)));
   }
 
+  /// How much longer real requests take than probes; absent: not known.
+  std::optional<double> stretch(std::size_t i) const {
+    const auto& probes = history_.servers[i].smoothed_latency_ms;
+    if (!live_[i].latency_ms || !probes) return std::nullopt;
+    return *live_[i].latency_ms / std::max(*probes, constants::kLatencyFloorMs);
+  }
+
+  void sum_up_stretches() {
+    for (std::size_t i = 0; i < live_.size(); ++i)
+      if (const auto s = stretch(i)) {
+        stretches_ += *s;
+        ++stretched_;
+      }
+  }
+
   /// Live latency is compared with the probes', and that with the others': real requests are heavier everywhere.
   bool left_behind(std::size_t i) const {
-    const auto stretch = [&](std::size_t k) -> std::optional<double> {
-      const auto& probes = history_.servers[k].smoothed_latency_ms;
-      if (!live_[k].latency_ms || !probes) return std::nullopt;
-      return *live_[k].latency_ms / std::max(*probes, constants::kLatencyFloorMs);
-    };
     const auto own = stretch(i);
-    if (!own || *own < constants::kLiveLeftBehind) return false;
-    double sum = 0;
-    unsigned others = 0;
-    for (std::size_t k = 0; k < live_.size(); ++k)
-      if (const auto s = stretch(k); s && k != i) {
-        sum += *s;
-        ++others;
-      }
-    return others > 0 && *own > constants::kLiveLeftBehind * sum / others;
+    if (!own || *own < constants::kLiveLeftBehind || stretched_ < 2) return false;
+    return *own > constants::kLiveLeftBehind * (stretches_ - *own) / (stretched_ - 1);
   }
 
   /// What lowers a score without being a failure.
@@ -405,6 +409,9 @@ class Judge {
   bool clock_behind_ = false;
   /// Empty: not used.
   std::vector<LiveView> live_;
+  /// Of all servers that have one.
+  double stretches_ = 0;
+  unsigned stretched_ = 0;
 };
 
 }  // namespace
