@@ -18,17 +18,6 @@ std::uint64_t heads_asked(const sim::Provider& provider) {
   return provider.stats().by_method["eth_getBlockByNumber"];
 }
 
-/// Waits until each provider has been asked so many times more: the program has gone on for a while.
-bool goes_on(const Stage& stage, std::uint64_t probes) {
-  std::vector<std::uint64_t> before;
-  for (const sim::Provider* p : stage.providers) before.push_back(p->stats().requests);
-  return eventually([&] {
-    for (std::size_t i = 0; i < before.size(); ++i)
-      if (stage.providers[i]->stats().requests < before[i] + probes) return false;
-    return true;
-  });
-}
-
 }  // namespace
 
 TEST_CASE("run converges, takes a failing provider out after fall probes and brings it back after rise") {
@@ -65,7 +54,7 @@ TEST_CASE("run tells each change once, and nothing while nothing changes") {
   const Stage stage;
   Program program({"run", "--config", stage.config()});
   REQUIRE(stage.reaches(kAll));
-  REQUIRE(goes_on(stage, 5));
+  REQUIRE(stage.goes_on(5));
   const std::vector<std::string> lines = program.lines();
   CHECK(lines.size() == 5);  // the start, HAProxy, three servers
   for (const char* server : {"a", "b", "c"}) CHECK(program.count(fmt::format("rpc/{}: ", server)) == 1);
@@ -106,7 +95,7 @@ TEST_CASE("a HAProxy that goes is told once, and so is its return") {
   for (std::size_t round = 1; round <= 2; ++round) {
     stage.haproxy.stop();
     CHECK(program.says("HAProxy cannot be used", round));
-    CHECK(goes_on(stage, 8));
+    CHECK(stage.goes_on(8));
     stage.haproxy.restart();
     CHECK(program.says("is back: version", round));
     CHECK(stage.reaches(kAll));
@@ -121,7 +110,7 @@ TEST_CASE("run waits for a HAProxy that is not there yet") {
   stage.haproxy.stop();
   Program program({"run", "--config", stage.config()});
   CHECK(program.says("HAProxy cannot be used"));
-  CHECK(goes_on(stage, 3));
+  CHECK(stage.goes_on(3));
   stage.haproxy.restart();
   CHECK(stage.reaches(kAll));
   CHECK(program.count("HAProxy cannot be used") == 1);
@@ -181,7 +170,7 @@ TEST_CASE("a dry run says what it would do, once, and does nothing") {
   const Weights before = stage.weights();
   Program program({"run", "--config", stage.config(), "--dry-run"});
   CHECK(program.says("dry run: would set weight rpc/a 1 -> 86"));
-  CHECK(goes_on(stage, 5));
+  CHECK(stage.goes_on(5));
   CHECK(program.count("would set weight rpc/a") == 1);
   CHECK(stage.weights() == before);
   CHECK(program.stop() == 0);
@@ -192,7 +181,7 @@ TEST_CASE("a refusal is told once and not tried again and again") {
   Program program({"run", "--config",
                    stage.config({.endpoints = fmt::format("\"unix:{}\"", stage.haproxy.path("operator.sock"))})});
   CHECK(program.says("Permission denied", 3));
-  CHECK(goes_on(stage, 8));
+  CHECK(stage.goes_on(8));
   CHECK(program.count("Permission denied") == 3);
   CHECK(program.stop() == 0);
 }
@@ -202,7 +191,7 @@ TEST_CASE("a server that HAProxy lacks is told once, and the others are served")
   const auto& extra = stage.world.add("extra");
   Program program({"run", "--config", stage.folder.write("config.toml", stage.toml() + Stage::server(extra))});
   CHECK(stage.reaches({{"a", 64}, {"b", 64}, {"c", 64}}));
-  CHECK(goes_on(stage, 8));
+  CHECK(stage.goes_on(8));
   CHECK(program.count("has no server extra") == 1);
   CHECK(program.stop() == 0);
 }

@@ -279,6 +279,16 @@ void Stage::break_provider(std::size_t i, sim::Fault fault) const {
   providers[i]->set(b);
 }
 
+bool Stage::goes_on(std::uint64_t requests) const {
+  std::vector<std::uint64_t> before;
+  for (const sim::Provider* p : providers) before.push_back(p->stats().requests);
+  return eventually([&] {
+    for (std::size_t i = 0; i < before.size(); ++i)
+      if (providers[i]->stats().requests < before[i] + requests) return false;
+    return true;
+  });
+}
+
 std::uint64_t Stage::contacts() const {
   std::uint64_t n = 0;
   for (const sim::Provider* p : providers) n += p->stats().requests + p->stats().accepted;

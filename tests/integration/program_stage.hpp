@@ -130,6 +130,8 @@ class Stage {
   void mend_provider(std::size_t i) const { providers[i]->set({}); }
   /// Connections and requests that the providers have seen.
   [[nodiscard]] std::uint64_t contacts() const;
+  /// Waits until each provider has had so many requests more: the program has gone on for a while.
+  [[nodiscard]] bool goes_on(std::uint64_t requests) const;
 };
 
 }  // namespace rpcw::test

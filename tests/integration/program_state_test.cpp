@@ -54,17 +54,6 @@ std::string out_for_long(const Stage& stage) {
   return stage.folder.write("config.toml", text);
 }
 
-/// Waits until each provider has been asked so many times more.
-bool goes_on(const Stage& stage, std::uint64_t probes) {
-  std::vector<std::uint64_t> before;
-  for (const sim::Provider* p : stage.providers) before.push_back(p->stats().requests);
-  return eventually([&] {
-    for (std::size_t i = 0; i < before.size(); ++i)
-      if (stage.providers[i]->stats().requests < before[i] + probes) return false;
-    return true;
-  });
-}
-
 }  // namespace
 
 TEST_CASE("ten passes from cron, with a state: fall, rise, ramp and growth as in run") {
@@ -215,14 +204,14 @@ TEST_CASE("run, killed and started again, keeps an ejection; without a state it 
   stage.mend_provider(1);
   {
     Program program(with_state);
-    CHECK(goes_on(stage, 10));
+    CHECK(stage.goes_on(10));
     CHECK(stage.weights() == kWithoutB);
     CHECK(program.count("unknown ->") == 0);
     CHECK(program.stop() == 0);
   }
   {
     Program program(with_state);
-    CHECK(goes_on(stage, 10));
+    CHECK(stage.goes_on(10));
     CHECK(stage.weights() == kWithoutB);
     CHECK(program.stop() == 0);
   }
