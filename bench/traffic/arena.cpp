@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "traffic/computed.hpp"
 #include "traffic/haproxy_socket.hpp"
 #include "traffic/oracle.hpp"
 #include "traffic/script.hpp"
@@ -31,17 +32,6 @@ constexpr std::chrono::milliseconds kWatch{100};
 double load_average() {
   double one = 0;
   return getloadavg(&one, 1) == 1 ? one : 0;
-}
-
-/// By less than a second. A head that stands still is too far behind when the chain makes a certain block, which
-/// happens at whole seconds of the scenario whenever the fault began.
-Scenario shifted(Scenario scenario, double seconds) {
-  for (Fault& f : scenario.faults) {
-    f.from_s += seconds;
-    f.to_s += seconds;
-    if (f.bad_after_s > 0) f.bad_after_s -= seconds;
-  }
-  return scenario;
 }
 
 /// The first moment at least so far away at which the chain makes a block.

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -15,22 +14,6 @@
 
 namespace rpcw::bench {
 namespace {
-
-struct Method {
-  std::string_view name;
-  std::string_view params;
-  /// Per cent of the requests.
-  unsigned share;
-};
-/// Roughly what wallets and indexers ask for.
-constexpr std::array<Method, 6> kMethods{{
-    {"eth_call", R"([{"to":"0x6b175474e89094c44da98b954eedeac495271d0f","data":"0x18160ddd"},"latest"])", 40},
-    {"eth_getBalance", R"(["0x00000000219ab540356cbb839cbe05303d7705fa","latest"])", 20},
-    {"eth_getTransactionReceipt", R"(["0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060"])", 15},
-    {"eth_blockNumber", "[]", 10},
-    {"eth_getBlockByNumber", R"(["latest",false])", 10},
-    {"eth_getLogs", R"([{"fromBlock":"latest","address":"0x6b175474e89094c44da98b954eedeac495271d0f"}])", 5},
-}};
 
 Clock::duration duration_of(double seconds) {
   return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
@@ -56,7 +39,7 @@ Load::Load(asio::io_context& io, const sim::Chain& chain, const Plan& plan)
 
 std::string Load::draw_request() {
   auto left = std::uniform_int_distribution<unsigned>(0, 99)(random_);
-  const auto* method = kMethods.begin();
+  const auto* method = methods().data();
   while (left >= method->share) left -= (method++)->share;
   return fmt::format(R"({{"jsonrpc":"2.0","id":{},"method":"{}","params":{}}})", next_id_++, method->name,
                      method->params);

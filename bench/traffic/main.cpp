@@ -12,6 +12,7 @@
 
 #include "traffic/arena.hpp"
 #include "traffic/chart.hpp"
+#include "traffic/computed.hpp"
 #include "traffic/report.hpp"
 
 using namespace rpcw::bench;
@@ -28,6 +29,7 @@ struct Arguments {
   unsigned seeds = 0;
   std::uint64_t seed = 1;
   std::string weighter = RPC_WEIGHTER;
+  bool computed = false;
 };
 
 void allow_many_descriptors() {
@@ -66,26 +68,37 @@ void write_logs(const std::filesystem::path& folder, const Run& run) {
   }
 }
 
+void tell(const Score& s) {
+  fmt::print(stderr, "  {:<20} {:6.2f} % bad   median {:4.0f} ms   99 % {:5.0f} ms\n", s.contestant, s.bad_percent(),
+             s.median_ms.value_or(0), s.p99_ms.value_or(0));
+}
+
 void tell(const Run& run) {
-  for (const Lane& lane : run.lanes) {
-    const Score s = score_of(lane, run.scenario);
-    fmt::print(stderr, "  {:<20} {:6.2f} % bad   median {:4.0f} ms   99 % {:5.0f} ms\n", s.contestant, s.bad_percent(),
-               s.median_ms.value_or(0), s.p99_ms.value_or(0));
-  }
+  for (const Lane& lane : run.lanes) tell(score_of(lane, run.scenario));
+}
+
+void tell(const Summary& summary) {
+  fmt::print(stderr, "{}, {} seeds, computed\n", summary.scenario.name, summary.runs.size());
+  for (const Score& s : summary.scores) tell(s);
 }
 
 int run(const Arguments& arguments) {
   const std::filesystem::path out = arguments.out;
-  const auto who = chosen(contestants(), arguments.contestants, [](const Contestant&) { return true; });
+  const auto who = chosen(contestants(), arguments.contestants,
+                          [&](const Contestant& c) { return !arguments.computed || can_be_computed(c); });
   const auto what =
       chosen(scenarios(), arguments.scenarios, [&](const Scenario& s) { return arguments.full || !s.only_full; });
-  const unsigned seeds = arguments.seeds != 0 ? arguments.seeds : arguments.full ? 3 : 1;
+  const unsigned seeds = arguments.seeds != 0 ? arguments.seeds : arguments.computed ? 40 : arguments.full ? 3 : 1;
   std::filesystem::create_directories(out / "logs");
 
   std::vector<Summary> summaries;
   for (const Scenario& scenario : what) {
     std::vector<Run> runs;
     for (unsigned i = 0; i < seeds; ++i) {
+      if (arguments.computed) {
+        runs.push_back(compute_scenario(scenario, who, arguments.seed + i));
+        continue;
+      }
       fmt::print(stderr, "{}, seed {} ({:.0f} s)\n", scenario.name, arguments.seed + i, scenario.seconds);
       auto result = run_scenario(scenario, who, {.seed = arguments.seed + i, .weighter = arguments.weighter});
       if (!result) return kInterrupted;
@@ -94,6 +107,7 @@ int run(const Arguments& arguments) {
       runs.push_back(*std::move(result));
     }
     const Summary& summary = summaries.emplace_back(summarize(std::move(runs)));
+    if (arguments.computed) tell(summary);
     write(out / (scenario.name + "-bars.svg"), bars(summary));
     write(out / (scenario.name + "-timeline.svg"), timeline(summary));
     write(out / (scenario.name + "-shares.svg"), shares(summary));
@@ -119,6 +133,8 @@ int main(int argc, char** argv) {
   app.add_option("--contestant", arguments.contestants, "Only this one; repeatable");
   app.add_option("--seeds", arguments.seeds, "Runs of each scenario; default 1, with --full 3");
   app.add_option("--seed", arguments.seed, "The first one")->capture_default_str();
+  app.add_flag("--computed", arguments.computed,
+               "No HAProxy and no clock: the rules in a model, over many seeds (default 40) within seconds");
   app.add_option("--weighter", arguments.weighter, "The program to be measured")->check(CLI::ExistingFile);
   CLI11_PARSE(app, argc, argv);
   try {

@@ -120,6 +120,18 @@ std::span<const ProviderSpec> providers() {
   return kProviders;
 }
 
+std::span<const Method> methods() {
+  static constexpr std::array<Method, 6> kMethods{{
+      {"eth_call", R"([{"to":"0x6b175474e89094c44da98b954eedeac495271d0f","data":"0x18160ddd"},"latest"])", 40},
+      {"eth_getBalance", R"(["0x00000000219ab540356cbb839cbe05303d7705fa","latest"])", 20},
+      {"eth_getTransactionReceipt", R"(["0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060"])", 15},
+      {"eth_blockNumber", "[]", 10},
+      {"eth_getBlockByNumber", R"(["latest",false])", 10},
+      {"eth_getLogs", R"([{"fromBlock":"latest","address":"0x6b175474e89094c44da98b954eedeac495271d0f"}])", 5},
+  }};
+  return kMethods;
+}
+
 const std::vector<Scenario>& scenarios() {
   static const std::vector<Scenario> kScenarios = [] {
     auto all = make();

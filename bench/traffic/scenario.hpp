@@ -35,6 +35,15 @@ inline constexpr std::chrono::milliseconds kMaxBlockAge{15'000};
 /// Arrivals a second, of each contestant.
 inline constexpr double kRequestsPerSecond = 150;
 
+struct Method {
+  std::string_view name;
+  std::string_view params;
+  /// Per cent of the requests.
+  unsigned share;
+};
+/// Roughly what wallets and indexers ask for; the shares add up to 100.
+std::span<const Method> methods();
+
 struct Fault {
   /// For tables and charts, such as "stale head".
   std::string kind;
