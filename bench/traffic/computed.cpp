@@ -15,8 +15,6 @@
 #include "config/load.hpp"
 #include "traffic/oracle.hpp"
 #include "weighter/agenda.hpp"
-#include "weighter/cadence.hpp"
-#include "weighter/constants.hpp"
 #include "weighter/fleet.hpp"
 
 namespace rpcw::bench {
@@ -333,7 +331,6 @@ class Lanes {
       static_cast<void>(fleet_->see(&instance_));
       probes_.resize(fleet_->targets().size());
       for (std::size_t i = 0; i < probes_.size(); ++i) probe(i);
-      listen();
       before_ = proxy_.servers;
       time_.after(std::uniform_real_distribution<>(0, 1)(random_), [this] { watch(); });
     });
@@ -347,7 +344,10 @@ class Lanes {
     const Outcome outcome = providers_[i].ask("eth_getBlockByNumber", time_.now());
     const double timeout = std::chrono::duration<double>(config_.probe.timeout).count();
     const double began = time_.now();
+    const milliseconds patience = silence_noticed(fleet_->history(i).smoothed_latency_ms.value_or(0));
+    listen(i, std::chrono::duration<double>(patience).count());
     time_.after(std::min(outcome.seconds, timeout), [this, i, outcome, timeout, began] {
+      stop_timer(i);
       HeadObservation o;
       o.received = clocks();
       o.latency = std::chrono::microseconds{static_cast<std::int64_t>((time_.now() - began) * 1e6)};
@@ -408,7 +408,7 @@ class Lanes {
   void schedule(std::size_t i) {
     Probe& p = probes_[i];
     if (p.under_way) return;
-    if (p.timer) time_.cancel(*p.timer);
+    stop_timer(i);
     const double interval = std::chrono::duration<double>(probe_interval(fleet_->history(i), config_.probe)).count();
     p.timer = time_.at(p.last_start + interval * std::uniform_real_distribution<>(0.9, 1.1)(random_), [this, i] {
       probes_[i].timer.reset();
@@ -416,15 +416,13 @@ class Lanes {
     });
   }
 
-  void listen() {
-    bool any = false;
-    for (std::size_t i = 0; i < probes_.size(); ++i) {
-      if (!probes_[i].under_way || time_.now() - probes_[i].last_start < kSilence) continue;
+  void listen(std::size_t i, double from_now) {
+    probes_[i].timer = time_.after(from_now, [this, i] {
+      probes_[i].timer.reset();
       fleet_->silent(i);
-      any = true;
-    }
-    if (any) want_decision();
-    time_.after(kSilence, [this] { listen(); });
+      want_decision();
+      listen(i, (time_.now() - probes_[i].last_start) / 4);
+    });
   }
 
   void watch() {
@@ -445,11 +443,14 @@ class Lanes {
     time_.after(std::chrono::duration<double>(config_.haproxy.watch_interval).count(), [this] { watch(); });
   }
 
+  void stop_timer(std::size_t i) {
+    if (probes_[i].timer) time_.cancel(*std::exchange(probes_[i].timer, std::nullopt));
+  }
+
   void look_at(std::size_t i) {
     Probe& p = probes_[i];
     if (p.under_way || fleet_->history(i).limited || time_.now() - p.last_start < 0.2) return;
-    if (p.timer) time_.cancel(*p.timer);
-    p.timer.reset();
+    stop_timer(i);
     probe(i);
   }
 
@@ -470,8 +471,6 @@ class Lanes {
     for (const ServerDecision& s : fleet_->decision(0).servers) weights.push_back(s.weight);
     time_.after(kPush, [this, weights] { set_weights(weights); });
   }
-
-  static constexpr double kSilence = static_cast<double>(constants::kSilenceLeast.count()) / 1000;
 
   const Scenario& scenario_;
   const Contestant& contestant_;

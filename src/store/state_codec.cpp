@@ -243,10 +243,12 @@ void live_counts(A& a, const char* name, FieldsOf<A, LiveCounts>& c) {
 
 template <typename A>
 void live(A& a, FieldsOf<A, LiveHistory>& l) {
+  live_counts(a, "newest", l.newest);
   live_counts(a, "recent", l.recent);
   live_counts(a, "minute", l.minute);
   a.ago("counted_ago_us", l.counted_at);
   a.real("latency_ms", l.latency_ms, 0, kMostReal);
+  a.real("waiting_ms", l.waiting_ms, 0, kMostReal);
   a.real("quota_per_s", l.quota_per_s, 0, kMostReal);
   a.ago("quota_ago_us", l.quota_at);
   a.duration("quota_hold_ms", l.quota_hold, milliseconds{0}, milliseconds{kMostMs});

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "weighter/cadence.hpp"
+#include "weighter/constants.hpp"
 #include "weighter/heads.hpp"
 
 namespace rpcw {
@@ -41,6 +42,11 @@ milliseconds probe_interval(const TargetHistory& target, const config::Probe& pr
   const bool doubt =
       target.ejected ? target.good_in_row > 0 : target.failure.has_value() || target.bad_in_row > 0;
   return doubt ? probe.fast_interval : probe.interval;
+}
+
+milliseconds silence_noticed(double usual_ms) {
+  return std::max(constants::kSilenceLeast,
+                  milliseconds{static_cast<std::int64_t>(constants::kSilenceLatencies * usual_ms)});
 }
 
 bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend) {

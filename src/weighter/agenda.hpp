@@ -18,6 +18,10 @@ std::vector<Ask> due_questions(TargetHistory& target, bool reference, const Bloc
 /// not keep a rate limit alive: with each in a row they become rarer, or as the provider asks, within reason.
 milliseconds probe_interval(const TargetHistory& target, const config::Probe& probe);
 
+/// How long a probe may go without an answer before that says something, by the latency that is usual for the target in
+/// ms; 0: none is known. New connections and single slow answers stay below.
+milliseconds silence_noticed(double usual_ms);
+
 /// Whether the node itself says that it is further behind than max_lag.
 bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend);
 

@@ -87,8 +87,9 @@ inline constexpr double kDeadStepWaived = 0.5;
 
 // ---- live traffic
 
-/// Half-lives of its counts. The quick one finds a fault within seconds; the other keeps it in mind for a minute, so that
+/// Half-lives of its counts. The first is little more than the last read, for faults that leave no doubt. The next finds a fault within seconds; the last keeps it in mind for a minute, so that
 /// a server that fails only under load does not get its load back as soon as it is spared it.
+inline constexpr milliseconds kLiveNewest{500};
 inline constexpr milliseconds kLiveRecent = seconds{3};
 inline constexpr milliseconds kLiveMinute = seconds{60};
 /// Fewer recent requests say nothing about quotas and latency.
@@ -100,12 +101,15 @@ inline constexpr double kLiveOutRecent = 0.20;
 inline constexpr double kLiveOutRecentFailures = 5;
 inline constexpr double kLiveOutMinute = 0.10;
 inline constexpr double kLiveOutMinuteFailures = 20;
+/// In the newest counts the rate must be that high even if chance was this many standard deviations against the server.
+inline constexpr double kLiveOutSurely = 0.10;
+inline constexpr double kLiveDeviations = 3.0;
 /// At most this part of a backend's servers is taken out by live traffic alone: it may be the requests that are bad.
 inline constexpr double kLiveOutMost = 0.5;
 /// Within one read: what calls for a probe at once. So many failures and such a part of the requests, or so many open
 /// requests and so many times more than usual.
 inline constexpr std::uint64_t kLiveSuddenFailures = 3;
-inline constexpr double kLiveSudden = 0.2;
+inline constexpr double kLiveSudden = 0.1;
 inline constexpr std::uint64_t kLivePile = 10;
 inline constexpr double kLivePileFactor = 5;
 /// The live part of the latency that is used.

@@ -55,7 +55,6 @@ class Daemon::Impl {
         prober_(io, config_.probe, subjects(fleet_, file_)),
         random_(std::random_device{}()),
         decide_timer_(io),
-        silence_timer_(io),
         loops_(io.get_executor()),
         watches_(
             io, config_, fleet_, dry_run,
@@ -89,7 +88,6 @@ class Daemon::Impl {
     for (std::size_t i = 0; i < probes_.size(); ++i)
       if (fleet_.history(i).observations > 0 && !fleet_.cold()) answered(*probes_[i]);
     for (const ProbePtr& p : probes_) probe(p);
-    listen_to_silence();
     loops_.expect();  // for request_stop
     if (stopping_) loops_.arrive();
     running_ = true;
@@ -101,7 +99,6 @@ class Daemon::Impl {
     watches_.request_stop();
     for (const ProbePtr& p : probes_) p->timer.cancel();
     decide_timer_.cancel();
-    silence_timer_.cancel();
     if (running_) loops_.arrive();
   }
 
@@ -148,6 +145,7 @@ class Daemon::Impl {
       settle(*p, first_round);
     });
     for (const Ask& question : beside) ask(p, question, first_round);
+    listen_to_silence(p, silence_noticed(fleet_.history(p->target).smoothed_latency_ms.value_or(0)));
   }
 
   /// Its traffic looks bad: the next probe is not waited for.
@@ -190,18 +188,16 @@ class Daemon::Impl {
   }
 
   /// A provider that does not answer loses weight before its time-out, so its silence is news from time to time.
-  void listen_to_silence() {
-    if (stopping_) return;
-    const auto now = steady_clock::now();
-    bool any = false;
-    for (const ProbePtr& p : probes_) {
-      if (!p->head_under_way || now - p->last_start < constants::kSilenceLeast) continue;
+  /// Its timer is free while its head is under way.
+  void listen_to_silence(const ProbePtr& p, steady_clock::duration from_now) {
+    p->timer.expires_after(from_now);
+    p->timer.async_wait(alive_.guard([this, p] {
+      if (stopping_ || p->gone || !p->head_under_way) return;
       fleet_.silent(p->target);
-      any = true;
-    }
-    if (any && all_answered()) want_decision();
-    silence_timer_.expires_after(constants::kSilenceLeast);
-    silence_timer_.async_wait(alive_.guard([this] { listen_to_silence(); }));
+      if (all_answered()) want_decision();
+      // Again when it has become a quarter longer: less would change no weight.
+      listen_to_silence(p, (steady_clock::now() - p->last_start) / 4);
+    }));
   }
 
   void schedule(const ProbePtr& p) {
@@ -444,7 +440,6 @@ class Daemon::Impl {
   std::map<std::pair<std::string, std::string>, std::set<Reason>> told_;
   std::size_t first_answers_ = 0;
   asio::steady_timer decide_timer_;
-  asio::steady_timer silence_timer_;
   steady_clock::time_point last_decision_{};
   bool decision_wanted_ = false;
   bool stopping_ = false;

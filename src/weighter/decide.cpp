@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "weighter/agenda.hpp"
 #include "weighter/constants.hpp"
 #include "weighter/decay.hpp"
 #include "weighter/leader.hpp"
@@ -416,8 +417,7 @@ std::string slowness_text(const ServerDecision& server) {
   const double median = std::chrono::duration<double, std::milli>(*server.latency).count();
   const double used = *server.inputs.latency_used_ms;
   // As much as makes silence count in the first place.
-  if (used < static_cast<double>(constants::kSilenceLeast.count()) || used < constants::kSilenceLatencies * median)
-    return {};
+  if (used < static_cast<double>(silence_noticed(median).count())) return {};
   return fmt::format("silent or slow of late: counts with {}, its answers took {}",
                      span_text(milliseconds{static_cast<std::int64_t>(used)}),
                      span_text(milliseconds{static_cast<std::int64_t>(median)}));

@@ -47,11 +47,14 @@ struct LiveCounts {
 
 /// What HAProxy has counted of one server (see live.hpp).
 struct LiveHistory {
-  /// With half-lives of kLiveRecent and kLiveMinute: the one is quick, the other remembers.
+  /// With half-lives of kLiveNewest, kLiveRecent and kLiveMinute: the first two are quick, the other remembers.
+  LiveCounts newest;
   LiveCounts recent;
   LiveCounts minute;
   MonoTime counted_at{};
   std::optional<double> latency_ms;
+  /// How long its open requests have been waiting, as far as their number tells; absent: no longer than usual.
+  std::optional<double> waiting_ms;
   /// What its quota carries, in requests a second, as found out so far; absent: no limit was met.
   std::optional<double> quota_per_s;
   /// When that was changed last, and how long it stays before more is tried.

@@ -69,6 +69,8 @@ class Judge {
     if (v.smoothed_latency_ms && v.live_latency_ms)
       *v.smoothed_latency_ms += (*v.live_latency_ms - *v.smoothed_latency_ms) * constants::kLiveLatencyPart;
     v.latency_used_ms = latency_used(t, v.smoothed_latency_ms);
+    if (v.latency_used_ms && backend_.live && live_[i].waiting_ms)
+      v.latency_used_ms = std::max(*v.latency_used_ms, *live_[i].waiting_ms);
     v.counts = counts_at(t, now_.mono);
     v.error_rate = v.counts.failures / (v.counts.attempts + constants::kErrorPrior);
     if (backend_.live && live_[i].error_rate > v.error_rate) {
@@ -225,10 +227,7 @@ class Judge {
   std::optional<double> latency_used(const TargetHistory& t, std::optional<double> used) const {
     double silence_ms = static_cast<double>(t.silent_for.count()) / 1000.0;
     if (t.asked_at) silence_ms = std::max(silence_ms, static_cast<double>((now_.mono - *t.asked_at).count()) / 1000.0);
-    const double usual = used.value_or(0.0);
-    const double noticed = std::max(static_cast<double>(constants::kSilenceLeast.count()),
-                                    constants::kSilenceLatencies * usual);
-    if (used && silence_ms > noticed) used = silence_ms;
+    if (used && silence_ms > static_cast<double>(silence_noticed(*used).count())) used = silence_ms;
     return used;
   }
 
@@ -342,6 +341,7 @@ class Judge {
     t.quiet_since = now_.mono;
     // It begins anew: what it did to the traffic before is paid for.
     t.live_out.clear();
+    t.live.newest = {};
     t.live.recent = {};
     t.live.minute = {};
     if (backend_.ramp > milliseconds{0} && !t.forgiven) t.returned_at = now_.mono;

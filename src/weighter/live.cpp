@@ -1,6 +1,7 @@
 #include "weighter/live.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "weighter/constants.hpp"
 #include "weighter/decay.hpp"
@@ -24,6 +25,10 @@ void add(LiveCounts& to, const LiveCounts& c) {
 
 LiveCounts recent_at(const LiveHistory& h, MonoTime now) {
   return faded(h.recent, decay(now - h.counted_at, constants::kLiveRecent));
+}
+
+LiveCounts newest_at(const LiveHistory& h, MonoTime now) {
+  return faded(h.newest, decay(now - h.counted_at, constants::kLiveNewest));
 }
 
 LiveCounts minute_at(const LiveHistory& h, MonoTime now) {
@@ -74,14 +79,44 @@ void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double
   h.quota_hold = std::max(h.quota_hold / 2, constants::kQuotaHold);
 }
 
-bool suspicious(const LiveHistory& h, const LiveDelta& d) {
-  const bool failing = d.failures >= constants::kLiveSuddenFailures &&
-                       static_cast<double>(d.failures) >= constants::kLiveSudden * static_cast<double>(d.requests);
-  // Little's law: so many requests are open when each takes as long as usual.
-  const double usual = rate_of(h.recent) * h.latency_ms.value_or(0.0) / 1000.0;
-  const bool piling_up = d.open >= constants::kLivePile &&
-                         static_cast<double>(d.open) > constants::kLivePileFactor * (usual + 1.0);
-  return failing || piling_up;
+bool failing_suddenly(const LiveDelta& d) {
+  return d.failures >= constants::kLiveSuddenFailures &&
+         static_cast<double>(d.failures) >= constants::kLiveSudden * static_cast<double>(d.requests);
+}
+
+/// Requests that are open when each takes as long as usual (Little's law).
+double open_usually(const LiveHistory& h) {
+  return rate_of(h.recent) * h.latency_ms.value_or(0.0) / 1000.0;
+}
+
+/// Notes whose open requests pile up. When clients send many at once, they pile up everywhere: that is no server's fault.
+void note_waiting(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas) {
+  double open = 0;
+  double usual = 0;
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    open += static_cast<double>(deltas[i].open);
+    usual += open_usually(servers[i].live);
+  }
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    LiveHistory& h = servers[i].live;
+    const auto own = static_cast<double>(deltas[i].open);
+    const double own_usually = open_usually(h);
+    const double elsewhere = ratio(open - own, usual - own_usually);
+    const double expected = own_usually * std::max(1.0, elsewhere) + 1.0;
+    h.waiting_ms.reset();
+    if (deltas[i].open >= constants::kLivePile && own > constants::kLivePileFactor * expected)
+      h.waiting_ms = 1000.0 * own / std::max(rate_of(h.recent), 1.0);
+  }
+}
+
+/// The rate of failures that is exceeded even if chance was against the server: the lower end of Wilson's interval.
+double surely_failing(const LiveCounts& c) {
+  if (c.requests <= 0) return 0.0;
+  constexpr double kZ2 = constants::kLiveDeviations * constants::kLiveDeviations;
+  const double n = c.requests;
+  const double p = std::min(1.0, c.failures / n);
+  const double spread = constants::kLiveDeviations * std::sqrt(p * (1 - p) / n + kZ2 / (4 * n * n));
+  return std::max(0.0, (p + kZ2 / (2 * n) - spread) / (1 + kZ2 / n));
 }
 
 }  // namespace
@@ -94,21 +129,25 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
   for (std::size_t i = 0; i < servers.size(); ++i) {
     LiveHistory& h = servers[i].live;
     const LiveDelta& d = deltas[i];
-    if (suspicious(h, d)) suspects.push_back(i);
     // The memory of some seconds still holds what came before the limit was met.
     const double seconds = std::chrono::duration<double>(now - h.counted_at).count();
     if (h.counted_at != MonoTime{})
       carried_per_s[i] = static_cast<double>(d.requests - std::min(d.requests, d.client_errors)) / std::max(seconds, 0.1);
+    h.newest = newest_at(h, now);
     h.recent = recent_at(h, now);
     h.minute = minute_at(h, now);
     h.counted_at = now;
     const LiveCounts fresh{static_cast<double>(d.requests), static_cast<double>(d.failures),
                            static_cast<double>(d.client_errors)};
+    add(h.newest, fresh);
     add(h.recent, fresh);
     add(h.minute, fresh);
     if (d.requests > 0 && d.latency_ms) h.latency_ms = d.latency_ms;
     add(all, h.recent);
   }
+  note_waiting(servers, deltas);
+  for (std::size_t i = 0; i < servers.size(); ++i)
+    if (failing_suddenly(deltas[i]) || servers[i].live.waiting_ms) suspects.push_back(i);
   const double total_per_s = rate_of(all);
   // Clients' own errors fall on all alike, so the least that any server shows is theirs. Pooled, the limits of several
   // providers would hide each other.
@@ -137,9 +176,11 @@ void probe_was_limited(TargetHistory& target, MonoTime now) {
 }
 
 std::vector<LiveView> look_at_live(std::span<const TargetHistory> servers, MonoTime now) {
+  LiveCounts all_newest;
   LiveCounts all_recent;
   LiveCounts all_minute;
   for (const TargetHistory& t : servers) {
+    add(all_newest, newest_at(t.live, now));
     add(all_recent, recent_at(t.live, now));
     add(all_minute, minute_at(t.live, now));
   }
@@ -166,7 +207,12 @@ std::vector<LiveView> look_at_live(std::span<const TargetHistory> servers, MonoT
     const LiveCounts recent = recent_at(h, now);
     weigh(recent, all_recent, constants::kLiveOutRecent, constants::kLiveOutRecentFailures);
     weigh(minute_at(h, now), all_minute, constants::kLiveOutMinute, constants::kLiveOutMinuteFailures);
+    const LiveCounts newest = newest_at(h, now);
+    const double others = ratio(all_newest.failures - newest.failures, all_newest.requests - newest.requests);
+    v.out = v.out || (newest.failures >= constants::kLiveOutRecentFailures &&
+                      surely_failing(newest) - others >= constants::kLiveOutSurely);
     if (recent.requests >= constants::kLiveEnough) v.latency_ms = h.latency_ms;
+    v.waiting_ms = h.waiting_ms;
     if (h.quota_per_s && total_per_s > constants::kQuotaTrafficLeast)
       v.quota_share = std::min(1.0, *h.quota_per_s / total_per_s);
   }

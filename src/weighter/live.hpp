@@ -49,6 +49,8 @@ struct LiveView {
   bool failing = false;
   /// ms; absent: too little traffic of late.
   std::optional<double> latency_ms;
+  /// How long its open requests have been waiting, in ms; absent: no longer than usual.
+  std::optional<double> waiting_ms;
   /// The part of the backend's traffic that its quota carries; absent: no limit is known.
   std::optional<double> quota_share;
 };
