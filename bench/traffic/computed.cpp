@@ -26,6 +26,8 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 /// From a decision to HAProxy's confirmation, and how long it takes to refuse a connection.
 constexpr double kPush = 0.002;
 constexpr double kRefusal = 0.0005;
+/// As in watch.cpp.
+constexpr double kInDoubt = 0.25;
 /// The chain's height at second 0.
 constexpr std::uint64_t kHeight = 2000;
 constexpr WallTime kWallStart{std::chrono::seconds{1'800'000'000}};
@@ -332,7 +334,7 @@ class Lanes {
       probes_.resize(fleet_->targets().size());
       for (std::size_t i = 0; i < probes_.size(); ++i) probe(i);
       before_ = proxy_.servers;
-      time_.after(std::uniform_real_distribution<>(0, 1)(random_), [this] { watch(); });
+      watch_timer_ = time_.after(std::uniform_real_distribution<>(0, 1)(random_), [this] { watch(); });
     });
   }
 
@@ -342,10 +344,9 @@ class Lanes {
     p.under_way = true;
     for (const Ask& ask : fleet_->begin_probe(i, clocks().mono)) answer(i, ask);
     const Outcome outcome = providers_[i].ask("eth_getBlockByNumber", time_.now());
-    const double timeout = std::chrono::duration<double>(config_.probe.timeout).count();
+    const double timeout = seconds(config_.probe.timeout);
     const double began = time_.now();
-    const milliseconds patience = silence_noticed(fleet_->history(i).smoothed_latency_ms.value_or(0));
-    listen(i, std::chrono::duration<double>(patience).count());
+    listen_to_silence(i);
     time_.after(std::min(outcome.seconds, timeout), [this, i, outcome, timeout, began] {
       stop_timer(i);
       HeadObservation o;
@@ -391,7 +392,7 @@ class Lanes {
 
   void answer(std::size_t i, const Ask& ask) {
     const Outcome outcome = providers_[i].ask("eth_chainId", time_.now());
-    const double timeout = std::chrono::duration<double>(config_.probe.timeout).count();
+    const double timeout = seconds(config_.probe.timeout);
     time_.after(std::min(outcome.seconds, timeout), [this, i, ask, outcome, timeout] {
       rpcw::Answer a{clocks(), ask, AnswerValue{}};
       if (const auto failure = failure_of(outcome, timeout))
@@ -409,23 +410,47 @@ class Lanes {
     Probe& p = probes_[i];
     if (p.under_way) return;
     stop_timer(i);
-    const double interval = std::chrono::duration<double>(probe_interval(fleet_->history(i), config_.probe)).count();
+    const double interval = seconds(probe_interval(fleet_->history(i), config_.probe));
     p.timer = time_.at(p.last_start + interval * std::uniform_real_distribution<>(0.9, 1.1)(random_), [this, i] {
       probes_[i].timer.reset();
       probe(i);
     });
   }
 
-  void listen(std::size_t i, double from_now) {
+  static double seconds(milliseconds t) { return std::chrono::duration<double>(t).count(); }
+
+  void listen_to_silence(std::size_t i) {
+    const double usual_ms = fleet_->history(i).smoothed_latency_ms.value_or(0);
+    const double suspected = seconds(silence_suspected(usual_ms));
+    const double noticed = seconds(silence_noticed(usual_ms));
+    if (usual_ms <= 0) {
+      wait_for_silence(i, noticed);
+      return;
+    }
+    probes_[i].timer = time_.after(suspected, [this, i, rest = noticed - suspected] {
+      probes_[i].timer.reset();
+      if (!fleet_->history(i).ejected) look();
+      wait_for_silence(i, rest);
+    });
+  }
+
+  void wait_for_silence(std::size_t i, double from_now) {
     probes_[i].timer = time_.after(from_now, [this, i] {
       probes_[i].timer.reset();
       fleet_->silent(i);
       want_decision();
-      listen(i, (time_.now() - probes_[i].last_start) / 4);
+      wait_for_silence(i, (time_.now() - probes_[i].last_start) / 4);
     });
   }
 
+  void look() {
+    if (time_.now() - last_read_ < kInDoubt) return;
+    time_.cancel(watch_timer_);
+    watch();
+  }
+
   void watch() {
+    last_read_ = time_.now();
     std::vector<LiveDelta> deltas;
     for (std::size_t i = 0; i < before_.size(); ++i) {
       const Proxy::Server& was = before_[i];
@@ -438,9 +463,11 @@ class Lanes {
       if (is.rtime_ms) d.latency_ms = std::floor(*is.rtime_ms);
     }
     before_ = proxy_.servers;
-    for (const std::size_t i : fleet_->observe_live(0, deltas, clocks().mono)) look_at(i);
+    const std::vector<std::size_t> suspects = fleet_->observe_live(0, deltas, clocks().mono);
+    for (const std::size_t i : suspects) look_at(i);
     want_decision();
-    time_.after(std::chrono::duration<double>(config_.haproxy.watch_interval).count(), [this] { watch(); });
+    const double interval = seconds(config_.haproxy.watch_interval);
+    watch_timer_ = time_.after(suspects.empty() ? interval : std::min(interval, kInDoubt), [this] { watch(); });
   }
 
   void stop_timer(std::size_t i) {
@@ -487,6 +514,8 @@ class Lanes {
   std::vector<Probe> probes_;
   std::vector<Proxy::Server> before_;
   bool wanted_ = false;
+  double last_read_ = -kNever;
+  Time::Handle watch_timer_;
   double last_decision_ = -kNever;
 };
 

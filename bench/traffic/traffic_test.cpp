@@ -3,8 +3,14 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <span>
+#include <utility>
+#include <vector>
+
 #include "sim/sim.hpp"
 #include "traffic/answer.hpp"
+#include "traffic/computed.hpp"
 #include "traffic/oracle.hpp"
 #include "traffic/result.hpp"
 
@@ -106,4 +112,38 @@ TEST_CASE("seeds are added up") {
 TEST_CASE("the scenarios are free of contradictions") {
   for (const Scenario& s : scenarios())
     for (double at = 0; at < s.seconds; at += 0.5) CHECK(oracle_weights(s, at).size() == providers().size());
+}
+
+TEST_CASE("in the model rpc-weighter is far better than HAProxy alone, and no worse than it was") {
+  const auto bad = [](const char* scenario) {
+    std::vector<Contestant> who;
+    for (const char* name : {"adaptive 1s", "haproxy alone", "oracle"})
+      who.push_back(*std::ranges::find(contestants(), name, &Contestant::name));
+    std::vector<Run> runs;
+    for (std::uint64_t seed = 1; seed <= 10; ++seed)
+      runs.push_back(compute_scenario(*std::ranges::find(scenarios(), scenario, &Scenario::name), who, seed));
+    return summarize(std::move(runs)).scores;
+  };
+  const auto crashes = bad("crashes");
+  CHECK(crashes[0].bad_percent() < 0.6);
+  CHECK(crashes[1].bad_percent() == doctest::Approx(6.5).epsilon(0.05));
+  CHECK(crashes[2].bad_percent() < 0.02);
+  CHECK(crashes[0].median_ms.value() < 1.3 * crashes[2].median_ms.value());
+  CHECK(crashes[0].p99_ms.value() < 1.3 * crashes[2].p99_ms.value());
+  CHECK(bad("lies")[0].bad_percent() < 1.8);
+  CHECK(bad("quotas")[0].bad_percent() < 2.8);
+  CHECK(bad("hidden")[0].bad_percent() < 1.2);
+  CHECK(bad("flapping")[0].bad_percent() < 0.7);
+  const auto blackout = bad("blackout");
+  CHECK(blackout[0].bad_percent() < blackout[2].bad_percent() + 1.0);
+}
+
+TEST_CASE("a computed run is the same each time") {
+  const auto once = [] {
+    const Run run = compute_scenario(scenarios()[0], std::span(&contestants()[6], 1), 7);
+    double sum = 0;
+    for (const Shot& s : run.lanes[0].shots) sum += s.latency_ms;
+    return std::pair(run.lanes[0].shots.size(), sum);
+  };
+  CHECK(once() == once());
 }

@@ -45,7 +45,11 @@ milliseconds probe_interval(const TargetHistory& target, const config::Probe& pr
 }
 
 milliseconds silence_noticed(double usual_ms) {
-  return std::max(constants::kSilenceLeast,
+  return std::max(constants::kSilenceLeast, silence_suspected(usual_ms));
+}
+
+milliseconds silence_suspected(double usual_ms) {
+  return std::max(constants::kSilenceAsks,
                   milliseconds{static_cast<std::int64_t>(constants::kSilenceLatencies * usual_ms)});
 }
 

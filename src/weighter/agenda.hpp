@@ -21,6 +21,8 @@ milliseconds probe_interval(const TargetHistory& target, const config::Probe& pr
 /// How long a probe may go without an answer before that says something, by the latency that is usual for the target in
 /// ms; 0: none is known. New connections and single slow answers stay below.
 milliseconds silence_noticed(double usual_ms);
+/// Before that: when to look whether HAProxy sees the same.
+milliseconds silence_suspected(double usual_ms);
 
 /// Whether the node itself says that it is further behind than max_lag.
 bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend);

@@ -19,7 +19,7 @@ inline constexpr milliseconds kUnsupportedPause{86'400'000};
 inline constexpr milliseconds kForkCheckLeast{10'000};
 inline constexpr milliseconds kForkedEvery{30'000};
 /// Heads are looked at for signs of a fork this often.
-inline constexpr milliseconds kForkLookEvery{1'000};
+inline constexpr milliseconds kForkLookEvery{200};
 
 /// Without a Retry-After the interval between two probes doubles with each rate limit in a row, this often at the most.
 inline constexpr unsigned kMostDoublings = 4;

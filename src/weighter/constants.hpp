@@ -54,7 +54,8 @@ inline constexpr double kEjectJitter = 0.1;
 /// One ejection is forgiven for each time of health that is twice the last time-out, but at least a minute.
 inline constexpr int kPayBackTimeOuts = 2;
 inline constexpr milliseconds kPayBackLeast = seconds{60};
-/// Where a ramp starts.
+/// Where a ramp starts. From there it rises with the root of the time: half of the score is back after a quarter of it,
+/// since what the others carry meanwhile is what fails when one of them does.
 inline constexpr double kRampStart = 0.1;
 
 // ---- latency
@@ -65,8 +66,9 @@ inline constexpr double kLatencyFloorMs = 20.0;
 inline constexpr milliseconds kLatencyRise = seconds{10};
 inline constexpr milliseconds kLatencyFall = seconds{60};
 /// A probe without an answer becomes evidence when it is older than this and three usual latencies: new connections
-/// and single slow answers stay below.
-inline constexpr milliseconds kSilenceLeast{250};
+/// and single slow answers stay below. HAProxy is asked what it sees sooner: that costs nobody a weight.
+inline constexpr milliseconds kSilenceLeast{150};
+inline constexpr milliseconds kSilenceAsks{50};
 inline constexpr double kSilenceLatencies = 3.0;
 
 // ---- shares
@@ -102,16 +104,18 @@ inline constexpr double kLiveOutRecentFailures = 5;
 inline constexpr double kLiveOutMinute = 0.10;
 inline constexpr double kLiveOutMinuteFailures = 20;
 /// In the newest counts the rate must be that high even if chance was this many standard deviations against the server.
-inline constexpr double kLiveOutSurely = 0.10;
+inline constexpr double kLiveOutSurely = 0.05;
 inline constexpr double kLiveDeviations = 3.0;
 /// At most this part of a backend's servers is taken out by live traffic alone: it may be the requests that are bad.
 inline constexpr double kLiveOutMost = 0.5;
-/// Within one read: what calls for a probe at once. So many failures and such a part of the requests, or so many open
-/// requests and so many times more than usual.
+/// Within one read: what calls for a probe at once. So many failures and such a part of the requests.
 inline constexpr std::uint64_t kLiveSuddenFailures = 3;
 inline constexpr double kLiveSudden = 0.1;
-inline constexpr std::uint64_t kLivePile = 10;
-inline constexpr double kLivePileFactor = 5;
+/// Open requests pile up when there are this many times more than usual, and so many more besides; chance makes their
+/// number swing by its root.
+inline constexpr double kLivePileFactor = 2;
+inline constexpr double kLivePileDeviations = 4;
+inline constexpr double kLivePile = 4;
 /// The live part of the latency that is used.
 inline constexpr double kLiveLatencyPart = 0.5;
 /// Live latency is told as a reason when it is so many times what probes say, and what the others show in the same way.

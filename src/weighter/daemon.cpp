@@ -145,7 +145,7 @@ class Daemon::Impl {
       settle(*p, first_round);
     });
     for (const Ask& question : beside) ask(p, question, first_round);
-    listen_to_silence(p, silence_noticed(fleet_.history(p->target).smoothed_latency_ms.value_or(0)));
+    listen_to_silence(p);
   }
 
   /// Its traffic looks bad: the next probe is not waited for.
@@ -189,14 +189,28 @@ class Daemon::Impl {
 
   /// A provider that does not answer loses weight before its time-out, so its silence is news from time to time.
   /// Its timer is free while its head is under way.
-  void listen_to_silence(const ProbePtr& p, steady_clock::duration from_now) {
+  void listen_to_silence(const ProbePtr& p) {
+    const double usual_ms = fleet_.history(p->target).smoothed_latency_ms.value_or(0);
+    if (usual_ms <= 0) {
+      wait_for_silence(p, silence_noticed(usual_ms));
+      return;
+    }
+    p->timer.expires_after(silence_suspected(usual_ms));
+    p->timer.async_wait(alive_.guard([this, p, usual_ms] {
+      if (stopping_ || p->gone || !p->head_under_way) return;
+      if (!fleet_.history(p->target).ejected) watches_.look();
+      wait_for_silence(p, silence_noticed(usual_ms) - silence_suspected(usual_ms));
+    }));
+  }
+
+  void wait_for_silence(const ProbePtr& p, steady_clock::duration from_now) {
     p->timer.expires_after(from_now);
     p->timer.async_wait(alive_.guard([this, p] {
       if (stopping_ || p->gone || !p->head_under_way) return;
       fleet_.silent(p->target);
       if (all_answered()) want_decision();
       // Again when it has become a quarter longer: less would change no weight.
-      listen_to_silence(p, (steady_clock::now() - p->last_start) / 4);
+      wait_for_silence(p, (steady_clock::now() - p->last_start) / 4);
     }));
   }
 

@@ -144,6 +144,8 @@ struct TargetHistory {
   unsigned ejections = 0;
   /// The present ejection was everybody's: no time-out, no ramp.
   bool forgiven = false;
+  /// All heads stood still or stand still, and it has shown no younger block since.
+  bool stood_still = false;
   /// Since when it has had no failure; forgiving counts from here.
   MonoTime quiet_since{};
   /// When it returned from its last ejection; absent: it never was out, or its ramp is over.

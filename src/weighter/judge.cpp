@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "weighter/agenda.hpp"
@@ -68,9 +69,8 @@ class Judge {
     if (backend_.live) v.live_latency_ms = live_[i].latency_ms;
     if (v.smoothed_latency_ms && v.live_latency_ms)
       *v.smoothed_latency_ms += (*v.live_latency_ms - *v.smoothed_latency_ms) * constants::kLiveLatencyPart;
-    v.latency_used_ms = latency_used(t, v.smoothed_latency_ms);
-    if (v.latency_used_ms && backend_.live && live_[i].waiting_ms)
-      v.latency_used_ms = std::max(*v.latency_used_ms, *live_[i].waiting_ms);
+    const double waiting_ms = backend_.live ? live_[i].waiting_ms.value_or(0.0) : 0.0;
+    v.latency_used_ms = latency_used(t, v.smoothed_latency_ms, waiting_ms);
     v.counts = counts_at(t, now_.mono);
     v.error_rate = v.counts.failures / (v.counts.attempts + constants::kErrorPrior);
     if (backend_.live && live_[i].error_rate > v.error_rate) {
@@ -110,6 +110,12 @@ class Judge {
     const bool counts = only_slow ? t.slow_judged != t.slow_observations : news;
     const bool was_out = t.ejected;
     if (counts && !t.limited && !stands_still_with_all) count(i, bad);
+    if (stands_still_with_all) {
+      t.stood_still = true;
+    } else if (std::exchange(t.stood_still, t.stood_still && bad) && bad) {
+      // Somebody has moved on, and it has not: it has been bad for long enough already.
+      eject(i, true);
+    }
     // What was counted of it until now belongs to what it has been out for.
     if (backend_.live && was_out && !t.ejected) live_[i] = {};
     t.judged = t.observations;
@@ -220,15 +226,18 @@ class Judge {
       return;
     }
     const double part = static_cast<double>(back_for.count()) / static_cast<double>(mono(backend_.ramp).count());
-    lower(v.ramp, std::max(part, constants::kRampStart), Reason::kWarmingUp,
+    lower(v.ramp, std::max(std::sqrt(part), constants::kRampStart), Reason::kWarmingUp,
           fmt::format("back for {} of {}", span_text(whole_ms(back_for)), span_text(backend_.ramp)));
   }
 
-  std::optional<double> latency_used(const TargetHistory& t, std::optional<double> used) const {
-    double silence_ms = static_cast<double>(t.silent_for.count()) / 1000.0;
+  /// `used` where nothing is silent; `waiting_ms`: what live traffic says of silence. Silence counts for more the longer
+  /// it has become than what is noticed at all: that somebody answers at last becomes ever less likely.
+  std::optional<double> latency_used(const TargetHistory& t, std::optional<double> used, double waiting_ms) const {
+    if (!used) return used;
+    double silence_ms = std::max(waiting_ms, static_cast<double>(t.silent_for.count()) / 1000.0);
     if (t.asked_at) silence_ms = std::max(silence_ms, static_cast<double>((now_.mono - *t.asked_at).count()) / 1000.0);
-    if (used && silence_ms > static_cast<double>(silence_noticed(*used).count())) used = silence_ms;
-    return used;
+    const auto noticed = static_cast<double>(silence_noticed(*used).count());
+    return silence_ms > noticed ? silence_ms * silence_ms / noticed : *used;
   }
 
   /// Weight 0 at once, whatever the history says. Absent: nothing of the kind.
@@ -320,13 +329,14 @@ class Judge {
     pay_back(i);
   }
 
-  void eject(std::size_t i) {
+  /// `forgiven`: what it is thrown out for was everybody's trouble, so it may return at once.
+  void eject(std::size_t i, bool forgiven = false) {
     TargetHistory& t = history_.servers[i];
     if (t.ejected) return;
     t.ejected = true;
     t.ejected_at = now_.mono;
     t.returned_at.reset();
-    t.forgiven = out_.blind;
+    t.forgiven = forgiven || out_.blind;
     if (t.forgiven) {
       t.out_until = now_.mono;
       return;

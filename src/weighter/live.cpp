@@ -102,9 +102,10 @@ void note_waiting(std::span<TargetHistory> servers, std::span<const LiveDelta> d
     const auto own = static_cast<double>(deltas[i].open);
     const double own_usually = open_usually(h);
     const double elsewhere = ratio(open - own, usual - own_usually);
-    const double expected = own_usually * std::max(1.0, elsewhere) + 1.0;
+    const double expected = own_usually * std::max(1.0, elsewhere);
     h.waiting_ms.reset();
-    if (deltas[i].open >= constants::kLivePile && own > constants::kLivePileFactor * expected)
+    const double chance = constants::kLivePileDeviations * std::sqrt(expected);
+    if (own > constants::kLivePileFactor * expected + chance + constants::kLivePile)
       h.waiting_ms = 1000.0 * own / std::max(rate_of(h.recent), 1.0);
   }
 }
@@ -147,7 +148,7 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
   }
   note_waiting(servers, deltas);
   for (std::size_t i = 0; i < servers.size(); ++i)
-    if (failing_suddenly(deltas[i]) || servers[i].live.waiting_ms) suspects.push_back(i);
+    if (!servers[i].ejected && (failing_suddenly(deltas[i]) || servers[i].live.waiting_ms)) suspects.push_back(i);
   const double total_per_s = rate_of(all);
   // Clients' own errors fall on all alike, so the least that any server shows is theirs. Pooled, the limits of several
   // providers would hide each other.

@@ -28,6 +28,9 @@ constexpr milliseconds kRefusalPause{30'000};
 /// 40 MB a second, as bench/watch-cost has seen on a busy machine.
 constexpr std::uint64_t kBytesPerSecond = 200'000;
 
+/// In doubt its servers are read this soon after the last time.
+constexpr milliseconds kInDoubt{250};
+
 /// How long one that its name does not lead to any more is watched at the most.
 constexpr milliseconds kUnlistedStay{60'000};
 
@@ -37,9 +40,9 @@ Watch::Watch(asio::io_context& io, const Common& common, const config::Endpoint&
     : common_(common), client_(io.get_executor(), endpoint, common.tls, common.config.haproxy.timeout), wake_(io) {}
 
 asio::awaitable<void> Watch::run() {
-  auto next_read = steady_clock::now();
+  next_read_ = steady_clock::now();
   while (!stopping_) {
-    if (steady_clock::now() >= next_read) {
+    if (steady_clock::now() >= next_read_) {
       co_await read();
       if (has_left()) {
         log::info(fmt::format("HAProxy {} has left: its name does not lead to it any more{}", name(),
@@ -48,15 +51,15 @@ asio::awaitable<void> Watch::run() {
         instance_.reset();
         break;
       }
-      next_read = steady_clock::now() + (instance_ ? common_.config.haproxy.watch_interval : back_off_);
+      next_read_ = steady_clock::now() + (instance_ ? interval() : back_off_);
     }
     if (instance_ && !stopping_) {
       const bool fine = co_await push();
-      if (!fine) next_read = steady_clock::now() + back_off_;
+      if (!fine) next_read_ = steady_clock::now() + back_off_;
     }
     if (stopping_) break;
     if (!std::exchange(woken_, false)) {
-      wake_.expires_at(next_read);
+      wake_.expires_at(next_read_);
       co_await wake_.async_wait(asio::as_tuple(asio::use_awaitable));
       woken_ = false;
     }
@@ -66,6 +69,18 @@ asio::awaitable<void> Watch::run() {
 void Watch::wake() {
   woken_ = true;
   wake_.cancel();
+}
+
+void Watch::look() {
+  if (!instance_ || steady_clock::now() < last_look_ + std::max(kInDoubt, affordable_)) return;
+  in_doubt_ = true;
+  next_read_ = steady_clock::now();
+  wake();
+}
+
+milliseconds Watch::interval() const {
+  const milliseconds usual = common_.config.haproxy.watch_interval;
+  return in_doubt_ ? std::min(usual, std::max(kInDoubt, affordable_)) : usual;
 }
 
 void Watch::request_stop() {
@@ -107,7 +122,8 @@ LiveDelta difference(const haproxy::Counters& was, const haproxy::Counters& is) 
 }  // namespace
 
 asio::awaitable<void> Watch::read() {
-  if (instance_ && steady_clock::now() < next_look_) {
+  // The read itself is due at the interval's end, and must not find that it is a moment too early.
+  if (instance_ && steady_clock::now() < last_look_ + std::max(affordable_, interval()) - interval() / 2) {
     const auto info = co_await client_.info();
     if (!info) {
       failed(info.error());
@@ -129,7 +145,7 @@ asio::awaitable<void> Watch::read() {
     failed(got.error());
     co_return;
   }
-  plan_next_look(client_.received() - received);
+  note_cost(client_.received() - received);
   const bool was_reachable = instance_.has_value();
   const std::int64_t old_pid = was_reachable ? instance_->pid : 0;
   foreign_.clear();
@@ -173,16 +189,16 @@ void Watch::failed(const haproxy::Failure& failure) {
     lost(failure.code, failure.detail);
 }
 
-void Watch::plan_next_look(std::uint64_t bytes) {
-  const milliseconds affordable(bytes * 1000 / kBytesPerSecond);
+void Watch::note_cost(std::uint64_t bytes) {
+  affordable_ = milliseconds(bytes * 1000 / kBytesPerSecond);
+  last_look_ = steady_clock::now();
+  in_doubt_ = false;
   const milliseconds interval = common_.config.haproxy.watch_interval;
-  // The read itself is due at the interval's end, and must not find that it is a moment too early.
-  next_look_ = steady_clock::now() + std::max(affordable, interval) - interval / 2;
-  if (affordable <= interval || std::exchange(told_of_pace_, true)) return;
+  if (affordable_ <= interval || std::exchange(told_of_pace_, true)) return;
   log::info(
       fmt::format("HAProxy {}: to read its servers is {:.1f} MB, so that is done every {:.1f} s only; a reload is "
                   "still noticed within {}",
-                  name(), static_cast<double>(bytes) / 1e6, static_cast<double>(affordable.count()) / 1e3,
+                  name(), static_cast<double>(bytes) / 1e6, static_cast<double>(affordable_.count()) / 1e3,
                   span_text(interval)),
       {{"endpoint", name()}});
 }
@@ -204,6 +220,7 @@ void Watch::count_traffic(const haproxy::Instance& fresh) {
     }
     for (const std::size_t s : common_.fleet.observe_live(b, deltas, now)) suspects.push_back(s);
   }
+  in_doubt_ = !suspects.empty();
   common_.on_live(suspects);
 }
 

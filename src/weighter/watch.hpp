@@ -46,6 +46,8 @@ class Watch {
   boost::asio::cancellation_slot slot() { return give_up_.slot(); }
   /// The fleet may hold other weights now: they are pushed at once.
   void wake();
+  /// Something looks wrong that this HAProxy may see as well: it is read soon, as far as that costs it little.
+  void look();
   /// An exchange that is under way is waited for.
   void request_stop();
   /// Ends an exchange that is under way.
@@ -68,7 +70,10 @@ class Watch {
 
   boost::asio::awaitable<void> read();
   void failed(const haproxy::Failure& failure);
-  void plan_next_look(std::uint64_t bytes);
+  /// `bytes`: what the last look was.
+  void note_cost(std::uint64_t bytes);
+  /// Between two reads.
+  milliseconds interval() const;
   boost::asio::awaitable<bool> push();
   bool has_left() const;
   void count_traffic(const haproxy::Instance& fresh);
@@ -95,8 +100,13 @@ class Watch {
   std::optional<haproxy::Instance> instance_;
   /// While it is not reachable: what it had; absent: it never was.
   std::optional<haproxy::Instance> last_;
-  /// When the servers are read again: every watch interval, or later where that would cost HAProxy too much.
-  TimePoint next_look_{};
+  /// The servers are read with every read, or more seldom where that would cost HAProxy too much: it does not when they
+  /// are so far apart.
+  TimePoint last_look_{};
+  milliseconds affordable_{0};
+  TimePoint next_read_{};
+  /// The last read has shown something that the next one should settle.
+  bool in_doubt_ = false;
   bool told_of_pace_ = false;
   bool ever_reached_ = false;
   /// The kinds of trouble that were told since it was last there.

@@ -78,6 +78,9 @@ class Watches::Impl {
   void wake() {
     for_all([](Watch& w) { w.wake(); });
   }
+  void look() {
+    for_all([](Watch& w) { w.look(); });
+  }
 
   void request_stop() {
     stopping_ = true;
@@ -195,6 +198,9 @@ Watches::Watches(asio::io_context& io, const config::Config& config, Fleet& flee
 Watches::~Watches() = default;
 void Watches::start(Latch& loops) {
   impl_->start(loops);
+}
+void Watches::look() {
+  impl_->look();
 }
 void Watches::wake() {
   impl_->wake();

@@ -33,6 +33,8 @@ class Watches {
   void start(Latch& loops);
   /// The fleet may hold other weights now: they are pushed at once.
   void wake();
+  /// Something looks wrong that they may see as well: they are read soon, as far as that costs them little.
+  void look();
   /// Exchanges that are under way are waited for.
   void request_stop();
   /// Ends exchanges that are under way; after `request_stop`.

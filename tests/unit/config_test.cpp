@@ -355,7 +355,10 @@ TEST_CASE("config: a chain of one's own takes its limits from its block time") {
 
 TEST_CASE("config: a default gives way to a value that conflicts with it") {
   const auto probe = [](const char* text) { return good(fmt::format("[probe]\n{}{}", text, kBackend)).config.probe; };
-  CHECK(probe("interval = \"500ms\"").fast_interval.count() == 500);
+  CHECK(probe("interval = \"500ms\"").fast_interval.count() == 125);
+  CHECK(probe("interval = \"3s\"").fast_interval.count() == 750);
+  CHECK(probe("interval = \"5s\"").fast_interval.count() == 1000);
+  CHECK(probe("interval = \"100ms\"").fast_interval.count() == 50);
   CHECK(probe("interval = \"500ms\"").interval.count() == 500);
   CHECK(probe("fast_interval = \"8s\"").interval.count() == 8000);
   const auto backend = [](const char* text) {

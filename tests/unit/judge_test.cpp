@@ -327,9 +327,9 @@ TEST_CASE("a return is a ramp") {
   w.verdict();
   w.good(0, 100);
   CHECK(w.verdict().servers[0].ramp == 0.1);
-  w.pass_time(15s);
+  w.pass_time(7500ms);
   CHECK(w.verdict().servers[0].ramp == doctest::Approx(0.5));
-  w.pass_time(15s);
+  w.pass_time(22500ms);
   CHECK(w.verdict().servers[0].ramp == 1.0);
   CHECK(w.state() == State::kHealthy);
 }
@@ -338,12 +338,15 @@ TEST_CASE("a silent server loses before its time-out, and a failed one keeps wha
   World w(1);
   w.good(0, 100);
   w.history->servers[0].asked_at = w.now.mono;
-  w.pass_time(200ms);
+  w.pass_time(149ms);
   CHECK(w.verdict().servers[0].latency_used_ms == doctest::Approx(40));
-  w.pass_time(800ms);
-  CHECK(w.verdict().servers[0].latency_used_ms == doctest::Approx(1000));
+  w.pass_time(1ms);
+  w.pass_time(150ms);
+  CHECK(w.verdict().servers[0].latency_used_ms == doctest::Approx(600));
+  w.pass_time(700ms);
+  CHECK(w.verdict().servers[0].latency_used_ms == doctest::Approx(1000.0 * 1000 / 150));
   w.bad(0);
-  CHECK(w.verdict().servers[0].latency_used_ms == doctest::Approx(3000));
+  CHECK(w.verdict().servers[0].latency_used_ms == doctest::Approx(3000.0 * 3000 / 150));
   w.good(0, 101);
   CHECK(w.verdict().servers[0].latency_used_ms.value() < 60);
 }
@@ -421,6 +424,33 @@ TEST_CASE("halted: all too old at once and agreed is nobody's ejection") {
   w.pass_time(1s);
   for (std::size_t i = 0; i < 3; ++i) w.good(i, 101);
   for (const ServerVerdict& v : w.verdict().servers) CHECK(v.state == State::kHealthy);
+}
+
+TEST_CASE("when a halted chain moves on, whoever does not is out at once, and back without a time-out") {
+  World w(3);
+  for (std::size_t i = 0; i < 3; ++i) w.good(i, 100);
+  w.verdict();
+  w.pass_time(120s);
+  for (int round = 0; round < 3; ++round) {
+    w.pass_time(1s);
+    for (std::size_t i = 0; i < 3; ++i) w.good(i, 100, 121s);
+    REQUIRE(w.verdict().halted);
+  }
+  w.pass_time(1s);
+  w.good(0, 110);
+  const BackendVerdict v = w.verdict();
+  CHECK(v.servers[0].state == State::kHealthy);
+  CHECK(v.servers[1].state == State::kEjected);
+  CHECK(v.servers[2].state == State::kEjected);
+  for (int round = 0; round < 2; ++round) {
+    w.pass_time(1s);
+    w.good(1, 110);
+  }
+  const BackendVerdict later = w.verdict();
+  CHECK(later.servers[1].state == State::kHealthy);
+  CHECK(later.servers[1].ramp == 1.0);
+  CHECK(w.history->servers[1].ejections == 0);
+  CHECK(later.servers[2].state == State::kEjected);
 }
 
 TEST_CASE("the block time is measured from agreed heads") {

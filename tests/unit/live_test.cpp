@@ -186,6 +186,42 @@ TEST_CASE("requests that pile up call for a probe at once") {
   CHECK(w.second([](std::size_t s, LiveDelta& d) { d.open = s == 2 ? 90 : 4; }) == std::vector<std::size_t>{2});
 }
 
+TEST_CASE("requests that wait take their part of the share at once, and give it back at once") {
+  Traffic w(3, 300);
+  for (int i = 0; i < 20; ++i) w.second(kFine);
+  const double usual = w.share(2);
+  w.second([](std::size_t s, LiveDelta& d) { d.open = s == 2 ? 60 : 4; });
+  CHECK(w.share(2) < usual / 20);
+  CHECK(w.decision.servers[2].state == State::kHealthy);
+  w.second(kFine);
+  CHECK(w.share(2) == doctest::Approx(usual).epsilon(0.1));
+}
+
+TEST_CASE("many requests at once that all servers have open are no server's fault") {
+  Traffic w(3, 300);
+  for (int i = 0; i < 20; ++i) w.second(kFine);
+  CHECK(w.second([](std::size_t, LiveDelta& d) { d.open = 60; }).empty());
+  CHECK(w.share(2) == doctest::Approx(1.0 / 3).epsilon(0.1));
+}
+
+TEST_CASE("one read is enough when chance can't explain its failures, and only then") {
+  const auto after = [](double part) {
+    Traffic w(4, 200);
+    for (int i = 0; i < 20; ++i) w.second(kFine);
+    w.second([&](std::size_t s, LiveDelta& d) {
+      if (s == 1) d.failures = static_cast<std::uint64_t>(part * static_cast<double>(d.requests));
+    });
+    return w.decision.servers[1].state;
+  };
+  CHECK(after(0.04) == State::kHealthy);
+  CHECK(after(0.12) != State::kEjected);
+  CHECK(after(0.4) == State::kEjected);
+  Traffic few(4, 8);
+  for (int i = 0; i < 20; ++i) few.second(kFine);
+  few.second([&](std::size_t s, LiveDelta& d) { d.failures = s == 1 ? d.requests : 0; });
+  CHECK(few.decision.servers[1].state != State::kEjected);
+}
+
 TEST_CASE("requests that end badly after their server is out do not keep it out") {
   Traffic w(4);
   for (int i = 0; i < 20; ++i) w.second(kFine);

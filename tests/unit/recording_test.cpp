@@ -195,7 +195,7 @@ TEST_CASE("files are bounded in size and number, and each can be replayed by its
   const config::Config config = play_config();
   const Folder folder;
   Play play(config, 5);
-  constexpr std::uint64_t kLimit = 90'000;
+  constexpr std::uint64_t kLimit = 100'000;
   std::vector<std::string> all;
   {
     Recording recording(folder.path("r"), {kLimit, 3});
