@@ -127,8 +127,8 @@ inline constexpr double kQuotaExcess = 0.02;
 inline constexpr double kQuotaMargin = 0.93;
 /// The least of what was answered of late that a quota is taken for: one read is a small sample.
 inline constexpr double kQuotaFallMost = 0.5;
-/// A new share needs this long to show.
-inline constexpr milliseconds kQuotaSettle = seconds{2};
+/// A new share needs this long to show: until the next read, which comes a second later by default.
+inline constexpr milliseconds kQuotaSettle{900};
 /// After this time more is tried. Each time that meets the limit doubles the wait.
 inline constexpr milliseconds kQuotaHold = seconds{20};
 inline constexpr milliseconds kQuotaHoldMost = seconds{300};
