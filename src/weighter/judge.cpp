@@ -378,12 +378,16 @@ class Judge {
     }
   }
 
-  /// Nobody is left: whoever has answered well often enough comes back before its time.
+  /// Nobody is left: all have traffic again by the fallback, whatever they answer. Who is well comes back at once, and
+  /// the others when they are, not by their time-outs: those are for one server that fails while others do not.
   void waive_time_outs() {
     for (std::size_t i = 0; i < out_.servers.size(); ++i) {
       TargetHistory& t = history_.servers[i];
       ServerVerdict& v = out_.servers[i];
-      if (v.never || !t.ejected || t.failure || t.limited || t.good_in_row < probe_.rise) continue;
+      if (v.never || !t.ejected) continue;
+      t.forgiven = true;
+      t.out_until = std::min(t.out_until, now_.mono);
+      if (t.failure || t.limited || t.good_in_row < probe_.rise) continue;
       let_back(t);
       v.state = State::kHealthy;
       v.reasons.clear();

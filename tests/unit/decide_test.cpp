@@ -434,6 +434,9 @@ TEST_CASE("a single lost packet costs its moment, not the minute after it") {
 }
 
 TEST_CASE("after an outage of everybody's the first one back does not make the others begin from nothing") {
+  Reason why{};
+  SUBCASE("of the network") { why = Reason::kConnectFailed; }
+  SUBCASE("of the providers") { why = Reason::kHttpStatus; }
   World w(4);
   for (std::size_t i = 0; i < 4; ++i) w.good(i);
   w.held = w.weights();
@@ -443,7 +446,7 @@ TEST_CASE("after an outage of everybody's the first one back does not make the o
   };
   for (int round = 0; round < 4; ++round) {
     pass();
-    for (std::size_t i = 0; i < 4; ++i) w.bad(i, Reason::kConnectFailed);
+    for (std::size_t i = 0; i < 4; ++i) w.bad(i, why);
     w.held = w.weights();
   }
   CHECK(w.held == Weights{64, 64, 64, 64});

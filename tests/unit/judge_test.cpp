@@ -59,8 +59,10 @@ TEST_CASE("the first verdict decides alone") {
 }
 
 TEST_CASE("one failure halves, two take it out; one success is not enough to return, two are") {
-  World w(1);
+  World w(2);
+  w.backend.eject_time = 0s;
   w.good(0, 100);
+  w.good(1, 100);
   CHECK(w.state() == State::kHealthy);
   w.bad(0, Reason::kHttpStatus);
   CHECK(w.verdict().servers[0].doubt == 0.5);
@@ -289,7 +291,26 @@ TEST_CASE("while nothing else is healthy the time-out is waived, not the rise") 
   w.good(0, 101);
   CHECK(w.state() == State::kEjected);
   w.good(0, 102);
-  CHECK(w.state() == State::kDegraded);
+  CHECK(w.state() == State::kHealthy);
+}
+
+TEST_CASE("who was out when everybody was does not wait for its time-out when another one is back first") {
+  World w(2);
+  const auto both_fail = [&] {
+    for (std::size_t i = 0; i < 2; ++i) w.bad(i, Reason::kHttpStatus);
+    w.verdict();
+  };
+  for (std::size_t i = 0; i < 2; ++i) w.good(i, 100);
+  w.verdict();
+  both_fail();
+  both_fail();
+  for (std::size_t i = 0; i < 2; ++i) {
+    w.good(i, 101);
+    w.verdict();
+    w.good(i, 101);
+    CHECK(w.verdict().servers[i].state == State::kHealthy);
+    CHECK(w.history->servers[i].ejections == 1);
+  }
 }
 
 TEST_CASE("an outage of our own network throws nobody out for long") {
