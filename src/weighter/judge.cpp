@@ -45,6 +45,7 @@ class Judge {
 
     out_.servers.resize(history_.servers.size());
     if (backend_.live) live_ = look_at_live(history_.servers, now_.mono);
+    out_by_traffic_ = static_cast<std::size_t>(std::ranges::count_if(history_.servers, is_out_by_traffic));
     sum_up_stretches();
     for (std::size_t i = 0; i < history_.servers.size(); ++i) judge_server(i);
     for (TargetHistory& t : history_.references) t.judged = t.observations;
@@ -55,6 +56,8 @@ class Judge {
   }
 
  private:
+  static bool is_out_by_traffic(const TargetHistory& t) { return t.ejected && !t.live_out.empty(); }
+
   static bool usable(const ServerVerdict& v) { return v.state == State::kHealthy || v.state == State::kDegraded; }
 
   void note(std::string_view code, std::string detail) { out_.notes.push_back({code, std::move(detail)}); }
@@ -146,10 +149,8 @@ class Judge {
   // ---- live traffic
 
   bool live_may_take_out() const {
-    const auto out = std::ranges::count_if(history_.servers, [](const TargetHistory& t) {
-      return t.ejected && !t.live_out.empty();
-    });
-    return static_cast<double>(out + 1) <= constants::kLiveOutMost * static_cast<double>(history_.servers.size());
+    return static_cast<double>(out_by_traffic_ + 1) <=
+           constants::kLiveOutMost * static_cast<double>(history_.servers.size());
   }
 
   std::string live_errors_text(std::size_t i) const {
@@ -334,6 +335,7 @@ class Judge {
     TargetHistory& t = history_.servers[i];
     if (t.ejected) return;
     t.ejected = true;
+    if (is_out_by_traffic(t)) ++out_by_traffic_;
     t.ejected_at = now_.mono;
     t.returned_at.reset();
     t.forgiven = forgiven || out_.blind;
@@ -346,7 +348,8 @@ class Judge {
     t.out_until = now_.mono + eject_time(backend_, t.ejections, backend_.servers[i].name);
   }
 
-  void let_back(TargetHistory& t) const {
+  void let_back(TargetHistory& t) {
+    if (is_out_by_traffic(t)) --out_by_traffic_;
     t.ejected = false;
     t.quiet_since = now_.mono;
     // It begins anew: what it did to the traffic before is paid for.
@@ -422,6 +425,8 @@ class Judge {
   /// Of all servers that have one.
   double stretches_ = 0;
   unsigned stretched_ = 0;
+  /// How many live traffic alone keeps out at this moment.
+  std::size_t out_by_traffic_ = 0;
 };
 
 }  // namespace
