@@ -48,7 +48,7 @@ class Heads {
         backend_(backend),
         probe_(probe),
         now_(now),
-        fresh_for_(std::chrono::duration_cast<MonoTime>(constants::kVoiceIntervals * probe.interval + probe.timeout)),
+        fresh_for_(constants::kVoiceIntervals * probe.interval + probe.timeout),
         block_time_(block_time_for_lag(history.block_time, backend.chain)) {}
 
   HeadView run() {

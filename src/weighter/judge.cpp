@@ -16,7 +16,6 @@ namespace {
 using std::chrono::duration_cast;
 using std::chrono::microseconds;
 
-MonoTime mono(milliseconds t) { return duration_cast<MonoTime>(t); }
 milliseconds whole_ms(MonoTime t) { return duration_cast<milliseconds>(t); }
 
 class Judge {
@@ -222,11 +221,11 @@ class Judge {
             fmt::format("{} peers, min_peers {}", *t.peers, backend_.min_peers));
     if (!t.returned_at) return;
     const MonoTime back_for = now_.mono - *t.returned_at;
-    if (back_for >= mono(backend_.ramp)) {
+    if (back_for >= backend_.ramp) {
       t.returned_at.reset();
       return;
     }
-    const double part = static_cast<double>(back_for.count()) / static_cast<double>(mono(backend_.ramp).count());
+    const double part = static_cast<double>(back_for.count()) / static_cast<double>(MonoTime{backend_.ramp}.count());
     lower(v.ramp, std::max(std::sqrt(part), constants::kRampStart), Reason::kWarmingUp,
           fmt::format("back for {} of {}", span_text(whole_ms(back_for)), span_text(backend_.ramp)));
   }
@@ -364,7 +363,7 @@ class Judge {
     TargetHistory& t = history_.servers[i];
     if (t.ejections == 0) return;
     const MonoTime last = eject_time(backend_, t.ejections, backend_.servers[i].name);
-    const MonoTime quiet = std::max(last * constants::kPayBackTimeOuts, mono(constants::kPayBackLeast));
+    const MonoTime quiet = std::max(last * constants::kPayBackTimeOuts, MonoTime{constants::kPayBackLeast});
     if (now_.mono - t.quiet_since < quiet) return;
     --t.ejections;
     t.quiet_since = now_.mono;
@@ -372,7 +371,7 @@ class Judge {
 
   /// What looked like one server's failure was the beginning of everybody's: the ejections since are nobody's fault.
   void forgive_outage() {
-    const MonoTime window = mono(2 * probe_.interval + probe_.timeout);
+    const MonoTime window = 2 * probe_.interval + probe_.timeout;
     for (TargetHistory& t : history_.servers) {
       if (!t.ejected || t.ejections == 0 || now_.mono - t.ejected_at > window || t.out_until <= now_.mono) continue;
       --t.ejections;
@@ -470,7 +469,7 @@ MonoTime eject_time(const config::Backend& backend, unsigned count, std::string_
   h ^= h >> 31U;
   const double unit = static_cast<double>(h >> 11U) / 9007199254740992.0;
   const double factor = 1.0 + constants::kEjectJitter * (2.0 * unit - 1.0);
-  return MonoTime{static_cast<std::int64_t>(static_cast<double>(mono(t).count()) * factor)};
+  return MonoTime{static_cast<std::int64_t>(static_cast<double>(MonoTime{t}.count()) * factor)};
 }
 
 std::string span_text(milliseconds span) {

@@ -10,10 +10,6 @@
 namespace rpcw {
 namespace {
 
-using std::chrono::duration_cast;
-
-MonoTime mono(milliseconds t) { return duration_cast<MonoTime>(t); }
-
 LiveCounts faded(const LiveCounts& c, double left) {
   return {c.requests * left, c.failures * left, c.client_errors * left};
 }
@@ -81,7 +77,7 @@ void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double
     const double answered = rate_of(h.recent) * (1.0 - ratio(h.recent.client_errors, h.recent.requests));
     const double carried =
         std::clamp(carried_per_s, constants::kQuotaFallMost * answered, rate_of(h.recent)) * constants::kQuotaMargin;
-    if (h.quota_per_s && now - h.quota_at < mono(constants::kQuotaSettle)) return;
+    if (h.quota_per_s && now - h.quota_at < constants::kQuotaSettle) return;
     h.quota_hold = h.quota_per_s ? std::min(h.quota_hold * 2, constants::kQuotaHoldMost) : constants::kQuotaHold;
     h.quota_step = constants::kQuotaStep;
     set_quota(h, h.quota_per_s ? std::min(*h.quota_per_s * constants::kQuotaMargin, carried) : carried, now);
@@ -89,7 +85,7 @@ void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double
     h.recent.client_errors = 0;
     return;
   }
-  if (!h.quota_per_s || now - h.quota_at < mono(h.quota_hold)) return;
+  if (!h.quota_per_s || now - h.quota_at < h.quota_hold) return;
   if (*h.quota_per_s >= total_per_s) {
     h.quota_per_s.reset();
     return;
@@ -190,7 +186,7 @@ void probe_was_limited(TargetHistory& target, MonoTime now) {
   LiveHistory& server = target.live;
   const LiveCounts recent = Fading(now).recent(server);
   if (recent.requests < constants::kLiveEnough) return;
-  if (server.quota_per_s && now - server.quota_at < mono(constants::kQuotaSettle)) return;
+  if (server.quota_per_s && now - server.quota_at < constants::kQuotaSettle) return;
   if (!server.quota_per_s) server.quota_hold = constants::kQuotaHold;
   server.quota_step = constants::kQuotaStep;
   set_quota(server, std::min(server.quota_per_s.value_or(rate_of(recent)), rate_of(recent)) * constants::kQuotaMargin,
