@@ -45,48 +45,32 @@ class Table : public benchmark::ConsoleReporter {
     ConsoleReporter::ReportRuns(runs);
     for (const Run& run : runs) {
       if (run.error_occurred) throw std::runtime_error(run.benchmark_name() + ": " + run.error_message);
-      const std::string& name = run.run_name.function_name;
-      if (run.report_big_o) {
-        rows_.push_back(fmt::format("| {} | grows as | {} | | | |", name, growth(run)));
-      } else if (!run.report_rms) {
-        const double items = run.counters.at("items");
-        const double made = run.counters.at("allocations");
-        const double ns = run.GetAdjustedCPUTime() / benchmark::GetTimeUnitMultiplier(run.time_unit) * 1e9;
-        rows_.push_back(fmt::format("| {} | {} | {} | {} | {} | {} |", name,
-                                    run.report_label.empty() ? count_text(items) : run.report_label, time_text(ns),
-                                    time_text(ns / items), count_text(made), count_text(made / items)));
-      }
+      if (run.report_big_o || run.report_rms) continue;
+      const double items = run.counters.at("items");
+      const double made = run.counters.at("allocations");
+      const double ns = run.GetAdjustedCPUTime() / benchmark::GetTimeUnitMultiplier(run.time_unit) * 1e9;
+      const bool larger = name_ == run.run_name.function_name;
+      rows_.push_back(fmt::format("| {} | {} | {} | {} | {} | {} | {} |", larger ? "" : run.run_name.function_name,
+                                  run.report_label.empty() ? fmt::format("{:.0f}", items) : run.report_label,
+                                  time_text(ns), larger ? fmt::format("× {:.0f}", ns / ns_) : "", time_text(ns / items),
+                                  count_text(made), count_text(made / items)));
+      name_ = run.run_name.function_name;
+      ns_ = ns;
     }
   }
 
   std::string markdown(const Machine& machine) const {
     std::string out = fmt::format("Run on {}: {}, {} cores, {}. Processor time.\n\n", machine.date, machine.processor,
                                   machine.cores, machine.kernel);
-    out += "| what | n | time | for each | allocations | for each |\n|---|---|---|---|---|---|\n";
+    out += "| what | n | time | growth | for each | allocations | for each |\n|---|---|---|---|---|---|---|\n";
     for (const std::string& row : rows_) out += row + "\n";
     return out;
   }
 
  private:
-  static std::string growth(const Run& run) {
-    switch (run.complexity) {
-      case benchmark::o1:
-        return "a constant";
-      case benchmark::oN:
-        return "n";
-      case benchmark::oNSquared:
-        return "**n²**";
-      case benchmark::oNCubed:
-        return "**n³**";
-      case benchmark::oLogN:
-        return "log n";
-      case benchmark::oNLogN:
-        return "n log n";
-      default:
-        return "?";
-    }
-  }
-
+  /// Of the row before: the next size of the same is compared with it.
+  std::string name_;
+  double ns_ = 0;
   std::vector<std::string> rows_;
 };
 
