@@ -500,6 +500,22 @@ std::expected<void, std::string> parse_servers_state(std::string_view reply,
   return {};
 }
 
+namespace {
+
+/// How many rows of one proxy `text` begins with, about, and at most some ten thousand: nobody has to be believed that
+/// so much memory will be needed.
+std::size_t rows_of(std::string_view proxy, std::string_view text) {
+  constexpr std::size_t kMost = 65'536;
+  std::size_t rows = 0;
+  while (rows < kMost && text.starts_with(proxy) && text.substr(proxy.size()).starts_with(',')) {
+    next_line(text);
+    ++rows;
+  }
+  return rows;
+}
+
+}  // namespace
+
 std::expected<void, std::string> add_stat(std::string_view reply, std::vector<BackendRow>& out) {
   std::string wrong;
   // A backend's servers come before its own row, and backends follow one another.
@@ -513,7 +529,12 @@ std::expected<void, std::string> add_stat(std::string_view reply, std::vector<Ba
       }
       if (!current) {
         current = out.size();
-        out.emplace_back().name = name;
+        auto& added = out.emplace_back();
+        added.name = name;
+        // Thousands of rows are not to be moved again and again as the list grows.
+        const std::less<> before;
+        if (!before(name.data(), reply.data()) && before(name.data(), reply.data() + reply.size()))
+          added.servers.reserve(rows_of(name, {name.data(), reply.data() + reply.size()}));
       }
     }
     return out[*current];

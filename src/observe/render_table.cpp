@@ -37,17 +37,18 @@ struct Column {
   bool right = false;
   int rank = 0;
   std::vector<std::string> cells{};
+  /// Of the title and the cells; see `measure`.
+  std::size_t width = 0;
 
-  [[nodiscard]] std::size_t width() const {
-    std::size_t w = columns(title);
-    for (const std::string& c : cells) w = std::max(w, columns(c));
-    return w;
+  void measure() {
+    width = columns(title);
+    for (const std::string& c : cells) width = std::max(width, columns(c));
   }
 };
 
 std::size_t total_width(const std::vector<Column>& table) {
   std::size_t out = 0;
-  for (const Column& c : table) out += 2 + c.width();
+  for (const Column& c : table) out += 2 + c.width;
   return out;
 }
 
@@ -175,11 +176,11 @@ const ServerReport* leader_of(const BackendReport& b) {
   return at == b.servers.end() ? nullptr : &*at;
 }
 
-/// "backup", "leader", "standby", or nothing.
-std::string_view role(const BackendReport& b, const ServerReport& s) {
+/// "backup", "leader", "standby", or nothing. `leader`: of its backend, see `leader_of`.
+std::string_view role(const ServerReport& s, const ServerReport* leader) {
   if (is_backup(s)) return "backup";
   if (has_reason(s.decision, Reason::kStandby)) return "standby";
-  return &s == leader_of(b) ? "leader" : "";
+  return &s == leader ? "leader" : "";
 }
 
 class Table {
@@ -278,18 +279,22 @@ class Table {
   void rows(const BackendReport& b, const Traffic& traffic) {
     const bool with_haproxy =
         std::ranges::any_of(b.servers, [](const ServerReport& s) { return s.current_weight.has_value(); });
-    const bool with_roles = std::ranges::any_of(b.servers, [&](const ServerReport& s) { return !role(b, s).empty(); });
+    const ServerReport* leader = leader_of(b);
+    const bool with_roles =
+        std::ranges::any_of(b.servers, [&](const ServerReport& s) { return !role(s, leader).empty(); });
     std::vector<Column> cols;
     const auto add = [&](std::string_view title, bool right, int rank, auto&& cell) {
-      Column& column = cols.emplace_back(Column{std::string(title), right, rank, {}});
+      Column& column = cols.emplace_back(Column{std::string(title), right, rank});
+      column.cells.reserve(b.servers.size());
       for (const ServerReport& s : b.servers) column.cells.push_back(cell(s, s.decision));
+      column.measure();
     };
     using Server = const ServerReport&;
     using Decision = const ServerDecision&;
     const bool wide = style_.width >= 120;
     add("SERVER", false, 0, [](Server s, Decision) { return s.name; });
     add("STATE", false, 0, [](Server, Decision d) { return std::string(to_string(d.state)); });
-    if (with_roles) add("ROLE", false, 0, [&](Server s, Decision) { return std::string(role(b, s)); });
+    if (with_roles) add("ROLE", false, 0, [&](Server s, Decision) { return std::string(role(s, leader)); });
     add("WEIGHT", true, 0, [](Server, Decision d) { return fmt::format("{}", d.weight); });
     if (with_haproxy)
       add("WAS", true, 2,
@@ -407,7 +412,7 @@ class Table {
   /// Drops columns and shortens names until the rows fit.
   void fit(std::vector<Column>& cols) const {
     constexpr std::size_t kReadableName = 16;
-    const std::size_t longest = cols.front().width();
+    const std::size_t longest = cols.front().width;
     const std::size_t spare = longest - std::min(longest, kReadableName);
     while (total_width(cols) > style_.width + spare) {
       const auto least = std::ranges::max_element(cols, {}, &Column::rank);
@@ -419,6 +424,7 @@ class Table {
     if (used <= style_.width || longest <= kLeast) return;
     const std::size_t keep = longest - std::min(longest - kLeast, used - style_.width);
     for (std::string& cell : cols.front().cells) cell = shortened(cell, keep);
+    cols.front().measure();
   }
 
   /// Names of one vendor differ at the end more often than in the middle.
@@ -433,7 +439,7 @@ class Table {
   }
 
   static std::string aligned(std::string_view text, const Column& column) {
-    const std::size_t pad = column.width() - std::min(column.width(), columns(text));
+    const std::size_t pad = column.width - std::min(column.width, columns(text));
     return column.right ? spaces(pad) + std::string(text) : std::string(text) + spaces(pad);
   }
 

@@ -9,8 +9,6 @@
 namespace rpcw {
 namespace {
 
-MonoTime mono(milliseconds t) { return std::chrono::duration_cast<MonoTime>(t); }
-
 class Agenda {
  public:
   explicit Agenda(MonoTime now) : now_(now) {}
@@ -19,9 +17,9 @@ class Agenda {
   void consider(Inquiry& inquiry, Ask ask, milliseconds every, std::optional<milliseconds> again = {}) {
     if (inquiry.waiting) return;
     MonoTime due = inquiry.due;
-    if (again) due = std::min(due, inquiry.asked_at + mono(*again));
+    if (again) due = std::min(due, inquiry.asked_at + *again);
     if (now_ < due) return;
-    inquiry = {.due = now_ + mono(every), .asked_at = now_, .waiting = true};
+    inquiry = {.due = now_ + every, .asked_at = now_, .waiting = true};
     out.push_back(ask);
   }
 

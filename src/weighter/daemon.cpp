@@ -167,7 +167,7 @@ class Daemon::Impl {
   void settle(Probe& p, bool first_round) {
     if (first_round && --p.first_round == 0) {
       answered(p);
-      if (std::exchange(p.holds_up, false)) hold_up_backends();
+      if (std::exchange(p.holds_up, false)) let_go(fleet_.targets()[p.target].backend);
     }
     if (all_answered())
       want_decision();
@@ -313,10 +313,15 @@ class Daemon::Impl {
   }
 
   void hold_up_backends() {
-    std::vector<bool> held_up(config_.backends.size());
+    held_up_by_.assign(config_.backends.size(), 0);
     for (const ProbePtr& p : probes_)
-      if (p->holds_up) held_up[fleet_.targets()[p->target].backend] = true;
-    for (std::size_t b = 0; b < held_up.size(); ++b) fleet_.hold_up(b, held_up[b]);
+      if (p->holds_up) ++held_up_by_[fleet_.targets()[p->target].backend];
+    for (std::size_t b = 0; b < held_up_by_.size(); ++b) fleet_.hold_up(b, held_up_by_[b] > 0);
+  }
+
+  /// One that the backend has waited for is there.
+  void let_go(std::size_t backend) {
+    if (--held_up_by_[backend] == 0) fleet_.hold_up(backend, false);
   }
 
   /// Returns whether the servers differ.
@@ -450,6 +455,8 @@ class Daemon::Impl {
   /// In the fleet's order.
   std::vector<ProbePtr> probes_;
   std::vector<ProbePtr> to_schedule_;
+  /// By backend: how many of its probes hold it up.
+  std::vector<std::size_t> held_up_by_;
   /// By backend and server, by name: the first reasons that were logged since the server came into its present state.
   std::map<std::pair<std::string, std::string>, std::set<Reason>> told_;
   std::size_t first_answers_ = 0;

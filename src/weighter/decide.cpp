@@ -251,7 +251,7 @@ class Decider {
     std::vector<double> caps(who.size(), 2.0);
     if (!before.empty()) {
       // Without a decision before, one interval's growth: what a single pass may do.
-      const MonoTime interval = std::chrono::duration_cast<MonoTime>(probe_.interval);
+      const MonoTime interval = probe_.interval;
       const MonoTime elapsed = history_.shares.empty() ? interval : now_.mono - history_.shares_at;
       const double intervals =
           std::max(0.0, static_cast<double>(elapsed.count()) / static_cast<double>(interval.count()));

@@ -16,8 +16,6 @@ namespace {
 
 using Group = ForkCheck::Group;
 
-MonoTime mono(milliseconds t) { return std::chrono::duration_cast<MonoTime>(t); }
-
 std::string_view operator_of(const config::Backend& backend, std::size_t member) {
   return member < backend.servers.size() ? backend.servers[member].target.operator_name
                                          : backend.references[member - backend.servers.size()].operator_name;
@@ -117,7 +115,7 @@ void look_for_forks(BackendHistory& history, const config::Backend& backend, std
                     MonoTime now) {
   ForkCheck& check = history.forks;
   if (check.height || (check.ever && now < check.next_look)) return;
-  check.next_look = now + mono(kForkLookEvery);
+  check.next_look = now + kForkLookEvery;
   if (voices.empty() || !several_operators(voices)) return;
   Groups groups(history, voices);
   std::vector<Group> found = groups.take();
@@ -125,12 +123,12 @@ void look_for_forks(BackendHistory& history, const config::Backend& backend, std
     for (const std::uint32_t m : found.front().members) acquit(history.member(m));
     check.tie.clear();
     check.ever = true;
-    check.due = now + mono(kNodeStateEvery);
+    check.due = now + kNodeStateEvery;
     return;
   }
   const bool newcomer =
       std::ranges::any_of(voices, [&](const ForkVoice& v) { return !history.member(v.member).compared; });
-  const bool allowed = !check.ever || now - check.begun >= mono(kForkCheckLeast);
+  const bool allowed = !check.ever || now - check.begun >= kForkCheckLeast;
   if (!allowed || !(newcomer || groups.contradiction || now >= check.due)) return;
   std::uint64_t lowest = UINT64_MAX;
   for (const ForkVoice& v : voices) lowest = std::min(lowest, history.member(v.member).head->number);
@@ -173,7 +171,7 @@ void end_fork_check(BackendHistory& history, const config::Backend& backend, con
   const bool missing = std::ranges::any_of(check.groups, [](const Group& g) {
     return g.state == Group::State::kWanted || g.state == Group::State::kAsked;
   });
-  if (missing && now - check.begun <= mono(probe.timeout + probe.interval)) return;
+  if (missing && now - check.begun <= probe.timeout + probe.interval) return;
 
   // An operator has one voice; one whose servers contradict each other has none.
   std::map<std::string_view, std::set<std::string_view>> said;
@@ -212,7 +210,7 @@ void end_fork_check(BackendHistory& history, const config::Backend& backend, con
                                count == 1 ? "says" : "say", shortened(hash));
     check.tie = fmt::format("no majority on block {}: {}", *check.height, check.tie);
   }
-  check.due = now + mono(anybody_forked || !judged ? kForkedEvery : kNodeStateEvery);
+  check.due = now + (anybody_forked || !judged ? kForkedEvery : kNodeStateEvery);
   check.height.reset();
   check.groups.clear();
 }

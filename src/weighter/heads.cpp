@@ -17,6 +17,30 @@ double blocks_in(milliseconds span, milliseconds block_time) {
 
 std::uint64_t distance(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : b - a; }
 
+/// The highest head of any operator but one, without looking at all of them for each.
+class HighestOfOthers {
+ public:
+  void add(const Voice& voice) {
+    if (best_ && best_->operator_name == voice.operator_name) {
+      best_->number = std::max(best_->number, voice.number);
+    } else if (!best_ || voice.number > best_->number) {
+      next_ = std::exchange(best_, voice);
+    } else if (!next_ || voice.number > next_->number) {
+      next_ = voice;
+    }
+  }
+  /// Absent: there is no other.
+  [[nodiscard]] std::optional<std::uint64_t> than(std::string_view operator_name) const {
+    const auto& highest = best_ && best_->operator_name != operator_name ? best_ : next_;
+    return highest ? std::optional(highest->number) : std::nullopt;
+  }
+
+ private:
+  std::optional<Voice> best_;
+  /// Of another operator than the best.
+  std::optional<Voice> next_;
+};
+
 class Heads {
  public:
   Heads(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now)
@@ -24,7 +48,7 @@ class Heads {
         backend_(backend),
         probe_(probe),
         now_(now),
-        fresh_for_(std::chrono::duration_cast<MonoTime>(constants::kVoiceIntervals * probe.interval + probe.timeout)),
+        fresh_for_(constants::kVoiceIntervals * probe.interval + probe.timeout),
         block_time_(block_time_for_lag(history.block_time, backend.chain)) {}
 
   HeadView run() {
@@ -103,15 +127,18 @@ class Heads {
   /// may have changed, and there is nobody to prove the contrary.
   void confirm_jumps() {
     const auto tolerance = static_cast<std::uint64_t>(blocks_in(backend_.chain.max_lag, block_time_)) + 1;
+    HighestOfOthers calm;
+    for (const Speaker& s : speakers_)
+      if (!s.target->jumped) calm.add({s.config->operator_name, s.target->head->number});
     const bool anybody_calm = std::ranges::any_of(speakers_, [](const Speaker& s) { return !s.target->jumped; });
     for (const Speaker& s : speakers_) {
       if (!s.target->jumped) continue;
-      const bool confirmed = std::ranges::any_of(speakers_, [&](const Speaker& other) {
-        return !other.target->jumped && other.config->operator_name != s.config->operator_name &&
-               (other.target->head->number >= s.target->head->number ||
-                distance(other.target->head->number, s.target->head->number) <= tolerance);
-      });
-      if (confirmed || !anybody_calm) s.target->jumped = false;
+      const std::uint64_t number = s.target->head->number;
+      const auto highest = calm.than(s.config->operator_name);
+      const bool confirmed = highest && (*highest >= number || distance(*highest, number) <= tolerance);
+      if (!confirmed && anybody_calm) continue;
+      s.target->jumped = false;
+      calm.add({s.config->operator_name, number});
     }
   }
 

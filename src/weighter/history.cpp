@@ -12,8 +12,6 @@ namespace {
 
 using std::chrono::microseconds;
 
-MonoTime mono(milliseconds t) { return std::chrono::duration_cast<MonoTime>(t); }
-
 double milliseconds_of(microseconds t) { return static_cast<double>(t.count()) / 1000.0; }
 
 void count_attempt(TargetHistory& h, MonoTime now, bool failed) {
@@ -115,7 +113,7 @@ void fold(TargetHistory& history, const Answer& answer, const Chain& chain) {
   const MonoTime now = answer.received.mono;
   const auto settle = [&](Inquiry& inquiry) {
     inquiry.waiting = false;
-    if (!answer.value && answer.value.error().unsupported) inquiry.due = now + mono(kUnsupportedPause);
+    if (!answer.value && answer.value.error().unsupported) inquiry.due = now + kUnsupportedPause;
   };
   switch (answer.ask.question) {
     case Question::kIdentity: {

@@ -16,7 +16,6 @@ namespace {
 using std::chrono::duration_cast;
 using std::chrono::microseconds;
 
-MonoTime mono(milliseconds t) { return duration_cast<MonoTime>(t); }
 milliseconds whole_ms(MonoTime t) { return duration_cast<milliseconds>(t); }
 
 class Judge {
@@ -45,6 +44,7 @@ class Judge {
 
     out_.servers.resize(history_.servers.size());
     if (backend_.live) live_ = look_at_live(history_.servers, now_.mono);
+    out_by_traffic_ = static_cast<std::size_t>(std::ranges::count_if(history_.servers, is_out_by_traffic));
     sum_up_stretches();
     for (std::size_t i = 0; i < history_.servers.size(); ++i) judge_server(i);
     for (TargetHistory& t : history_.references) t.judged = t.observations;
@@ -55,6 +55,8 @@ class Judge {
   }
 
  private:
+  static bool is_out_by_traffic(const TargetHistory& t) { return t.ejected && !t.live_out.empty(); }
+
   static bool usable(const ServerVerdict& v) { return v.state == State::kHealthy || v.state == State::kDegraded; }
 
   void note(std::string_view code, std::string detail) { out_.notes.push_back({code, std::move(detail)}); }
@@ -146,10 +148,8 @@ class Judge {
   // ---- live traffic
 
   bool live_may_take_out() const {
-    const auto out = std::ranges::count_if(history_.servers, [](const TargetHistory& t) {
-      return t.ejected && !t.live_out.empty();
-    });
-    return static_cast<double>(out + 1) <= constants::kLiveOutMost * static_cast<double>(history_.servers.size());
+    return static_cast<double>(out_by_traffic_ + 1) <=
+           constants::kLiveOutMost * static_cast<double>(history_.servers.size());
   }
 
   std::string live_errors_text(std::size_t i) const {
@@ -221,11 +221,11 @@ class Judge {
             fmt::format("{} peers, min_peers {}", *t.peers, backend_.min_peers));
     if (!t.returned_at) return;
     const MonoTime back_for = now_.mono - *t.returned_at;
-    if (back_for >= mono(backend_.ramp)) {
+    if (back_for >= backend_.ramp) {
       t.returned_at.reset();
       return;
     }
-    const double part = static_cast<double>(back_for.count()) / static_cast<double>(mono(backend_.ramp).count());
+    const double part = static_cast<double>(back_for.count()) / static_cast<double>(MonoTime{backend_.ramp}.count());
     lower(v.ramp, std::max(std::sqrt(part), constants::kRampStart), Reason::kWarmingUp,
           fmt::format("back for {} of {}", span_text(whole_ms(back_for)), span_text(backend_.ramp)));
   }
@@ -334,6 +334,7 @@ class Judge {
     TargetHistory& t = history_.servers[i];
     if (t.ejected) return;
     t.ejected = true;
+    if (is_out_by_traffic(t)) ++out_by_traffic_;
     t.ejected_at = now_.mono;
     t.returned_at.reset();
     t.forgiven = forgiven || out_.blind;
@@ -346,7 +347,8 @@ class Judge {
     t.out_until = now_.mono + eject_time(backend_, t.ejections, backend_.servers[i].name);
   }
 
-  void let_back(TargetHistory& t) const {
+  void let_back(TargetHistory& t) {
+    if (is_out_by_traffic(t)) --out_by_traffic_;
     t.ejected = false;
     t.quiet_since = now_.mono;
     // It begins anew: what it did to the traffic before is paid for.
@@ -361,7 +363,7 @@ class Judge {
     TargetHistory& t = history_.servers[i];
     if (t.ejections == 0) return;
     const MonoTime last = eject_time(backend_, t.ejections, backend_.servers[i].name);
-    const MonoTime quiet = std::max(last * constants::kPayBackTimeOuts, mono(constants::kPayBackLeast));
+    const MonoTime quiet = std::max(last * constants::kPayBackTimeOuts, MonoTime{constants::kPayBackLeast});
     if (now_.mono - t.quiet_since < quiet) return;
     --t.ejections;
     t.quiet_since = now_.mono;
@@ -369,7 +371,7 @@ class Judge {
 
   /// What looked like one server's failure was the beginning of everybody's: the ejections since are nobody's fault.
   void forgive_outage() {
-    const MonoTime window = mono(2 * probe_.interval + probe_.timeout);
+    const MonoTime window = 2 * probe_.interval + probe_.timeout;
     for (TargetHistory& t : history_.servers) {
       if (!t.ejected || t.ejections == 0 || now_.mono - t.ejected_at > window || t.out_until <= now_.mono) continue;
       --t.ejections;
@@ -426,6 +428,8 @@ class Judge {
   /// Of all servers that have one.
   double stretches_ = 0;
   unsigned stretched_ = 0;
+  /// How many live traffic alone keeps out at this moment.
+  std::size_t out_by_traffic_ = 0;
 };
 
 }  // namespace
@@ -469,7 +473,7 @@ MonoTime eject_time(const config::Backend& backend, unsigned count, std::string_
   h ^= h >> 31U;
   const double unit = static_cast<double>(h >> 11U) / 9007199254740992.0;
   const double factor = 1.0 + constants::kEjectJitter * (2.0 * unit - 1.0);
-  return MonoTime{static_cast<std::int64_t>(static_cast<double>(mono(t).count()) * factor)};
+  return MonoTime{static_cast<std::int64_t>(static_cast<double>(MonoTime{t}.count()) * factor)};
 }
 
 std::string span_text(milliseconds span) {

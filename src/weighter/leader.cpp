@@ -40,7 +40,7 @@ std::uint32_t choose_leader(LeaderMemory& memory, std::span<const Candidate> can
     memory.challenger = std::ranges::max(candidates, {}, &Candidate::score).server;
     memory.challenger_since = now;
   }
-  if (now - memory.challenger_since >= std::chrono::duration_cast<MonoTime>(constants::kLeadFor))
+  if (now - memory.challenger_since >= constants::kLeadFor)
     memory = {memory.challenger, std::nullopt, {}};
   return *memory.leader;
 }

@@ -2,16 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "weighter/constants.hpp"
 #include "weighter/decay.hpp"
 
 namespace rpcw {
 namespace {
-
-using std::chrono::duration_cast;
-
-MonoTime mono(milliseconds t) { return duration_cast<MonoTime>(t); }
 
 LiveCounts faded(const LiveCounts& c, double left) {
   return {c.requests * left, c.failures * left, c.client_errors * left};
@@ -23,17 +20,36 @@ void add(LiveCounts& to, const LiveCounts& c) {
   to.client_errors += c.client_errors;
 }
 
-LiveCounts recent_at(const LiveHistory& h, MonoTime now) {
-  return faded(h.recent, decay(now - h.counted_at, constants::kLiveRecent));
-}
+/// Counts as of `now`. One read counts all servers, so what is left of those counted then is computed once for all.
+class Fading {
+ public:
+  explicit Fading(MonoTime now) : now_(now) {}
 
-LiveCounts newest_at(const LiveHistory& h, MonoTime now) {
-  return faded(h.newest, decay(now - h.counted_at, constants::kLiveNewest));
-}
+  LiveCounts newest(const LiveHistory& h) { return faded(h.newest, left_of(h).newest); }
+  LiveCounts recent(const LiveHistory& h) { return faded(h.recent, left_of(h).recent); }
+  LiveCounts minute(const LiveHistory& h) { return faded(h.minute, left_of(h).minute); }
 
-LiveCounts minute_at(const LiveHistory& h, MonoTime now) {
-  return faded(h.minute, decay(now - h.counted_at, constants::kLiveMinute));
-}
+ private:
+  struct Left {
+    double newest = 0;
+    double recent = 0;
+    double minute = 0;
+  };
+
+  const Left& left_of(const LiveHistory& h) {
+    if (std::exchange(known_, true) && counted_at_ == h.counted_at) return left_;
+    counted_at_ = h.counted_at;
+    const MonoTime elapsed = now_ - counted_at_;
+    left_ = {decay(elapsed, constants::kLiveNewest), decay(elapsed, constants::kLiveRecent),
+             decay(elapsed, constants::kLiveMinute)};
+    return left_;
+  }
+
+  const MonoTime now_;
+  bool known_ = false;
+  MonoTime counted_at_{};
+  Left left_;
+};
 
 double ratio(double part, double whole) { return whole > 0 ? part / whole : 0.0; }
 
@@ -61,7 +77,7 @@ void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double
     const double answered = rate_of(h.recent) * (1.0 - ratio(h.recent.client_errors, h.recent.requests));
     const double carried =
         std::clamp(carried_per_s, constants::kQuotaFallMost * answered, rate_of(h.recent)) * constants::kQuotaMargin;
-    if (h.quota_per_s && now - h.quota_at < mono(constants::kQuotaSettle)) return;
+    if (h.quota_per_s && now - h.quota_at < constants::kQuotaSettle) return;
     h.quota_hold = h.quota_per_s ? std::min(h.quota_hold * 2, constants::kQuotaHoldMost) : constants::kQuotaHold;
     h.quota_step = constants::kQuotaStep;
     set_quota(h, h.quota_per_s ? std::min(*h.quota_per_s * constants::kQuotaMargin, carried) : carried, now);
@@ -69,7 +85,7 @@ void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double
     h.recent.client_errors = 0;
     return;
   }
-  if (!h.quota_per_s || now - h.quota_at < mono(h.quota_hold)) return;
+  if (!h.quota_per_s || now - h.quota_at < h.quota_hold) return;
   if (*h.quota_per_s >= total_per_s) {
     h.quota_per_s.reset();
     return;
@@ -127,6 +143,7 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
   /// Negative: there was no read before, so that what was counted belongs to no known time.
   std::vector<double> carried_per_s(servers.size(), -1.0);
   LiveCounts all;
+  Fading fading(now);
   for (std::size_t i = 0; i < servers.size(); ++i) {
     LiveHistory& h = servers[i].live;
     const LiveDelta& d = deltas[i];
@@ -134,9 +151,9 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
     const double seconds = std::chrono::duration<double>(now - h.counted_at).count();
     if (h.counted_at != MonoTime{})
       carried_per_s[i] = static_cast<double>(d.requests - std::min(d.requests, d.client_errors)) / std::max(seconds, 0.1);
-    h.newest = newest_at(h, now);
-    h.recent = recent_at(h, now);
-    h.minute = minute_at(h, now);
+    h.newest = fading.newest(h);
+    h.recent = fading.recent(h);
+    h.minute = fading.minute(h);
     h.counted_at = now;
     const LiveCounts fresh{static_cast<double>(d.requests), static_cast<double>(d.failures),
                            static_cast<double>(d.client_errors)};
@@ -167,9 +184,9 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
 
 void probe_was_limited(TargetHistory& target, MonoTime now) {
   LiveHistory& server = target.live;
-  const LiveCounts recent = recent_at(server, now);
+  const LiveCounts recent = Fading(now).recent(server);
   if (recent.requests < constants::kLiveEnough) return;
-  if (server.quota_per_s && now - server.quota_at < mono(constants::kQuotaSettle)) return;
+  if (server.quota_per_s && now - server.quota_at < constants::kQuotaSettle) return;
   if (!server.quota_per_s) server.quota_hold = constants::kQuotaHold;
   server.quota_step = constants::kQuotaStep;
   set_quota(server, std::min(server.quota_per_s.value_or(rate_of(recent)), rate_of(recent)) * constants::kQuotaMargin,
@@ -180,10 +197,11 @@ std::vector<LiveView> look_at_live(std::span<const TargetHistory> servers, MonoT
   LiveCounts all_newest;
   LiveCounts all_recent;
   LiveCounts all_minute;
+  Fading fading(now);
   for (const TargetHistory& t : servers) {
-    add(all_newest, newest_at(t.live, now));
-    add(all_recent, recent_at(t.live, now));
-    add(all_minute, minute_at(t.live, now));
+    add(all_newest, fading.newest(t.live));
+    add(all_recent, fading.recent(t.live));
+    add(all_minute, fading.minute(t.live));
   }
   const double total_per_s = rate_of(all_recent);
   std::vector<LiveView> out;
@@ -205,10 +223,10 @@ std::vector<LiveView> look_at_live(std::span<const TargetHistory> servers, MonoT
       v.peers_rate = peers;
       v.error_rate = rate;
     };
-    const LiveCounts recent = recent_at(h, now);
+    const LiveCounts recent = fading.recent(h);
     weigh(recent, all_recent, constants::kLiveOutRecent, constants::kLiveOutRecentFailures);
-    weigh(minute_at(h, now), all_minute, constants::kLiveOutMinute, constants::kLiveOutMinuteFailures);
-    const LiveCounts newest = newest_at(h, now);
+    weigh(fading.minute(h), all_minute, constants::kLiveOutMinute, constants::kLiveOutMinuteFailures);
+    const LiveCounts newest = fading.newest(h);
     const double others = ratio(all_newest.failures - newest.failures, all_newest.requests - newest.requests);
     v.out = v.out || (newest.failures >= constants::kLiveOutRecentFailures &&
                       surely_failing(newest) - others >= constants::kLiveOutSurely);
