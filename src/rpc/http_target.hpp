@@ -2,7 +2,9 @@
 
 #include <curl/curl.h>
 
+#include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "config/url.hpp"
@@ -28,6 +30,8 @@ struct HttpTarget::Impl {
   url::Url parts;
   Slist headers;
   Scrubber scrub;
+  /// Which of the client's pools it uses, by a number that is taken with its first request.
+  mutable std::optional<std::size_t> pool;
 };
 
 }  // namespace rpcw::rpc
