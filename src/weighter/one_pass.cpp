@@ -31,11 +31,22 @@ class Sampler {
   }
 
   asio::awaitable<void> run() {
+    // All heads come first, then one more question to each, and so on: with more targets than requests may be in
+    // flight, each then finds its target's connection idle, and needs none of its own.
+    std::vector<std::vector<Ask>> beside;
+    beside.reserve(fleet_.targets().size());
     for (std::size_t i = 0; i < fleet_.targets().size(); ++i) {
       done_.expect();
-      const std::vector<Ask> beside = fleet_.begin_probe(i, read_clocks().mono);
+      beside.push_back(fleet_.begin_probe(i, read_clocks().mono));
       ask_head(i, samples_, 1);
-      for (const Ask& question : beside) ask(i, question);
+    }
+    for (std::size_t round = 0, left = beside.size(); left > 0; ++round) {
+      left = 0;
+      for (std::size_t i = 0; i < beside.size(); ++i) {
+        if (beside[i].size() <= round) continue;
+        ask(i, beside[i][round]);
+        ++left;
+      }
     }
     co_await done_.wait();
     fleet_.look(read_clocks());
