@@ -473,7 +473,7 @@ struct HttpClient::Impl {
     const Request& r = t->request;
     CURL* e = t->easy.get();
     curl_easy_setopt(e, CURLOPT_URL, r.target->url.c_str());
-    curl_easy_setopt(e, CURLOPT_HTTPHEADER, r.target->headers.get());
+    curl_easy_setopt(e, CURLOPT_HTTPHEADER, r.target->headers());
     t->addresses.reset();
     if (!r.addresses.empty()) append(t->addresses, r.addresses);
     curl_easy_setopt(e, CURLOPT_RESOLVE, t->addresses.get());
