@@ -4,13 +4,13 @@
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "traffic/report.hpp"
+#include "common/files.hpp"
+#include "common/machine.hpp"
 
 using namespace rpcw::bench;
 
@@ -73,13 +73,6 @@ class Table : public benchmark::ConsoleReporter {
   double ns_ = 0;
   std::vector<std::string> rows_;
 };
-
-void write(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream out(path);
-  out << text;
-  out.close();
-  if (!out) throw std::runtime_error("can't write " + path.string());
-}
 
 int run(const Arguments& arguments, char* program) {
   const std::filesystem::path out = arguments.out;

@@ -3,10 +3,10 @@
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <stdexcept>
 #include <string>
 
+#include "common/files.hpp"
 #include "reaction/report.hpp"
 
 using namespace rpcw::bench;
@@ -21,13 +21,6 @@ struct Arguments {
   std::uint64_t seed = 1;
   std::string weighter = RPC_WEIGHTER;
 };
-
-void write(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream out(path);
-  out << text;
-  out.close();
-  if (!out) throw std::runtime_error("can't write " + path.string());
-}
 
 int run(const Arguments& arguments) {
   const unsigned repeats = arguments.full ? 48 : 16;

@@ -9,7 +9,7 @@
 #include <cmath>
 #include <iterator>
 
-#include "traffic/result.hpp"
+#include "common/quantile.hpp"
 
 namespace rpcw::bench {
 namespace {
@@ -62,8 +62,7 @@ const Reactions* find(const ReactionResults& results, const std::string& kind, u
 std::string to_markdown(const ReactionResults& results, const Machine& machine) {
   std::string out;
   const auto to = std::back_inserter(out);
-  fmt::format_to(to, "Run on {}: {}, {} cores, {}; {}.\n\n", machine.date, machine.processor, machine.cores,
-                 machine.kernel, machine.haproxy);
+  fmt::format_to(to, "{}\n\n", machine.sentence());
   fmt::format_to(to, "| fault | interval | trials | weight 0 in | fastest | median | 90 % | slowest |\n");
   fmt::format_to(to, "|---|---|---|---|---|---|---|---|\n");
   for (const Reactions& r : results.reactions) {

@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "common/machine.hpp"
 #include "reaction/trial.hpp"
-#include "traffic/report.hpp"
 
 namespace rpcw::bench {
 

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <iterator>
 
+#include "common/svg.hpp"
+
 namespace rpcw::bench {
 namespace {
 
@@ -21,63 +23,6 @@ constexpr std::array<const char*, kVerdicts> kColours{"#ffffff", "#e69f00", "#cc
 /// By provider, fastest first.
 constexpr std::array<const char*, 5> kProviderColours{"#0072b2", "#56b4e9", "#009e73", "#f0e442", "#cccccc"};
 
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else
-      out += c;
-  }
-  return out;
-}
-
-class Svg {
- public:
-  Svg(int height, std::string_view title) {
-    add(R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {1}" width="{0}" height="{1}" )"
-        R"(font-family="sans-serif" font-size="12">)",
-        kWidth, height);
-    add(R"(<title>{}</title><rect width="100%" height="100%" fill="#ffffff"/>)", escaped(title));
-    add(R"(<text x="12" y="22" font-size="14" font-weight="bold">{}</text>)", escaped(title));
-  }
-
-  template <class... Arguments>
-  void add(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-    fmt::format_to(std::back_inserter(text_), format, std::forward<Arguments>(arguments)...);
-    text_ += '\n';
-  }
-
-  void rect(double x, double y, double width, double height, std::string_view colour, std::string_view tip = {}) {
-    if (tip.empty())
-      add(R"(<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="{}"/>)", x, y, width, height, colour);
-    else
-      add(R"(<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="{}"><title>{}</title></rect>)", x, y,
-          width, height, colour, escaped(tip));
-  }
-
-  void text(double x, double y, std::string_view what, std::string_view anchor = "start") {
-    add(R"(<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>)", x, y, anchor, escaped(what));
-  }
-
-  template <class Names, class Colours>
-  void legend(const Names& names, const Colours& colours) {
-    double x = kLeft;
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      rect(x, 34, 11, 11, colours[i]);
-      text(x + 16, 44, names[i]);
-      x += 40.0 + 7.0 * static_cast<double>(names[i].size());
-    }
-  }
-
-  std::string end() && { return std::move(text_) + "</svg>\n"; }
-
- private:
-  std::string text_;
-};
-
 void verdict_legend(Svg& svg) {
   std::vector<std::string> names;
   std::vector<const char*> colours;
@@ -85,7 +30,7 @@ void verdict_legend(Svg& svg) {
     names.emplace_back(to_string(static_cast<Verdict>(v)));
     colours.push_back(kColours[v]);
   }
-  svg.legend(names, colours);
+  svg.legend(kLeft, names, colours);
 }
 
 double x_of(double second, const Scenario& scenario) {
@@ -120,7 +65,7 @@ int strips_height(const Summary& summary) {
 
 Svg strips(const Summary& summary, std::string_view title) {
   const int height = strips_height(summary);
-  Svg svg(kTop + height + 76, title);
+  Svg svg(kWidth, kTop + height + 76, title);
   faults(svg, summary.scenario, height);
   for (std::size_t c = 0; c < summary.scores.size(); ++c)
     svg.text(kLeft - 8, kTop + static_cast<double>(c) * (kStrip + kGap) + kStrip - 6, summary.scores[c].contestant,
@@ -136,7 +81,7 @@ std::string bars(const Summary& summary) {
   const auto n = static_cast<int>(summary.scores.size());
   double most = 0.1;
   for (const Score& s : summary.scores) most = std::max(most, s.bad_percent());
-  Svg svg(kTop + n * kStep + 16, fmt::format("{}: bad answers, per cent", summary.scenario.name));
+  Svg svg(kWidth, kTop + n * kStep + 16, fmt::format("{}: bad answers, per cent", summary.scenario.name));
   verdict_legend(svg);
   for (int c = 0; c < n; ++c) {
     const Score& s = summary.scores[static_cast<std::size_t>(c)];
@@ -189,7 +134,7 @@ std::string shares(const Summary& summary) {
   Svg svg = strips(summary, fmt::format("{}: the providers' shares of the traffic", summary.scenario.name));
   std::vector<std::string> names;
   for (const ProviderSpec& p : providers()) names.push_back(p.name);
-  svg.legend(names, kProviderColours);
+  svg.legend(kLeft, names, kProviderColours);
   const Run& run = summary.runs.front();
   for (std::size_t c = 0; c < run.lanes.size(); ++c) {
     const std::vector<Shares>& steps = run.lanes[c].shares;

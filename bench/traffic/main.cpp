@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "common/files.hpp"
 #include "traffic/arena.hpp"
 #include "traffic/chart.hpp"
 #include "traffic/computed.hpp"
@@ -50,13 +50,6 @@ std::vector<Item> chosen(const std::vector<Item>& all, const std::vector<std::st
     return names.empty() ? otherwise(item) : std::ranges::find(names, item.name) != names.end();
   });
   return out;
-}
-
-void write(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream out(path);
-  out << text;
-  out.close();
-  if (!out) throw std::runtime_error("can't write " + path.string());
 }
 
 void write_logs(const std::filesystem::path& folder, const Run& run) {

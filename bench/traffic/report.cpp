@@ -1,40 +1,16 @@
 #include "traffic/report.hpp"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
-#include <sys/utsname.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
-#include <cstdlib>
-#include <ctime>
-#include <fstream>
 #include <iterator>
-#include <memory>
-#include <thread>
+
+#include "common/markdown.hpp"
 
 namespace rpcw::bench {
 namespace {
-
-/// First line of what a command prints; empty if there is none.
-std::string first_line(const std::string& command) {
-  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
-  std::array<char, 256> line{};
-  if (!pipe || std::fgets(line.data(), line.size(), pipe.get()) == nullptr) return {};
-  std::string out = line.data();
-  while (!out.empty() && out.back() == '\n') out.pop_back();
-  return out;
-}
-
-std::string processor_name() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);)
-    if (line.starts_with("model name")) return line.substr(line.find(": ") + 2);
-  return "unknown";
-}
 
 std::string milliseconds(const std::optional<double>& ms) {
   return ms ? fmt::format("{:.0f} ms", *ms) : "-";
@@ -43,24 +19,6 @@ std::string milliseconds(const std::optional<double>& ms) {
 std::string percent(double value) {
   return value == 0 ? "0" : fmt::format("{:.2f}", value);
 }
-
-class Markdown {
- public:
-  template <class... Arguments>
-  void line(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-    fmt::format_to(std::back_inserter(text_), format, std::forward<Arguments>(arguments)...);
-    text_ += '\n';
-  }
-  void row(const std::vector<std::string>& cells) { line("| {} |", fmt::join(cells, " | ")); }
-  void head(const std::vector<std::string>& cells) {
-    row(cells);
-    line("|{}", fmt::join(std::vector<std::string>(cells.size(), "---|"), ""));
-  }
-  std::string end() && { return std::move(text_); }
-
- private:
-  std::string text_;
-};
 
 /// "1.2 s (0.9 to 1.5)" over the runs in which it had any traffic; those in which it never happened are counted apart.
 std::string moments(const std::vector<Reaction>& reactions, std::optional<double> Reaction::*moment) {
@@ -263,22 +221,9 @@ void put_score(Writer& w, const Score& s, const std::vector<std::vector<Reaction
 
 }  // namespace
 
-Machine this_machine() {
-  Machine out;
-  out.date = fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::time(nullptr)));
-  out.processor = processor_name();
-  out.cores = std::thread::hardware_concurrency();
-  utsname system{};
-  if (uname(&system) == 0) out.kernel = fmt::format("{} {}", system.sysname, system.release);
-  const char* haproxy = std::getenv("HAPROXY");  // NOLINT(concurrency-mt-unsafe)
-  out.haproxy = first_line(fmt::format("PATH=$PATH:/usr/sbin; '{}' -v", haproxy == nullptr ? "haproxy" : haproxy));
-  return out;
-}
-
 std::string to_markdown(const std::vector<Summary>& summaries, const Machine& machine, std::string_view charts) {
   Markdown out;
-  out.line("Run on {}: {}, {} cores, {}; {}.", machine.date, machine.processor, machine.cores, machine.kernel,
-           machine.haproxy);
+  out.line("{}", machine.sentence());
   out.line("");
   overview(out, summaries);
   goals(out, summaries);

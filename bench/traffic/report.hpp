@@ -3,19 +3,10 @@
 #include <string>
 #include <vector>
 
+#include "common/machine.hpp"
 #include "traffic/result.hpp"
 
 namespace rpcw::bench {
-
-struct Machine {
-  /// 2026-01-02.
-  std::string date;
-  std::string processor;
-  unsigned cores = 0;
-  std::string kernel;
-  std::string haproxy;
-};
-Machine this_machine();
 
 /// Tables: the bad answers of all scenarios, then each scenario's classes and latencies, and the time from fault to
 /// weight 0. `charts`: the folder of the SVG files as links name it, empty for none.

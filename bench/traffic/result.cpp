@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "common/quantile.hpp"
+
 namespace rpcw::bench {
 namespace {
 
@@ -98,13 +100,6 @@ void set_latencies(Score& score, std::vector<double>& good, std::vector<double>&
 }
 
 }  // namespace
-
-std::optional<double> quantile(std::vector<double>& values, double q) {
-  if (values.empty()) return std::nullopt;
-  const auto at = static_cast<std::ptrdiff_t>(std::lround(q * static_cast<double>(values.size() - 1)));
-  std::ranges::nth_element(values, values.begin() + at);
-  return values[static_cast<std::size_t>(at)];
-}
 
 Score score_of(const Lane& lane, const Scenario& scenario) {
   Score out;

@@ -82,10 +82,4 @@ std::vector<std::string> better_than(const Summary& summary, const Score& contes
 /// nullptr if it did not take part.
 const Score* find(const Summary& summary, std::string_view contestant);
 
-/// The q-quantile, q in [0, 1]; reorders `values`. Absent if they are none.
-std::optional<double> quantile(std::vector<double>& values, double q);
-inline std::optional<double> quantile(std::vector<double>&& values, double q) {
-  return quantile(values, q);
-}
-
 }  // namespace rpcw::bench

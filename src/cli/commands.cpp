@@ -82,10 +82,11 @@ std::string render(const Report& report, Format format) {
   return {};
 }
 
-/// The configuration with HAProxy's servers. What is to be said of it is said on standard error; that a HAProxy was
-/// not reached, the pass will say.
-boost::asio::awaitable<config::Config> with_haproxys_servers(boost::asio::io_context& io, const config::Config& file) {
-  if (!discovers(file)) co_return file;
+/// The configuration with HAProxy's servers; nullopt: the file names them all. What is to be said of it is said on
+/// standard error; that a HAProxy was not reached, the pass will say.
+boost::asio::awaitable<std::optional<config::Config>> with_haproxys_servers(boost::asio::io_context& io,
+                                                                            const config::Config& file) {
+  if (!discovers(file)) co_return std::nullopt;
   const Lists lists = co_await read_lists(io, file);
   Expansion expansion = with_servers(file, roster_of(file, lists.pointers()));
   for (const std::string& remark : expansion.remarks) std::fprintf(stderr, "warning: %s\n", remark.c_str());
@@ -99,8 +100,8 @@ PassResult make_pass(const config::Config& file, const PassOptions& options) {
   boost::asio::co_spawn(
       io,
       [&]() -> boost::asio::awaitable<void> {
-        const config::Config config = co_await with_haproxys_servers(io, file);
-        result = co_await one_pass(io, config, options);
+        const std::optional<config::Config> expanded = co_await with_haproxys_servers(io, file);
+        result = co_await one_pass(io, expanded ? *expanded : file, options);
         // What is left in the loop are timers of requests that nobody waits for.
         io.stop();
       },

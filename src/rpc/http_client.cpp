@@ -38,6 +38,12 @@ constexpr std::uint64_t kMostHeaderBytes = 128U * 1024U;
 
 constexpr steady_clock::time_point kNever = steady_clock::time_point::max();
 
+/// A libcurl multi handle looks for a kept connection in lists, and walks all of them once a second for those that have
+/// died: from the thousands on that costs more than the requests. So there is one for so many targets, up to a few:
+/// with TLS each holds the system's certificates (2.6 MB).
+constexpr std::size_t kTargetsAPool = 640;
+constexpr std::size_t kMostPools = 16;
+
 void global_init() {
   static const CURLcode rc = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (rc != CURLE_OK) throw std::runtime_error(fmt::format("libcurl does not start: {}", curl_easy_strerror(rc)));
@@ -91,9 +97,112 @@ struct HttpClient::Impl {
     std::string addresses;
   };
 
+  /// A multi handle with its kept connections. Each target has its pool.
+  struct Pool {
+    Pool(Impl& owner, std::size_t number)
+        : impl(owner), index(number), timer(owner.context), multi(make_multi()) {
+      curl_multi_setopt(multi.get(), CURLMOPT_SOCKETFUNCTION, &Pool::on_socket);
+      curl_multi_setopt(multi.get(), CURLMOPT_SOCKETDATA, this);
+      curl_multi_setopt(multi.get(), CURLMOPT_TIMERFUNCTION, &Pool::on_timer);
+      curl_multi_setopt(multi.get(), CURLMOPT_TIMERDATA, this);
+      // No two requests on one HTTP/2 connection: two providers behind one name must not delay each other, and a
+      // connection that has died can be closed without harm to another request.
+      curl_multi_setopt(multi.get(), CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_NOTHING));
+    }
+    Pool(const Pool&) = delete;
+    Pool& operator=(const Pool&) = delete;
+
+    // libcurl's wishes, on an epoll of our own. One descriptor is all that Asio has to watch, and libcurl's level
+    // triggering is epoll's own.
+
+    static int on_socket(CURL*, curl_socket_t fd, int what, void* self, void* known) {
+      auto* pool = static_cast<Pool*>(self);
+      const int epoll = pool->impl.epoll;
+      epoll_event event{};
+      event.data.u64 = ready_data(pool->index, fd);
+      if (what == CURL_POLL_REMOVE) {
+        epoll_ctl(epoll, EPOLL_CTL_DEL, fd, &event);
+        return 0;
+      }
+      if ((what & CURL_POLL_IN) != 0) event.events |= EPOLLIN;
+      if ((what & CURL_POLL_OUT) != 0) event.events |= EPOLLOUT;
+      if (known == nullptr) {
+        if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0 && errno == EEXIST)
+          epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event);
+        curl_multi_assign(pool->multi.get(), fd, pool);
+      } else if (epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event) != 0 && errno == ENOENT) {
+        epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+      }
+      return 0;
+    }
+
+    /// libcurl sets its timer anew twice in each request, first to "at once" and then to a far time-out. So "at once" is
+    /// no timer, and one that is due earlier than needed stays and looks again when it fires.
+    static int on_timer(CURLM*, long timeout_ms, void* self) {
+      auto* pool = static_cast<Pool*>(self);
+      Impl& impl = pool->impl;
+      if (impl.closing) return 0;
+      if (timeout_ms < 0) {
+        pool->due = kNever;
+        return 0;
+      }
+      pool->due = steady_clock::now() + milliseconds{timeout_ms};
+      if (timeout_ms > 0) {
+        if (pool->due < pool->armed) pool->arm();
+      } else if (!std::exchange(pool->posted, true)) {
+        asio::post(impl.context, impl.alive.guard([pool] {
+          pool->posted = false;
+          pool->time_is_up();
+        }));
+      }
+      return 0;
+    }
+
+    void arm() {
+      armed = due;
+      timer.expires_at(due);
+      timer.async_wait(impl.alive.guard([this] {
+        armed = kNever;
+        if (due == kNever) return;
+        if (steady_clock::now() < due)
+          arm();
+        else
+          time_is_up();
+      }));
+    }
+
+    void time_is_up() {
+      act(CURL_SOCKET_TIMEOUT, 0);
+      impl.collect(*this);
+    }
+
+    void act(curl_socket_t fd, int what) {
+      int running = 0;
+      curl_multi_socket_action(multi.get(), fd, what, &running);
+    }
+
+    Impl& impl;
+    const std::size_t index;
+    asio::steady_timer timer;
+    /// When libcurl wants to be called, and when the timer fires.
+    steady_clock::time_point due = kNever;
+    steady_clock::time_point armed = kNever;
+    /// A call is under way through the loop.
+    bool posted = false;
+    /// There were events of it that have not been collected.
+    bool touched = false;
+    std::unique_ptr<CURLM, MultiDelete> multi;
+  };
+
+  /// What epoll tells of a socket: whose it is, too.
+  static std::uint64_t ready_data(std::size_t pool, int fd) {
+    return static_cast<std::uint64_t>(pool) << 32U | static_cast<std::uint32_t>(fd);
+  }
+
   /// An easy handle and its buffers, used again and again.
   struct Transfer {
     bool busy = false;
+    Pool* pool = nullptr;
     Request request;
     std::string body;
     std::uint64_t header_bytes = 0;
@@ -118,19 +227,10 @@ struct HttpClient::Impl {
         proxy(parse_proxy(cfg)),
         context(io),
         resolver(io.get_executor(), cfg.max_lookups, std::move(lookup)),
-        timer(io),
         epoll(make_epoll()),
-        ready(io, epoll),
-        multi(make_multi()) {
+        ready(io, epoll) {
     if (auto ok = config::check_tls_files(settings.tls); !ok) throw std::runtime_error(ok.error());
-    curl_multi_setopt(multi.get(), CURLMOPT_SOCKETFUNCTION, &Impl::on_socket);
-    curl_multi_setopt(multi.get(), CURLMOPT_SOCKETDATA, this);
-    curl_multi_setopt(multi.get(), CURLMOPT_TIMERFUNCTION, &Impl::on_timer);
-    curl_multi_setopt(multi.get(), CURLMOPT_TIMERDATA, this);
-    curl_multi_setopt(multi.get(), CURLMOPT_MAXCONNECTS, static_cast<long>(targets + settings.max_in_flight));
-    // No two requests on one HTTP/2 connection: two providers behind one name must not delay each other, and a
-    // connection that has died can be closed without harm to another request.
-    curl_multi_setopt(multi.get(), CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_NOTHING));
+    expect_targets(targets);
     // Now, so that what this libcurl cannot do is found out at the start.
     idle.push_back(make_transfer());
     wait_ready();
@@ -139,72 +239,23 @@ struct HttpClient::Impl {
   ~Impl() {
     closing = true;
     for (const auto& t : transfers)
-      if (t->busy) curl_multi_remove_handle(multi.get(), t->easy.get());
+      if (t->busy) curl_multi_remove_handle(t->pool->multi.get(), t->easy.get());
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
-  // ---- libcurl's wishes, on an epoll of their own. One descriptor is all that Asio has to watch, and libcurl's level
-  // triggering is epoll's own.
-
-  static int on_socket(CURL*, curl_socket_t fd, int what, void* self, void* known) {
-    auto* impl = static_cast<Impl*>(self);
-    epoll_event event{};
-    event.data.fd = fd;
-    if (what == CURL_POLL_REMOVE) {
-      epoll_ctl(impl->epoll, EPOLL_CTL_DEL, fd, &event);
-      return 0;
-    }
-    if ((what & CURL_POLL_IN) != 0) event.events |= EPOLLIN;
-    if ((what & CURL_POLL_OUT) != 0) event.events |= EPOLLOUT;
-    if (known == nullptr) {
-      if (epoll_ctl(impl->epoll, EPOLL_CTL_ADD, fd, &event) != 0 && errno == EEXIST)
-        epoll_ctl(impl->epoll, EPOLL_CTL_MOD, fd, &event);
-      curl_multi_assign(impl->multi.get(), fd, impl);
-    } else if (epoll_ctl(impl->epoll, EPOLL_CTL_MOD, fd, &event) != 0 && errno == ENOENT) {
-      epoll_ctl(impl->epoll, EPOLL_CTL_ADD, fd, &event);
-    }
-    return 0;
+  /// With more pools some targets change theirs. Connections that are left behind there end as the least used ones.
+  void expect_targets(std::size_t targets) {
+    const std::size_t wanted = std::clamp<std::size_t>((targets + kTargetsAPool - 1) / kTargetsAPool, 1, kMostPools);
+    while (pools.size() < wanted) pools.push_back(std::make_unique<Pool>(*this, pools.size()));
+    const std::size_t n = pools.size();
+    const std::size_t kept = (targets + settings.max_in_flight + n - 1) / n;
+    for (const auto& pool : pools) curl_multi_setopt(pool->multi.get(), CURLMOPT_MAXCONNECTS, static_cast<long>(kept));
   }
 
-  /// libcurl sets its timer anew twice in each request, first to "at once" and then to a far time-out. So "at once" is
-  /// no timer, and one that is due earlier than needed stays and looks again when it fires.
-  static int on_timer(CURLM*, long timeout_ms, void* self) {
-    auto* impl = static_cast<Impl*>(self);
-    if (impl->closing) return 0;
-    if (timeout_ms < 0) {
-      impl->due = kNever;
-      return 0;
-    }
-    impl->due = steady_clock::now() + milliseconds{timeout_ms};
-    if (timeout_ms > 0) {
-      if (impl->due < impl->armed) impl->arm();
-    } else if (!std::exchange(impl->posted, true)) {
-      asio::post(impl->context, impl->alive.guard([impl] {
-        impl->posted = false;
-        impl->time_is_up();
-      }));
-    }
-    return 0;
-  }
-
-  void arm() {
-    armed = due;
-    timer.expires_at(due);
-    timer.async_wait(alive.guard([this] {
-      armed = kNever;
-      if (due == kNever) return;
-      if (steady_clock::now() < due)
-        arm();
-      else
-        time_is_up();
-    }));
-  }
-
-  void time_is_up() {
-    int running = 0;
-    curl_multi_socket_action(multi.get(), CURL_SOCKET_TIMEOUT, 0, &running);
-    collect();
+  Pool& pool_of(const HttpTarget::Impl& target) {
+    if (!target.pool) target.pool = next_pool++;
+    return *pools[*target.pool % pools.size()];
   }
 
   void wait_ready() {
@@ -217,10 +268,12 @@ struct HttpClient::Impl {
         if ((e.events & (EPOLLIN | EPOLLHUP)) != 0) what |= CURL_CSELECT_IN;
         if ((e.events & EPOLLOUT) != 0) what |= CURL_CSELECT_OUT;
         if ((e.events & EPOLLERR) != 0) what |= CURL_CSELECT_ERR;
-        int running = 0;
-        curl_multi_socket_action(multi.get(), e.data.fd, what, &running);
+        Pool& pool = *pools[e.data.u64 >> 32U];
+        pool.act(static_cast<curl_socket_t>(e.data.u64 & 0xffff'ffffU), what);
+        pool.touched = true;
       }
-      collect();
+      for (const auto& pool : pools)
+        if (std::exchange(pool->touched, false)) collect(*pool);
       wait_ready();
     }));
   }
@@ -299,6 +352,7 @@ struct HttpClient::Impl {
     idle.pop_back();
     t->busy = true;
     ++under_way;
+    t->pool = &pool_of(*request.target);
     t->request = std::move(request);
     perform(t);
   }
@@ -323,6 +377,9 @@ struct HttpClient::Impl {
     set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
     set(CURLOPT_HTTP09_ALLOWED, 0L);
     set(CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
+    // Addresses come with each request, from the URL or from our own look-up. libcurl's memory of them would only be
+    // walked for each new connection.
+    if (way != Way::kEnvironment) set(CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     set(CURLOPT_TCP_KEEPALIVE, 1L);
     set(CURLOPT_USERAGENT, "rpc-weighter/" RPCW_VERSION);
     // Answers are small, and there may be hundreds of transfers.
@@ -375,8 +432,26 @@ struct HttpClient::Impl {
       t->exceeded = t->max_bytes;
       return CURL_WRITEFUNC_ERROR;
     }
+    if (t->body.capacity() < bytes) t->pool->impl.lend(t->body);
     t->body.append(data, bytes);
     return bytes;
+  }
+
+  /// Hundreds of transfers are under way, and answers arrive nearly whole and one after the other: they need a buffer or
+  /// two between them.
+  void lend(std::string& body) {
+    if (!body.empty() || buffers.empty()) return;
+    body = std::move(buffers.back());
+    buffers.pop_back();
+  }
+
+  void give_back(std::string& body) {
+    constexpr std::size_t kKeptBuffer = 64U * 1024U;
+    constexpr std::size_t kKeptBuffers = 4;
+    std::string buffer = std::exchange(body, {});
+    if (buffer.capacity() > kKeptBuffer || buffers.size() == kKeptBuffers) return;
+    buffer.clear();
+    buffers.push_back(std::move(buffer));
   }
 
   static std::size_t on_header(char*, std::size_t size, std::size_t count, void* self) {
@@ -398,7 +473,7 @@ struct HttpClient::Impl {
     const Request& r = t->request;
     CURL* e = t->easy.get();
     curl_easy_setopt(e, CURLOPT_URL, r.target->url.c_str());
-    curl_easy_setopt(e, CURLOPT_HTTPHEADER, r.target->headers.get());
+    curl_easy_setopt(e, CURLOPT_HTTPHEADER, r.target->headers());
     t->addresses.reset();
     if (!r.addresses.empty()) append(t->addresses, r.addresses);
     curl_easy_setopt(e, CURLOPT_RESOLVE, t->addresses.get());
@@ -411,15 +486,15 @@ struct HttpClient::Impl {
       curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, static_cast<long>(r.body.size()));
       curl_easy_setopt(e, CURLOPT_POSTFIELDS, r.body.data());
     }
-    if (const CURLMcode rc = curl_multi_add_handle(multi.get(), e); rc != CURLM_OK)
+    if (const CURLMcode rc = curl_multi_add_handle(t->pool->multi.get(), e); rc != CURLM_OK)
       asio::post(context, alive.guard([this, t, rc] {
         deliver(t, failure({Reason::kConnectFailed, curl_multi_strerror(rc), std::nullopt}, {}));
       }));
   }
 
-  void collect() {
+  void collect(Pool& pool) {
     int left = 0;
-    while (const CURLMsg* message = curl_multi_info_read(multi.get(), &left)) {
+    while (const CURLMsg* message = curl_multi_info_read(pool.multi.get(), &left)) {
       if (message->msg != CURLMSG_DONE) continue;
       const CURLcode code = message->data.result;
       Transfer* t = nullptr;
@@ -457,7 +532,7 @@ struct HttpClient::Impl {
                        t->request.spent + microseconds{total});
       if (code == CURLE_OPERATION_TIMEDOUT) give_up_connection(e);
     }
-    curl_multi_remove_handle(multi.get(), e);
+    curl_multi_remove_handle(t->pool->multi.get(), e);
     deliver(t, std::move(result));
   }
 
@@ -486,8 +561,7 @@ struct HttpClient::Impl {
     Handler handler = std::exchange(t->request.handler, nullptr);
     // The answer refers to the transfer's body, so it is idle only afterwards.
     handler(std::move(result));
-    constexpr std::size_t kKeptBuffer = 64U * 1024U;
-    if (t->body.capacity() > kKeptBuffer) std::string().swap(t->body);
+    give_back(t->body);
     idle.push_back(t);
     while (!waiting.empty() && under_way < settings.max_in_flight) {
       Request next = std::move(waiting.front());
@@ -502,18 +576,15 @@ struct HttpClient::Impl {
   asio::io_context& context;
   bool closing = false;
   Resolver resolver;
-  asio::steady_timer timer;
-  /// When libcurl wants to be called, and when the timer fires.
-  steady_clock::time_point due = kNever;
-  steady_clock::time_point armed = kNever;
-  /// A call is under way through the loop.
-  bool posted = false;
   const int epoll;
   /// Owns `epoll`, which libcurl's cleanup still uses.
   asio::posix::stream_descriptor ready;
-  std::unique_ptr<CURLM, MultiDelete> multi;
+  std::vector<std::unique_ptr<Pool>> pools;
+  std::size_t next_pool = 0;
   std::vector<std::unique_ptr<Transfer>> transfers;
   std::vector<Transfer*> idle;
+  /// Empty, for bodies.
+  std::vector<std::string> buffers;
   std::size_t under_way = 0;
   std::deque<Request> waiting;
   std::uint64_t last_ticket = 0;
@@ -522,8 +593,7 @@ struct HttpClient::Impl {
 };
 
 void HttpClient::expect_targets(std::size_t targets) {
-  curl_multi_setopt(impl_->multi.get(), CURLMOPT_MAXCONNECTS,
-                    static_cast<long>(targets + impl_->settings.max_in_flight));
+  impl_->expect_targets(targets);
 }
 
 HttpClient::HttpClient(boost::asio::io_context& io, const config::Probe& settings, std::size_t targets,

@@ -25,20 +25,35 @@ bool is_address(const std::string& host) {
   return inet_pton(AF_INET, host.c_str(), &scratch) == 1 || inet_pton(AF_INET6, host.c_str(), &scratch) == 1;
 }
 
-HttpTarget::Impl::Impl(const config::Target& target) : url(target.url), scrub(target) {
-  auto found = url::parse(target.url);
-  if (!found) throw std::invalid_argument("HttpTarget: " + found.error());
-  parts = std::move(*found);
+namespace {
+
+Slist header_lines(const config::Target& target) {
+  Slist out;
   // The last one: libcurl would wait a second for a "100 Continue" before a large body.
   constexpr std::array<std::pair<const char*, const char*>, 3> kOurs{
       {{"Content-Type", " application/json"}, {"Accept", " application/json"}, {"Expect", ""}}};
   for (const auto& [name, value] : kOurs) {
     const bool given = std::ranges::any_of(
         target.headers, [name = name](const auto& header) { return strcasecmp(header.first.c_str(), name) == 0; });
-    if (!given) append(headers, fmt::format("{}:{}", name, value));
+    if (!given) append(out, fmt::format("{}:{}", name, value));
   }
   for (const auto& [name, value] : target.headers)
-    append(headers, value.empty() ? name + ";" : fmt::format("{}: {}", name, value));
+    append(out, value.empty() ? name + ";" : fmt::format("{}: {}", name, value));
+  return out;
+}
+
+}  // namespace
+
+HttpTarget::Impl::Impl(const config::Target& target) : url(target.url), scrub(target) {
+  auto found = url::parse(target.url);
+  if (!found) throw std::invalid_argument("HttpTarget: " + found.error());
+  parts = std::move(*found);
+  if (!target.headers.empty()) own_headers_ = header_lines(target);
+}
+
+curl_slist* HttpTarget::Impl::headers() const {
+  static const Slist kCommon = header_lines({});
+  return own_headers_ ? own_headers_.get() : kCommon.get();
 }
 
 HttpTarget::HttpTarget(const config::Target& target) : impl_(std::make_unique<Impl>(target)) {}

@@ -2,7 +2,9 @@
 
 #include <curl/curl.h>
 
+#include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "config/url.hpp"
@@ -26,8 +28,16 @@ struct HttpTarget::Impl {
 
   std::string url;
   url::Url parts;
-  Slist headers;
+  /// For CURLOPT_HTTPHEADER; nearly all targets have the same.
+  [[nodiscard]] curl_slist* headers() const;
+
   Scrubber scrub;
+  /// Which of the client's pools it uses, by a number that is taken with its first request.
+  mutable std::optional<std::size_t> pool;
+
+ private:
+  /// nullptr: no headers of its own.
+  Slist own_headers_;
 };
 
 }  // namespace rpcw::rpc

@@ -9,6 +9,7 @@
 #include <memory>
 #include <random>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -87,7 +88,7 @@ class Daemon::Impl {
     // What an earlier daemon has learned needs no first answer.
     for (std::size_t i = 0; i < probes_.size(); ++i)
       if (fleet_.history(i).observations > 0 && !fleet_.cold()) answered(*probes_[i]);
-    for (const ProbePtr& p : probes_) probe(p);
+    probe(probes_);
     loops_.expect();  // for request_stop
     if (stopping_) loops_.arrive();
     running_ = true;
@@ -131,12 +132,38 @@ class Daemon::Impl {
 
   // ---- probing
 
-  void probe(const ProbePtr& p) {
-    if (stopping_ || p->gone) return;
+  void probe(const ProbePtr& p) { probe(std::span(&p, 1)); }
+
+  void probe(std::span<const ProbePtr> these) {
+    struct Beside {
+      const ProbePtr& probe;
+      bool first_round;
+      std::vector<Ask> questions;
+    };
+    std::vector<Beside> beside;
+    beside.reserve(these.size());
+    for (const ProbePtr& p : these) {
+      if (stopping_ || p->gone) continue;
+      const bool first_round = !std::exchange(p->begun, true);
+      beside.push_back({p, first_round, ask_head(p, first_round)});
+    }
+    // All heads come first, then one more question to each, and so on: with more targets than requests may be in
+    // flight, each then finds its target's connection idle, and needs none of its own.
+    for (std::size_t round = 0, left = beside.size(); left > 0; ++round) {
+      left = 0;
+      for (const Beside& b : beside) {
+        if (b.questions.size() <= round) continue;
+        ask(b.probe, b.questions[round], b.first_round);
+        ++left;
+      }
+    }
+  }
+
+  /// Returns what is to be asked besides.
+  std::vector<Ask> ask_head(const ProbePtr& p, bool first_round) {
     p->last_start = steady_clock::now();
     p->head_under_way = true;
-    const bool first_round = !std::exchange(p->begun, true);
-    const std::vector<Ask> beside = fleet_.begin_probe(p->target, read_clocks().mono);
+    std::vector<Ask> beside = fleet_.begin_probe(p->target, read_clocks().mono);
     if (first_round) p->first_round = static_cast<unsigned>(1 + beside.size());
     prober_.head(p->subject, [this, p, first_round](HeadObservation o) {
       fleet_.observe(p->target, std::move(o));
@@ -144,8 +171,8 @@ class Daemon::Impl {
       to_schedule_.push_back(p);
       settle(*p, first_round);
     });
-    for (const Ask& question : beside) ask(p, question, first_round);
     listen_to_silence(p);
+    return beside;
   }
 
   /// Its traffic looks bad: the next probe is not waited for.
@@ -307,7 +334,7 @@ class Daemon::Impl {
     first_answers_ =
         static_cast<std::size_t>(std::ranges::count_if(probes_, [](const ProbePtr& p) { return p->answered; }));
     hold_up_backends();
-    for (const ProbePtr& p : newcomers) probe(p);
+    probe(newcomers);
     fleet_.see(watches_.first_reachable());
     if (all_answered()) decide();
   }

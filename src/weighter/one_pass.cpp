@@ -1,6 +1,7 @@
 #include "weighter/one_pass.hpp"
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <boost/asio/steady_timer.hpp>
@@ -31,15 +32,20 @@ class Sampler {
   }
 
   asio::awaitable<void> run() {
+    // All heads come first, then one more question to each, and so on: with more targets than requests may be in
+    // flight, each then finds its target's connection idle, and needs none of its own.
     for (std::size_t i = 0; i < fleet_.targets().size(); ++i) {
-      done_.expect();
-      const std::vector<Ask> beside = fleet_.begin_probe(i, read_clocks().mono);
-      ask_head(i, samples_, 1);
-      for (const Ask& question : beside) ask(i, question);
+      beside_.push_back(fleet_.begin_probe(i, read_clocks().mono));
+      left_ += 1 + beside_.back().size();
     }
+    done_.expect(left_);
+    ask_more();
     co_await done_.wait();
     fleet_.look(read_clocks());
-    for (const Fleet::TargetAsk& q : fleet_.urgent_questions()) ask(q.target, q.ask);
+    for (const Fleet::TargetAsk& q : fleet_.urgent_questions()) {
+      done_.expect();
+      ask(q.target, q.ask, 1);
+    }
     co_await done_.wait();
   }
 
@@ -56,6 +62,31 @@ class Sampler {
     });
   }
 
+  /// Not all at once: what waits for its turn takes memory, 10,000 targets' questions 10 MB.
+  void ask_more() {
+    constexpr std::size_t kAhead = 512;
+    while (open_ < fleet_.config().probe.max_in_flight + kAhead && left_ > 0) {
+      if (next_ == beside_.size()) {
+        next_ = 0;
+        ++round_;
+      }
+      const std::size_t i = next_++;
+      if (round_ > beside_[i].size()) continue;
+      ++open_;
+      --left_;
+      if (round_ == 0)
+        ask_head(i, samples_, 1);
+      else
+        ask(i, beside_[i][round_ - 1], 1);
+    }
+  }
+
+  void arrived() {
+    if (open_ > 0) --open_;
+    ask_more();
+    done_.arrive();
+  }
+
   void ask_head(std::size_t i, unsigned samples_left, unsigned attempt) {
     prober_.head(i, [this, i, samples_left, attempt](HeadObservation o) {
       if (!o.head && again(i, o.head.error(), attempt)) {
@@ -66,23 +97,18 @@ class Sampler {
       if (samples_left > 1)
         ask_head(i, samples_left - 1, 1);
       else
-        done_.arrive();
+        arrived();
     });
   }
 
-  void ask(std::size_t i, const Ask& question) {
-    done_.expect();
-    attempt(i, question, 1);
-  }
-
-  void attempt(std::size_t i, const Ask& question, unsigned number) {
-    prober_.ask(i, question, [this, i, number](const Answer& a) {
-      if (!a.value && again(i, a.value.error(), number)) {
-        later([this, i, question = a.ask, number] { attempt(i, question, number + 1); });
+  void ask(std::size_t i, const Ask& question, unsigned attempt) {
+    prober_.ask(i, question, [this, i, attempt](const Answer& a) {
+      if (!a.value && again(i, a.value.error(), attempt)) {
+        later([this, i, question = a.ask, attempt] { ask(i, question, attempt + 1); });
         return;
       }
       fleet_.observe(i, a);
-      done_.arrive();
+      arrived();
     });
   }
 
@@ -92,6 +118,14 @@ class Sampler {
   const unsigned samples_;
   /// Targets of which something was known before.
   std::vector<bool> known_;
+  /// What each target is asked besides its head.
+  std::vector<std::vector<Ask>> beside_;
+  /// The question that comes next: the target's head in round 0, then one of `beside_` each.
+  std::size_t next_ = 0;
+  std::size_t round_ = 0;
+  /// Questions that have not been sent, and those that have and are not answered.
+  std::size_t left_ = 0;
+  std::size_t open_ = 0;
   Latch done_;
 };
 
@@ -106,6 +140,10 @@ asio::awaitable<PassResult> one_pass(asio::io_context& io, const config::Config&
     Sampler sampler(io, fleet, options.samples);
     co_await sampler.run();
   }
+#ifdef __GLIBC__
+  // Thousands of connections have left holes in the heap, and the report would be beside them.
+  malloc_trim(0);
+#endif
   const haproxy::Instance* seen = co_await delivery.first();
   fleet.see(seen);
   const Now now = read_clocks();

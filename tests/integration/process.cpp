@@ -69,6 +69,12 @@ Process::Process(const std::string& program, const Setup& setup) : out_(memory_f
     const rlimit limit{*setup.open_files, *setup.open_files};
     setrlimit(RLIMIT_NOFILE, &limit);
   }
+  if (setup.soft_open_files) {
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = *setup.soft_open_files;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
   // The simulator's sockets among them: a port would stay open when the simulator has closed it.
   close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
   execve(program.c_str(), argv.data(), envp.data());

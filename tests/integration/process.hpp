@@ -39,6 +39,8 @@ class Process {
     std::string out_to{};
     /// Soft and hard limit.
     std::optional<rlim_t> open_files{};
+    /// The soft limit alone; the hard one stays.
+    std::optional<rlim_t> soft_open_files{};
   };
 
   /// Throws std::system_error if it cannot be started; a program that does not exist exits with 127.

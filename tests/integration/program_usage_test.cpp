@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
 
 #include "integration/program_stage.hpp"
 
@@ -238,6 +241,22 @@ TEST_CASE("too few open files end with 4, and the sentence says what helps") {
   }
   CHECK(stage.contacts() == 0);
   CHECK(run({"scores", "--config", stage.config({.probe = "max_in_flight = 16"})}, {.open_files = 256}).code == 0);
+}
+
+TEST_CASE("the soft limit on open files is raised as far as is needed") {
+  const Stage stage;
+  for (const char* command : {"scores", "once"}) {
+    CAPTURE(command);
+    CHECK(run({command, "--config", stage.config()}, {.soft_open_files = 16}).code == 0);
+  }
+  Program program({"run", "--config", stage.config()}, {.soft_open_files = 16});
+  REQUIRE(program.says("unknown -> healthy", 3));
+  std::ifstream limits(fmt::format("/proc/{}/limits", program.pid()));
+  std::string soft;
+  for (std::string line; std::getline(limits, line);)
+    if (line.starts_with("Max open files")) std::istringstream(line.substr(14)) >> soft;
+  CHECK(std::stoul(soft) >= 512 + stage.providers.size());
+  CHECK(program.stop() == 0);
 }
 
 TEST_CASE("TLS files that cannot be used are a wrong configuration") {

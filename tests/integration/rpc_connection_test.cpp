@@ -76,6 +76,19 @@ std::size_t count_of(const std::string& text, const std::string& part) {
 
 }  // namespace
 
+TEST_CASE("each of thousands of targets keeps its connection") {
+  sim::World world;
+  sim::Provider& provider = world.add("p");
+  // Enough for three pools, which share nothing; within a pool the same host is one connection.
+  Stage stage(std::vector<config::Target>(1900, target(provider.url())));
+  for (int round = 0; round < 2; ++round)
+    for (const std::size_t i : {0U, 1U, 2U, 3U, 4U, 5U, 1899U}) {
+      CAPTURE(i);
+      CHECK(stage.head(i).head.has_value());
+    }
+  CHECK(provider.stats().accepted == 3);
+}
+
 TEST_CASE("a provider keeps its connection") {
   sim::World world;
   sim::Provider& provider = world.add("a");

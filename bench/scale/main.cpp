@@ -1,0 +1,72 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <exception>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "common/files.hpp"
+#include "common/signals.hpp"
+#include "scale/report.hpp"
+
+using namespace rpcw::bench;
+
+namespace {
+
+struct Arguments {
+  std::string out = "build/bench/scale";
+  bool full = false;
+  std::vector<std::size_t> providers{10, 100, 1000, 10'000};
+  std::string weighter = RPC_WEIGHTER;
+};
+
+unsigned runs(std::size_t providers, bool full) {
+  const unsigned some = providers <= 100 ? 15 : providers <= 1000 ? 7 : 1;
+  return full ? 3 * some : some;
+}
+
+int run(const Arguments& arguments) {
+  const Programs programs{
+      .weighter = arguments.weighter, .farm = PROVIDER_FARM, .floor = CURL_FLOOR, .spend = SPEND};
+  const std::filesystem::path out = arguments.out;
+  std::filesystem::create_directories(out);
+  note_signals();
+  ScaleResults results;
+  results.starts = measure_starts(programs, arguments.full ? 45 : 15);
+  if (!results.starts) return kInterrupted;
+  results.idle = measure_idle(programs, arguments.full ? 300 : 60);
+  if (!results.idle) return kInterrupted;
+  for (const std::size_t n : arguments.providers) {
+    auto passes = measure_passes(programs, n, runs(n, arguments.full));
+    if (!passes) return kInterrupted;
+    results.passes.push_back(*std::move(passes));
+  }
+  const Machine machine = this_machine();
+  write(out / "results.md", to_markdown(results, machine));
+  write(out / "results.json", to_json(results, machine));
+  write(out / "ratios.svg", ratio_chart(results));
+  fmt::print("{}\n", (out / "results.md").string());
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app("What a pass over many providers costs beside a bare libcurl loop, and what an idle agent does");
+  app.add_option("--out", arguments.out, "Folder for tables, JSON and charts")->capture_default_str()->take_last();
+  app.add_flag("--full", arguments.full, "Three times the runs, and five minutes of the idle agent");
+  app.add_option("--providers", arguments.providers, "Passes over so many, 1 to 60,000; repeatable")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{60'000}))
+      ->capture_default_str();
+  app.add_option("--weighter", arguments.weighter, "The program to be measured")->check(CLI::ExistingFile);
+  CLI11_PARSE(app, argc, argv);
+  try {
+    return run(arguments);
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "scale-bench: {}\n", e.what());
+    return 1;
+  }
+}
