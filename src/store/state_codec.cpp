@@ -314,6 +314,7 @@ void target(A& a, FieldsOf<A, TargetHistory>& t) {
   a.integer("ejections", t.ejections, 0U, 1000U);
   a.boolean("forgiven", t.forgiven);
   a.boolean("stood_still", t.stood_still);
+  a.boolean("slipping", t.slipping);
   a.ago("quiet_ago_us", t.quiet_since);
   a.ago("returned_ago_us", t.returned_at);
   if (a.exact) a.ago("asked_ago_us", t.asked_at);

@@ -38,7 +38,7 @@ milliseconds probe_interval(const TargetHistory& target, const config::Probe& pr
                       std::max(kLongestRetryAfter, probe.interval));
   }
   const bool doubt =
-      target.ejected ? target.good_in_row > 0 : target.failure.has_value() || target.bad_in_row > 0;
+      target.ejected ? target.good_in_row > 0 : target.failure || target.bad_in_row > 0 || target.slipping;
   return doubt ? probe.fast_interval : probe.interval;
 }
 

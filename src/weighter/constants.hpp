@@ -99,22 +99,22 @@ inline constexpr double kLiveEnough = 20;
 /// Failures above the others' rate, and how many: what is told as live_errors, and what takes a server out, in the quick
 /// memory and in the long one. A tenth of all requests failing is worse than doing without the server.
 inline constexpr double kLiveFailing = 0.02;
+inline constexpr double kLiveFailingFailures = 3;
 inline constexpr double kLiveOutRecent = 0.20;
 inline constexpr double kLiveOutRecentFailures = 5;
 inline constexpr double kLiveOutMinute = 0.10;
 inline constexpr double kLiveOutMinuteFailures = 20;
-/// In the newest counts the rate must be that high even if chance was this many standard deviations against the server.
-inline constexpr double kLiveOutSurely = 0.05;
+/// What is beyond chance: so many standard deviations.
 inline constexpr double kLiveDeviations = 3.0;
+/// In the newest counts the rate must be that high even if chance was that much against the server.
+inline constexpr double kLiveOutSurely = 0.05;
 /// At most this part of a backend's servers is taken out by live traffic alone: it may be the requests that are bad.
 inline constexpr double kLiveOutMost = 0.5;
-/// Within one read: what calls for a probe at once. So many failures and such a part of the requests.
-inline constexpr std::uint64_t kLiveSuddenFailures = 3;
-inline constexpr double kLiveSudden = 0.1;
-/// Open requests pile up when there are this many times more than usual, and so many more besides; chance makes their
-/// number swing by its root.
+/// Within one read: what calls for a probe at once, besides being more than chance makes of what is usual.
+inline constexpr double kLiveSuddenFailures = 2;
+inline constexpr double kLivePileSuspected = 2;
+/// Open requests pile up when there are this many times more than usual, and so many more besides.
 inline constexpr double kLivePileFactor = 2;
-inline constexpr double kLivePileDeviations = 4;
 inline constexpr double kLivePile = 4;
 /// The live part of the latency that is used.
 inline constexpr double kLiveLatencyPart = 0.5;

@@ -83,6 +83,9 @@ struct TargetHistory {
   /// Blocks behind the agreed head at the moment the last head was judged; absent: not known.
   std::optional<std::uint64_t> lag_blocks;
 
+  /// It lags, and its last two heads were the same: it is about to be too far behind.
+  bool slipping = false;
+
   /// Why the newest probe failed; absent: it did not, or there was none.
   std::optional<ProbeFailure> failure;
   /// The newest probe met a rate limit: neither a success nor a failure, and the last head stays valid.

@@ -215,6 +215,7 @@ class Judge {
       const double fresh =
           freshness(lag_time(*t.lag_blocks, block_time_), block_time_, backend_.chain.max_lag);
       if (fresh < 1.0) lower(v.freshness, fresh, Reason::kBlockLag, lag_text(t));
+      t.slipping = fresh < 1.0 && t.previous_head && t.previous_head->number >= t.head->number;
     }
     if (backend_.min_peers > 0 && t.peers && *t.peers < backend_.min_peers)
       lower(v.peers_factor, constants::kFewPeersFactor, Reason::kTooFewPeers,

@@ -95,9 +95,16 @@ void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double
   h.quota_hold = std::max(h.quota_hold / 2, constants::kQuotaHold);
 }
 
-bool failing_suddenly(const LiveDelta& d) {
-  return d.failures >= constants::kLiveSuddenFailures &&
-         static_cast<double>(d.failures) >= constants::kLiveSudden * static_cast<double>(d.requests);
+/// More of what comes by chance than its usual number explains.
+bool beyond_chance(double count, double usual) {
+  return count > usual + constants::kLiveDeviations * std::sqrt(usual);
+}
+
+/// `before`: what the last minute was like.
+bool failing_suddenly(const LiveCounts& before, const LiveDelta& d) {
+  const double usual = ratio(before.failures, before.requests) * static_cast<double>(d.requests);
+  const auto failures = static_cast<double>(d.failures);
+  return failures >= constants::kLiveSuddenFailures && beyond_chance(failures, usual);
 }
 
 /// Requests that are open when each takes as long as usual (Little's law).
@@ -105,8 +112,9 @@ double open_usually(const LiveHistory& h) {
   return rate_of(h.recent) * h.latency_ms.value_or(0.0) / 1000.0;
 }
 
-/// Notes whose open requests pile up. When clients send many at once, they pile up everywhere: that is no server's fault.
-void note_waiting(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas) {
+/// Notes whose open requests pile up, and sets `suspect` where they seem to begin to. When clients send many at once,
+/// they pile up everywhere: that is no server's fault.
+void note_waiting(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, std::vector<bool>& suspect) {
   double open = 0;
   double usual = 0;
   for (std::size_t i = 0; i < servers.size(); ++i) {
@@ -120,8 +128,9 @@ void note_waiting(std::span<TargetHistory> servers, std::span<const LiveDelta> d
     const double elsewhere = ratio(open - own, usual - own_usually);
     const double expected = own_usually * std::max(1.0, elsewhere);
     h.waiting_ms.reset();
-    const double chance = constants::kLivePileDeviations * std::sqrt(expected);
-    if (own > constants::kLivePileFactor * expected + chance + constants::kLivePile)
+    if (!beyond_chance(own - constants::kLivePileSuspected, expected)) continue;
+    suspect[i] = true;
+    if (beyond_chance(own - constants::kLivePile, constants::kLivePileFactor * expected))
       h.waiting_ms = 1000.0 * own / std::max(rate_of(h.recent), 1.0);
   }
 }
@@ -139,7 +148,7 @@ double surely_failing(const LiveCounts& c) {
 }  // namespace
 
 std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, MonoTime now) {
-  std::vector<std::size_t> suspects;
+  std::vector<bool> suspect(servers.size());
   /// Negative: there was no read before, so that what was counted belongs to no known time.
   std::vector<double> carried_per_s(servers.size(), -1.0);
   LiveCounts all;
@@ -154,6 +163,7 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
     h.newest = fading.newest(h);
     h.recent = fading.recent(h);
     h.minute = fading.minute(h);
+    suspect[i] = failing_suddenly(h.minute, d);
     h.counted_at = now;
     const LiveCounts fresh{static_cast<double>(d.requests), static_cast<double>(d.failures),
                            static_cast<double>(d.client_errors)};
@@ -163,9 +173,10 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
     if (d.requests > 0 && d.latency_ms) h.latency_ms = d.latency_ms;
     add(all, h.recent);
   }
-  note_waiting(servers, deltas);
+  note_waiting(servers, deltas, suspect);
+  std::vector<std::size_t> suspects;
   for (std::size_t i = 0; i < servers.size(); ++i)
-    if (!servers[i].ejected && (failing_suddenly(deltas[i]) || servers[i].live.waiting_ms)) suspects.push_back(i);
+    if (suspect[i] && !servers[i].ejected) suspects.push_back(i);
   const double total_per_s = rate_of(all);
   // Clients' own errors fall on all alike, so the least that any server shows is theirs. Pooled, the limits of several
   // providers would hide each other.
@@ -216,7 +227,7 @@ std::vector<LiveView> look_at_live(std::span<const TargetHistory> servers, MonoT
           (own.failures + constants::kErrorPrior * peers) / (own.requests + constants::kErrorPrior);
       const double excess = ratio(own.failures, own.requests) - peers;
       v.out = v.out || (excess >= out_at && own.failures >= failures_at_least);
-      v.failing = v.failing || (excess >= constants::kLiveFailing && own.failures >= constants::kLiveSuddenFailures);
+      v.failing = v.failing || (excess >= constants::kLiveFailing && own.failures >= constants::kLiveFailingFailures);
       if (rate < v.error_rate) return;
       v.attempts = own.requests;
       v.failures = own.failures;

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "weighter/agenda.hpp"
+
 using namespace rpcw;
 using namespace std::chrono_literals;
 
@@ -212,6 +214,27 @@ TEST_CASE("blind: no provider gave any HTTP answer") {
   CHECK(w.verdict().blind);
   w.bad(1, Reason::kHttpStatus);
   CHECK_FALSE(w.verdict().blind);
+}
+
+TEST_CASE("a head that stands still and begins to lag is asked for more often") {
+  World w(3);
+  const auto both_at = [&](std::uint64_t n) {
+    w.pass_time(12s);
+    for (std::size_t i = 1; i < 3; ++i) w.good(i, n);
+  };
+  for (std::size_t i = 0; i < 3; ++i) w.good(i, 100);
+  w.verdict();
+  for (std::uint64_t n = 101; n <= 102; ++n) {
+    both_at(n);
+    w.good(0, 100);
+    w.verdict();
+    CHECK(probe_interval(w.history->servers[0], w.probe) == (n == 101 ? w.probe.interval : w.probe.fast_interval));
+  }
+  // It still lags, but goes on.
+  both_at(103);
+  w.good(0, 101);
+  w.verdict();
+  CHECK(probe_interval(w.history->servers[0], w.probe) == w.probe.interval);
 }
 
 TEST_CASE("freshness is full up to one block and 2 s, then linear down to 0 at max_lag") {

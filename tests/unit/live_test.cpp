@@ -186,6 +186,16 @@ TEST_CASE("requests that pile up call for a probe at once") {
   CHECK(w.second([](std::size_t s, LiveDelta& d) { d.open = s == 2 ? 90 : 4; }) == std::vector<std::size_t>{2});
 }
 
+TEST_CASE("a few failures where there were none call for a probe, and a trickle of them does not") {
+  Traffic clean(3, 300);
+  for (int i = 0; i < 20; ++i) REQUIRE(clean.second(kFine).empty());
+  const Traffic::Answers three = [](std::size_t s, LiveDelta& d) { d.failures = s == 2 ? 3 : 0; };
+  CHECK(clean.second(three) == std::vector<std::size_t>{2});
+  Traffic used_to_it(3, 300);
+  for (int i = 0; i < 60; ++i) used_to_it.second(three);
+  CHECK(used_to_it.second(three).empty());
+}
+
 TEST_CASE("requests that wait take their part of the share at once, and give it back at once") {
   Traffic w(3, 300);
   for (int i = 0; i < 20; ++i) w.second(kFine);
