@@ -179,7 +179,7 @@ asio::awaitable<void> Watch::read() {
   troubles_.clear();
   for (const std::string& what : common_.fleet.missing(*instance_)) say_once(what);
   // At once, so that nothing is pushed that was decided without knowing of a backup or of a maintenance.
-  common_.on_read(*this);
+  common_.on_read();
 }
 
 void Watch::failed(const haproxy::Failure& failure) {

@@ -134,3 +134,50 @@ TEST_CASE("dns: a name without an address is HAProxy's trouble, and no other's")
   CHECK(program.says("HAProxy cannot be used: dns:no-such-host.invalid:9999: "));
   CHECK(program.stop() == 0);
 }
+
+TEST_CASE("maintenance in one HAProxy of two is that one's own affair") {
+  const Stage stage;
+  HaproxyProcess other(haproxy_cfg(stage.providers, {}));
+  const HaproxyProcess* first = &stage.haproxy;
+  const HaproxyProcess* second = &other;
+  SUBCASE("in the first") { std::swap(first, second); }
+  SUBCASE("in the second") {}
+  const auto both = [&](const Weights& wanted_first, const Weights& wanted_second) {
+    return eventually([&] { return weights_of(*first) == wanted_first && weights_of(*second) == wanted_second; });
+  };
+  Program program({"run", "--config",
+                   stage.config({.endpoints = fmt::format("\"unix:{}\", \"unix:{}\"", stage.haproxy.admin_socket(),
+                                                          other.admin_socket())})});
+  REQUIRE(both(kThirds, kThirds));
+  ask(*second, "set server rpc/b state maint");
+  REQUIRE(stage.goes_on(5));
+  CHECK(program.count("disabled") == 0);
+  CHECK(both(kThirds, kThirds));
+
+  // What only b can carry, it carries where it is in use. Where it is not, nobody would be left.
+  stage.break_provider(0);
+  stage.break_provider(2);
+  CHECK(both({{"a", 0}, {"b", 256}, {"c", 0}}, {{"a", 128}, {"b", 256}, {"c", 128}}));
+  stage.mend_provider(2);
+  CHECK(both({{"a", 0}, {"b", 128}, {"c", 128}}, {{"a", 0}, {"b", 128}, {"c", 128}}));
+  stage.mend_provider(0);
+  CHECK(both(kThirds, kThirds));
+
+  ask(*first, "set server rpc/b state maint");
+  CHECK(program.says("rpc/b: healthy -> disabled"));
+  CHECK(both({{"a", 128}, {"b", 85}, {"c", 128}}, {{"a", 128}, {"b", 85}, {"c", 128}}));
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("a leader that one HAProxy of two has in maintenance leaves nobody without") {
+  const Stage stage;
+  const HaproxyProcess other(haproxy_cfg(stage.providers, {}));
+  const std::string config = stage.config(
+      {.endpoints = fmt::format("\"unix:{}\", \"unix:{}\"", stage.haproxy.admin_socket(), other.admin_socket()),
+       .backend = "strategy = \"leader\""});
+  ask(other, "set server rpc/a state maint");
+  const Result once = run({"once", "--config", config});
+  CHECK(once.code == 0);
+  CHECK(stage.weights() == Weights{{"a", 256}, {"b", 0}, {"c", 0}});
+  CHECK(weights_of(other) == Weights{{"a", 256}, {"b", 128}, {"c", 128}});
+}

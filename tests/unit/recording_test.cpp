@@ -222,6 +222,29 @@ TEST_CASE("files are bounded in size and number, and each can be replayed by its
   CHECK(mentions(gap.notes, "what was recorded before is missing"));
 }
 
+TEST_CASE("files are bounded also where HAProxy's list changes all the time") {
+  const config::Config config = play_config();
+  const Folder folder;
+  Play play(config, 5);
+  constexpr std::uint64_t kLimit = 90'000;
+  {
+    Recording recording(folder.path("r"), {kLimit, 3});
+    recording.follow(play.fleet, Cause::kStart);
+    for (unsigned i = 0; i < 300; ++i) {
+      recording.servers_changed(play.fleet);
+      play.step();
+    }
+  }
+  CHECK(fs::exists(folder.path("r.2")));
+  for (const char* name : {"r.2", "r.1", "r"}) {
+    const std::string text = read(folder.path(name));
+    CHECK(text.size() < kLimit + 120'000);
+    const Replayed r = replayed({text}, config);
+    CHECK(r.other == 0);
+    CHECK(mentions(r.notes, "HAProxy's list had other servers"));
+  }
+}
+
 TEST_CASE("what comes after a reload, or a restart, begins with what was known then") {
   const config::Config config = play_config();
   config::Config changed = play_config();
