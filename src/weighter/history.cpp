@@ -174,6 +174,7 @@ TargetHistory outlasting(TargetHistory&& was) {
   out.failures = was.failures;
   out.counted_at = was.counted_at;
   out.live = was.live;
+  out.live.waiting_ms.reset();
   out.live_out = std::move(was.live_out);
   out.ejected = was.ejected;
   out.ejected_at = was.ejected_at;
