@@ -289,6 +289,8 @@ TEST_CASE("discover: a recording replays to the same weights, also where servers
     REQUIRE(d.reaches(kFour));
     d.fail(1);
     REQUIRE(d.reaches({{"a", 86}, {"b", 0}, {"c", 85}, {"d", 85}}));
+    // Time counts from one decision to the next.
+    CHECK(asked(*d.providers[0], 5));
     d.remove("d");
     REQUIRE(d.reaches({{"a", 128}, {"b", 0}, {"c", 128}}));
     // Nobody of those before.
