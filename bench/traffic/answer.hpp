@@ -1,8 +1,10 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <string>
 #include <string_view>
+
+#include "integration/http_client.hpp"
 
 /// Whether an answer was of use to the client that got it.
 namespace rpcw::bench {
@@ -21,16 +23,7 @@ enum class Verdict : std::uint8_t {
 inline constexpr std::size_t kVerdicts = 6;
 std::string_view to_string(Verdict verdict);
 
-struct Answer {
-  enum class End : std::uint8_t { kComplete, kBroken, kTimeout };
-  End end = End::kBroken;
-  /// The rest is of a complete answer.
-  unsigned status = 0;
-  std::string body{};
-  /// X-Head and X-Provider; empty if absent, as in HAProxy's own answers.
-  std::string head{};
-  std::string provider{};
-};
+using Answer = test::HttpAnswer;
 
 /// The chain's true head when the request was sent and when the answer was there. The client is given the benefit of
 /// the doubt on both ends: stale is counted from the former, too high from the latter.

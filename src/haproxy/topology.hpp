@@ -87,7 +87,7 @@ struct BackendRow {
   std::string name{};
   /// HAProxy's number for the proxy; kept over reloads only if the file gives one.
   unsigned iid = 0;
-  /// As in the file, but "unknown" for random on older ones; empty below level operator.
+  /// As in the file, but "unknown" for random; empty below level operator.
   std::string algo{};
   /// "http" or "tcp"; HAProxy has others for what it does not balance.
   std::string mode{};

@@ -69,7 +69,7 @@ void Recording::record(const Event& event, const Fleet& fleet) {
   ++steps_;
   add_line();
   // The fleet is as it is after this event, so a file can end here and the next one begin with all that is known.
-  if (section_bytes_ >= limits_.file_bytes) rotate();
+  if (added_bytes_ >= limits_.file_bytes) rotate();
 }
 
 void Recording::flush() {
@@ -84,6 +84,7 @@ void Recording::flush() {
 }
 
 void Recording::begin_section(Cause cause) {
+  const bool first = added_bytes_ == 0;
   written_.clear();
   write_section(line_, cause, std::chrono::floor<milliseconds>(std::chrono::system_clock::now()), steps_, *fleet_);
   add_line();
@@ -93,15 +94,16 @@ void Recording::begin_section(Cause cause) {
     std::vector<Outcome>& outcomes = written_.emplace_back();
     for (const ServerDecision& s : fleet_->decision(b).servers) outcomes.push_back(outcome_of(s));
   }
-  // What is known may be large; only what comes after it counts, or a file could be full before it begins.
-  section_bytes_ = 0;
+  // What is known may be large, and a file could be full before it begins. Later sections do count: a list of servers
+  // that changes all the time must not make a file that grows without end.
+  if (first) added_bytes_ = 0;
 }
 
 void Recording::add_line() {
   if (file_ >= 0) {
     buffer_ += line_.view();
     buffer_ += '\n';
-    section_bytes_ += line_.view().size() + 1;
+    added_bytes_ += line_.view().size() + 1;
   }
   line_.clear();
   if (buffer_.size() >= kBuffer) write_out();
@@ -120,7 +122,7 @@ bool Recording::open() {
   if (::fstat(file_, &status) != 0) return refuse(failure("it cannot be looked at"));
   if (!S_ISREG(status.st_mode)) return refuse("it is no regular file");
   if (::flock(file_, LOCK_EX | LOCK_NB) != 0) return refuse("another process is recording there");
-  size_ = static_cast<std::uint64_t>(status.st_size);
+  added_bytes_ = size_ = static_cast<std::uint64_t>(status.st_size);
   if (size_ == 0) return true;
   std::array<char, kSectionMark.size()> first{};
   char last = 0;

@@ -13,7 +13,7 @@
 namespace rpcw::store {
 
 struct RecordingLimits {
-  /// A file that has grown by this many bytes since its section began is put aside. Three servers probed every 5 s
+  /// A file that has grown by this many bytes since its first section began is put aside. Three servers probed every 5 s
   /// write about 40 MB a day, so that four files hold nearly a week of them; and a file of this size is still one that
   /// can be sent to somebody, packed to a tenth.
   std::uint64_t file_bytes = std::uint64_t{64} << 20U;
@@ -39,7 +39,7 @@ class Recording final : public Tape {
   /// until then, or until the last `record` or `flush`.
   void follow(Fleet& fleet, Cause cause);
   void record(const Event& event, const Fleet& fleet) override;
-  void servers_changed(Fleet& fleet) override { follow(fleet, Cause::kReload); }
+  void servers_changed(Fleet& fleet) override { follow(fleet, Cause::kServers); }
   /// Hands what was written to the system, and tries again where that failed before. To be called every second.
   void flush();
 
@@ -61,9 +61,10 @@ class Recording final : public Tape {
   const RecordingLimits limits_;
   Fleet* fleet_ = nullptr;
   int file_ = -1;
-  /// Of the file, as far as it was written; and of its newest section, with what is still to be written.
+  /// Of the file, as far as it was written; and all that was added to it, with what is still to be written, without what
+  /// was known when it began.
   std::uint64_t size_ = 0;
-  std::uint64_t section_bytes_ = 0;
+  std::uint64_t added_bytes_ = 0;
   std::uint64_t steps_ = 0;
   std::string buffer_;
   JsonWriter line_;

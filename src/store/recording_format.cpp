@@ -10,7 +10,7 @@
 namespace rpcw::store {
 namespace {
 
-constexpr std::array<std::string_view, 4> kCauses{"start", "reload", "rotation", "resumed"};
+constexpr std::array<std::string_view, 5> kCauses{"start", "reload", "rotation", "resumed", "servers"};
 
 /// More than any configuration has.
 constexpr std::size_t kMostTargets = 65536;
@@ -86,6 +86,11 @@ struct StepWriter {
   void operator()(const event::Looked& e) const {
     out.field("event", "look");
     out.field("now", e.now);
+  }
+  void operator()(const event::HeldUp& e) const {
+    out.field("event", "hold");
+    out.field("name", fleet.config().backends[e.backend].name);
+    out.field("held_up", e.held_up);
   }
   void operator()(const event::Seen& e) const {
     out.field("event", "see");
@@ -247,6 +252,7 @@ void write_known(JsonWriter& out, const Fleet& fleet, std::uint32_t backend) {
   out.field("backend", fleet.config().backends[backend].name);
   out.field("dirty", b.dirty);
   out.field("decided", b.decided);
+  if (b.held_up) out.field("held_up", true);
   out.field("blind", b.decision.blind);
   if (!b.decision.servers.empty()) {
     out.key("decision");
@@ -308,7 +314,7 @@ Section LineReader::read_section(const JsonField& in) {
   const std::string cause = in["cause"].text();
   const auto at = std::ranges::find(kCauses, cause);
   if (at == kCauses.end())
-    in["cause"].fail("must be start, reload, rotation or resumed");
+    in["cause"].fail("must be start, reload, rotation, resumed or servers");
   else
     out.cause = static_cast<Cause>(at - kCauses.begin());
   out.time = in["wall_ms"].wall();
@@ -366,6 +372,7 @@ Known LineReader::read_known(const JsonField& in) const {
   Known out{b, {BackendHistory(servers, references), {}, {}, true, false}};
   out.state.dirty = in["dirty"].boolean();
   out.state.decided = in["decided"].boolean();
+  out.state.held_up = read_flag(in["held_up"]);
   out.state.decision.blind = in["blind"].boolean();
   if (const JsonField decision = in["decision"]; decision.present()) {
     if (decision.size(kMostTargets) != servers) decision.fail(fmt::format("must have {} elements", servers));
@@ -399,6 +406,8 @@ Step LineReader::read_step(std::string_view event, const JsonField& in) const {
     out.event = event::AskedUrgently{};
   } else if (event == "look") {
     out.event = event::Looked{read_now(in["now"])};
+  } else if (event == "hold") {
+    out.event = event::HeldUp{backend(in["name"]), in["held_up"].boolean()};
   } else if (event == "see") {
     event::Seen seen;
     const JsonField list = in["backends"];

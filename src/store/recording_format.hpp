@@ -18,7 +18,7 @@
 ///
 ///     recording   a section begins: whose observations these are
 ///     known       all that was known of one backend when the section began
-///     probe, silent, head, answer, urgent, look, see
+///     probe, silent, head, answer, urgent, look, hold, see, traffic
 ///                 what entered the fleet (see weighter/tape.hpp)
 ///     decide      the same, with what was decided otherwise than before
 ///
@@ -36,9 +36,10 @@ inline constexpr std::uint64_t kRecordingVersion = 1;
 /// Why a section begins.
 enum class Cause : std::uint8_t {
   kStart,     ///< the program was started
-  kReload,    ///< the configuration was read again, or HAProxy has other servers
+  kReload,    ///< the configuration was read again
   kRotation,  ///< the file before was full: this goes on where that ended
   kResumed,   ///< writing was not possible for a while
+  kServers,   ///< HAProxy's list has other servers
 };
 
 /// What became of a server in a decision.

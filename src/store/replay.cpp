@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
 #include <memory>
 #include <set>
 #include <utility>
@@ -112,6 +113,11 @@ class Fit {
       bool operator()(event::AnswerCame& e) const { return to(e.target); }
       bool operator()(event::AskedUrgently&) const { return true; }
       bool operator()(event::Looked&) const { return true; }
+      bool operator()(event::HeldUp& e) const {
+        const Index at = fit.backend(e.backend);
+        if (at) e.backend = *at;
+        return at.has_value();
+      }
       bool operator()(event::Seen& e) const {
         std::vector<event::Seen::Of> out;
         for (auto& [b, view] : e.backends)
@@ -184,6 +190,21 @@ class Fit {
     bool all_in_place = false;
   };
 
+  /// The file's; with `discover` also those that HAProxy had then, in its order.
+  static std::vector<config::Server> servers_of(const config::Backend& from, const SectionBackend& was) {
+    if (from.discover.empty()) return from.servers;
+    std::vector<config::Server> out;
+    for (const SectionBackend::Server& s : was.servers) {
+      const auto named = std::ranges::find(from.servers, s.name, &config::Server::name);
+      config::Server& server = out.emplace_back();
+      if (named != from.servers.end())
+        server = *named;
+      else
+        server.name = s.name;
+    }
+    return out;
+  }
+
   void add(const config::Backend& from, const SectionBackend& was, Place& place, std::set<std::string>& notes) {
     config::Backend b = from;
     b.servers.clear();
@@ -195,7 +216,7 @@ class Fit {
       if (!out.operator_given) out.operator_name = recorded_operator;
       return out;
     };
-    for (const config::Server& s : from.servers) {
+    for (const config::Server& s : servers_of(from, was)) {
       const auto at = std::ranges::find(was.servers, s.name, &SectionBackend::Server::name);
       if (at == was.servers.end()) {
         notes.insert(fmt::format("{}/{} is only in the configuration: left out", b.name, s.name));
@@ -219,7 +240,8 @@ class Fit {
                       "out",
                       b.name, was.references.size(), from.references.size()));
     if (b.servers.empty()) return;
-    b.min_healthy = std::min(b.min_healthy, static_cast<unsigned>(b.servers.size()));
+    // Where HAProxy's list decides, there may be fewer than that at any time.
+    if (b.discover.empty()) b.min_healthy = std::min(b.min_healthy, static_cast<unsigned>(b.servers.size()));
     place.all_in_place = b.servers.size() == was.servers.size() && b.references.size() == was.references.size();
     for (std::uint32_t i = 0; i < place.servers.size(); ++i)
       place.all_in_place = place.all_in_place && place.servers[i] == i;
@@ -308,6 +330,9 @@ class Replayer {
       for (const std::string& n : notes_) what += "; " + n;
       return std::unexpected(ReplayError{ReplayError::Kind::kMisfit, std::move(what)});
     }
+    std::ranges::stable_sort(totals_, {}, [&](const Totals& t) {
+      return std::ranges::find(config_.backends, t.of.backend, &config::Backend::name);
+    });
     for (Totals& t : totals_) {
       if (t.covered.count() == 0 && !t.seen) continue;
       const auto time = static_cast<double>(std::max<std::int64_t>(t.covered.count(), 1));
@@ -361,13 +386,20 @@ class Replayer {
       ever_fit_ = true;
       std::vector<Server>& list = servers_.emplace_back();
       for (const config::Server& s : b.servers) {
-        const auto at = std::ranges::find_if(
-            totals_, [&](const Totals& t) { return t.of.backend == b.name && t.of.server == s.name; });
-        at->seen = true;
-        list.push_back({{}, {}, {}, &*at});
+        Totals& totals = totals_of(b.name, s.name);
+        totals.seen = true;
+        list.push_back({{}, {}, {}, &totals});
       }
     }
     return std::nullopt;
+  }
+
+  /// HAProxy's list may have servers that the file does not name.
+  Totals& totals_of(const std::string& backend, const std::string& server) {
+    const auto at = std::ranges::find_if(
+        totals_, [&](const Totals& t) { return t.of.backend == backend && t.of.server == server; });
+    if (at != totals_.end()) return *at;
+    return totals_.emplace_back(Totals{{backend, server, {}, {}, {}, {}, 0, 0}, MonoTime{0}});
   }
 
   static std::string_view why(Cause cause) {
@@ -380,6 +412,8 @@ class Replayer {
         return "what was recorded before is missing";
       case Cause::kResumed:
         return "for a while the file could not be written";
+      case Cause::kServers:
+        return "HAProxy's list had other servers";
     }
     return "";
   }
@@ -507,7 +541,8 @@ class Replayer {
 
   const config::Config& config_;
   LineReader reader_;
-  std::vector<Totals> totals_;
+  /// Stay where they are.
+  std::deque<Totals> totals_;
   std::set<std::string> notes_;
   std::unique_ptr<Fit> fit_;
   std::optional<Fleet> fleet_;

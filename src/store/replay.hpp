@@ -58,7 +58,8 @@ struct Replayed {
   std::vector<Difference> differences;
   /// How many more there were.
   std::uint64_t more_differences = 0;
-  /// In the order of the file, of all servers that were replayed.
+  /// In the order of the file, of all servers that were replayed; those that it does not name at the end of their
+  /// backend.
   std::vector<ServerTotals> servers;
   /// What a person should know of the recording and how it fits, each a sentence.
   std::vector<std::string> notes;

@@ -138,6 +138,13 @@ inline constexpr double kQuotaStepMost = 0.64;
 /// With less traffic than this a second, a part of it is no number to steer by.
 inline constexpr double kQuotaTrafficLeast = 1.0;
 
+// ---- lists
+
+/// How long a server that HAProxy's list does not have is remembered, and how many are: somebody who deletes a server and
+/// adds it again, or reloads twice, must not pardon one that was thrown out.
+inline constexpr milliseconds kAbsence = seconds{600};
+inline constexpr std::size_t kAbsentMost = 1000;
+
 // ---- leader
 
 /// A challenger is better when its score is this many times the leader's, for this long.

@@ -305,7 +305,7 @@ class Daemon::Impl {
 
     std::map<std::string, ProbePtr> known;
     for (const ProbePtr& p : probes_) known.emplace(key_of(p->target), p);
-    fleet_.change_servers([&] { config_ = std::move(config); });
+    fleet_.change_servers([&] { config_ = std::move(config); }, read_clocks().mono);
     const bool deciding = all_answered();
     probes_.clear();
     std::vector<ProbePtr> newcomers;
@@ -335,7 +335,7 @@ class Daemon::Impl {
         static_cast<std::size_t>(std::ranges::count_if(probes_, [](const ProbePtr& p) { return p->answered; }));
     hold_up_backends();
     probe(newcomers);
-    fleet_.see(watches_.first_reachable());
+    fleet_.see(watches_.reachable());
     if (all_answered()) decide();
   }
 
@@ -343,11 +343,11 @@ class Daemon::Impl {
     held_up_by_.assign(config_.backends.size(), 0);
     for (const ProbePtr& p : probes_)
       if (p->holds_up) ++held_up_by_[fleet_.targets()[p->target].backend];
-    for (std::size_t b = 0; b < held_up_by_.size(); ++b) fleet_.hold_up(b, held_up_by_[b] > 0);
+    for (std::uint32_t b = 0; b < held_up_by_.size(); ++b) fleet_.hold_up(b, held_up_by_[b] > 0);
   }
 
   /// One that the backend has waited for is there.
-  void let_go(std::size_t backend) {
+  void let_go(std::uint32_t backend) {
     if (--held_up_by_[backend] == 0) fleet_.hold_up(backend, false);
   }
 

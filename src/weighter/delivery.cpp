@@ -139,6 +139,14 @@ asio::awaitable<const haproxy::Instance*> Delivery::first() {
   co_return &*before_;
 }
 
+std::vector<const haproxy::Instance*> Delivery::read() const {
+  std::vector<const haproxy::Instance*> out;
+  for (const Place& place : places_)
+    for (const Connection& c : place.connections)
+      if (c.instance) out.push_back(&*c.instance);
+  return out;
+}
+
 void Delivery::decided() {
   is_decided_ = true;
   decision_.cancel();

@@ -34,6 +34,9 @@ class Delivery {
   /// valid as long as this.
   boost::asio::awaitable<const haproxy::Instance*> first();
 
+  /// All that were read by now, in the file's order; like `first` before the push.
+  std::vector<const haproxy::Instance*> read() const;
+
   /// The fleet has decided: push.
   void decided();
   boost::asio::awaitable<void> finish();

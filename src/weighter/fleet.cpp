@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <iterator>
 #include <map>
+#include <set>
 #include <unordered_set>
 #include <utility>
 
@@ -58,6 +59,22 @@ BackendView view_of(const config::Backend& cfg, const haproxy::Instance& instanc
     return s.backup && s.uweight > 0 && usable(s) && !ours.contains(s.name);
   });
   return out;
+}
+
+/// Of several HAProxys. Each has its own states; a server that gets traffic from any of them is in use.
+void join(BackendView& out, BackendView&& other) {
+  if (out.algorithm.empty()) out.algorithm = std::move(other.algorithm);
+  out.usable_foreign_backup = out.usable_foreign_backup || other.usable_foreign_backup;
+  for (std::size_t i = 0; i < out.servers.size(); ++i) {
+    std::optional<ServerView>& to = out.servers[i];
+    const std::optional<ServerView>& from = other.servers[i];
+    if (!to) {
+      to = from;
+    } else if (from) {
+      to->disabled = to->disabled && from->disabled;
+      to->down = to->down && from->down;
+    }
+  }
 }
 
 /// What a decision depends on, beyond the weights themselves.
@@ -210,11 +227,15 @@ void Fleet::look(Now now) {
   tell(event::Looked{now});
 }
 
-bool Fleet::see(const haproxy::Instance* instance) {
-  if (instance == nullptr) return false;
+bool Fleet::see(std::span<const haproxy::Instance* const> instances) {
+  std::vector<const haproxy::Instance*> read;
+  std::ranges::copy_if(instances, std::back_inserter(read), [](const auto* i) { return i != nullptr; });
+  if (read.empty()) return false;
+  several_ = read.size() > 1;
   std::vector<event::Seen::Of> news;
   for (std::uint32_t b = 0; b < backends_.size(); ++b) {
-    BackendView view = view_of(config_.backends[b], *instance);
+    BackendView view = view_of(config_.backends[b], *read.front());
+    for (std::size_t i = 1; i < read.size(); ++i) join(view, view_of(config_.backends[b], *read[i]));
     if (view != backends_[b].view) news.push_back({b, std::move(view)});
   }
   return see(std::move(news));
@@ -284,6 +305,7 @@ void Fleet::apply(const Event& event) {
     void operator()(const event::AnswerCame& e) const { fleet.observe(e.target, e.answer); }
     void operator()(const event::AskedUrgently&) const { static_cast<void>(fleet.urgent_questions()); }
     void operator()(const event::Looked& e) const { fleet.look(e.now); }
+    void operator()(const event::HeldUp& e) const { fleet.hold_up(e.backend, e.held_up); }
     void operator()(const event::Seen& e) const { fleet.see(e.backends); }
     void operator()(const event::TrafficCame& e) const {
       static_cast<void>(fleet.observe_live(e.backend, e.deltas, e.at));
@@ -313,11 +335,12 @@ std::vector<WeightChange> Fleet::plan(const haproxy::Instance& instance) const {
     const haproxy::BackendRow* row = instance.backend(config_.backends[b].name);
     if (row == nullptr) continue;
     const BackendDecision& d = backends_[b].decision;
+    const std::vector<unsigned> weights = wanted_at(b, *row);
     const auto first = static_cast<std::ptrdiff_t>(out.size());
     for (std::uint32_t i = 0; i < d.servers.size(); ++i) {
       const haproxy::ServerRow* s = row->server(config_.backends[b].servers[i].name);
       if (s == nullptr || d.servers[i].state == State::kDisabled) continue;
-      const unsigned wanted = d.servers[i].weight;
+      const unsigned wanted = weights[i];
       if (!row->percent) {
         if (s->uweight != wanted) out.push_back({b, i, s->uweight, wanted, false});
         continue;
@@ -328,6 +351,42 @@ std::vector<WeightChange> Fleet::plan(const haproxy::Instance& instance) const {
     }
     std::stable_partition(out.begin() + first, out.end(), [](const WeightChange& c) { return c.to > c.from; });
   }
+  return out;
+}
+
+std::vector<unsigned> Fleet::wanted_at(std::uint32_t b, const haproxy::BackendRow& row) const {
+  const std::vector<config::Server>& servers = config_.backends[b].servers;
+  const std::vector<ServerDecision>& decided = backends_[b].decision.servers;
+  std::vector<unsigned> out;
+  for (const ServerDecision& s : decided) out.push_back(s.weight);
+  // A single one's states are in the decision.
+  if (!several_) return out;
+  std::vector<bool> usable_here(decided.size());
+  for (std::size_t i = 0; i < decided.size(); ++i) {
+    const haproxy::ServerRow* s = row.server(servers[i].name);
+    usable_here[i] = s != nullptr && usable(*s);
+    if (usable_here[i] && out[i] > 0) return out;
+  }
+  const NameSet ours = names_of(config_.backends[b]);
+  if (std::ranges::any_of(row.servers, [&](const haproxy::ServerRow& s) {
+        return s.backup && s.uweight > 0 && usable(s) && !ours.contains(s.name);
+      }))
+    return out;
+  const auto share_equally = [&](auto which) {
+    std::vector<std::size_t> who;
+    for (std::size_t i = 0; i < decided.size(); ++i)
+      if (usable_here[i] && which(decided[i])) who.push_back(i);
+    for (const std::size_t i : who) out[i] = std::max(1U, 256U / static_cast<unsigned>(who.size()));
+    return !who.empty();
+  };
+  if (!share_equally([](const ServerDecision& s) {
+        return s.state == State::kHealthy || s.state == State::kDegraded;
+      }))
+    share_equally([](const ServerDecision& s) {
+      return std::ranges::none_of(s.reasons, [](const ReasonNote& n) {
+        return n.code == Reason::kWrongChain || n.code == Reason::kForked || n.code == Reason::kBlockAhead;
+      });
+    });
   return out;
 }
 
@@ -438,22 +497,44 @@ std::string itself(std::string_view, std::string_view text) {
 void Fleet::adopt(Fleet&& other) {
   blind_ = other.blind_;
   changes_ = other.changes_;
+  several_ = other.several_;
+  departed_ = std::move(other.departed_);
   adopt(other.recall(itself), itself);
   cold_ = other.cold_;
 }
 
-void Fleet::change_servers(const std::function<void()>& change) {
+void Fleet::hold_up(std::uint32_t backend, bool held_up) {
+  if (std::exchange(backends_[backend].held_up, held_up) != held_up) tell(event::HeldUp{backend, held_up});
+}
+
+void Fleet::change_servers(const std::function<void()>& change, MonoTime now) {
+  std::erase_if(departed_, [&](const Departed& d) { return now - d.at > constants::kAbsence; });
   std::vector<Memory> memories = recall(itself);
   std::vector<Backend> before = std::move(backends_);
   change();
   begin();
   ++changes_;
   for (std::size_t b = 0; b < backends_.size(); ++b) {
-    if (identity(b, itself).servers == memories[b].servers)
+    const std::vector<std::string> keys = identity(b, itself).servers;
+    if (keys == memories[b].servers) {
       backends_[b] = std::move(before[b]);
-    else
-      adopt(b, std::move(memories[b]), itself, Continuity::kSameDaemon);
+      continue;
+    }
+    const std::set<std::string_view> here(keys.begin(), keys.end());
+    for (std::size_t i = 0; i < memories[b].servers.size(); ++i)
+      if (!here.contains(memories[b].servers[i]))
+        departed_.push_back({memories[b].servers[i], now, outlasting(std::move(memories[b].history.servers[i]))});
+    const std::set<std::string> were(memories[b].servers.begin(), memories[b].servers.end());
+    adopt(b, std::move(memories[b]), itself, Continuity::kSameDaemon);
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      if (were.contains(keys[i])) continue;
+      const auto known = std::ranges::find(departed_, keys[i], &Departed::key);
+      if (known == departed_.end()) continue;
+      backends_[b].history.servers[i] = std::move(known->history);
+      departed_.erase(known);
+    }
   }
+  while (departed_.size() > constants::kAbsentMost) departed_.pop_front();
   if (tape_ != nullptr) tape_->servers_changed(*this);
 }
 

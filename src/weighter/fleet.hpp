@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -64,9 +66,11 @@ class Fleet {
   /// Only looks at the heads, so that `urgent_questions` knows what a first decision needs.
   void look(Now now);
 
-  /// What HAProxy shows, for the decisions to come. nullptr: none can be reached, and the last view stays. Returns
-  /// whether anything that a decision depends on differs from before.
-  bool see(const haproxy::Instance* instance);
+  /// What the HAProxys that can be reached show, for the decisions to come; of each nullptr: not read. A server is in
+  /// maintenance, or DOWN, when it is so in all that have it; what else they differ in is as the first has it. With none
+  /// at all the last view stays. Returns whether anything that a decision depends on differs from before.
+  bool see(std::span<const haproxy::Instance* const> instances);
+  bool see(const haproxy::Instance* instance) { return see(std::span(&instance, 1)); }
   /// The same, of those backends of which anything is shown that was not shown before. Precondition: they exist, and
   /// their views have as many servers as the file.
   bool see(std::vector<event::Seen::Of> news);
@@ -91,7 +95,9 @@ class Fleet {
 
   /// In an order that never leaves a backend without a server on the way: what rises comes before what falls.
   /// Servers whose weight in `instance` is not what is held. Those that it does not have are left out, as are backends
-  /// without any verdict.
+  /// without any verdict. Where several HAProxys were seen and what is held would leave this one with nobody, since its
+  /// own states differ, those of its servers that it can use share equally: the healthy ones, else all but the
+  /// never-class.
   [[nodiscard]] std::vector<WeightChange> plan(const haproxy::Instance& instance) const;
 
   /// Names of servers and backends in the file that `instance` lacks, each a sentence.
@@ -112,12 +118,14 @@ class Fleet {
   /// goes on with what is known of those that stay: questions that are under way stay asked, and the weights that are
   /// held stay so. One that is new has no share and the weight 0 until a decision gives it more; a backend with new
   /// servers only holds nothing. Targets have other indices afterwards.
-  void change_servers(const std::function<void()>& change);
+  /// One that was here within constants::kAbsence is no stranger: its ejections, its failures and its quota are known,
+  /// while its head and chain are asked for as of anybody new.
+  void change_servers(const std::function<void()>& change, MonoTime now);
 
   /// Whether weights are held for this backend.
   [[nodiscard]] bool decided(std::size_t backend) const { return backends_[backend].decided; }
   /// While it is held up, `decide` leaves a backend out (unless all are wanted).
-  void hold_up(std::size_t backend, bool held_up) { backends_[backend].held_up = held_up; }
+  void hold_up(std::uint32_t backend, bool held_up);
 
   /// All that is known of one backend, and what it is known of.
   struct Memory {
@@ -181,6 +189,8 @@ class Fleet {
     if (tape_ != nullptr) tape_->record(std::forward<Event>(event), *this);
   }
   /// What and whose it is, without anything that is known.
+  /// By server: what `plan` brings HAProxy's `row` to.
+  [[nodiscard]] std::vector<unsigned> wanted_at(std::uint32_t backend, const haproxy::BackendRow& row) const;
   [[nodiscard]] Memory identity(std::size_t backend, const Keyer& key) const;
   void begin();
   void adopt(std::size_t backend, Memory&& was, const Keyer& key, Continuity continuity);
@@ -189,6 +199,15 @@ class Fleet {
   std::vector<Backend> backends_;
   std::vector<Target> targets_;
   std::vector<std::size_t> first_targets_;
+  /// More than one HAProxy was seen last.
+  bool several_ = false;
+  /// Servers that HAProxy does not have any more, those that left last at the end.
+  struct Departed {
+    std::string key;
+    MonoTime at{};
+    TargetHistory history;
+  };
+  std::deque<Departed> departed_;
   bool blind_ = false;
   Tape* tape_ = nullptr;
   bool cold_ = false;

@@ -164,6 +164,28 @@ void fold(TargetHistory& history, const Answer& answer, const Chain& chain) {
   }
 }
 
+TargetHistory outlasting(TargetHistory&& was) {
+  TargetHistory out;
+  out.latencies = was.latencies;
+  out.latency_count = was.latency_count;
+  out.smoothed_latency_ms = was.smoothed_latency_ms;
+  out.smoothed_at = was.smoothed_at;
+  out.attempts = was.attempts;
+  out.failures = was.failures;
+  out.counted_at = was.counted_at;
+  out.live = was.live;
+  out.live.waiting_ms.reset();
+  out.live_out = std::move(was.live_out);
+  out.ejected = was.ejected;
+  out.ejected_at = was.ejected_at;
+  out.out_until = was.out_until;
+  out.ejections = was.ejections;
+  out.forgiven = was.forgiven;
+  out.quiet_since = was.quiet_since;
+  out.returned_at = was.returned_at;
+  return out;
+}
+
 void forget_questions(TargetHistory& history) {
   history.asked_at.reset();
   const auto forget = [](Inquiry& inquiry) {

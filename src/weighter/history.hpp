@@ -158,6 +158,9 @@ struct TargetHistory {
   [[nodiscard]] std::optional<std::chrono::microseconds> median_latency() const;
 };
 
+/// What is still true of a target after some minutes in which it was not asked: how it has fared, not where its chain was.
+TargetHistory outlasting(TargetHistory&& history);
+
 /// The chain's pace, measured from agreed heads.
 struct BlockTime {
   /// Where the measurement under way began; absent: not begun.

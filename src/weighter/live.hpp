@@ -21,7 +21,7 @@ struct LiveDelta {
   std::uint64_t client_errors = 0;
   /// HAProxy's average over its last 1024 requests (`rtime`), in ms; absent: there was none.
   std::optional<double> latency_ms;
-  /// Sessions open at the second read (`scur`).
+  /// Requests open or waiting for it at the second read (`scur`, `qcur`).
   std::uint64_t open = 0;
 
   friend bool operator==(const LiveDelta&, const LiveDelta&) = default;

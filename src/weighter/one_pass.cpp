@@ -145,7 +145,7 @@ asio::awaitable<PassResult> one_pass(asio::io_context& io, const config::Config&
   malloc_trim(0);
 #endif
   const haproxy::Instance* seen = co_await delivery.first();
-  fleet.see(seen);
+  fleet.see(delivery.read());
   const Now now = read_clocks();
   fleet.decide(now, true);
   delivery.decided();

@@ -40,6 +40,11 @@ struct AskedUrgently {};
 struct Looked {
   Now now;
 };
+/// A backend waits for its newcomers' first answers, or does so no more.
+struct HeldUp {
+  std::uint32_t backend = 0;
+  bool held_up = false;
+};
 /// HAProxy shows other things than before of these backends.
 struct Seen {
   struct Of {
@@ -64,8 +69,7 @@ struct Decided {
 }  // namespace event
 
 using Event = std::variant<event::ProbeBegun, event::Silent, event::HeadCame, event::AnswerCame, event::AskedUrgently,
-                           event::Looked, event::Seen,
-                           event::TrafficCame, event::Decided>;
+                           event::Looked, event::HeldUp, event::Seen, event::TrafficCame, event::Decided>;
 
 /// Listens to a Fleet.
 class Tape {

@@ -113,7 +113,8 @@ LiveDelta difference(const haproxy::Counters& was, const haproxy::Counters& is) 
   out.requests = grown(was.lbtot, is.lbtot);
   out.failures = grown(was.econ, is.econ) + grown(was.eresp, is.eresp) + grown(was.hrsp_5xx, is.hrsp_5xx);
   out.client_errors = grown(was.hrsp_4xx, is.hrsp_4xx);
-  out.open = is.scur.value_or(0);
+  // A `maxconn` keeps the open ones few; what piles up then waits in the server's queue.
+  out.open = is.scur.value_or(0) + is.qcur.value_or(0);
   if (cleared) return {};
   if (is.rtime.value_or(0) > 0) out.latency_ms = static_cast<double>(*is.rtime);
   return out;
@@ -178,7 +179,7 @@ asio::awaitable<void> Watch::read() {
   troubles_.clear();
   for (const std::string& what : common_.fleet.missing(*instance_)) say_once(what);
   // At once, so that nothing is pushed that was decided without knowing of a backup or of a maintenance.
-  common_.on_read(*this);
+  common_.on_read();
 }
 
 void Watch::failed(const haproxy::Failure& failure) {

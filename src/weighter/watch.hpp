@@ -31,7 +31,7 @@ class Watch {
     bool dry_run = false;
     std::shared_ptr<haproxy::TlsContext> tls;
     /// Called after each successful read and before anything is pushed.
-    std::function<void(const Watch&)> on_read;
+    std::function<void()> on_read;
     /// Called when live traffic was counted; with targets to probe at once.
     std::function<void(const std::vector<std::size_t>&)> on_live;
   };

@@ -56,7 +56,7 @@ class Watches::Impl {
        const haproxy::Lookup::Function& lookup)
       : io_(io),
         common_{config, fleet, dry_run, haproxy::tls_context(config.haproxy.tls),
-                [this](const Watch& watch) { seen(watch); }, std::move(on_live)},
+                [this] { seen(); }, std::move(on_live)},
         on_news_(std::move(on_news)),
         on_read_(std::move(on_read)) {
     for (const config::Endpoint& e : config.haproxy.endpoints) places_.emplace_back(io, e, lookup);
@@ -93,11 +93,12 @@ class Watches::Impl {
     for_all([](Watch& w) { w.abandon(); });
   }
 
-  const haproxy::Instance* first_reachable() const {
+  std::vector<const haproxy::Instance*> reachable() const {
+    std::vector<const haproxy::Instance*> out;
     for (const Place& place : places_)
       for (const auto& watch : place.watches)
-        if (watch->instance() != nullptr) return watch->instance();
-    return nullptr;
+        if (watch->instance() != nullptr) out.push_back(watch->instance());
+    return out;
   }
 
   std::vector<List> lists() const {
@@ -139,9 +140,9 @@ class Watches::Impl {
                                                 }));
   }
 
-  void seen(const Watch& watch) {
+  void seen() {
     if (on_read_) on_read_();
-    if (watch.instance() == first_reachable() && common_.fleet.see(watch.instance())) on_news_();
+    if (common_.fleet.see(reachable())) on_news_();
   }
 
   asio::awaitable<void> follow(Place& place) {
@@ -211,8 +212,8 @@ void Watches::request_stop() {
 void Watches::abandon() {
   impl_->abandon();
 }
-const haproxy::Instance* Watches::first_reachable() const {
-  return impl_->first_reachable();
+std::vector<const haproxy::Instance*> Watches::reachable() const {
+  return impl_->reachable();
 }
 std::vector<Watches::List> Watches::lists() const {
   return impl_->lists();

@@ -18,8 +18,8 @@ namespace rpcw {
 /// behind them. One that is slow or gone delays none of the others.
 class Watches {
  public:
-  /// `config` and `fleet` are kept by reference. `on_news` is called when the first reachable HAProxy shows the fleet
-  /// something that a decision depends on, and before anything is pushed to it. `on_live` is called when live traffic was
+  /// `config` and `fleet` are kept by reference. `on_news` is called when the HAProxys show the fleet
+  /// something else that a decision depends on, and before anything is pushed to the one that was read. `on_live` is called when live traffic was
   /// counted, with targets to probe at once. `on_read` is called before both, whenever any HAProxy was read; it may change
   /// the servers of `config` and `fleet`.
   Watches(boost::asio::io_context& io, const config::Config& config, Fleet& fleet, bool dry_run,
@@ -40,9 +40,9 @@ class Watches {
   /// Ends exchanges that are under way; after `request_stop`.
   void abandon();
 
-  /// What the first reachable HAProxy showed last, with what it has confirmed since; nullptr: none is reachable.
+  /// What the HAProxys that can be reached showed last, with what they have confirmed since, in the order of the file.
   /// Valid until the loop's next turn.
-  [[nodiscard]] const haproxy::Instance* first_reachable() const;
+  [[nodiscard]] std::vector<const haproxy::Instance*> reachable() const;
 
   struct List {
     /// The endpoint's text, with the address where a name has several.

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "integration/authority.hpp"
+#include "integration/name_server.hpp"
 #include "integration/program_stage.hpp"
 
 using namespace rpcw::test;
@@ -14,6 +16,11 @@ constexpr std::string_view kQuick = "strategy = \"equal\"\neject_time = \"0s\"\n
 
 std::string server_line(const sim::Provider& p, std::string_view name = {}, std::string_view options = "") {
   return fmt::format("  server {} 127.0.0.1:{} {}\n", name.empty() ? p.name() : name, p.port(), options);
+}
+
+void add_server(const HaproxyProcess& haproxy, const sim::Provider& p, std::string_view name) {
+  ask(haproxy, fmt::format("experimental-mode on; add server rpc/{} 127.0.0.1:{} weight 1", name, p.port()));
+  ask(haproxy, fmt::format("enable server rpc/{}", name));
 }
 
 /// Providers a, b, c; a HAProxy that has some of them; a configuration that names none.
@@ -49,10 +56,7 @@ struct Discovering {
       for (const auto& [name, weight] : last) MESSAGE(name, " has ", weight);
     return reached;
   }
-  void add(const sim::Provider& p, std::string_view name) const {
-    ask(haproxy, fmt::format("experimental-mode on; add server rpc/{} 127.0.0.1:{} weight 1", name, p.port()));
-    ask(haproxy, fmt::format("enable server rpc/{}", name));
-  }
+  void add(const sim::Provider& p, std::string_view name) const { add_server(haproxy, p, name); }
   void remove(std::string_view name) const {
     ask(haproxy, fmt::format("set server rpc/{} state maint", name));
     CHECK(eventually([&] {
@@ -206,6 +210,109 @@ TEST_CASE("discover: a slot of a server-template that gets an address is a serve
   CHECK(asked(*d.providers[1], 5));
   CHECK(d.extra.stats().requests == 0);
   CHECK(program.stop() == 0);
+}
+
+TEST_CASE("discover: slots that DNS fills and empties") {
+  NameServer names;
+  const Discovering d(fmt::format("  server-template slot 1-2 _rpc._tcp.test resolvers ours resolve-prefer ipv4 "
+                                  "resolve-opts allow-dup-ip,ignore-weight init-addr none check inter 100ms\n"
+                                  "resolvers ours\n  nameserver n 127.0.0.1:{}\n  timeout resolve 200ms\n"
+                                  "  timeout retry 200ms\n  hold valid 200ms\n  hold obsolete 200ms\n  hold nx 200ms\n",
+                                  names.port()));
+  Program program({"run", "--config", d.config()});
+  const auto without_slots = [&](const Weights& wanted) {
+    return eventually([&] {
+      Weights w = d.weights();
+      std::erase_if(w, [](const auto& one) { return one.first.starts_with("slot"); });
+      return w == wanted;
+    });
+  };
+  REQUIRE(without_slots(kThree));
+  names.set({d.extra.port()});
+  CHECK(program.says("rpc: HAProxy has 4 servers to probe, 1 new: slot"));
+  CHECK(without_slots({{"a", 64}, {"b", 64}, {"c", 64}}));
+  CHECK(eventually([&] {
+    const Weights w = d.weights();
+    return w.at("slot1") == 64 || w.at("slot2") == 64;
+  }));
+  names.set({});
+  CHECK(program.says("rpc: HAProxy has 3 servers to probe, 1 gone: slot"));
+  CHECK(without_slots(kThree));
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("discover: over TLS, to all addresses of a name") {
+  const Discovering d;
+  const TemporaryFolder folder;
+  Authority authority(folder);
+  const std::uint16_t port = free_port();
+  const HaproxyProcess remote(haproxy_cfg(
+      d.backend(fmt::format("listen cli\n  mode tcp\n  bind 127.0.0.1:{0} ssl crt {1}\n  bind [::1]:{0} ssl crt {1}\n"
+                            "  server self @DIR@/admin.sock\n",
+                            port, authority.issue("localhost")))));
+  const std::string endpoint = fmt::format("\"dns:localhost:{}\"", port);
+  const std::string trust = fmt::format("ca_file = \"{}\"", authority.ca_file());
+  CHECK(run({"once", "--config", d.folder.write("config.toml", d.toml("", endpoint))}).code == 3);
+  Program program({"run", "--config", d.folder.write("config.toml", d.toml("", endpoint, {.haproxy = trust}))});
+  REQUIRE(eventually([&] { return weights_of(remote) == kThree; }));
+  add_server(remote, d.extra, "d");
+  CHECK(eventually([&] { return weights_of(remote) == kFour; }));
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("discover: who was thrown out, is deleted and added again is still out") {
+  const Discovering d;
+  std::string toml = d.toml();
+  toml.replace(toml.find("eject_time = \"0s\""), 17, "eject_time = \"10m\"");
+  Program program({"run", "--config", d.folder.write("config.toml", toml)});
+  REQUIRE(d.reaches(kThree));
+  d.fail(1);
+  REQUIRE(d.reaches({{"a", 128}, {"b", 0}, {"c", 128}}));
+  d.remove("b");
+  REQUIRE(program.says("1 gone: b"));
+  d.providers[1]->set({});
+  d.add(*d.providers[1], "b");
+  REQUIRE(program.says("1 new: b"));
+  CHECK(program.says("rpc/b: unknown -> ejected, weight 0 (warming_up: "));
+  CHECK(asked(*d.providers[1], 5));
+  CHECK(d.weights() == Weights{{"a", 128}, {"b", 0}, {"c", 128}});
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("discover: a recording replays to the same weights, also where servers came and went") {
+  const Discovering d;
+  const std::string recording = d.folder.path("recording");
+  {
+    Program program({"run", "--config", d.config(), "--record", recording});
+    REQUIRE(d.reaches(kThree));
+    d.add(d.extra, "d");
+    REQUIRE(d.reaches(kFour));
+    d.fail(1);
+    REQUIRE(d.reaches({{"a", 86}, {"b", 0}, {"c", 85}, {"d", 85}}));
+    // Time counts from one decision to the next.
+    CHECK(asked(*d.providers[0], 5));
+    d.remove("d");
+    REQUIRE(d.reaches({{"a", 128}, {"b", 0}, {"c", 128}}));
+    // Nobody of those before.
+    for (const char* name : {"a", "b", "c"}) d.remove(name);
+    d.add(d.extra, "e");
+    REQUIRE(d.reaches({{"e", 256}}));
+    CHECK(program.stop() == 0);
+  }
+  std::string elsewhere = d.toml();
+  elsewhere.replace(elsewhere.find("http://"), elsewhere.find(Secrets::kPath) - elsewhere.find("http://"),
+                    "http://{addr}/${NOT_SET_ANYWHERE}/");
+  const Result same = run({"replay", "--config", d.folder.write("elsewhere.toml", elsewhere), recording});
+  CHECK(same.code == 0);
+  CHECK(same.err == "");
+  CHECK(same.out.find("same weights in all ") != std::string::npos);
+  CHECK(same.out.find("left out") == std::string::npos);
+  CHECK(same.out.find("HAProxy's list had other servers") != std::string::npos);
+  const auto doc = json(run({"replay", "--config", d.config(), recording, "--format", "json"}).out);
+  CHECK(at(doc, "/decisions").GetUint64() > 5);
+  CHECK(at(doc, "/servers").Size() == 5);
+  CHECK(at(doc, "/servers/1/server").GetString() == std::string("b"));
+  CHECK(at(doc, "/servers/1/recorded_out_ms").GetInt64() > 0);
 }
 
 TEST_CASE("discover: maintenance is no absence") {

@@ -9,13 +9,6 @@ using namespace rpcw::test;
 
 namespace {
 
-/// A HAProxy for the stage's providers, with `more` in its configuration.
-std::string cfg_for(const Stage& stage, std::string_view more) {
-  std::string servers;
-  for (const auto* p : stage.providers) servers += fmt::format("  server {} 127.0.0.1:{}\n", p->name(), p->port());
-  return haproxy_cfg(fmt::format("backend rpc\n  balance roundrobin\n{}{}", servers, more));
-}
-
 const Weights kThirds{{"a", 86}, {"b", 85}, {"c", 85}};
 
 }  // namespace
@@ -25,10 +18,11 @@ TEST_CASE("TLS with a certificate of our own, in once and in run") {
   const TemporaryFolder folder;
   Authority authority(folder);
   const std::uint16_t port = free_port();
-  const HaproxyProcess haproxy(
-      cfg_for(stage, fmt::format("listen cli\n  mode tcp\n  bind 127.0.0.1:{} ssl crt {} ca-file {} verify required\n"
-                                 "  server self @DIR@/admin.sock\n",
-                                 port, authority.issue("localhost"), authority.ca_file())));
+  const HaproxyProcess haproxy(haproxy_cfg(
+      stage.providers,
+      {.more = fmt::format("listen cli\n  mode tcp\n  bind 127.0.0.1:{} ssl crt {} ca-file {} verify required\n"
+                           "  server self @DIR@/admin.sock\n",
+                           port, authority.issue("localhost"), authority.ca_file())}));
   const std::string own = authority.issue("rpc-weighter");
   const std::string trust = fmt::format("ca_file = \"{}\"\n", authority.ca_file());
   const std::string us = fmt::format("cert_file = \"{0}\"\nkey_file = \"{0}\"\n", own);
@@ -49,7 +43,7 @@ TEST_CASE("TLS with a certificate of our own, in once and in run") {
 
 TEST_CASE("one HAProxy hangs, one refuses, one is well: that one is served at once") {
   const Stage stage;
-  HaproxyProcess hanging(cfg_for(stage, ""));
+  HaproxyProcess hanging(haproxy_cfg(stage.providers, {}));
   hanging.pause();
   const std::string config =
       stage.config({.endpoints = fmt::format("\"unix:{}\", \"tcp:127.0.0.1:{}\", \"unix:{}\"", hanging.admin_socket(),
@@ -85,9 +79,7 @@ TEST_CASE("one HAProxy hangs, one refuses, one is well: that one is served at on
 
 TEST_CASE("each HAProxy is driven as its own algorithm wants it") {
   const Stage stage;
-  std::string cfg = cfg_for(stage, "");
-  cfg.replace(cfg.find("balance roundrobin"), 18, "balance static-rr");
-  const HaproxyProcess fixed(cfg);
+  const HaproxyProcess fixed(haproxy_cfg(stage.providers, {.balance = "static-rr"}));
   Program program({"run", "--config",
                    stage.config({.endpoints = fmt::format("\"unix:{}\", \"unix:{}\"", fixed.admin_socket(),
                                                           stage.haproxy.admin_socket())})});
@@ -102,10 +94,10 @@ TEST_CASE("each HAProxy is driven as its own algorithm wants it") {
 TEST_CASE("dns: every address behind the name is told apart in the report") {
   const Stage stage;
   const std::uint16_t port = free_port();
-  const HaproxyProcess haproxy(
-      cfg_for(stage, fmt::format("listen cli4\n  mode tcp\n  bind 127.0.0.1:{0}\n  bind [::1]:{0}\n"
-                                 "  server self @DIR@/admin.sock\n",
-                                 port)));
+  const HaproxyProcess haproxy(haproxy_cfg(
+      stage.providers, {.more = fmt::format("listen cli4\n  mode tcp\n  bind 127.0.0.1:{0}\n  bind [::1]:{0}\n"
+                                            "  server self @DIR@/admin.sock\n",
+                                            port)}));
   const std::string config = stage.config({.endpoints = fmt::format("\"dns:localhost:{}\"", port)});
   const Result r = run({"once", "--config", config, "--format", "json"});
   CHECK(r.code == 0);
@@ -141,4 +133,51 @@ TEST_CASE("dns: a name without an address is HAProxy's trouble, and no other's")
   Program program({"run", "--config", config});
   CHECK(program.says("HAProxy cannot be used: dns:no-such-host.invalid:9999: "));
   CHECK(program.stop() == 0);
+}
+
+TEST_CASE("maintenance in one HAProxy of two is that one's own affair") {
+  const Stage stage;
+  HaproxyProcess other(haproxy_cfg(stage.providers, {}));
+  const HaproxyProcess* first = &stage.haproxy;
+  const HaproxyProcess* second = &other;
+  SUBCASE("in the first") { std::swap(first, second); }
+  SUBCASE("in the second") {}
+  const auto both = [&](const Weights& wanted_first, const Weights& wanted_second) {
+    return eventually([&] { return weights_of(*first) == wanted_first && weights_of(*second) == wanted_second; });
+  };
+  Program program({"run", "--config",
+                   stage.config({.endpoints = fmt::format("\"unix:{}\", \"unix:{}\"", stage.haproxy.admin_socket(),
+                                                          other.admin_socket())})});
+  REQUIRE(both(kThirds, kThirds));
+  ask(*second, "set server rpc/b state maint");
+  REQUIRE(stage.goes_on(5));
+  CHECK(program.count("disabled") == 0);
+  CHECK(both(kThirds, kThirds));
+
+  // What only b can carry, it carries where it is in use. Where it is not, nobody would be left.
+  stage.break_provider(0);
+  stage.break_provider(2);
+  CHECK(both({{"a", 0}, {"b", 256}, {"c", 0}}, {{"a", 128}, {"b", 256}, {"c", 128}}));
+  stage.mend_provider(2);
+  CHECK(both({{"a", 0}, {"b", 128}, {"c", 128}}, {{"a", 0}, {"b", 128}, {"c", 128}}));
+  stage.mend_provider(0);
+  CHECK(both(kThirds, kThirds));
+
+  ask(*first, "set server rpc/b state maint");
+  CHECK(program.says("rpc/b: healthy -> disabled"));
+  CHECK(both({{"a", 128}, {"b", 85}, {"c", 128}}, {{"a", 128}, {"b", 85}, {"c", 128}}));
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("a leader that one HAProxy of two has in maintenance leaves nobody without") {
+  const Stage stage;
+  const HaproxyProcess other(haproxy_cfg(stage.providers, {}));
+  const std::string config = stage.config(
+      {.endpoints = fmt::format("\"unix:{}\", \"unix:{}\"", stage.haproxy.admin_socket(), other.admin_socket()),
+       .backend = "strategy = \"leader\""});
+  ask(other, "set server rpc/a state maint");
+  const Result once = run({"once", "--config", config});
+  CHECK(once.code == 0);
+  CHECK(stage.weights() == Weights{{"a", 256}, {"b", 0}, {"c", 0}});
+  CHECK(weights_of(other) == Weights{{"a", 256}, {"b", 128}, {"c", 128}});
 }

@@ -18,18 +18,9 @@ namespace {
 
 const Weights kThirds{{"a", 86}, {"b", 85}, {"c", 85}};
 
-/// A HAProxy for the stage's providers. `backend` are lines of the backend rpc; "@OPTIONS@" stands for what b has.
-std::string cfg_for(const Stage& stage, std::string_view backend, std::string_view options_of_b,
-                    std::string_view more = "") {
-  std::string out = fmt::format("backend rpc\n  {}\n", backend);
-  for (const auto* p : stage.providers)
-    out += fmt::format("  server {} 127.0.0.1:{} weight 100 {}\n", p->name(), p->port(),
-                       p->name() == "b" ? options_of_b : "");
-  return haproxy_cfg(out + std::string(more));
-}
-
-std::string config_for(const Stage& stage, const HaproxyProcess& haproxy, std::string_view log = "") {
-  return stage.config({.endpoints = fmt::format("\"unix:{}\"", haproxy.admin_socket()), .log = std::string(log)});
+/// b has these options.
+BackendCfg b_with(std::string options) {
+  return {.options = {{"b", std::move(options)}}};
 }
 
 /// The detail of a note in the report of `once`; empty: it is not there.
@@ -76,10 +67,10 @@ class Agent {
 TEST_CASE("an agent-check that sets weights is named, and not fought for long") {
   const Stage stage;
   const Agent agent("7%\n");
-  const HaproxyProcess haproxy(
-      cfg_for(stage, "balance roundrobin", fmt::format("agent-check agent-port {} agent-inter 100ms", agent.port())));
+  const HaproxyProcess haproxy(haproxy_cfg(
+      stage.providers, b_with(fmt::format("weight 100 agent-check agent-port {} agent-inter 100ms", agent.port()))));
   REQUIRE(eventually([&] { return weights_of(haproxy)["b"] == 7; }));
-  const std::string config = config_for(stage, haproxy);
+  const std::string config = stage.config_for(haproxy);
   Program program({"run", "--config", config});
   CHECK(program.says("rpc: agent_check: server b has an `agent-check`"));
   CHECK(
@@ -116,8 +107,8 @@ TEST_CASE("another writer is left alone after five repairs in a minute") {
 
 TEST_CASE("balance first takes no notice of weights, and that is said") {
   const Stage stage;
-  const HaproxyProcess haproxy(cfg_for(stage, "balance first", ""));
-  const std::string config = config_for(stage, haproxy);
+  const HaproxyProcess haproxy(haproxy_cfg(stage.providers, {.balance = "first"}));
+  const std::string config = stage.config_for(haproxy);
   Program program({"run", "--config", config});
   CHECK(eventually([&] { return weights_of(haproxy) == kThirds; }));
   CHECK(program.says("rpc: ignores_weights: `balance first`"));
@@ -128,8 +119,8 @@ TEST_CASE("balance first takes no notice of weights, and that is said") {
 
 TEST_CASE("a server that slowstart warms up has its weight, and is not set again and again") {
   const Stage stage;
-  const HaproxyProcess haproxy(cfg_for(stage, "balance roundrobin", "check inter 100ms slowstart 60s"));
-  const std::string config = config_for(stage, haproxy, "level = \"debug\"");
+  const HaproxyProcess haproxy(haproxy_cfg(stage.providers, b_with("check inter 100ms slowstart 60s")));
+  const std::string config = stage.config_for(haproxy, {.log = "level = \"debug\""});
   Program program({"run", "--config", config});
   CHECK(eventually([&] { return weights_of(haproxy) == kThirds; }));
   ask(haproxy, "set server rpc/b state maint");
@@ -148,10 +139,11 @@ TEST_CASE("a server that slowstart warms up has its weight, and is not set again
 
 TEST_CASE("a server that tracks another one is out of the shares with it") {
   const Stage stage;
-  const HaproxyProcess haproxy(
-      cfg_for(stage, "balance roundrobin", "track main/m",
-              fmt::format("backend main\n  server m 127.0.0.1:{} check inter 100ms\n", stage.providers[1]->port())));
-  const std::string config = config_for(stage, haproxy);
+  const HaproxyProcess haproxy(haproxy_cfg(
+      stage.providers,
+      {.options = {{"b", "track main/m"}},
+       .more = fmt::format("backend main\n  server m 127.0.0.1:{} check inter 100ms\n", stage.providers[1]->port())}));
+  const std::string config = stage.config_for(haproxy);
   Program program({"run", "--config", config});
   CHECK(eventually([&] { return weights_of(haproxy) == kThirds; }));
   CHECK(program.says("rpc: tracks: server b (main/m) tracks another one"));

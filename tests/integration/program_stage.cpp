@@ -168,6 +168,20 @@ defaults
                      backends);
 }
 
+std::string haproxy_cfg(const std::vector<sim::Provider*>& providers, const BackendCfg& cfg) {
+  std::string out;
+  if (cfg.frontend != 0)
+    out += fmt::format("frontend clients\n  bind 127.0.0.1:{}\n  default_backend rpc\n", cfg.frontend);
+  // Named, since the default is random from 3.3 on.
+  out += fmt::format("backend rpc\n  balance {}\n", cfg.balance);
+  for (const sim::Provider* p : providers) {
+    const auto options = cfg.options.find(p->name());
+    out += fmt::format("  server {} 127.0.0.1:{} {}\n", p->name(), p->port(),
+                       options == cfg.options.end() ? std::string{} : options->second);
+  }
+  return haproxy_cfg(out + cfg.more);
+}
+
 Weights weights_of(const HaproxyProcess& haproxy, std::string_view backend) {
   // Version, header, then: be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight …
   Weights out;
@@ -199,11 +213,9 @@ std::vector<sim::Provider*> add_providers(sim::World& world, std::size_t n) {
   return out;
 }
 
-std::string backend_with(const std::vector<sim::Provider*>& providers, std::string_view options) {
-  // Named, since the default is random from 3.3 on.
-  std::string out = "backend rpc\n  balance roundrobin\n";
-  for (const sim::Provider* p : providers)
-    out += fmt::format("  server {} 127.0.0.1:{} {}\n", p->name(), p->port(), options);
+BackendCfg same_options(const std::vector<sim::Provider*>& providers, std::string_view options) {
+  BackendCfg out;
+  for (const sim::Provider* p : providers) out.options[p->name()] = options;
   return out;
 }
 
@@ -211,7 +223,7 @@ std::string backend_with(const std::vector<sim::Provider*>& providers, std::stri
 
 Stage::Stage(std::size_t count, std::string_view server_options, bool master)
     : providers(add_providers(world, count)),
-      haproxy(haproxy_cfg(backend_with(providers, server_options)), {.master = master}) {}
+      haproxy(haproxy_cfg(providers, same_options(providers, server_options)), {.master = master}) {}
 
 std::string Stage::server(const sim::Provider& provider, std::string_view more) {
   return fmt::format(R"(
@@ -230,10 +242,10 @@ std::string Stage::tables(std::string_view endpoints, const Keys& keys) {
 [haproxy]
 endpoints = [{}]
 timeout = "{}"
-watch_interval = "100ms"{}
+watch_interval = "{}"{}
 [probe]
-interval = "200ms"
-fast_interval = "100ms"
+interval = "{}"
+fast_interval = "{}"
 {}
 [http]
 listen = ""
@@ -247,16 +259,16 @@ block_time = "1s"
 max_block_age = "60s"
 max_lag = "30s"
 )",
-                     keys.top, endpoints, keys.haproxy_timeout, keys.haproxy.empty() ? "" : "\n" + keys.haproxy,
-                     keys.probe, keys.log);
+                     keys.top, endpoints, keys.haproxy_timeout, keys.watch_interval,
+                     keys.haproxy.empty() ? "" : "\n" + keys.haproxy, keys.interval, keys.fast_interval, keys.probe,
+                     keys.log);
 }
 
 std::string Stage::toml(const Keys& keys) const {
   std::string out =
       tables(keys.endpoints.empty() ? fmt::format("\"unix:{}\"", haproxy.admin_socket()) : keys.endpoints, keys);
   out += fmt::format("[[backend]]\nname = \"rpc\"\nchain = \"simchain\"\n{}\n", keys.backend);
-  // A return is tested in seconds, not in minutes.
-  out += "eject_time = \"0s\"\nramp = \"0s\"\n";
+  out += fmt::format("eject_time = \"{}\"\nramp = \"0s\"\n", keys.eject_time);
   for (const sim::Provider* p : providers) out += server(*p);
   return out;
 }

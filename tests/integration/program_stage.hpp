@@ -1,5 +1,6 @@
 #pragma once
 
+#include <fmt/format.h>
 #include <rapidjson/document.h>
 
 #include <csignal>
@@ -91,6 +92,18 @@ inline std::string ask(const HaproxyProcess& haproxy, std::string_view commands)
   return HaproxyProcess::ask(haproxy.admin_socket(), commands);
 }
 
+/// For a haproxy.cfg whose backend `rpc` has providers as its servers.
+struct BackendCfg {
+  std::string balance = "roundrobin";
+  /// By the server's name: what its line has besides.
+  std::map<std::string, std::string> options{};
+  /// Port of a frontend; 0: there is none.
+  std::uint16_t frontend = 0;
+  /// What follows the servers: more of them, or other sections.
+  std::string more{};
+};
+std::string haproxy_cfg(const std::vector<sim::Provider*>& providers, const BackendCfg& cfg);
+
 /// Providers a, b, c… that HAProxy's backend `rpc` has as servers, and a configuration for them.
 class Stage {
  public:
@@ -112,6 +125,11 @@ class Stage {
     std::string backend = "strategy = \"equal\"";
     std::string haproxy_timeout = "5s";
     std::string haproxy{};
+    std::string watch_interval = "100ms";
+    std::string interval = "200ms";
+    std::string fast_interval = "100ms";
+    /// A return is tested in seconds, not in minutes.
+    std::string eject_time = "0s";
   };
   /// The whole file. Every URL and header is full of secrets.
   [[nodiscard]] std::string toml(const Keys& keys) const;
@@ -119,6 +137,13 @@ class Stage {
   /// Written as config.toml; returns the path.
   std::string config(const Keys& keys) const { return folder.write("config.toml", toml(keys)); }
   std::string config() const { return config(Keys{}); }
+
+  /// For another HAProxy than the stage's own.
+  std::string config_for(const HaproxyProcess& other, Keys keys) const {
+    keys.endpoints = fmt::format("\"unix:{}\"", other.admin_socket());
+    return config(keys);
+  }
+  std::string config_for(const HaproxyProcess& other) const { return config_for(other, Keys{}); }
 
   [[nodiscard]] static std::string tables(std::string_view endpoints, const Keys& keys);
   [[nodiscard]] static std::string server(const sim::Provider& provider, std::string_view more = "");

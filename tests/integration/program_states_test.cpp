@@ -13,21 +13,6 @@ namespace {
 
 const Weights kThirds{{"a", 86}, {"b", 85}, {"c", 85}};
 
-/// A HAProxy for the stage's providers with a frontend on `port`; `options` for a, b and c.
-std::string cfg_for(const Stage& stage, std::uint16_t port, std::string_view balance,
-                    const std::array<std::string, 3>& options) {
-  std::string out =
-      fmt::format("frontend f\n  bind 127.0.0.1:{}\n  default_backend rpc\nbackend rpc\n  balance {}\n", port, balance);
-  for (std::size_t i = 0; i < stage.providers.size(); ++i)
-    out += fmt::format("  server {} 127.0.0.1:{} {}\n", stage.providers[i]->name(), stage.providers[i]->port(),
-                       options.at(i));
-  return haproxy_cfg(out);
-}
-
-std::string config_for(const Stage& stage, const HaproxyProcess& haproxy) {
-  return stage.config({.endpoints = fmt::format("\"unix:{}\"", haproxy.admin_socket())});
-}
-
 /// The status line of one request through HAProxy.
 std::string request(std::uint16_t port) {
   boost::asio::ip::tcp::iostream peer("127.0.0.1", std::to_string(port));
@@ -59,8 +44,11 @@ TEST_CASE("static algorithms: one healthy server has all the traffic, be the has
     CAPTURE(balance);
     const Stage stage;
     const std::uint16_t port = free_port();
-    const HaproxyProcess haproxy(cfg_for(stage, port, balance, {"weight 20", "weight 30", "weight 50"}));
-    Program program({"run", "--config", config_for(stage, haproxy)});
+    const HaproxyProcess haproxy(
+        haproxy_cfg(stage.providers, {.balance = balance,
+                                      .options = {{"a", "weight 20"}, {"b", "weight 30"}, {"c", "weight 50"}},
+                                      .frontend = port}));
+    Program program({"run", "--config", stage.config_for(haproxy)});
     CHECK(program.says("rpc/c: unknown -> healthy"));
     stage.break_provider(0);
     stage.break_provider(1);
@@ -78,10 +66,10 @@ TEST_CASE("static algorithms: one healthy server has all the traffic, be the has
     CHECK(eventually([&] { return weights_of(haproxy) == Weights{{"a", 20}, {"b", 30}, {"c", 50}}; }));
     CHECK(program.count("static algorithm") == 1);
     CHECK(program.stop() == 0);
-    const Result r = run({"once", "--config", config_for(stage, haproxy), "--format", "json"});
+    const Result r = run({"once", "--config", stage.config_for(haproxy), "--format", "json"});
     CHECK(r.code == 0);
     ask(haproxy, "set weight rpc/a 0");
-    const auto doc = json(run({"once", "--config", config_for(stage, haproxy), "--format", "json"}).out);
+    const auto doc = json(run({"once", "--config", stage.config_for(haproxy), "--format", "json"}).out);
     CHECK(at(doc, "/backends/0/driven").GetString() == std::string("percent"));
     CHECK(weights_of(haproxy).at("a") == 20);
   }
@@ -90,8 +78,8 @@ TEST_CASE("static algorithms: one healthy server has all the traffic, be the has
 TEST_CASE("balance first: a weight of 0 takes a server out all the same") {
   const Stage stage;
   const std::uint16_t port = free_port();
-  const HaproxyProcess haproxy(cfg_for(stage, port, "first", {"", "", ""}));
-  Program program({"run", "--config", config_for(stage, haproxy)});
+  const HaproxyProcess haproxy(haproxy_cfg(stage.providers, {.balance = "first", .frontend = port}));
+  Program program({"run", "--config", stage.config_for(haproxy)});
   stage.break_provider(0);
   CHECK(eventually([&] { return weights_of(haproxy) == Weights{{"a", 0}, {"b", 128}, {"c", 128}}; }));
   for (int i = 0; i < 5; ++i) CHECK(request(port).find(" 200 ") != std::string::npos);
@@ -102,10 +90,10 @@ TEST_CASE("balance first: a weight of 0 takes a server out all the same") {
 TEST_CASE("a server that HAProxy's own check has DOWN keeps its share for its return") {
   const Stage stage;
   const std::uint16_t port = free_port();
-  const HaproxyProcess haproxy(
-      cfg_for(stage, port, "roundrobin", {"", fmt::format("check inter 100ms port {}", free_port()), ""}));
+  const HaproxyProcess haproxy(haproxy_cfg(
+      stage.providers, {.options = {{"b", fmt::format("check inter 100ms port {}", free_port())}}, .frontend = port}));
   REQUIRE(eventually([&] { return status(haproxy, "b", "DOWN"); }));
-  const std::string config = config_for(stage, haproxy);
+  const std::string config = stage.config_for(haproxy);
   const Result r = run({"once", "--config", config, "--format", "json"});
   CHECK(r.code == 0);
   CHECK(weights_of(haproxy) == kThirds);
@@ -118,11 +106,11 @@ TEST_CASE("what is healthy for us and DOWN for HAProxy carries nothing: the othe
   const Stage stage;
   const std::uint16_t port = free_port();
   const std::string down = fmt::format("check inter 100ms port {}", free_port());
-  const HaproxyProcess haproxy(cfg_for(stage, port, "roundrobin", {"", down, down}));
+  const HaproxyProcess haproxy(haproxy_cfg(stage.providers, {.options = {{"b", down}, {"c", down}}, .frontend = port}));
   REQUIRE(eventually([&] { return status(haproxy, "b", "DOWN") && status(haproxy, "c", "DOWN"); }));
   // It answers clients, but not our probes.
   stage.providers[0]->update([](sim::Behaviour& b) { b.lag_blocks = 100'000; });
-  const Result r = run({"once", "--config", config_for(stage, haproxy), "--format", "json"});
+  const Result r = run({"once", "--config", stage.config_for(haproxy), "--format", "json"});
   CHECK(weights_of(haproxy).at("a") > 0);
   CHECK(r.code == 1);
   CHECK(at(json(r.out), "/backends/0/fallback").GetString() == std::string("equal"));
@@ -133,9 +121,10 @@ TEST_CASE("a backup takes over when HAProxy has all active servers DOWN, with a 
   const Stage stage;
   const std::uint16_t port = free_port();
   const std::string down = fmt::format("check inter 100ms port {}", free_port());
-  const HaproxyProcess haproxy(cfg_for(stage, port, "roundrobin", {down, down, "backup"}));
+  const HaproxyProcess haproxy(
+      haproxy_cfg(stage.providers, {.options = {{"a", down}, {"b", down}, {"c", "backup"}}, .frontend = port}));
   REQUIRE(eventually([&] { return status(haproxy, "a", "DOWN") && status(haproxy, "b", "DOWN"); }));
-  CHECK(run({"once", "--config", config_for(stage, haproxy)}).code == 0);
+  CHECK(run({"once", "--config", stage.config_for(haproxy)}).code == 0);
   CHECK(weights_of(haproxy) == Weights{{"a", 128}, {"b", 128}, {"c", 256}});
   CHECK(request(port).find(" 200 ") != std::string::npos);
   CHECK(served(stage, 2) == 1);

@@ -1,3 +1,4 @@
+#include "weighter/constants.hpp"
 #include "weighter/fleet.hpp"
 
 #include <doctest/doctest.h>
@@ -206,7 +207,7 @@ TEST_CASE("change_servers: who stays goes on, who is new has nothing, who is gon
   fleet.decide(at(0ms));
   REQUIRE(weights(fleet) == Weights{0, 128, 128});
 
-  fleet.change_servers([&] { config.backends[0].servers = config_of({"new", "c", "a"}).backends[0].servers; });
+  fleet.change_servers([&] { config.backends[0].servers = config_of({"new", "c", "a"}).backends[0].servers; }, {});
   REQUIRE(fleet.targets().size() == 6);
   CHECK(fleet.decided(0));
   CHECK(weights(fleet) == Weights{0, 128, 0});
@@ -228,13 +229,110 @@ TEST_CASE("change_servers: who stays goes on, who is new has nothing, who is gon
   CHECK(weights(fleet)[0] <= 8);
 }
 
+TEST_CASE("change_servers: who was out and comes back soon is still out, and its head and chain are asked for anew") {
+  config::Config config = config_of({"a", "b"});
+  config.backends[0].eject_time = config.backends[0].max_eject_time = std::chrono::hours(1);
+  Fleet fleet(config);
+  answer(fleet, 0);
+  fail(fleet, 1);
+  fleet.decide(at(0ms));
+  REQUIRE(weights(fleet) == Weights{256, 0});
+  const auto change = [&](std::initializer_list<const char*> servers, std::chrono::milliseconds when) {
+    fleet.change_servers([&] { config.backends[0].servers = config_of(servers).backends[0].servers; }, at(when).mono);
+  };
+  change({"a"}, 1s);
+  fleet.decide(at(1s));
+  bool is_remembered = true;
+  SUBCASE("soon") { change({"a", "b"}, constants::kAbsence + 1s); }
+  SUBCASE("after others have come and gone, too many to remember it") {
+    is_remembered = false;
+    for (std::size_t i = 0; i <= constants::kAbsentMost; ++i) {
+      const std::string name = "s" + std::to_string(i);
+      change({"a", name.c_str()}, 2s);
+    }
+    change({"a", "b"}, 3s);
+  }
+  SUBCASE("late") {
+    is_remembered = false;
+    change({"a", "b"}, constants::kAbsence + 1001ms);
+  }
+  CHECK(fleet.history(1).ejected == is_remembered);
+  CHECK(fleet.history(1).observations == 0);
+  CHECK_FALSE(fleet.history(1).head.has_value());
+  CHECK_FALSE(fleet.begin_probe(1, at(700s).mono).empty());
+  for (std::size_t i = 0; i < 2; ++i) {
+    answer(fleet, i, 700s);
+    fleet.observe(i, HeadObservation{at(700s), 10ms, Head{101, "0x2", kWall + 700s}});
+  }
+  fleet.decide(at(700s));
+  CHECK((fleet.decision(0).servers[1].state == State::kEjected) == is_remembered);
+}
+
+TEST_CASE("several HAProxys: out of use is what all have out of use") {
+  const config::Config config = config_of({"a", "b", "c"});
+  Fleet fleet(config);
+  for (std::size_t i = 0; i < 3; ++i) answer(fleet, i);
+  auto one = instance_of({"a", "b", "c"});
+  auto two = instance_of({"c", "b"});
+  const std::vector<const haproxy::Instance*> both{&one, nullptr, &two};
+  one.backends[0].servers[1].admin_state = haproxy::kForcedMaint;
+  CHECK(fleet.see(both));
+  fleet.decide(at(0ms));
+  CHECK(fleet.decision(0).servers[1].state == State::kHealthy);
+  two.backends[0].servers[1].admin_state = haproxy::kForcedDrain;
+  CHECK(fleet.see(both));
+  fleet.decide(at(1ms));
+  CHECK(fleet.decision(0).servers[1].state == State::kDisabled);
+  // DOWN in the one, in maintenance in the other.
+  two.backends[0].servers[1].admin_state = 0;
+  two.backends[0].servers[1].status = "DOWN";
+  CHECK(fleet.see(both));
+  CHECK_FALSE(fleet.backend(0).view.servers[1]->disabled);
+  CHECK_FALSE(fleet.backend(0).view.servers[1]->down);
+  one.backends[0].servers[2].status = two.backends[0].servers[0].status = "DOWN";
+  CHECK(fleet.see(both));
+  CHECK(fleet.backend(0).view.servers[2]->down);
+}
+
+TEST_CASE("several HAProxys: what is held leaves none of them with nobody") {
+  const config::Config config = config_of({"a", "b", "c"});
+  Fleet fleet(config);
+  answer(fleet, 0);
+  fail(fleet, 1);
+  fleet.observe(2, Answer{at(0ms), {Question::kIdentity}, AnswerValue{2, {}}});
+  fleet.observe(2, HeadObservation{at(0ms), 10ms, Head{100, "0x1", kWall}});
+  const auto one = instance_of({"a", "b", "c"}, 100);
+  auto two = instance_of({"a", "b", "c"}, 100);
+  two.backends[0].servers[0].admin_state = haproxy::kForcedMaint;
+  const std::vector<const haproxy::Instance*> both{&one, &two};
+  fleet.see(both);
+  fleet.decide(at(0ms));
+  REQUIRE(weights(fleet) == Weights{256, 0, 0});
+  const auto planned = [&](const haproxy::Instance& instance) {
+    Weights out{100, 100, 100};
+    for (const WeightChange& c : fleet.plan(instance)) out[c.server] = c.to;
+    return out;
+  };
+  CHECK(planned(one) == Weights{256, 0, 0});
+  // Not to the wrong chain.
+  CHECK(planned(two) == Weights{256, 256, 0});
+  two.backends[0].servers[1].status = "DOWN";
+  CHECK(planned(two) == Weights{256, 0, 0});
+  two.backends[0].servers[1].status = "UP";
+  two.backends[0].servers.push_back(two.backends[0].servers[1]);
+  two.backends[0].servers.back().name = "spare";
+  two.backends[0].servers.back().backup = true;
+  two.backends[0].index();
+  CHECK(planned(two) == Weights{256, 0, 0});
+}
+
 TEST_CASE("change_servers: with nobody who stays nothing is held, and one that is held up is not decided") {
   config::Config config = config_of({"a", "b"});
   Fleet fleet(config);
   answer(fleet, 0);
   answer(fleet, 1);
   fleet.decide(at(0ms));
-  fleet.change_servers([&] { config.backends[0].servers = config_of({"x", "y"}).backends[0].servers; });
+  fleet.change_servers([&] { config.backends[0].servers = config_of({"x", "y"}).backends[0].servers; }, {});
   CHECK_FALSE(fleet.decided(0));
   fleet.hold_up(0, true);
   answer(fleet, 0);
@@ -244,7 +342,7 @@ TEST_CASE("change_servers: with nobody who stays nothing is held, and one that i
   fleet.hold_up(0, false);
   CHECK(fleet.decide(at(2ms)).size() == 1);
   CHECK(weights(fleet) == Weights{128, 128});
-  fleet.change_servers([&] { config.backends[0].servers.clear(); });
+  fleet.change_servers([&] { config.backends[0].servers.clear(); }, {});
   fleet.decide(at(3ms));
   CHECK(fleet.plan(instance_of({"x", "y"})).empty());
 }
@@ -258,10 +356,10 @@ TEST_CASE("change_servers: a leader that stays leads on, one that is gone is rep
   fleet.see(&instance);
   fleet.decide(at(0ms));
   REQUIRE(weights(fleet) == Weights{256, 0, 0});
-  fleet.change_servers([&] { config.backends[0].servers = config_of({"c", "a"}).backends[0].servers; });
+  fleet.change_servers([&] { config.backends[0].servers = config_of({"c", "a"}).backends[0].servers; }, {});
   fleet.decide(at(1ms));
   CHECK(weights(fleet) == Weights{0, 256});
-  fleet.change_servers([&] { config.backends[0].servers = config_of({"c"}).backends[0].servers; });
+  fleet.change_servers([&] { config.backends[0].servers = config_of({"c"}).backends[0].servers; }, {});
   fleet.decide(at(2ms));
   CHECK(weights(fleet) == Weights{256});
 }

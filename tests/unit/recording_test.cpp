@@ -222,6 +222,62 @@ TEST_CASE("files are bounded in size and number, and each can be replayed by its
   CHECK(mentions(gap.notes, "what was recorded before is missing"));
 }
 
+TEST_CASE("a backend that waits for newcomers waits in the replay too") {
+  const config::Config config = play_config();
+  REQUIRE(config.backends.size() > 1);
+  const Folder folder;
+  Fleet fleet(config);
+  const auto answer_all = [&](Now now, std::uint64_t height) {
+    for (std::size_t i = 0; i < fleet.targets().size(); ++i) {
+      fleet.observe(i, Answer{now, {Question::kIdentity}, AnswerValue{1, {}}});
+      fleet.observe(i, HeadObservation{now, 10ms, Head{height, "0x1", now.wall}});
+    }
+  };
+  Now now{WallTime{std::chrono::seconds{1'700'000'000}}, 1s};
+  {
+    Recording recording(folder.path("r"));
+    recording.follow(fleet, Cause::kStart);
+    fleet.hold_up(0, true);
+    answer_all(now, 100);
+    REQUIRE(fleet.decide(now).size() + 1 == config.backends.size());
+    now.mono += 1s;
+    now.wall += 1s;
+    fleet.hold_up(0, false);
+    answer_all(now, 101);
+    REQUIRE(fleet.decide(now).size() == config.backends.size());
+  }
+  const std::string text = read(folder.path("r"));
+  CHECK(replayed({text}, config).decisions == 2);
+  CHECK(replayed({text}, config).other == 0);
+  // Without these lines it would not.
+  std::vector<std::string> lines = lines_of(text);
+  CHECK(std::erase_if(lines, [](const std::string& l) { return l.starts_with(R"({"event":"hold")"); }) == 2);
+  CHECK(replayed({joined(lines)}, config).other > 0);
+}
+
+TEST_CASE("files are bounded also where HAProxy's list changes all the time") {
+  const config::Config config = play_config();
+  const Folder folder;
+  Play play(config, 5);
+  constexpr std::uint64_t kLimit = 90'000;
+  {
+    Recording recording(folder.path("r"), {kLimit, 3});
+    recording.follow(play.fleet, Cause::kStart);
+    for (unsigned i = 0; i < 300; ++i) {
+      recording.servers_changed(play.fleet);
+      play.step();
+    }
+  }
+  CHECK(fs::exists(folder.path("r.2")));
+  for (const char* name : {"r.2", "r.1", "r"}) {
+    const std::string text = read(folder.path(name));
+    CHECK(text.size() < kLimit + 120'000);
+    const Replayed r = replayed({text}, config);
+    CHECK(r.other == 0);
+    CHECK(mentions(r.notes, "HAProxy's list had other servers"));
+  }
+}
+
 TEST_CASE("what comes after a reload, or a restart, begins with what was known then") {
   const config::Config config = play_config();
   config::Config changed = play_config();

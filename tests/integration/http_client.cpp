@@ -1,4 +1,4 @@
-#include "traffic/http.hpp"
+#include "integration/http_client.hpp"
 
 #include <fmt/format.h>
 
@@ -11,16 +11,19 @@
 #include <boost/beast/http/string_body.hpp>
 #include <utility>
 
-namespace rpcw::bench {
+namespace rpcw::test {
+
+namespace asio = boost::asio;
+
 namespace {
 
 namespace beast = boost::beast;
 namespace http = beast::http;
 using boost::system::error_code;
 
-Answer failed(const error_code& ec) {
-  Answer out;
-  out.end = ec == beast::error::timeout ? Answer::End::kTimeout : Answer::End::kBroken;
+HttpAnswer failed(const error_code& ec) {
+  HttpAnswer out;
+  out.end = ec == beast::error::timeout ? HttpAnswer::End::kTimeout : HttpAnswer::End::kBroken;
   return out;
 }
 
@@ -32,7 +35,7 @@ std::string header(const http::response<http::string_body>& response, std::strin
 }  // namespace
 
 asio::awaitable<HttpClient::Attempt> HttpClient::exchange(Connection& connection, const std::string& body,
-                                                          Clock::time_point deadline) {
+                                                          std::chrono::steady_clock::time_point deadline) {
   Attempt out;
   error_code ec;
   auto token = asio::redirect_error(asio::use_awaitable, ec);
@@ -54,18 +57,18 @@ asio::awaitable<HttpClient::Attempt> HttpClient::exchange(Connection& connection
   if (!ec) co_await http::async_read(connection.stream, connection.buffer, parser, token);
   if (ec) {
     out.answer = failed(ec);
-    out.unheard = reused && out.answer.end == Answer::End::kBroken && !parser.got_some();
+    out.unheard = reused && out.answer.end == HttpAnswer::End::kBroken && !parser.got_some();
     co_return out;
   }
   connection.stream.expires_never();
   auto response = parser.release();
   out.keep = response.keep_alive();
-  out.answer = {Answer::End::kComplete, response.result_int(), std::move(response.body()), header(response, "X-Head"),
-                header(response, "X-Provider")};
+  out.answer = {HttpAnswer::End::kComplete, response.result_int(), std::move(response.body()),
+                header(response, "X-Head"), header(response, "X-Provider")};
   co_return out;
 }
 
-asio::awaitable<Answer> HttpClient::post(std::string body, Clock::time_point deadline) {
+asio::awaitable<HttpAnswer> HttpClient::post(std::string body, std::chrono::steady_clock::time_point deadline) {
   for (;;) {
     std::unique_ptr<Connection> connection;
     if (idle_.empty()) {
@@ -82,4 +85,4 @@ asio::awaitable<Answer> HttpClient::post(std::string body, Clock::time_point dea
   }
 }
 
-}  // namespace rpcw::bench
+}  // namespace rpcw::test
