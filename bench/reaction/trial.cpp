@@ -92,9 +92,16 @@ bool weighted(const std::vector<unsigned>& weights) {
   return weights.front() > weights.back();
 }
 
+double share(const std::vector<unsigned>& weights, std::size_t server) {
+  double sum = 0;
+  for (const unsigned w : weights) sum += w;
+  return sum > 0 ? weights[server] / sum : 0;
+}
+
 struct Trial {
   std::size_t question = 0;
   double phase = 0;
+  std::optional<double> to_tenth_s;
   std::optional<double> to_zero_s;
   std::uint64_t requests = 0;
   double seconds = 0;
@@ -107,13 +114,19 @@ asio::awaitable<void> carry_out(Stand& stand, const Question& question, Trial& t
   // Past what only a start does, and at any moment between two probes.
   const double interval = question.interval_ms / 1000.0;
   co_await Stage::sleep(1.0 + trial.phase * interval);
+  const auto weights = co_await effective_weights(socket);
+  const double before = weights ? share(*weights, kFaulty) : 0;
   const std::uint64_t requests = stand.providers[kHealthy]->stats().requests;
   stand.providers[kFaulty]->set(faulty(
       {.kind = question.kind.name, .provider = kFaulty, .from_s = 0, .to_s = 0, .behaviour = question.kind.behaviour}));
   const auto start = Clock::now();
-  const bool zero = co_await Stage::until(
-      socket, [](const std::vector<unsigned>& w) { return w[kFaulty] == 0; }, patience_s(question.interval_ms));
-  if (zero) trial.to_zero_s = seconds_since(start);
+  const double patience = patience_s(question.interval_ms);
+  if (co_await Stage::until(
+          socket, [&](const std::vector<unsigned>& w) { return share(w, kFaulty) <= before / 10; }, patience))
+    trial.to_tenth_s = seconds_since(start);
+  if (co_await Stage::until(
+          socket, [](const std::vector<unsigned>& w) { return w[kFaulty] == 0; }, patience - seconds_since(start)))
+    trial.to_zero_s = seconds_since(start);
   // Whole intervals, so that the requests are counted over as many as there are in the long run.
   constexpr double kIntervals = 4;
   co_await Stage::sleep(std::max(0.0, kIntervals * interval - seconds_since(start)));
@@ -172,7 +185,7 @@ std::optional<std::vector<Reactions>> measure_reactions(const std::vector<Questi
   std::uniform_real_distribution<double> phase(0.0, 1.0);
   std::vector<Trial> trials;
   for (std::size_t q = 0; q < questions.size(); ++q)
-    for (unsigned i = 0; i < repeats; ++i) trials.push_back({.question = q, .phase = phase(random), .to_zero_s = {}});
+    for (unsigned i = 0; i < repeats; ++i) trials.push_back({.question = q, .phase = phase(random), .to_tenth_s = {}, .to_zero_s = {}});
 
   // Trials of one question last about as long, so a batch of them wastes no time.
   for (std::size_t at = 0; at < trials.size(); at += kAtATime) {
@@ -191,6 +204,7 @@ std::optional<std::vector<Reactions>> measure_reactions(const std::vector<Questi
     double seconds = 0;
     for (const Trial& t : trials) {
       if (t.question != q) continue;
+      r.to_tenth_s.push_back(t.to_tenth_s);
       r.to_zero_s.push_back(t.to_zero_s);
       requests += static_cast<double>(t.requests);
       seconds += t.seconds;

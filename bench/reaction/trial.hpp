@@ -27,6 +27,8 @@ struct Reactions {
   Question question;
   /// Seconds from the fault to weight 0, one for each trial; absent: not within patience(interval).
   std::vector<std::optional<double>> to_zero_s;
+  /// The same, to a tenth of the share that it had.
+  std::vector<std::optional<double>> to_tenth_s;
   /// Requests to a healthy provider, per day, from all trials together.
   double requests_a_day = 0;
 };

@@ -108,6 +108,8 @@ inline constexpr double kLiveOutMinuteFailures = 20;
 inline constexpr double kLiveDeviations = 3.0;
 /// In the newest counts the rate must be that high even if chance was that much against the server.
 inline constexpr double kLiveOutSurely = 0.05;
+/// The part of a probe's time-out after which silence is enough to take a server out whose requests pile up as well.
+inline constexpr double kHangPart = 0.5;
 /// At most this part of a backend's servers is taken out by live traffic alone: it may be the requests that are bad.
 inline constexpr double kLiveOutMost = 0.5;
 /// Within one read: what calls for a probe at once, besides being more than chance makes of what is usual.

@@ -188,9 +188,9 @@ class Fleet {
   void tell(Event&& event) const {
     if (tape_ != nullptr) tape_->record(std::forward<Event>(event), *this);
   }
-  /// What and whose it is, without anything that is known.
   /// By server: what `plan` brings HAProxy's `row` to.
   [[nodiscard]] std::vector<unsigned> wanted_at(std::uint32_t backend, const haproxy::BackendRow& row) const;
+  /// What and whose it is, without anything that is known.
   [[nodiscard]] Memory identity(std::size_t backend, const Keyer& key) const;
   void begin();
   void adopt(std::size_t backend, Memory&& was, const Keyer& key, Continuity continuity);

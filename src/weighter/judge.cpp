@@ -123,8 +123,8 @@ class Judge {
     t.judged = t.observations;
     t.slow_judged = t.slow_observations;
     if (news && t.limited && backend_.live) probe_was_limited(t, now_.mono);
-    if (backend_.live && live_[i].out && !t.ejected && live_may_take_out()) {
-      t.live_out = live_errors_text(i);
+    if (backend_.live && !t.ejected && (live_[i].out || hangs(i)) && live_may_take_out()) {
+      t.live_out = live_[i].out ? live_errors_text(i) : hang_text(t);
       eject(i);
     }
     if (t.ejected || stands_still_with_all) {
@@ -150,6 +150,21 @@ class Judge {
   bool live_may_take_out() const {
     return static_cast<double>(out_by_traffic_ + 1) <=
            constants::kLiveOutMost * static_cast<double>(history_.servers.size());
+  }
+
+  /// Requests wait and a probe does: the rest of its time-out would tell no more. Strategies that weigh no latency would
+  /// leave it all its traffic until then.
+  bool hangs(std::size_t i) const {
+    const TargetHistory& t = history_.servers[i];
+    if (!live_[i].waiting_ms || !t.asked_at) return false;
+    const MonoTime silent = now_.mono - *t.asked_at;
+    return silent >= constants::kHangPart * probe_.timeout &&
+           silent >= silence_noticed(t.smoothed_latency_ms.value_or(0.0));
+  }
+
+  std::string hang_text(const TargetHistory& t) const {
+    return fmt::format("requests pile up, and a probe has had no answer for {}",
+                       span_text(whole_ms(now_.mono - *t.asked_at)));
   }
 
   std::string live_errors_text(std::size_t i) const {

@@ -207,6 +207,31 @@ TEST_CASE("requests that wait take their part of the share at once, and give it 
   CHECK(w.share(2) == doctest::Approx(usual).epsilon(0.1));
 }
 
+TEST_CASE("a server whose requests and probe wait is out after half of a time-out, whatever the strategy") {
+  Traffic w(3, 300);
+  w.backend.strategy = config::Strategy::kEqual;
+  const auto hang = [&](std::size_t open) {
+    w.second([&](std::size_t s, LiveDelta& d) { d.open = s == 2 ? open : 4; });
+    return w.decision.servers[2].state;
+  };
+  for (int i = 0; i < 20; ++i) w.second(kFine);
+  SUBCASE("both") {
+    w.history->servers[2].asked_at = w.now.mono;
+    CHECK(hang(60) != State::kEjected);
+    w.history->servers[2].asked_at = w.now.mono - MonoTime{1s};
+    CHECK(hang(120) == State::kEjected);
+    CHECK(w.decision.servers[2].reasons.at(0).code == Reason::kLiveErrors);
+  }
+  SUBCASE("requests alone") {
+    CHECK(hang(60) != State::kEjected);
+    CHECK(hang(120) != State::kEjected);
+  }
+  SUBCASE("the probe alone") {
+    w.history->servers[2].asked_at = w.now.mono - MonoTime{1s};
+    CHECK(hang(4) != State::kEjected);
+  }
+}
+
 TEST_CASE("many requests at once that all servers have open are no server's fault") {
   Traffic w(3, 300);
   for (int i = 0; i < 20; ++i) w.second(kFine);
