@@ -36,6 +36,10 @@ constexpr milliseconds kLeastBetweenDecisions{100};
 /// Probes are spread by this part of the interval, so that many agents, or many servers of one, do not fall into step.
 constexpr double kJitter = 0.1;
 
+/// Servers of a backend that are told one by one when nothing but their weights differs.
+constexpr std::size_t kFollowersTold = 64;
+constexpr milliseconds kFollowersAgain{60'000};
+
 /// However bad a server's traffic looks, probes are at least this far apart.
 constexpr milliseconds kLeastBetweenProbes{200};
 
@@ -429,14 +433,39 @@ class Daemon::Impl {
     if (!now.reasons.empty()) told.insert(now.reasons[0].code);
   }
 
+  /// Servers that have another weight and nothing else that is new. In a large backend some server nearly always moves,
+  /// and all the others with it: thousands of lines a second that nobody reads.
+  static std::size_t count_followers(const BackendDecision& before, const BackendDecision& after) {
+    if (before.servers.size() != after.servers.size()) return 0;
+    std::size_t out = 0;
+    for (std::size_t i = 0; i < after.servers.size(); ++i)
+      if (before.servers[i].state == after.servers[i].state && before.servers[i].weight != after.servers[i].weight) ++out;
+    return out;
+  }
+
+  void tell_of_followers(const std::string& backend, std::size_t count) {
+    const auto now = steady_clock::now();
+    const auto [last, first] = followers_told_.emplace(backend, now);
+    if (!first && now - last->second < kFollowersAgain) return;
+    last->second = now;
+    log::info(fmt::format("{}: {} servers have other weights and nothing else that is new; such changes of many at once "
+                          "are told once in {}",
+                          backend, count, span_text(kFollowersAgain)),
+              {{"backend", backend}});
+  }
+
   void tell(std::size_t b, const BackendDecision& before, const BackendDecision& after) {
     const config::Backend& cfg = config_.backends[b];
+    const std::size_t followers = count_followers(before, after);
+    const bool many = followers > kFollowersTold;
+    if (many) tell_of_followers(cfg.name, followers);
     for (std::size_t i = 0; i < after.servers.size(); ++i) {
       const ServerDecision& now = after.servers[i];
       const bool known = i < before.servers.size();
       const State old_state = known ? before.servers[i].state : State::kUnknown;
       const bool moved = !known || old_state != now.state || before.servers[i].weight != now.weight;
-      if (!moved && !new_reason(b, i, before.servers[i], now)) continue;
+      const bool only_follows = !moved || (many && old_state == now.state);
+      if (only_follows && !(known && new_reason(b, i, before.servers[i], now))) continue;
       note_told(b, i, old_state, now);
       const std::string reasons = now.reasons.empty() ? slowness_text(now) : reasons_text(now.reasons);
       const std::string state = old_state == now.state
@@ -486,6 +515,8 @@ class Daemon::Impl {
   std::vector<std::size_t> held_up_by_;
   /// By backend and server, by name: the first reasons that were logged since the server came into its present state.
   std::map<std::pair<std::string, std::string>, std::set<Reason>> told_;
+  /// By backend: when it was told last that many weights have moved.
+  std::map<std::string, steady_clock::time_point> followers_told_;
   std::size_t first_answers_ = 0;
   asio::steady_timer decide_timer_;
   steady_clock::time_point last_decision_{};
