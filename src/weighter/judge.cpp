@@ -226,6 +226,7 @@ class Judge {
     if (t.limited)
       lower(v.rate_limit_factor, backend_.live && t.live.quota_per_s ? 1.0 : constants::kRateLimitFactor,
             Reason::kRateLimited, t.limited->detail);
+    t.slipping = false;
     if (t.lag_blocks) {
       const double fresh =
           freshness(lag_time(*t.lag_blocks, block_time_), block_time_, backend_.chain.max_lag);

@@ -237,6 +237,22 @@ TEST_CASE("a head that stands still and begins to lag is asked for more often") 
   CHECK(probe_interval(w.history->servers[0], w.probe) == w.probe.interval);
 }
 
+TEST_CASE("without an agreed head nobody is known to lag, nor is asked for it more often") {
+  World w(3);
+  for (std::size_t i = 0; i < 3; ++i) w.good(i, 100);
+  w.verdict();
+  for (std::uint64_t n = 101; n <= 102; ++n) {
+    w.pass_time(12s);
+    w.good(0, 100);
+    for (std::size_t i = 1; i < 3; ++i) w.good(i, n);
+    w.verdict();
+  }
+  REQUIRE(w.history->servers[0].slipping);
+  w.history->servers[0].lag_blocks.reset();
+  w.verdict();
+  CHECK_FALSE(w.history->servers[0].slipping);
+}
+
 TEST_CASE("freshness is full up to one block and 2 s, then linear down to 0 at max_lag") {
   CHECK(freshness(0s, 12s, 30s) == 1.0);
   CHECK(freshness(14s, 12s, 30s) == 1.0);
