@@ -1,8 +1,6 @@
 // Ten thousand changed weights into a real HAProxy: rpc-weighter's client beside a bare socket writer that has its lines
 // prepared. Both send the same lines (HAProxy takes one a connection) and wait for all replies.
 #include <fmt/format.h>
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -25,6 +23,7 @@
 #include <vector>
 
 #include "common/files.hpp"
+#include "common/json.hpp"
 #include "common/machine.hpp"
 #include "common/markdown.hpp"
 #include "common/quantile.hpp"
@@ -213,18 +212,8 @@ std::string to_markdown(const std::vector<Results>& all, const Machine& machine)
 }
 
 std::string to_json(const std::vector<Results>& all, const Machine& machine) {
-  rapidjson::StringBuffer buffer;
-  rapidjson::Writer<rapidjson::StringBuffer> w(buffer);
-  w.SetMaxDecimalPlaces(6);
-  w.StartObject();
-  w.Key("schema");
-  w.Int(1);
-  w.Key("date");
-  w.String(machine.date);
-  w.Key("processor");
-  w.String(machine.processor);
-  w.Key("haproxy");
-  w.String(machine.haproxy);
+  JsonResults out(machine);
+  auto& w = out.writer;
   w.Key("pushes");
   w.StartArray();
   for (const Results& r : all) {
@@ -246,8 +235,7 @@ std::string to_json(const std::vector<Results>& all, const Machine& machine) {
     w.EndObject();
   }
   w.EndArray();
-  w.EndObject();
-  return std::string(buffer.GetString()) + '\n';
+  return std::move(out).end();
 }
 
 /// Each run's time as a point, and the median as a mark.

@@ -1,14 +1,13 @@
 #include "reaction/report.hpp"
 
 #include <fmt/format.h>
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <iterator>
 
+#include "common/json.hpp"
 #include "common/quantile.hpp"
 
 namespace rpcw::bench {
@@ -27,7 +26,7 @@ std::vector<double> reached(const Reactions& r) {
   return reached(r.to_zero_s);
 }
 
-void write(rapidjson::Writer<rapidjson::StringBuffer>& w, const char* name,
+void write(JsonResults::Writer& w, const char* name,
            const std::vector<std::optional<double>>& times) {
   w.Key(name);
   w.StartArray();
@@ -110,20 +109,8 @@ std::string to_markdown(const ReactionResults& results, const Machine& machine) 
 }
 
 std::string to_json(const ReactionResults& results, const Machine& machine) {
-  rapidjson::StringBuffer buffer;
-  rapidjson::Writer<rapidjson::StringBuffer> w(buffer);
-  w.SetMaxDecimalPlaces(4);
-  w.StartObject();
-  w.Key("schema");
-  w.Int(1);
-  w.Key("date");
-  w.String(machine.date);
-  w.Key("processor");
-  w.String(machine.processor);
-  w.Key("cores");
-  w.Uint(machine.cores);
-  w.Key("haproxy");
-  w.String(machine.haproxy);
+  JsonResults out(machine, 4);
+  auto& w = out.writer;
   w.Key("reactions");
   w.StartArray();
   for (const Reactions& r : results.reactions) {
@@ -143,8 +130,7 @@ std::string to_json(const ReactionResults& results, const Machine& machine) {
   w.StartArray();
   for (const double t : results.reloads_s) w.Double(t);
   w.EndArray();
-  w.EndObject();
-  return std::string(buffer.GetString()) + '\n';
+  return std::move(out).end();
 }
 
 std::string cost_chart(const ReactionResults& results) {

@@ -1,14 +1,13 @@
 #include "scale/report.hpp"
 
 #include <fmt/format.h>
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <string_view>
 
+#include "common/json.hpp"
 #include "common/markdown.hpp"
 #include "common/quantile.hpp"
 #include "common/svg.hpp"
@@ -102,7 +101,7 @@ void goals(Markdown& out, const ScaleResults& results) {
   }
 }
 
-using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
+using Writer = JsonResults::Writer;
 
 void put(Writer& w, const char* key, double value) {
   w.Key(key);
@@ -137,20 +136,8 @@ std::string to_markdown(const ScaleResults& results, const Machine& machine) {
 }
 
 std::string to_json(const ScaleResults& results, const Machine& machine) {
-  rapidjson::StringBuffer buffer;
-  Writer w(buffer);
-  w.SetMaxDecimalPlaces(6);
-  w.StartObject();
-  w.Key("schema");
-  w.Int(1);
-  w.Key("date");
-  w.String(machine.date);
-  w.Key("processor");
-  w.String(machine.processor);
-  w.Key("cores");
-  w.Uint(machine.cores);
-  w.Key("haproxy");
-  w.String(machine.haproxy);
+  JsonResults out(machine);
+  auto& w = out.writer;
   w.Key("passes");
   w.StartArray();
   for (const Passes& p : results.passes) {
@@ -188,8 +175,7 @@ std::string to_json(const ScaleResults& results, const Machine& machine) {
     put(w, "once_beyond_s", results.starts->once_s);
     w.EndObject();
   }
-  w.EndObject();
-  return std::string(buffer.GetString()) + '\n';
+  return std::move(out).end();
 }
 
 std::string ratio_chart(const ScaleResults& results) {

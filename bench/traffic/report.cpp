@@ -1,12 +1,11 @@
 #include "traffic/report.hpp"
 
 #include <fmt/format.h>
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
 
 #include <algorithm>
 #include <iterator>
 
+#include "common/json.hpp"
 #include "common/markdown.hpp"
 
 namespace rpcw::bench {
@@ -160,7 +159,7 @@ void diagnosis(Markdown& out, const Summary& summary) {
   out.line("");
 }
 
-using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
+using Writer = JsonResults::Writer;
 
 void put(Writer& w, const char* name, const std::string& text) {
   w.Key(name);
@@ -255,16 +254,8 @@ std::string to_markdown(const std::vector<Summary>& summaries, const Machine& ma
 }
 
 std::string to_json(const std::vector<Summary>& summaries, const Machine& machine) {
-  rapidjson::StringBuffer buffer;
-  Writer w(buffer);
-  w.SetMaxDecimalPlaces(4);
-  w.StartObject();
-  put(w, "schema", std::size_t{1});
-  put(w, "date", machine.date);
-  put(w, "processor", machine.processor);
-  put(w, "cores", std::size_t{machine.cores});
-  put(w, "kernel", machine.kernel);
-  put(w, "haproxy", machine.haproxy);
+  JsonResults out(machine, 4);
+  auto& w = out.writer;
   put(w, "requests_per_second", kRequestsPerSecond);
   w.Key("scenarios");
   w.StartArray();
@@ -294,8 +285,7 @@ std::string to_json(const std::vector<Summary>& summaries, const Machine& machin
     w.EndObject();
   }
   w.EndArray();
-  w.EndObject();
-  return std::string(buffer.GetString()) + '\n';
+  return std::move(out).end();
 }
 
 }  // namespace rpcw::bench
