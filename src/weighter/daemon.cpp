@@ -18,7 +18,7 @@
 #include "rpc/prober.hpp"
 #include "weighter/agenda.hpp"
 #include "weighter/alive.hpp"
-#include "weighter/constants.hpp"
+#include "weighter/decision_log.hpp"
 #include "weighter/latch.hpp"
 #include "weighter/roster.hpp"
 #include "weighter/subjects.hpp"
@@ -35,10 +35,6 @@ constexpr milliseconds kLeastBetweenDecisions{100};
 
 /// Probes are spread by this part of the interval, so that many agents, or many servers of one, do not fall into step.
 constexpr double kJitter = 0.1;
-
-/// Servers of a backend that are told one by one when nothing but their weights differs.
-constexpr std::size_t kFollowersTold = 64;
-constexpr milliseconds kFollowersAgain{60'000};
 
 /// However bad a server's traffic looks, probes are at least this far apart.
 constexpr milliseconds kLeastBetweenProbes{200};
@@ -393,8 +389,9 @@ class Daemon::Impl {
     if (stopping_) return;
     last_decision_ = steady_clock::now();
     const bool was_blind = fleet_.blind();
-    const std::vector<Fleet::Change> changes = fleet_.decide(read_clocks());
-    for (const Fleet::Change& c : changes) tell(c.backend, c.before, fleet_.decision(c.backend));
+    const Now now = read_clocks();
+    for (const Fleet::Change& c : fleet_.decide(now))
+      told_.tell(config_.backends[c.backend], c.before, fleet_.decision(c.backend), now.mono);
     if (fleet_.blind() && !was_blind)
       log::warn("no provider of any backend can be reached: look at this machine's network and name servers first",
                 {{"reason", to_string(Reason::kBlind)}});
@@ -403,97 +400,6 @@ class Daemon::Impl {
     for (const Fleet::TargetAsk& q : fleet_.urgent_questions()) ask(probes_[q.target], q.ask, false);
     schedule_all();
     watches_.wake();
-  }
-
-  static std::string reasons_text(const std::vector<ReasonNote>& reasons) {
-    std::string out;
-    for (const ReasonNote& r : reasons)
-      out += fmt::format("{}{}: {}", out.empty() ? "" : "; ", to_string(r.code), r.detail);
-    return out;
-  }
-
-  std::pair<std::string, std::string> name_of(std::size_t b, std::size_t i) const {
-    return {config_.backends[b].name, config_.backends[b].servers[i].name};
-  }
-
-  /// Whether a server that stays degraded or ejected now has another first reason, which was not told since it came
-  /// into this state. So each is told once a state, however often they take turns: a server whose time-outs and 503s
-  /// alternate all night, or that lags and warms up in turn, makes one line of each. Details are left out of it: their
-  /// numbers change all the time.
-  bool new_reason(std::size_t b, std::size_t i, const ServerDecision& before, const ServerDecision& now) const {
-    if (now.state != State::kDegraded && now.state != State::kEjected) return false;
-    if (now.reasons.empty() || before.reasons.empty() || before.reasons[0].code == now.reasons[0].code) return false;
-    const auto told = told_.find(name_of(b, i));
-    return told == told_.end() || !told->second.contains(now.reasons[0].code);
-  }
-
-  void note_told(std::size_t b, std::size_t i, State old_state, const ServerDecision& now) {
-    auto& told = told_[name_of(b, i)];
-    if (old_state != now.state) told.clear();
-    if (!now.reasons.empty()) told.insert(now.reasons[0].code);
-  }
-
-  /// Servers that have another weight and nothing else that is new. In a large backend some server nearly always moves,
-  /// and all the others with it: thousands of lines a second that nobody reads.
-  static std::size_t count_followers(const BackendDecision& before, const BackendDecision& after) {
-    if (before.servers.size() != after.servers.size()) return 0;
-    std::size_t out = 0;
-    for (std::size_t i = 0; i < after.servers.size(); ++i)
-      if (before.servers[i].state == after.servers[i].state && before.servers[i].weight != after.servers[i].weight) ++out;
-    return out;
-  }
-
-  void tell_of_followers(const std::string& backend, std::size_t count) {
-    const auto now = steady_clock::now();
-    const auto [last, first] = followers_told_.emplace(backend, now);
-    if (!first && now - last->second < kFollowersAgain) return;
-    last->second = now;
-    log::info(fmt::format("{}: {} servers have other weights and nothing else that is new; such changes of many at once "
-                          "are told once in {}",
-                          backend, count, span_text(kFollowersAgain)),
-              {{"backend", backend}});
-  }
-
-  void tell(std::size_t b, const BackendDecision& before, const BackendDecision& after) {
-    const config::Backend& cfg = config_.backends[b];
-    const std::size_t followers = count_followers(before, after);
-    const bool many = followers > kFollowersTold;
-    if (many) tell_of_followers(cfg.name, followers);
-    for (std::size_t i = 0; i < after.servers.size(); ++i) {
-      const ServerDecision& now = after.servers[i];
-      const bool known = i < before.servers.size();
-      const State old_state = known ? before.servers[i].state : State::kUnknown;
-      const bool moved = !known || old_state != now.state || before.servers[i].weight != now.weight;
-      const bool only_follows = !moved || (many && old_state == now.state);
-      if (only_follows && !(known && new_reason(b, i, before.servers[i], now))) continue;
-      note_told(b, i, old_state, now);
-      const std::string reasons = now.reasons.empty() ? slowness_text(now) : reasons_text(now.reasons);
-      const std::string state = old_state == now.state
-                                    ? std::string(to_string(now.state))
-                                    : fmt::format("{} -> {}", to_string(old_state), to_string(now.state));
-      const std::string weight = known && before.servers[i].weight != now.weight
-                                     ? fmt::format("{} -> {}", before.servers[i].weight, now.weight)
-                                     : fmt::format("{}", now.weight);
-      const std::string message = fmt::format("{}/{}: {}, weight {}{}", cfg.name, cfg.servers[i].name, state, weight,
-                                              reasons.empty() ? "" : " (" + reasons + ")");
-      const bool bad = now.state == State::kEjected && old_state != State::kEjected;
-      log::write(bad ? config::LogLevel::kWarn : config::LogLevel::kInfo, message,
-                 {{"backend", cfg.name},
-                  {"server", cfg.servers[i].name},
-                  {"state", to_string(now.state)},
-                  {"weight", fmt::format("{}", now.weight)},
-                  {"reason", now.reasons.empty() ? std::string_view{} : to_string(now.reasons.front().code)}});
-    }
-    if (before.fallback == after.fallback || cfg.servers.empty()) return;
-    if (!after.fallback)
-      log::info(fmt::format("{}: enough servers are healthy again, weights follow the scores", cfg.name),
-                {{"backend", cfg.name}});
-    else
-      log::warn(fmt::format("{}: {} of {} servers healthy, min_healthy is {}: {}", cfg.name, after.healthy,
-                            after.servers.size(), cfg.min_healthy,
-                            *after.fallback == config::Fallback::kEqual ? "all get the same weight"
-                                                                        : "the last weights are kept"),
-                {{"backend", cfg.name}, {"fallback", config::to_string(*after.fallback)}});
   }
 
   asio::io_context& io_;
@@ -513,10 +419,7 @@ class Daemon::Impl {
   std::vector<ProbePtr> to_schedule_;
   /// By backend: how many of its probes hold it up.
   std::vector<std::size_t> held_up_by_;
-  /// By backend and server, by name: the first reasons that were logged since the server came into its present state.
-  std::map<std::pair<std::string, std::string>, std::set<Reason>> told_;
-  /// By backend: when it was told last that many weights have moved.
-  std::map<std::string, steady_clock::time_point> followers_told_;
+  DecisionLog told_;
   std::size_t first_answers_ = 0;
   asio::steady_timer decide_timer_;
   steady_clock::time_point last_decision_{};

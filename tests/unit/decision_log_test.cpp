@@ -1,0 +1,128 @@
+#include "weighter/decision_log.hpp"
+
+#include <doctest/doctest.h>
+
+#include <vector>
+
+using namespace rpcw;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Lines = std::vector<std::string>;
+
+/// A backend whose decisions are set by hand, and the lines that come of them.
+struct Told {
+  config::Backend backend;
+  BackendDecision before, after;
+  MonoTime now{1h};
+  Lines lines;
+  std::vector<config::LogLevel> levels;
+  DecisionLog log{[this](config::LogLevel level, std::string_view message, std::initializer_list<log::Field>) {
+    lines.emplace_back(message);
+    levels.push_back(level);
+  }};
+
+  explicit Told(std::size_t servers, unsigned weight = 100) {
+    backend.name = "rpc";
+    backend.min_healthy = 1;
+    for (std::size_t i = 0; i < servers; ++i) {
+      config::Server s;
+      s.name = "s" + std::to_string(i);
+      backend.servers.push_back(s);
+    }
+    after.servers.resize(servers);
+    for (ServerDecision& s : after.servers) s.state = State::kHealthy, s.weight = weight;
+  }
+
+  /// The lines of one more decision.
+  Lines tell() {
+    lines.clear();
+    levels.clear();
+    log.tell(backend, before, after, now);
+    before = after;
+    return lines;
+  }
+  void weigh(unsigned weight) {
+    for (ServerDecision& s : after.servers) s.weight = weight;
+  }
+  void becomes(std::size_t i, State state, Reason reason, std::string detail) {
+    after.servers[i].state = state;
+    after.servers[i].reasons = {{reason, std::move(detail)}};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("decision log: states and weights that change are told, what stays is not") {
+  Told t(2);
+  CHECK(t.tell() == Lines{"rpc/s0: unknown -> healthy, weight 100", "rpc/s1: unknown -> healthy, weight 100"});
+  CHECK(t.tell().empty());
+  t.after.servers[0].weight = 80;
+  CHECK(t.tell() == Lines{"rpc/s0: healthy, weight 100 -> 80"});
+  t.becomes(0, State::kEjected, Reason::kTimeout, "no answer in 3 s");
+  t.after.servers[0].weight = 0;
+  CHECK(t.tell() == Lines{"rpc/s0: healthy -> ejected, weight 80 -> 0 (timeout: no answer in 3 s)"});
+  CHECK(t.levels == std::vector{config::LogLevel::kWarn});
+}
+
+TEST_CASE("decision log: reasons that take turns are told once a state") {
+  Told t(1);
+  t.tell();
+  t.becomes(0, State::kEjected, Reason::kTimeout, "no answer in 3 s");
+  CHECK(t.tell().size() == 1);
+  t.becomes(0, State::kEjected, Reason::kHttpStatus, "HTTP 503");
+  CHECK(t.tell() == Lines{"rpc/s0: ejected, weight 100 (http_status: HTTP 503)"});
+  for (int night = 0; night < 10; ++night) {
+    t.becomes(0, State::kEjected, Reason::kTimeout, "no answer in " + std::to_string(night) + " s");
+    CHECK(t.tell().empty());
+    t.becomes(0, State::kEjected, Reason::kHttpStatus, "HTTP 502");
+    CHECK(t.tell().empty());
+  }
+  t.becomes(0, State::kDegraded, Reason::kHttpStatus, "HTTP 503");
+  CHECK(t.tell().size() == 1);
+  t.becomes(0, State::kDegraded, Reason::kTimeout, "no answer in 3 s");
+  CHECK(t.tell().size() == 1);
+}
+
+TEST_CASE("decision log: up to 64 servers with other weights are told one by one") {
+  Told t(64);
+  t.tell();
+  t.weigh(90);
+  CHECK(t.tell().size() == 64);
+}
+
+TEST_CASE("decision log: many weights that follow a few are told in one line a minute, a server's own news in its own") {
+  Told t(70);
+  CHECK(t.tell().size() == 70);
+  t.weigh(90);
+  t.becomes(7, State::kDegraded, Reason::kTimeout, "no answer in 3 s");
+  const Lines both = t.tell();
+  REQUIRE(both.size() == 2);
+  CHECK(both[0] ==
+        "rpc: 69 servers have other weights and nothing else that is new; such changes of many at once are told once in 60 "
+        "s");
+  CHECK(both[1] == "rpc/s7: healthy -> degraded, weight 100 -> 90 (timeout: no answer in 3 s)");
+  for (unsigned weight = 80; weight > 70; --weight) {
+    t.now += 5s;
+    t.weigh(weight);
+    CHECK(t.tell().empty());
+  }
+  t.now += 10s;
+  t.weigh(60);
+  CHECK(t.tell().size() == 1);
+  t.weigh(50);
+  t.becomes(7, State::kDegraded, Reason::kHttpStatus, "HTTP 503");
+  CHECK(t.tell() == Lines{"rpc/s7: degraded, weight 60 -> 50 (http_status: HTTP 503)"});
+}
+
+TEST_CASE("decision log: a fallback and its end are told once") {
+  Told t(3);
+  t.tell();
+  t.after.fallback = config::Fallback::kEqual;
+  CHECK(t.tell() == Lines{"rpc: 0 of 3 servers healthy, min_healthy is 1: all get the same weight"});
+  CHECK(t.levels == std::vector{config::LogLevel::kWarn});
+  CHECK(t.tell().empty());
+  t.after.fallback.reset();
+  CHECK(t.tell() == Lines{"rpc: enough servers are healthy again, weights follow the scores"});
+}
