@@ -383,7 +383,7 @@ struct HttpClient::Impl {
     set(CURLOPT_TCP_KEEPALIVE, 1L);
     set(CURLOPT_USERAGENT, "rpc-weighter/" RPCW_VERSION);
     // Answers are small, and there may be hundreds of transfers.
-    set(CURLOPT_BUFFERSIZE, 16384L);
+    set(CURLOPT_BUFFERSIZE, 4096L);
     set(CURLOPT_WRITEFUNCTION, &Impl::on_body);
     set(CURLOPT_WRITEDATA, t);
     set(CURLOPT_HEADERFUNCTION, &Impl::on_header);
