@@ -7,6 +7,9 @@ namespace rpcw {
 
 /// Chain id. A provider that is moved to another chain under the same URL is found within this time.
 inline constexpr milliseconds kIdentityEvery{60'000};
+/// The same of one that shows other blocks than the others while chains may not be compared yet: heads that contradict
+/// each other for a moment are nothing rare at the tip of a chain.
+inline constexpr milliseconds kIdentityContradicted{2'000};
 /// Sync state and number of peers: they change slowly, and many providers answer neither. The same for comparing chains
 /// when nothing is suspicious.
 inline constexpr milliseconds kNodeStateEvery{300'000};

@@ -14,6 +14,7 @@
 namespace rpcw {
 namespace {
 
+using namespace std::chrono_literals;
 using Group = ForkCheck::Group;
 
 std::string_view operator_of(const config::Backend& backend, std::size_t member) {
@@ -104,6 +105,18 @@ bool several_operators(std::span<const ForkVoice> voices) {
                              [&](const ForkVoice& v) { return v.operator_name != voices.front().operator_name; });
 }
 
+/// It may be no fork but another chain: with their next probe all but the largest group are asked who they are.
+void ask_who_they_are(BackendHistory& history, std::span<const Group> groups, MonoTime now, milliseconds least) {
+  const auto largest = std::ranges::max_element(groups, {}, [](const Group& g) { return g.members.size(); });
+  for (auto g = groups.begin(); g != groups.end(); ++g) {
+    if (g == largest) continue;
+    for (const std::uint32_t m : g->members) {
+      Inquiry& inquiry = history.member(m).identity_inquiry;
+      inquiry.due = std::min(inquiry.due, std::max(now, inquiry.asked_at + least));
+    }
+  }
+}
+
 void acquit(TargetHistory& t) {
   t.compared = true;
   t.forked.clear();
@@ -129,14 +142,11 @@ void look_for_forks(BackendHistory& history, const config::Backend& backend, std
   const bool newcomer =
       std::ranges::any_of(voices, [&](const ForkVoice& v) { return !history.member(v.member).compared; });
   const bool allowed = !check.ever || now - check.begun >= kForkCheckLeast;
+  if (!allowed && groups.contradiction) ask_who_they_are(history, found, now, kIdentityContradicted);
   if (!allowed || !(newcomer || groups.contradiction || now >= check.due)) return;
   std::uint64_t lowest = UINT64_MAX;
   for (const ForkVoice& v : voices) lowest = std::min(lowest, history.member(v.member).head->number);
-  // It may be no fork but another chain: all but the largest group are asked who they are.
-  const auto largest = std::ranges::max_element(found, {}, [](const Group& g) { return g.members.size(); });
-  for (auto g = found.begin(); g != found.end(); ++g)
-    if (g != largest)
-      for (const std::uint32_t m : g->members) history.member(m).identity_inquiry.due = now;
+  ask_who_they_are(history, found, now, 0ms);
   check.height = lowest - std::min<std::uint64_t>(lowest, backend.chain.fork_depth);
   check.groups = std::move(found);
   check.begun = now;

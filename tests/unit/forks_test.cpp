@@ -147,6 +147,29 @@ TEST_CASE("who leaves its fork is heard again when its blocks are the others'") 
   CHECK(w.forked() == Flags{false, false, false});
 }
 
+TEST_CASE("who contradicts the others soon after a comparison is asked for its chain meanwhile, and not without end") {
+  World w({"a", "b", "a"});
+  w.heads(100);
+  CHECK(w.compare() == 2);
+  w.chains[1] = "a";
+  for (std::uint64_t block = 101; block < 110; ++block) w.heads(block);
+  w.pass_time(1s);
+  w.chains[1] = "b";
+  w.heads(110);
+  Inquiry& one = w.history->servers[1].identity_inquiry;
+  Inquiry& other = w.history->servers[0].identity_inquiry;
+  one = other = {.due = w.now.mono + 60s, .asked_at = w.now.mono - 10s};
+  CHECK(w.compare() == 0);
+  CHECK(one.due == w.now.mono);
+  CHECK(other.due == w.now.mono + 60s);
+
+  one = {.due = w.now.mono + 60s, .asked_at = w.now.mono};
+  const MonoTime asked = w.now.mono;
+  w.pass_time(1s);
+  CHECK(w.compare() == 0);
+  CHECK(one.due == asked + 2s);
+}
+
 TEST_CASE("chains that never show the same height are compared once, and then on the slow timer") {
   World w({"a", "a", "b"});
   for (std::size_t i = 0; i < 3; ++i) w.head(i, 100 + i);
