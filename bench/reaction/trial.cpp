@@ -24,7 +24,7 @@ namespace rpcw::bench {
 namespace {
 
 /// Side by side: each is idle nearly all the time, but starting them is not.
-constexpr std::size_t kAtATime = 16;
+constexpr std::size_t kAtATime = 32;
 constexpr std::chrono::milliseconds kPoll{20};
 constexpr std::chrono::seconds kStartPatience{20};
 /// The faulty provider, and the one whose requests are counted.

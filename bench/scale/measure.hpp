@@ -40,8 +40,8 @@ struct Programs {
   std::string spend;
 };
 
-/// These return nullopt when a signal has come. Throws std::runtime_error when a pass fails, or when the floor has not sent as many
-/// requests as ours.
+/// These return nullopt when a signal has come. Throws std::runtime_error when a pass fails, or when it has sent other
+/// requests than the floor.
 std::optional<Passes> measure_passes(const Programs& programs, std::size_t providers, unsigned runs);
 
 /// `run` with five providers over TLS, a HAProxy and all settings at their defaults.

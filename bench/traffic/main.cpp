@@ -79,13 +79,15 @@ int run(const Arguments& arguments) {
   const std::filesystem::path out = arguments.out;
   const auto who = chosen(contestants(), arguments.contestants,
                           [&](const Contestant& c) { return !arguments.computed || can_be_computed(c); });
-  const auto what =
-      chosen(scenarios(), arguments.scenarios, [&](const Scenario& s) { return arguments.full || !s.only_full; });
-  const unsigned seeds = arguments.seeds != 0 ? arguments.seeds : arguments.computed ? 40 : arguments.full ? 3 : 1;
+  const auto what = chosen(scenarios(), arguments.scenarios, [&](const Scenario& s) {
+    return arguments.computed ? s.form != Form::kAlone : arguments.full || s.form == Form::kShort;
+  });
   std::filesystem::create_directories(out / "logs");
 
   std::vector<Summary> summaries;
   for (const Scenario& scenario : what) {
+    const unsigned by_form = arguments.full && scenario.form != Form::kAlone ? 3 : 1;
+    const unsigned seeds = arguments.seeds != 0 ? arguments.seeds : arguments.computed ? 40 : by_form;
     std::vector<Run> runs;
     for (unsigned i = 0; i < seeds; ++i) {
       if (arguments.computed) {
@@ -121,10 +123,10 @@ int main(int argc, char** argv) {
   app.add_option("--out", arguments.out, "Folder for tables, JSON, charts and logs")
       ->capture_default_str()
       ->take_last();
-  app.add_flag("--full", arguments.full, "Each fault alone as well, and three seeds");
-  app.add_option("--scenario", arguments.scenarios, "Only this one; repeatable");
+  app.add_flag("--full", arguments.full, "All scenarios with three seeds, and each fault alone");
+  app.add_option("--scenario", arguments.scenarios, "Only this one, by default crashes; repeatable");
   app.add_option("--contestant", arguments.contestants, "Only this one; repeatable");
-  app.add_option("--seeds", arguments.seeds, "Runs of each scenario; default 1, with --full 3");
+  app.add_option("--seeds", arguments.seeds, "Runs of each scenario");
   app.add_option("--seed", arguments.seed, "The first one")->capture_default_str();
   app.add_flag("--computed", arguments.computed,
                "No HAProxy and no clock: the rules in a model, over many seeds (default 40) within seconds");

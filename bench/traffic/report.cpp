@@ -37,14 +37,19 @@ std::string moments(const std::vector<Reaction>& reactions, std::optional<double
   return out;
 }
 
-void overview(Markdown& out, const std::vector<Summary>& summaries) {
+/// One table of the scenarios with several faults, and one of those with one alone.
+void overview(Markdown& out, const std::vector<Summary>& summaries, bool alone) {
+  std::vector<const Summary*> shown;
+  for (const Summary& s : summaries)
+    if ((s.scenario.form == Form::kAlone) == alone) shown.push_back(&s);
+  if (shown.empty()) return;
   std::vector<std::string> cells{"bad answers, %"};
-  for (const Summary& s : summaries) cells.push_back(s.scenario.name);
+  for (const Summary* s : shown) cells.push_back(s->scenario.name);
   out.head(cells);
-  for (const Score& contestant : summaries.front().scores) {
+  for (const Score& contestant : shown.front()->scores) {
     cells = {contestant.contestant};
-    for (const Summary& s : summaries) {
-      const Score* score = find(s, contestant.contestant);
+    for (const Summary* s : shown) {
+      const Score* score = find(*s, contestant.contestant);
       cells.push_back(score == nullptr ? "-" : percent(score->bad_percent()));
     }
     out.row(cells);
@@ -224,7 +229,8 @@ std::string to_markdown(const std::vector<Summary>& summaries, const Machine& ma
   Markdown out;
   out.line("{}", machine.sentence());
   out.line("");
-  overview(out, summaries);
+  overview(out, summaries, false);
+  overview(out, summaries, true);
   goals(out, summaries);
   for (const Summary& s : summaries) {
     double load = 0;

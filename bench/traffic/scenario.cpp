@@ -40,7 +40,8 @@ std::vector<Scenario> make() {
                   {"hang", kP27, 27, 39, kHang},
                   {"30 times slower", kP47, 43, 55, R"({"latency_ms":1410})"},
                   {"half 500", kP15, 59, 73, kHalf500},
-                  {"refused", kP27, 79, 92, kRefused}}});
+                  {"refused", kP27, 79, 92, kRefused}},
+                 Form::kShort});
 
   out.push_back({"lies",
                  "Head in the future, wrong chain, JSON-RPC error in a 200, HTML in a 200, eight blocks behind",
@@ -82,9 +83,9 @@ std::vector<Scenario> make() {
                    std::string("Alone, on the fastest: ") + kind,
                    45,
                    {{kind, kP15, 5, 25 + bad_after, behaviour, bad_after}},
-                   true});
+                   Form::kAlone});
   };
-  out.push_back({"calm", "Nothing happens", 45, {}, true});
+  out.push_back({"calm", "Nothing happens", 45, {}, Form::kAlone});
   alone("stale", "stale head", kStale, kStaleAfter);
   alone("hang", "hang", kHang);
   alone("slow", "30 times slower", R"({"latency_ms":450})");

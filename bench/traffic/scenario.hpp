@@ -60,6 +60,10 @@ struct Fault {
   double bad_from_s() const { return from_s + bad_after_s; }
 };
 
+/// kShort: measured in the short form, too. kAlone: one fault alone, measured once in the full form and computed only
+/// if it is named.
+enum class Form : std::uint8_t { kShort, kFull, kAlone };
+
 struct Scenario {
   /// A word, for options and file names.
   std::string name;
@@ -68,8 +72,7 @@ struct Scenario {
   double seconds;
   /// In the order of their beginnings; those of one provider do not overlap.
   std::vector<Fault> faults;
-  /// Left out of the short form.
-  bool only_full = false;
+  Form form = Form::kFull;
 };
 
 /// Throws std::logic_error if the tables contradict what is said above.
