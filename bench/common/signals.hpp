@@ -13,7 +13,9 @@ inline void note_signals() {
 }
 
 /// Whether one has come.
-inline bool signalled() { return signal_noted != 0; }
+inline bool signalled() {
+  return signal_noted != 0;
+}
 
 /// What a program that was interrupted ends with.
 inline constexpr int kInterrupted = 130;

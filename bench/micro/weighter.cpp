@@ -197,8 +197,9 @@ void reading_the_roster(benchmark::State& state) {
 void one_comes_one_goes(benchmark::State& state) {
   Scene scene(size_of(state));
   auto& servers = scene.config.backends.front().servers;
-  measure(state, state.range(0),
-          [&] { scene.fleet.change_servers([&] { std::ranges::rotate(servers, servers.begin() + 1); }, scene.now.mono); });
+  measure(state, state.range(0), [&] {
+    scene.fleet.change_servers([&] { std::ranges::rotate(servers, servers.begin() + 1); }, scene.now.mono);
+  });
 }
 
 BENCHMARK(reading_the_roster)->Name("weighter/servers from HAProxy's list")->Apply(sizes);

@@ -1,5 +1,5 @@
-// Ten thousand changed weights into a real HAProxy: rpc-weighter's client beside a bare socket writer that has its lines
-// prepared. Both send the same lines (HAProxy takes one a connection) and wait for all replies.
+// Ten thousand changed weights into a real HAProxy: rpc-weighter's client beside a bare socket writer that has its
+// lines prepared. Both send the same lines (HAProxy takes one a connection) and wait for all replies.
 #include <fmt/format.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -65,9 +65,13 @@ Spent timed(const Action& action) {
   return {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), cpu_s() - cpu};
 }
 
-std::string server_name(std::size_t i) { return fmt::format("provider-{}", i); }
+std::string server_name(std::size_t i) {
+  return fmt::format("provider-{}", i);
+}
 
-std::string backend_name(std::size_t b) { return fmt::format("rpc-{}", b); }
+std::string backend_name(std::size_t b) {
+  return fmt::format("rpc-{}", b);
+}
 
 std::string haproxy_cfg(std::size_t servers, std::size_t backends) {
   std::string out =
@@ -82,7 +86,9 @@ std::string haproxy_cfg(std::size_t servers, std::size_t backends) {
   return out;
 }
 
-[[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
+[[noreturn]] void fail(const char* what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
 
 /// Blocking, with nothing between it and the system but the calls. Throws when HAProxy refuses anything: a command that
 /// worked answers an empty line and nothing else.
@@ -119,8 +125,8 @@ std::optional<Results> measure(const Arguments& arguments, std::size_t backends)
   test::HaproxyProcess haproxy(haproxy_cfg(arguments.servers, backends));
   const std::string socket = haproxy.admin_socket();
   boost::asio::io_context io(1);
-  haproxy::Client client(io.get_executor(), {.address = socket, .text = "unix:" + socket},
-                         nullptr, milliseconds{10'000});
+  haproxy::Client client(io.get_executor(), {.address = socket, .text = "unix:" + socket}, nullptr,
+                         milliseconds{10'000});
   struct Place {
     std::string backend;
     std::string server;
@@ -141,12 +147,10 @@ std::optional<Results> measure(const Arguments& arguments, std::size_t backends)
     const Spent spent = timed([&] {
       std::vector<haproxy::Client::Push> pushes;
       pushes.reserve(arguments.servers);
-      for (std::size_t i = 0; i < arguments.servers; ++i) pushes.push_back({places[i].backend, places[i].server, false, weight(i)});
+      for (std::size_t i = 0; i < arguments.servers; ++i)
+        pushes.push_back({places[i].backend, places[i].server, false, weight(i)});
       boost::asio::co_spawn(
-          io,
-          [&]() -> boost::asio::awaitable<void> {
-            outcomes = co_await client.push(std::move(pushes));
-          },
+          io, [&]() -> boost::asio::awaitable<void> { outcomes = co_await client.push(std::move(pushes)); },
           [](const std::exception_ptr& e) {
             if (e) std::rethrow_exception(e);
           });
@@ -198,8 +202,8 @@ std::string to_markdown(const std::vector<Results>& all, const Machine& machine)
   Markdown out;
   out.line("{}", machine.sentence());
   out.line("");
-  out.head({"weights", "backends", "lines", "runs", "rpc-weighter's client", "its own CPU", "bare writer", "its own CPU",
-            fmt::format("wall time / bare writer's (goal {})", kGoal)});
+  out.head({"weights", "backends", "lines", "runs", "rpc-weighter's client", "its own CPU", "bare writer",
+            "its own CPU", fmt::format("wall time / bare writer's (goal {})", kGoal)});
   const auto ms = [](const std::vector<Spent>& runs, double Spent::*value) {
     return fmt::format("{:.1f} ms", 1e3 * median(runs, value));
   };

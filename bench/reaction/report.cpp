@@ -26,8 +26,7 @@ std::vector<double> reached(const Reactions& r) {
   return reached(r.to_zero_s);
 }
 
-void write(JsonResults::Writer& w, const char* name,
-           const std::vector<std::optional<double>>& times) {
+void write(JsonResults::Writer& w, const char* name, const std::vector<std::optional<double>>& times) {
   w.Key(name);
   w.StartArray();
   for (const auto& t : times) {
@@ -78,14 +77,16 @@ std::string to_markdown(const ReactionResults& results, const Machine& machine) 
   std::string out;
   const auto to = std::back_inserter(out);
   fmt::format_to(to, "{}\n\n", machine.sentence());
-  fmt::format_to(to, "| fault | interval | trials | to a tenth: median | 90 % | weight 0 in | fastest | median | 90 % | slowest |\n");
+  fmt::format_to(
+      to,
+      "| fault | interval | trials | to a tenth: median | 90 % | weight 0 in | fastest | median | 90 % | slowest |\n");
   fmt::format_to(to, "|---|---|---|---|---|---|---|---|---|---|\n");
   for (const Reactions& r : results.reactions) {
     const std::vector<double> times = reached(r);
     const std::vector<double> tenth = reached(r.to_tenth_s);
     fmt::format_to(to, "| {} | {} ms | {} | {} | {} | {} | {} | {} | {} | {} |\n", r.question.kind.name,
-                   r.question.interval_ms, r.to_zero_s.size(), seconds(tenth, 0.5), seconds(tenth, 0.9), times.size(), seconds(times, 0), seconds(times, 0.5), seconds(times, 0.9),
-                   seconds(times, 1));
+                   r.question.interval_ms, r.to_zero_s.size(), seconds(tenth, 0.5), seconds(tenth, 0.9), times.size(),
+                   seconds(times, 0), seconds(times, 0.5), seconds(times, 0.9), seconds(times, 1));
   }
   if (!results.reloads_s.empty())
     fmt::format_to(to,

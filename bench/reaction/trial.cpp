@@ -185,7 +185,8 @@ std::optional<std::vector<Reactions>> measure_reactions(const std::vector<Questi
   std::uniform_real_distribution<double> phase(0.0, 1.0);
   std::vector<Trial> trials;
   for (std::size_t q = 0; q < questions.size(); ++q)
-    for (unsigned i = 0; i < repeats; ++i) trials.push_back({.question = q, .phase = phase(random), .to_tenth_s = {}, .to_zero_s = {}});
+    for (unsigned i = 0; i < repeats; ++i)
+      trials.push_back({.question = q, .phase = phase(random), .to_tenth_s = {}, .to_zero_s = {}});
 
   // Trials of one question last about as long, so a batch of them wastes no time.
   for (std::size_t at = 0; at < trials.size(); at += kAtATime) {

@@ -37,7 +37,9 @@ using Clock = std::chrono::steady_clock;
 constexpr std::int64_t kBlockSeconds = 12;
 constexpr int kTransactions = 200;
 
-[[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
+[[noreturn]] void fail(const char* what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
 
 std::string http(std::string_view body) {
   return fmt::format("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}", body.size(),
@@ -140,7 +142,8 @@ class Farm {
       constexpr std::int64_t kSecond = 1'000'000'000;
       span = {ns / kSecond, ns % kSecond};
     }
-    return epoll_pwait2(epoll_, events.data(), static_cast<int>(events.size()), due_.empty() ? nullptr : &span, nullptr);
+    return epoll_pwait2(epoll_, events.data(), static_cast<int>(events.size()), due_.empty() ? nullptr : &span,
+                        nullptr);
   }
 
   void accept_all() {
@@ -213,7 +216,9 @@ class Farm {
   }
 
   /// An answer is smaller than a socket's buffer.
-  static void send_all(int fd, std::string_view text) { static_cast<void>(send(fd, text.data(), text.size(), MSG_NOSIGNAL)); }
+  static void send_all(int fd, std::string_view text) {
+    static_cast<void>(send(fd, text.data(), text.size(), MSG_NOSIGNAL));
+  }
 
   const std::chrono::milliseconds latency_;
   int listener_ = -1;

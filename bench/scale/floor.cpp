@@ -1,6 +1,6 @@
 // What a pass costs at least: a loop over libcurl's multi-socket interface that posts the given bodies to the providers
-// of a farm, with as many requests in flight and as large a connection cache as rpc-weighter has, and does nothing else.
-// Answers are thrown away.
+// of a farm, with as many requests in flight and as large a connection cache as rpc-weighter has, and does nothing
+// else. Answers are thrown away.
 //
 //   curl-floor PORT PROVIDERS IN_FLIGHT BODY...
 //
@@ -43,7 +43,9 @@ int on_timer(CURLM*, long timeout_ms, void*) {
   return 0;
 }
 
-std::size_t discard(char*, std::size_t size, std::size_t count, void*) { return size * count; }
+std::size_t discard(char*, std::size_t size, std::size_t count, void*) {
+  return size * count;
+}
 
 }  // namespace
 
@@ -97,7 +99,8 @@ int main(int argc, char** argv) {
   }
   std::array<epoll_event, 256> events{};
   while (ended < all) {
-    const int n = due_ms == 0 ? 0 : epoll_wait(epoll, events.data(), static_cast<int>(events.size()), static_cast<int>(due_ms));
+    const int n =
+        due_ms == 0 ? 0 : epoll_wait(epoll, events.data(), static_cast<int>(events.size()), static_cast<int>(due_ms));
     int running = 0;
     if (n <= 0) curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
     for (int i = 0; i < n; ++i) {

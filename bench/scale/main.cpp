@@ -28,8 +28,7 @@ unsigned runs(std::size_t providers, bool full) {
 }
 
 int run(const Arguments& arguments) {
-  const Programs programs{
-      .weighter = arguments.weighter, .farm = PROVIDER_FARM, .floor = CURL_FLOOR, .spend = SPEND};
+  const Programs programs{.weighter = arguments.weighter, .farm = PROVIDER_FARM, .floor = CURL_FLOOR, .spend = SPEND};
   const std::filesystem::path out = arguments.out;
   std::filesystem::create_directories(out);
   note_signals();
@@ -61,7 +60,8 @@ int main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("What a pass over many providers costs beside a bare libcurl loop, and what an idle agent does");
   app.add_option("--out", arguments.out, "Folder for tables, JSON and charts")->capture_default_str()->take_last();
-  app.add_flag("--full", arguments.full, "Three times the runs, 10,000 providers too, and two minutes of the idle agent");
+  app.add_flag("--full", arguments.full,
+               "Three times the runs, 10,000 providers too, and two minutes of the idle agent");
   app.add_option("--providers", arguments.providers, "Passes over so many, 1 to 60,000; repeatable")
       ->check(CLI::Range(std::size_t{1}, std::size_t{60'000}));
   app.add_option("--weighter", arguments.weighter, "The program to be measured")->check(CLI::ExistingFile);

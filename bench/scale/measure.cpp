@@ -33,7 +33,9 @@ using test::HaproxyProcess;
 using test::Process;
 using namespace std::chrono_literals;
 
-double seconds(Clock::duration span) { return std::chrono::duration<double>(span).count(); }
+double seconds(Clock::duration span) {
+  return std::chrono::duration<double>(span).count();
+}
 
 /// Only for this user, as the program wants it.
 std::string write_config(const test::TemporaryFolder& folder, const std::string& text) {
@@ -140,8 +142,9 @@ std::string agent_toml(const std::string& socket, const std::vector<sim::Provide
                        const std::string& ca_file) {
   std::string out = fmt::format("[haproxy]\nendpoints = [\"unix:{}\"]\n\n[http]\nlisten = \"\"\n", socket);
   if (!ca_file.empty()) out += fmt::format("\n[probe]\nca_file = \"{}\"\n", ca_file);
-  out += "\n[[chain]]\nname = \"bench\"\nfamily = \"evm\"\nchain_id = 1\nblock_time = \"12s\"\n\n"
-         "[[backend]]\nname = \"rpc\"\nchain = \"bench\"\n";
+  out +=
+      "\n[[chain]]\nname = \"bench\"\nfamily = \"evm\"\nchain_id = 1\nblock_time = \"12s\"\n\n"
+      "[[backend]]\nname = \"rpc\"\nchain = \"bench\"\n";
   for (std::size_t i = 0; i < providers.size(); ++i) out += server(i, providers[i]->url());
   return out;
 }
@@ -231,8 +234,8 @@ std::optional<Passes> measure_passes(const Programs& programs, std::size_t provi
     // When the newest block changes during a pass, it asks some providers for an older one, to compare their chains.
     constexpr std::uint64_t kComparisons = 10;
     if (of_ours.requests < of_floor.requests || of_ours.requests > of_floor.requests + kComparisons)
-      throw std::runtime_error(fmt::format("a pass has sent {} requests, and the floor {}", of_ours.requests,
-                                           of_floor.requests));
+      throw std::runtime_error(
+          fmt::format("a pass has sent {} requests, and the floor {}", of_ours.requests, of_floor.requests));
     if (i == 0) continue;
     out.ours.push_back(ours);
     out.floor.push_back(floor);

@@ -37,8 +37,12 @@ std::vector<double> values(const std::vector<Spent>& runs, double Spent::*value)
   return out;
 }
 
-double median(std::vector<double> of) { return quantile(of, 0.5).value_or(0); }
-double median(const std::vector<Spent>& runs, double Spent::*value) { return median(values(runs, value)); }
+double median(std::vector<double> of) {
+  return quantile(of, 0.5).value_or(0);
+}
+double median(const std::vector<Spent>& runs, double Spent::*value) {
+  return median(values(runs, value));
+}
 
 /// Of each run to the floor's run beside it, so that what the machine did meanwhile falls on both.
 double ratio(const Passes& p, double Spent::*value) {
@@ -60,8 +64,8 @@ void passes_tables(Markdown& out, const ScaleResults& results) {
   out.head({"providers", "runs", "rpc-weighter: wall, CPU, memory", "floor", "floor, heads alone", "requests",
             "connections (floor)"});
   for (const Passes& p : results.passes)
-    out.row({fmt::format("{}", p.providers), fmt::format("{}", p.ours.size()), spent_text(p.ours),
-             spent_text(p.floor), spent_text(p.heads_floor), fmt::format("{}", p.requests),
+    out.row({fmt::format("{}", p.providers), fmt::format("{}", p.ours.size()), spent_text(p.ours), spent_text(p.floor),
+             spent_text(p.heads_floor), fmt::format("{}", p.requests),
              fmt::format("{} ({})", p.our_connections, p.floor_connections)});
   out.line("");
   std::vector<std::string> head{"rpc-weighter / floor"};

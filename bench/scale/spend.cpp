@@ -18,7 +18,9 @@ long long now_us() {
   return t.tv_sec * 1'000'000LL + t.tv_nsec / 1000;
 }
 
-long long micros(const timeval& t) { return t.tv_sec * 1'000'000LL + t.tv_usec; }
+long long micros(const timeval& t) {
+  return t.tv_sec * 1'000'000LL + t.tv_usec;
+}
 
 }  // namespace
 
@@ -36,6 +38,6 @@ int main(int argc, char** argv) {
   int status = 0;
   rusage usage{};
   if (wait4(child, &status, 0, &usage) != child) return 2;
-  dprintf(STDOUT_FILENO, "%lld %lld %ld %d\n", now_us() - start, micros(usage.ru_utime) + micros(usage.ru_stime), usage.ru_maxrss,
-          WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
+  dprintf(STDOUT_FILENO, "%lld %lld %ld %d\n", now_us() - start, micros(usage.ru_utime) + micros(usage.ru_stime),
+          usage.ru_maxrss, WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
 }

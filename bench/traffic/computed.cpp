@@ -84,8 +84,9 @@ class Provider {
 
   Outcome ask(std::string_view method, double s) {
     Outcome out;
-    out.seconds = now_.latency_ms / 1000 *
-                  std::exp(std::normal_distribution<>(0.0, now_.latency_sigma > 0 ? now_.latency_sigma : 1e-9)(random_));
+    out.seconds =
+        now_.latency_ms / 1000 *
+        std::exp(std::normal_distribution<>(0.0, now_.latency_sigma > 0 ? now_.latency_sigma : 1e-9)(random_));
     if (now_.quota_per_s > 0) {
       tokens_ = std::min(now_.quota_per_s, tokens_ + now_.quota_per_s * (s - tokens_at_));
       tokens_at_ = s;
@@ -126,8 +127,8 @@ class Provider {
  private:
   bool hit(std::string_view method, double s) {
     if (now_.fault == sim::Fault::none) return false;
-    if (now_.flap_ms > 0 && std::fmod((s - since_) * 1000, static_cast<double>(now_.flap_ms)) >=
-                                static_cast<double>(now_.flap_ms) / 2)
+    if (now_.flap_ms > 0 &&
+        std::fmod((s - since_) * 1000, static_cast<double>(now_.flap_ms)) >= static_cast<double>(now_.flap_ms) / 2)
       return false;
     if (!now_.fault_methods.empty() && std::ranges::find(now_.fault_methods, method) == now_.fault_methods.end())
       return false;
@@ -273,7 +274,10 @@ class Lanes {
       }
       const std::uint64_t height = providers_[i].height(time_.now());
       const bool wrong = height > true_height(time_.now()) || providers_[i].chain_id() != kChainId;
-      note(at, wrong ? Verdict::kWrong : height + kMaxLagBlocks < true_height(sent) ? Verdict::kStale : Verdict::kGood,
+      note(at,
+           wrong                                        ? Verdict::kWrong
+           : height + kMaxLagBlocks < true_height(sent) ? Verdict::kStale
+                                                        : Verdict::kGood,
            who);
     });
   }
@@ -371,7 +375,8 @@ class Lanes {
     return {height, hash(i, height), kWallStart + std::chrono::seconds{100 + second}};
   }
   std::string hash(std::size_t i, std::uint64_t height) const {
-    return fmt::format("0x{:032x}{:032x}", height * 0x9e3779b97f4a7c15U, providers_[i].chain_id() * 0x9e3779b97f4a7c15U);
+    return fmt::format("0x{:032x}{:032x}", height * 0x9e3779b97f4a7c15U,
+                       providers_[i].chain_id() * 0x9e3779b97f4a7c15U);
   }
 
   static std::optional<ProbeFailure> failure_of(const Outcome& outcome, double timeout) {
@@ -532,12 +537,13 @@ Scenario shifted(Scenario scenario, double seconds) {
 
 Run compute_scenario(const Scenario& scenario, std::span<const Contestant> contestants, std::uint64_t seed) {
   std::mt19937_64 random(seed);
-  Run out{.scenario = shifted(scenario, std::uniform_real_distribution<double>(0.0, 1.0)(random)), .seed = seed,
+  Run out{.scenario = shifted(scenario, std::uniform_real_distribution<double>(0.0, 1.0)(random)),
+          .seed = seed,
           .lanes = {}};
   for (std::size_t i = 0; i < contestants.size(); ++i)
-    out.lanes.push_back(Lanes(out.scenario, contestants[i], seed,
-                              static_cast<double>(i) / static_cast<double>(contestants.size()))
-                            .run());
+    out.lanes.push_back(
+        Lanes(out.scenario, contestants[i], seed, static_cast<double>(i) / static_cast<double>(contestants.size()))
+            .run());
   return out;
 }
 

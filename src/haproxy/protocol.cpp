@@ -437,9 +437,8 @@ std::expected<void, std::string> parse_stat(std::string_view reply, const std::f
 std::expected<void, std::string> parse_servers_state(std::string_view reply,
                                                      const std::function<void(const ServerState&)>& on_row) {
   enum Wanted : std::uint8_t { kBackend, kName, kAdmin, kUweight, kIweight, kFqdn, kTls, kCount };
-  static constexpr std::array<std::string_view, kCount> kNames{"be_name",     "srv_name",    "srv_admin_state",
-                                                               "srv_uweight", "srv_iweight", "srv_fqdn",
-                                                               "srv_use_ssl"};
+  static constexpr std::array<std::string_view, kCount> kNames{
+      "be_name", "srv_name", "srv_admin_state", "srv_uweight", "srv_iweight", "srv_fqdn", "srv_use_ssl"};
   const auto error = [](std::size_t line, std::string_view what) {
     return std::unexpected("`show servers state`, line " + std::to_string(line) + ": " + std::string(what));
   };

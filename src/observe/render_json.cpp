@@ -10,7 +10,6 @@
 namespace rpcw::observe {
 namespace {
 
-
 using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
 
 class Document {
@@ -186,6 +185,8 @@ class Document {
 
 }  // namespace
 
-std::string render_json(const Report& report) { return Document().run(report); }
+std::string render_json(const Report& report) {
+  return Document().run(report);
+}
 
 }  // namespace rpcw::observe

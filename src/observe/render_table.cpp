@@ -155,9 +155,8 @@ struct Traffic {
   unsigned sum = 0;
 
   explicit Traffic(const BackendReport& b) {
-    by_backups = b.unmanaged_weight == 0 && std::ranges::none_of(b.servers, [](const ServerReport& s) {
-                   return !is_backup(s) && counts(s);
-                 });
+    by_backups = b.unmanaged_weight == 0 &&
+                 std::ranges::none_of(b.servers, [](const ServerReport& s) { return !is_backup(s) && counts(s); });
     if (!by_backups) sum = b.unmanaged_weight;
     for (const ServerReport& s : b.servers)
       if (carries(s)) sum += s.decision.weight;

@@ -29,17 +29,26 @@ bool is_rate_limit(std::string_view code) {
 }
 
 /// Words of providers for the same, under codes that say nothing (as erpc's error_normalizer.go collects them).
-constexpr std::array<std::string_view, 13> kRateLimitWords{
-    "requests limited to",  "has exceeded",      "exceeded the quota",     "too many requests",
-    "under too much load",  "request limit",     "reached the quota",      "upgrade your tier",
-    "rate limit",           "limit exceeded",    "reached the free tier",  "monthly capacity limit",
-    "limit for your current plan"};
+constexpr std::array<std::string_view, 13> kRateLimitWords{"requests limited to",
+                                                           "has exceeded",
+                                                           "exceeded the quota",
+                                                           "too many requests",
+                                                           "under too much load",
+                                                           "request limit",
+                                                           "reached the quota",
+                                                           "upgrade your tier",
+                                                           "rate limit",
+                                                           "limit exceeded",
+                                                           "reached the free tier",
+                                                           "monthly capacity limit",
+                                                           "limit for your current plan"};
 /// The chain's sequencer limits an account, not the provider us.
 constexpr std::string_view kNotOurLimit = "sender is over rate limit";
 
 std::string lower(std::string_view text) {
   std::string out(text);
-  std::ranges::transform(out, out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  std::ranges::transform(out, out.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return out;
 }
 
@@ -58,7 +67,7 @@ constexpr std::array<std::string_view, 3> kUnsupportedCodes{
     "-32004",  // EIP-1474, "method not supported"
     "-32604",  // several gateways, "method not allowed"
 };
-constexpr std::array<std::string_view, 6> kUnsupportedWords{"not supported",    "unsupported", "not available",
+constexpr std::array<std::string_view, 6> kUnsupportedWords{"not supported",  "unsupported", "not available",
                                                             "does not exist", "not found",   "not allowed"};
 constexpr std::array<long, 5> kUnsupportedStatuses{400, 403, 404, 405, 501};
 
@@ -197,7 +206,7 @@ std::expected<Head, ProbeFailure> parse_head(const HttpAnswer& answer, const Htt
 std::expected<AnswerValue, ProbeFailure> parse_answer(const Ask& ask, const HttpAnswer& answer,
                                                       const HttpTarget& target) {
   static constexpr std::array<std::string_view, 8> kPointers{
-      "/error",      "/error/code",          "/error/message",       "/result",
+      "/error",       "/error/code",    "/error/message",       "/result",
       "/result/hash", "/result/number", "/result/currentBlock", "/result/highestBlock"};
   std::array<Picked, kPointers.size()> v;
   if (auto ok = check(answer, target, kPointers, v); !ok) return std::unexpected(std::move(ok.error()));
@@ -207,8 +216,8 @@ std::expected<AnswerValue, ProbeFailure> parse_answer(const Ask& ask, const Http
     case Question::kPeers: {
       const auto number = to_integer(result);
       if (number) return AnswerValue{*number, {}};
-      return fail(Reason::kBadAnswer, ask.question == Question::kIdentity ? "result is not a chain id"
-                                                                          : "result is not a number of peers");
+      return fail(Reason::kBadAnswer,
+                  ask.question == Question::kIdentity ? "result is not a chain id" : "result is not a number of peers");
     }
     case Question::kSyncing: {
       const std::array<Picked, 3> values{result, v[6], v[7]};

@@ -99,8 +99,7 @@ struct HttpClient::Impl {
 
   /// A multi handle with its kept connections. Each target has its pool.
   struct Pool {
-    Pool(Impl& owner, std::size_t number)
-        : impl(owner), index(number), timer(owner.context), multi(make_multi()) {
+    Pool(Impl& owner, std::size_t number) : impl(owner), index(number), timer(owner.context), multi(make_multi()) {
       curl_multi_setopt(multi.get(), CURLMOPT_SOCKETFUNCTION, &Pool::on_socket);
       curl_multi_setopt(multi.get(), CURLMOPT_SOCKETDATA, this);
       curl_multi_setopt(multi.get(), CURLMOPT_TIMERFUNCTION, &Pool::on_timer);
@@ -136,8 +135,8 @@ struct HttpClient::Impl {
       return 0;
     }
 
-    /// libcurl sets its timer anew twice in each request, first to "at once" and then to a far time-out. So "at once" is
-    /// no timer, and one that is due earlier than needed stays and looks again when it fires.
+    /// libcurl sets its timer anew twice in each request, first to "at once" and then to a far time-out. So "at once"
+    /// is no timer, and one that is due earlier than needed stays and looks again when it fires.
     static int on_timer(CURLM*, long timeout_ms, void* self) {
       auto* pool = static_cast<Pool*>(self);
       Impl& impl = pool->impl;
@@ -437,8 +436,8 @@ struct HttpClient::Impl {
     return bytes;
   }
 
-  /// Hundreds of transfers are under way, and answers arrive nearly whole and one after the other: they need a buffer or
-  /// two between them.
+  /// Hundreds of transfers are under way, and answers arrive nearly whole and one after the other: they need a buffer
+  /// or two between them.
   void lend(std::string& body) {
     if (!body.empty() || buffers.empty()) return;
     body = std::move(buffers.back());

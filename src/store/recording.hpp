@@ -13,9 +13,9 @@
 namespace rpcw::store {
 
 struct RecordingLimits {
-  /// A file that has grown by this many bytes since its first section began is put aside. Three servers probed every 5 s
-  /// write about 40 MB a day, so that four files hold nearly a week of them; and a file of this size is still one that
-  /// can be sent to somebody, packed to a tenth.
+  /// A file that has grown by this many bytes since its first section began is put aside. Three servers probed every 5
+  /// s write about 40 MB a day, so that four files hold nearly a week of them; and a file of this size is still one
+  /// that can be sent to somebody, packed to a tenth.
   std::uint64_t file_bytes = std::uint64_t{64} << 20U;
   /// FILE, FILE.1 and so on to FILE.(files - 1), the oldest. At least 1.
   unsigned files = 4;
@@ -61,8 +61,8 @@ class Recording final : public Tape {
   const RecordingLimits limits_;
   Fleet* fleet_ = nullptr;
   int file_ = -1;
-  /// Of the file, as far as it was written; and all that was added to it, with what is still to be written, without what
-  /// was known when it began.
+  /// Of the file, as far as it was written; and all that was added to it, with what is still to be written, without
+  /// what was known when it began.
   std::uint64_t size_ = 0;
   std::uint64_t added_bytes_ = 0;
   std::uint64_t steps_ = 0;

@@ -421,8 +421,8 @@ Step LineReader::read_step(std::string_view event, const JsonField& in) const {
     event::TrafficCame traffic;
     traffic.backend = backend(in["name"]);
     traffic.at = in["mono_us"].duration<MonoTime>(MonoTime{-kMostUs}, MonoTime{kMostUs});
-    traffic.deltas.resize(traffic.backend < section_->backends.size() ? section_->backends[traffic.backend].servers.size()
-                                                                      : 0);
+    traffic.deltas.resize(
+        traffic.backend < section_->backends.size() ? section_->backends[traffic.backend].servers.size() : 0);
     const JsonField list = in["servers"];
     for (std::size_t i = 0; i < list.size(kMostTargets); ++i) {
       const auto index = list[i]["index"].integer<std::uint64_t>(0, kMostTargets);
@@ -430,10 +430,12 @@ Step LineReader::read_step(std::string_view event, const JsonField& in) const {
         list[i]["index"].fail("must be that of a server of the backend");
         break;
       }
-      traffic.deltas[index] = {list[i]["requests"].integer<std::uint64_t>(0, kMostRequests),
-                               list[i]["failures"].integer<std::uint64_t>(0, kMostRequests),
-                               list[i]["client_errors"].integer<std::uint64_t>(0, kMostRequests),
-                               list[i]["latency_ms"].present() ? std::optional(list[i]["latency_ms"].real(0, 1e9)) : std::nullopt, list[i]["open"].integer<std::uint64_t>(0, kMostRequests)};
+      traffic.deltas[index] = {
+          list[i]["requests"].integer<std::uint64_t>(0, kMostRequests),
+          list[i]["failures"].integer<std::uint64_t>(0, kMostRequests),
+          list[i]["client_errors"].integer<std::uint64_t>(0, kMostRequests),
+          list[i]["latency_ms"].present() ? std::optional(list[i]["latency_ms"].real(0, 1e9)) : std::nullopt,
+          list[i]["open"].integer<std::uint64_t>(0, kMostRequests)};
     }
     out.event = std::move(traffic);
   } else if (event == "decide") {

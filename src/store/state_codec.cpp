@@ -121,7 +121,8 @@ class Saver {
 class Loader {
  public:
   /// `saved_at`: the moment of saving on the present clock. `exact`: as Saver's.
-  Loader(const JsonField& in, MonoTime saved_at, bool to_the_bit = false) : exact(to_the_bit), in_(in), saved_at_(saved_at) {}
+  Loader(const JsonField& in, MonoTime saved_at, bool to_the_bit = false)
+      : exact(to_the_bit), in_(in), saved_at_(saved_at) {}
 
   const bool exact;
 
@@ -340,9 +341,8 @@ void comparison(A& a, FieldsOf<A, BackendHistory>& h) {
   const auto members = static_cast<std::uint32_t>(h.servers.size() + h.references.size());
   a.integer("height", h.forks.height, std::uint64_t{0}, kAny);
   a.list("groups", h.forks.groups, kMostTargets, [&](A& o, FieldsOf<A, ForkCheck::Group>& g) {
-    o.list("members", g.members, kMostTargets, [&](A& m, FieldsOf<A, std::uint32_t>& i) {
-      m.integer("target", i, 0U, std::max(members, 1U) - 1);
-    });
+    o.list("members", g.members, kMostTargets,
+           [&](A& m, FieldsOf<A, std::uint32_t>& i) { m.integer("target", i, 0U, std::max(members, 1U) - 1); });
     o.demand(!g.members.empty() && members > 0, "members", "must have elements");
     o.choice("state", g.state, kGroupStates);
     o.text("hash", g.hash);

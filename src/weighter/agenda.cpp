@@ -52,8 +52,8 @@ milliseconds silence_suspected(double usual_ms) {
 }
 
 bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend) {
-  return target.blocks_missing && lag_time(*target.blocks_missing, block_time_for_lag(block_time, backend.chain)) >
-                                      backend.chain.max_lag;
+  return target.blocks_missing &&
+         lag_time(*target.blocks_missing, block_time_for_lag(block_time, backend.chain)) > backend.chain.max_lag;
 }
 
 std::vector<Ask> due_questions(TargetHistory& target, bool reference, const BlockTime& block_time,
@@ -69,9 +69,9 @@ std::vector<Ask> due_questions(TargetHistory& target, bool reference, const Bloc
   agenda.consider(target.syncing_inquiry, {Question::kSyncing}, kNodeStateEvery,
                   again(says_it_is_syncing(target, block_time, backend)));
   if (backend.min_peers > 0)
-    agenda.consider(target.peers_inquiry, {Question::kPeers}, kNodeStateEvery,
-                    target.peers.value_or(backend.min_peers) < backend.min_peers ? std::optional(kBadAnswerEvery)
-                                                                                 : std::nullopt);
+    agenda.consider(
+        target.peers_inquiry, {Question::kPeers}, kNodeStateEvery,
+        target.peers.value_or(backend.min_peers) < backend.min_peers ? std::optional(kBadAnswerEvery) : std::nullopt);
   target.canaries.resize(backend.canaries.size());
   for (std::size_t i = 0; i < backend.canaries.size(); ++i)
     agenda.consider(target.canaries[i].inquiry, {Question::kCanary, i}, backend.canaries[i].interval,

@@ -17,8 +17,8 @@ class Alive {
 
   template <typename Action>
   [[nodiscard]] auto guard(Action action) const {
-    return [token = std::weak_ptr<const char>(token_), action = std::move(action)](
-               boost::system::error_code ec = {}) mutable {
+    return [token = std::weak_ptr<const char>(token_),
+            action = std::move(action)](boost::system::error_code ec = {}) mutable {
       if (!ec && !token.expired()) action();
     };
   }

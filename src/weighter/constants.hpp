@@ -89,15 +89,16 @@ inline constexpr double kDeadStepWaived = 0.5;
 
 // ---- live traffic
 
-/// Half-lives of its counts. The first is little more than the last read, for faults that leave no doubt. The next finds a fault within seconds; the last keeps it in mind for a minute, so that
-/// a server that fails only under load does not get its load back as soon as it is spared it.
+/// Half-lives of its counts. The first is little more than the last read, for faults that leave no doubt. The next
+/// finds a fault within seconds; the last keeps it in mind for a minute, so that a server that fails only under load
+/// does not get its load back as soon as it is spared it.
 inline constexpr milliseconds kLiveNewest{500};
 inline constexpr milliseconds kLiveRecent = seconds{3};
 inline constexpr milliseconds kLiveMinute = seconds{60};
 /// Fewer recent requests say nothing about quotas and latency.
 inline constexpr double kLiveEnough = 20;
-/// Failures above the others' rate, and how many: what is told as live_errors, and what takes a server out, in the quick
-/// memory and in the long one. A tenth of all requests failing is worse than doing without the server.
+/// Failures above the others' rate, and how many: what is told as live_errors, and what takes a server out, in the
+/// quick memory and in the long one. A tenth of all requests failing is worse than doing without the server.
 inline constexpr double kLiveFailing = 0.02;
 inline constexpr double kLiveFailingFailures = 3;
 inline constexpr double kLiveOutRecent = 0.20;
@@ -142,8 +143,8 @@ inline constexpr double kQuotaTrafficLeast = 1.0;
 
 // ---- lists
 
-/// How long a server that HAProxy's list does not have is remembered, and how many are: somebody who deletes a server and
-/// adds it again, or reloads twice, must not pardon one that was thrown out.
+/// How long a server that HAProxy's list does not have is remembered, and how many are: somebody who deletes a server
+/// and adds it again, or reloads twice, must not pardon one that was thrown out.
 inline constexpr milliseconds kAbsence = seconds{600};
 inline constexpr std::size_t kAbsentMost = 1000;
 

@@ -144,8 +144,7 @@ class Decider {
     if (s.state != State::kUnknown) out_.any_verdict = true;
     if (eligible(i)) {
       const StrategyScore score = strategy_score(backend_, verdict, view_.algorithm, s.inputs);
-      const double factors =
-          s.inputs.preference * s.inputs.peers_factor * s.inputs.rate_limit_factor * s.inputs.ramp;
+      const double factors = s.inputs.preference * s.inputs.peers_factor * s.inputs.rate_limit_factor * s.inputs.ramp;
       s.score = score.now * factors * s.inputs.doubt;
       steady_[i] = score.steady * factors;
     }
@@ -325,8 +324,7 @@ class Decider {
         targets_[i] = kFullWeight;
         continue;
       }
-      out_.servers[i].reasons.push_back(
-          {Reason::kStandby, fmt::format("{} leads", backend_.servers[leader].name)});
+      out_.servers[i].reasons.push_back({Reason::kStandby, fmt::format("{} leads", backend_.servers[leader].name)});
     }
   }
 
@@ -429,7 +427,8 @@ bool worth_pushing(std::span<const unsigned> held, std::span<const unsigned> tar
     if (held[i] == 0 || targets[i] == 0) return true;
     const unsigned step = held[i] > targets[i] ? held[i] - targets[i] : targets[i] - held[i];
     const double part = static_cast<double>(step) / static_cast<double>(held[i]);
-    if (part >= constants::kDeadBand && (step >= constants::kDeadStep || part >= constants::kDeadStepWaived)) return true;
+    if (part >= constants::kDeadBand && (step >= constants::kDeadStep || part >= constants::kDeadStepWaived))
+      return true;
   }
   return false;
 }

@@ -74,9 +74,8 @@ void DecisionLog::tell(const config::Backend& backend, const BackendDecision& be
     if (old_state != s.state) told.clear();
     if (!s.reasons.empty()) told.insert(s.reasons.front().code);
     const std::string reasons = s.reasons.empty() ? slowness_text(s) : reasons_text(s.reasons);
-    const std::string state = old_state == s.state
-                                  ? std::string(to_string(s.state))
-                                  : fmt::format("{} -> {}", to_string(old_state), to_string(s.state));
+    const std::string state = old_state == s.state ? std::string(to_string(s.state))
+                                                   : fmt::format("{} -> {}", to_string(old_state), to_string(s.state));
     const std::string weight = known && before.servers[i].weight != s.weight
                                    ? fmt::format("{} -> {}", before.servers[i].weight, s.weight)
                                    : fmt::format("{}", s.weight);
@@ -97,10 +96,10 @@ void DecisionLog::tell(const config::Backend& backend, const BackendDecision& be
            {{"backend", backend.name}});
   else
     write_(config::LogLevel::kWarn,
-           fmt::format("{}: {} of {} servers healthy, min_healthy is {}: {}", backend.name, after.healthy,
-                       after.servers.size(), backend.min_healthy,
-                       *after.fallback == config::Fallback::kEqual ? "all get the same weight"
-                                                                   : "the last weights are kept"),
+           fmt::format(
+               "{}: {} of {} servers healthy, min_healthy is {}: {}", backend.name, after.healthy, after.servers.size(),
+               backend.min_healthy,
+               *after.fallback == config::Fallback::kEqual ? "all get the same weight" : "the last weights are kept"),
            {{"backend", backend.name}, {"fallback", config::to_string(*after.fallback)}});
 }
 

@@ -48,8 +48,8 @@ BackendView view_of(const config::Backend& cfg, const haproxy::Instance& instanc
   out.algorithm = row->algo;
   for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
     const haproxy::ServerRow* s = row->server(cfg.servers[i].name);
-    if (s != nullptr) out.servers[i] = ServerView{disabled(*s), s->backup, s->uweight, s->iweight,
-                                               s->status.starts_with("DOWN")};
+    if (s != nullptr)
+      out.servers[i] = ServerView{disabled(*s), s->backup, s->uweight, s->iweight, s->status.starts_with("DOWN")};
   }
   const bool any_backup = std::ranges::any_of(
       row->servers, [](const haproxy::ServerRow& s) { return s.backup && s.uweight > 0 && usable(s); });
@@ -81,7 +81,8 @@ void join(BackendView& out, BackendView&& other) {
 bool same_circumstances(const BackendView& a, const BackendView& b) {
   return a.usable_foreign_backup == b.usable_foreign_backup && a.algorithm == b.algorithm &&
          std::ranges::equal(a.servers, b.servers, [](const auto& x, const auto& y) {
-           return x.has_value() == y.has_value() && (!x || (x->disabled == y->disabled && x->backup == y->backup && x->down == y->down));
+           return x.has_value() == y.has_value() &&
+                  (!x || (x->disabled == y->disabled && x->backup == y->backup && x->down == y->down));
          });
 }
 
@@ -347,7 +348,8 @@ std::vector<WeightChange> Fleet::plan(const haproxy::Instance& instance) const {
       }
       // 100 % of a configured 0 is 0.
       const bool can_be_on = s->iweight.value_or(1) > 0;
-      if ((s->uweight > 0) != (wanted > 0 && can_be_on)) out.push_back({b, i, s->uweight, wanted > 0 ? 100U : 0U, true});
+      if ((s->uweight > 0) != (wanted > 0 && can_be_on))
+        out.push_back({b, i, s->uweight, wanted > 0 ? 100U : 0U, true});
     }
     std::stable_partition(out.begin() + first, out.end(), [](const WeightChange& c) { return c.to > c.from; });
   }
@@ -379,9 +381,7 @@ std::vector<unsigned> Fleet::wanted_at(std::uint32_t b, const haproxy::BackendRo
     for (const std::size_t i : who) out[i] = std::max(1U, 256U / static_cast<unsigned>(who.size()));
     return !who.empty();
   };
-  if (!share_equally([](const ServerDecision& s) {
-        return s.state == State::kHealthy || s.state == State::kDegraded;
-      }))
+  if (!share_equally([](const ServerDecision& s) { return s.state == State::kHealthy || s.state == State::kDegraded; }))
     share_equally([](const ServerDecision& s) {
       return std::ranges::none_of(s.reasons, [](const ReasonNote& n) {
         return n.code == Reason::kWrongChain || n.code == Reason::kForked || n.code == Reason::kBlockAhead;
@@ -404,8 +404,7 @@ std::vector<std::string> Fleet::missing(const haproxy::Instance& instance) const
     for (const std::string& name : cfg.absent) gone(name);
     // One that is there because another HAProxy has it may be missing here.
     for (const config::Server& s : cfg.servers)
-      if (s.named && row->server(s.name) == nullptr)
-        gone(s.name);
+      if (s.named && row->server(s.name) == nullptr) gone(s.name);
   }
   return out;
 }
@@ -433,8 +432,9 @@ Report Fleet::report(Now now, const haproxy::Instance* instance) const {
     br.healthy = d.healthy;
     br.percent = row != nullptr && row->percent;
     if (br.percent)
-      br.notes.push_back({"static_algorithm", "HAProxy takes only 0 % and 100 % here: servers are switched off and on, "
-                                              "their shares are those of haproxy.cfg"});
+      br.notes.push_back({"static_algorithm",
+                          "HAProxy takes only 0 % and 100 % here: servers are switched off and on, "
+                          "their shares are those of haproxy.cfg"});
     if (row != nullptr) {
       br.algorithm = row->algo;
       if (cfg.servers.empty())

@@ -67,8 +67,8 @@ class Fleet {
   void look(Now now);
 
   /// What the HAProxys that can be reached show, for the decisions to come; of each nullptr: not read. A server is in
-  /// maintenance, or DOWN, when it is so in all that have it; what else they differ in is as the first has it. With none
-  /// at all the last view stays. Returns whether anything that a decision depends on differs from before.
+  /// maintenance, or DOWN, when it is so in all that have it; what else they differ in is as the first has it. With
+  /// none at all the last view stays. Returns whether anything that a decision depends on differs from before.
   bool see(std::span<const haproxy::Instance* const> instances);
   bool see(const haproxy::Instance* instance) { return see(std::span(&instance, 1)); }
   /// The same, of those backends of which anything is shown that was not shown before. Precondition: they exist, and
@@ -114,9 +114,9 @@ class Fleet {
   /// the next `decide`.
   void adopt(Fleet&& other);
 
-  /// Calls `change`, which changes the servers of the configuration that this fleet refers to and nothing else of it, and
-  /// goes on with what is known of those that stay: questions that are under way stay asked, and the weights that are
-  /// held stay so. One that is new has no share and the weight 0 until a decision gives it more; a backend with new
+  /// Calls `change`, which changes the servers of the configuration that this fleet refers to and nothing else of it,
+  /// and goes on with what is known of those that stay: questions that are under way stay asked, and the weights that
+  /// are held stay so. One that is new has no share and the weight 0 until a decision gives it more; a backend with new
   /// servers only holds nothing. Targets have other indices afterwards.
   /// One that was here within constants::kAbsence is no stranger: its ejections, its failures and its quota are known,
   /// while its head and chain are asked for as of anybody new.

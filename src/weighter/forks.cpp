@@ -37,7 +37,8 @@ class Groups {
     heads_.erase(first, last);
     parent_.resize(heads_.size());
     std::iota(parent_.begin(), parent_.end(), 0U);
-    for (std::size_t i = 1; i < heads_.size(); ++i) contradiction = contradiction || heads_[i - 1].number == heads_[i].number;
+    for (std::size_t i = 1; i < heads_.size(); ++i)
+      contradiction = contradiction || heads_[i - 1].number == heads_[i].number;
     for (const ForkVoice& v : voices) connect(v);
   }
 
@@ -174,13 +175,11 @@ void fold_block(BackendHistory& history, std::uint32_t member, const Answer& ans
   }
 }
 
-void end_fork_check(BackendHistory& history, const config::Backend& backend, const config::Probe& probe,
-                    MonoTime now) {
+void end_fork_check(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, MonoTime now) {
   ForkCheck& check = history.forks;
   if (!check.height) return;
-  const bool missing = std::ranges::any_of(check.groups, [](const Group& g) {
-    return g.state == Group::State::kWanted || g.state == Group::State::kAsked;
-  });
+  const bool missing = std::ranges::any_of(
+      check.groups, [](const Group& g) { return g.state == Group::State::kWanted || g.state == Group::State::kAsked; });
   if (missing && now - check.begun <= probe.timeout + probe.interval) return;
 
   // An operator has one voice; one whose servers contradict each other has none.

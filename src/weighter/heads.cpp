@@ -15,7 +15,9 @@ double blocks_in(milliseconds span, milliseconds block_time) {
   return static_cast<double>(span.count()) / static_cast<double>(std::max<std::int64_t>(block_time.count(), 1));
 }
 
-std::uint64_t distance(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : b - a; }
+std::uint64_t distance(std::uint64_t a, std::uint64_t b) {
+  return a > b ? a - b : b - a;
+}
 
 /// The highest head of any operator but one, without looking at all of them for each.
 class HighestOfOthers {
@@ -58,10 +60,9 @@ class Heads {
       if (has_voice(t)) speakers_.push_back({&t, &cfg, member});
     });
     const bool clock_behind = two_operators() && std::ranges::all_of(speakers_, [&](const Speaker& s) {
-      return in_future(*s.target->head, now_);
-    });
-    if (!clock_behind)
-      std::erase_if(speakers_, [&](const Speaker& s) { return in_future(*s.target->head, now_); });
+                                return in_future(*s.target->head, now_);
+                              });
+    if (!clock_behind) std::erase_if(speakers_, [&](const Speaker& s) { return in_future(*s.target->head, now_); });
     confirm_jumps();
     std::vector<Voice> voices;
     for (const Speaker& s : speakers_)
@@ -98,8 +99,7 @@ class Heads {
 
   bool has_voice(const TargetHistory& t) const {
     const bool verified = t.identity == TargetHistory::Identity::kVerified || !backend_.chain.chain_id;
-    return verified && t.head && !t.failure &&
-           now_.mono - t.head_received.mono <= fresh_for_;
+    return verified && t.head && !t.failure && now_.mono - t.head_received.mono <= fresh_for_;
   }
 
   bool two_operators() const {
@@ -196,7 +196,9 @@ class Heads {
 
 }  // namespace
 
-bool in_future(const Head& head, Now now) { return head.timestamp > now.wall + constants::kClockTolerance; }
+bool in_future(const Head& head, Now now) {
+  return head.timestamp > now.wall + constants::kClockTolerance;
+}
 
 milliseconds lag_time(std::uint64_t blocks, milliseconds block_time) {
   constexpr std::uint64_t kEnough = 1'000'000'000;  // a lag beyond it is no different, and the product stays in range

@@ -12,7 +12,9 @@ namespace {
 
 using std::chrono::microseconds;
 
-double milliseconds_of(microseconds t) { return static_cast<double>(t.count()) / 1000.0; }
+double milliseconds_of(microseconds t) {
+  return static_cast<double>(t.count()) / 1000.0;
+}
 
 void count_attempt(TargetHistory& h, MonoTime now, bool failed) {
   const Counts c = counts_at(h, now);

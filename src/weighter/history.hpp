@@ -158,7 +158,8 @@ struct TargetHistory {
   [[nodiscard]] std::optional<std::chrono::microseconds> median_latency() const;
 };
 
-/// What is still true of a target after some minutes in which it was not asked: how it has fared, not where its chain was.
+/// What is still true of a target after some minutes in which it was not asked: how it has fared, not where its chain
+/// was.
 TargetHistory outlasting(TargetHistory&& history);
 
 /// The chain's pace, measured from agreed heads.

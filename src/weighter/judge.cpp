@@ -16,7 +16,9 @@ namespace {
 using std::chrono::duration_cast;
 using std::chrono::microseconds;
 
-milliseconds whole_ms(MonoTime t) { return duration_cast<milliseconds>(t); }
+milliseconds whole_ms(MonoTime t) {
+  return duration_cast<milliseconds>(t);
+}
 
 class Judge {
  public:
@@ -101,14 +103,13 @@ class Judge {
 
     v.reasons = hard(t);
     const bool bad = !v.reasons.empty();
-    const bool only_old = bad && std::ranges::all_of(v.reasons, [](const ReasonNote& n) {
-      return n.code == Reason::kBlockTooOld;
-    });
+    const bool only_old =
+        bad && std::ranges::all_of(v.reasons, [](const ReasonNote& n) { return n.code == Reason::kBlockTooOld; });
     const bool stands_still_with_all = out_.halted && only_old;
     // What is asked seldom counts once for each answer, not again with each head in between.
     const bool only_slow = bad && std::ranges::all_of(v.reasons, [](const ReasonNote& n) {
-      return n.code == Reason::kSyncing || n.code == Reason::kCanaryFailed;
-    });
+                             return n.code == Reason::kSyncing || n.code == Reason::kCanaryFailed;
+                           });
     const bool counts = only_slow ? t.slow_judged != t.slow_observations : news;
     const bool was_out = t.ejected;
     if (counts && !t.limited && !stands_still_with_all) count(i, bad);
@@ -152,8 +153,8 @@ class Judge {
            constants::kLiveOutMost * static_cast<double>(history_.servers.size());
   }
 
-  /// Requests wait and a probe does: the rest of its time-out would tell no more. Strategies that weigh no latency would
-  /// leave it all its traffic until then.
+  /// Requests wait and a probe does: the rest of its time-out would tell no more. Strategies that weigh no latency
+  /// would leave it all its traffic until then.
   bool hangs(std::size_t i) const {
     const TargetHistory& t = history_.servers[i];
     if (!live_[i].waiting_ms || !t.asked_at) return false;
@@ -222,14 +223,14 @@ class Judge {
       if (std::ranges::find(v.reasons, reason, &ReasonNote::code) == v.reasons.end())
         v.reasons.push_back({reason, std::move(detail)});
     };
-    // Where live traffic has found the quota, the share stays at what that carries; a factor on top would make it swing.
+    // Where live traffic has found the quota, the share stays at what that carries; a factor on top would make it
+    // swing.
     if (t.limited)
       lower(v.rate_limit_factor, backend_.live && t.live.quota_per_s ? 1.0 : constants::kRateLimitFactor,
             Reason::kRateLimited, t.limited->detail);
     t.slipping = false;
     if (t.lag_blocks) {
-      const double fresh =
-          freshness(lag_time(*t.lag_blocks, block_time_), block_time_, backend_.chain.max_lag);
+      const double fresh = freshness(lag_time(*t.lag_blocks, block_time_), block_time_, backend_.chain.max_lag);
       if (fresh < 1.0) lower(v.freshness, fresh, Reason::kBlockLag, lag_text(t));
       t.slipping = fresh < 1.0 && t.previous_head && t.previous_head->number >= t.head->number;
     }
@@ -247,8 +248,8 @@ class Judge {
           fmt::format("back for {} of {}", span_text(whole_ms(back_for)), span_text(backend_.ramp)));
   }
 
-  /// `used` where nothing is silent; `waiting_ms`: what live traffic says of silence. Silence counts for more the longer
-  /// it has become than what is noticed at all: that somebody answers at last becomes ever less likely.
+  /// `used` where nothing is silent; `waiting_ms`: what live traffic says of silence. Silence counts for more the
+  /// longer it has become than what is noticed at all: that somebody answers at last becomes ever less likely.
   std::optional<double> latency_used(const TargetHistory& t, std::optional<double> used, double waiting_ms) const {
     if (!used) return used;
     double silence_ms = std::max(waiting_ms, static_cast<double>(t.silent_for.count()) / 1000.0);
@@ -277,9 +278,9 @@ class Judge {
                                       agreed_->agreed_by == 1 ? "" : "s", agreed_->agreed_by == 1 ? "s" : "")};
     }
     if (t.jumped && t.previous_head)
-      return ReasonNote{Reason::kBlockAhead,
-                        fmt::format("head {} came too soon: no block time explains it, and nobody confirms it",
-                                    t.head->number)};
+      return ReasonNote{
+          Reason::kBlockAhead,
+          fmt::format("head {} came too soon: no block time explains it, and nobody confirms it", t.head->number)};
     return std::nullopt;
   }
 

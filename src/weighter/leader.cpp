@@ -34,14 +34,13 @@ std::uint32_t choose_leader(LeaderMemory& memory, std::span<const Candidate> can
     return *memory.leader;
   }
   // Whoever challenged first goes on challenging, so that two that are equally good do not restart each other's clock.
-  const auto standing = std::ranges::find_if(
-      candidates, [&](const Candidate& c) { return c.server == memory.challenger && better(c); });
+  const auto standing =
+      std::ranges::find_if(candidates, [&](const Candidate& c) { return c.server == memory.challenger && better(c); });
   if (standing == candidates.end()) {
     memory.challenger = std::ranges::max(candidates, {}, &Candidate::score).server;
     memory.challenger_since = now;
   }
-  if (now - memory.challenger_since >= constants::kLeadFor)
-    memory = {memory.challenger, std::nullopt, {}};
+  if (now - memory.challenger_since >= constants::kLeadFor) memory = {memory.challenger, std::nullopt, {}};
   return *memory.leader;
 }
 

@@ -25,8 +25,8 @@ struct LeaderMemory {
 };
 
 /// The leader stays as long as it is among the candidates; with `switch_back`, until another's score has been better by
-/// 30 % for 30 s. A new one is the most preferred, then the first in the file, of those whose score is within 30 % of the
-/// best. Precondition: at least one candidate, in the order of the file.
+/// 30 % for 30 s. A new one is the most preferred, then the first in the file, of those whose score is within 30 % of
+/// the best. Precondition: at least one candidate, in the order of the file.
 std::uint32_t choose_leader(LeaderMemory& memory, std::span<const Candidate> candidates, bool switch_back,
                             MonoTime now);
 

@@ -51,7 +51,9 @@ class Fading {
   Left left_;
 };
 
-double ratio(double part, double whole) { return whole > 0 ? part / whole : 0.0; }
+double ratio(double part, double whole) {
+  return whole > 0 ? part / whole : 0.0;
+}
 
 /// Requests a second: what keeps a fading count at its height.
 double rate_of(const LiveCounts& recent) {
@@ -70,8 +72,8 @@ void set_quota(LiveHistory& h, double per_s, MonoTime now) {
 /// since the last read.
 void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double total_per_s, MonoTime now) {
   const double excess = ratio(h.recent.client_errors, h.recent.requests) - everywhere;
-  const bool met = h.recent.requests >= constants::kLiveEnough &&
-                   h.recent.client_errors >= constants::kQuotaRefusals && excess > constants::kQuotaExcess;
+  const bool met = h.recent.requests >= constants::kLiveEnough && h.recent.client_errors >= constants::kQuotaRefusals &&
+                   excess > constants::kQuotaExcess;
   if (met) {
     // A read that comes long after the one before says too little; what the memory has seen answered bounds it.
     const double answered = rate_of(h.recent) * (1.0 - ratio(h.recent.client_errors, h.recent.requests));
@@ -159,7 +161,8 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
     // The memory of some seconds still holds what came before the limit was met.
     const double seconds = std::chrono::duration<double>(now - h.counted_at).count();
     if (h.counted_at != MonoTime{})
-      carried_per_s[i] = static_cast<double>(d.requests - std::min(d.requests, d.client_errors)) / std::max(seconds, 0.1);
+      carried_per_s[i] =
+          static_cast<double>(d.requests - std::min(d.requests, d.client_errors)) / std::max(seconds, 0.1);
     h.newest = fading.newest(h);
     h.recent = fading.recent(h);
     h.minute = fading.minute(h);
@@ -223,8 +226,7 @@ std::vector<LiveView> look_at_live(std::span<const TargetHistory> servers, MonoT
     const auto weigh = [&](const LiveCounts& own, const LiveCounts& all, double out_at, double failures_at_least) {
       if (own.requests < 1.0) return;
       const double peers = ratio(all.failures - own.failures, all.requests - own.requests);
-      const double rate =
-          (own.failures + constants::kErrorPrior * peers) / (own.requests + constants::kErrorPrior);
+      const double rate = (own.failures + constants::kErrorPrior * peers) / (own.requests + constants::kErrorPrior);
       const double excess = ratio(own.failures, own.requests) - peers;
       v.out = v.out || (excess >= out_at && own.failures >= failures_at_least);
       v.failing = v.failing || (excess >= constants::kLiveFailing && own.failures >= constants::kLiveFailingFailures);

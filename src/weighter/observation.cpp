@@ -10,7 +10,9 @@ constexpr std::array<std::string_view, 5> kQuestions{"identity", "syncing", "pee
 
 }  // namespace
 
-std::string_view to_string(Question question) { return kQuestions[static_cast<std::size_t>(question)]; }
+std::string_view to_string(Question question) {
+  return kQuestions[static_cast<std::size_t>(question)];
+}
 
 std::optional<Question> question_from_string(std::string_view name) {
   const auto at = std::ranges::find(kQuestions, name);

@@ -124,9 +124,8 @@ std::vector<unsigned> scale_peak(std::span<const double> scores, double max_shar
     relative = relative_to_best(relative);
   }
   std::vector<unsigned> weight(scores.size());
-  std::ranges::transform(relative, weight.begin(), [](double r) {
-    return std::max(1U, static_cast<unsigned>(std::lround(r * kFullWeight)));
-  });
+  std::ranges::transform(relative, weight.begin(),
+                         [](double r) { return std::max(1U, static_cast<unsigned>(std::lround(r * kFullWeight))); });
   return weight;
 }
 

@@ -55,8 +55,8 @@ class Watches::Impl {
        std::function<void(const std::vector<std::size_t>&)> on_live, std::function<void()> on_read,
        const haproxy::Lookup::Function& lookup)
       : io_(io),
-        common_{config, fleet, dry_run, haproxy::tls_context(config.haproxy.tls),
-                [this] { seen(); }, std::move(on_live)},
+        common_{
+            config, fleet, dry_run, haproxy::tls_context(config.haproxy.tls), [this] { seen(); }, std::move(on_live)},
         on_news_(std::move(on_news)),
         on_read_(std::move(on_read)) {
     for (const config::Endpoint& e : config.haproxy.endpoints) places_.emplace_back(io, e, lookup);

@@ -19,9 +19,9 @@ namespace rpcw {
 class Watches {
  public:
   /// `config` and `fleet` are kept by reference. `on_news` is called when the HAProxys show the fleet
-  /// something else that a decision depends on, and before anything is pushed to the one that was read. `on_live` is called when live traffic was
-  /// counted, with targets to probe at once. `on_read` is called before both, whenever any HAProxy was read; it may change
-  /// the servers of `config` and `fleet`.
+  /// something else that a decision depends on, and before anything is pushed to the one that was read. `on_live` is
+  /// called when live traffic was counted, with targets to probe at once. `on_read` is called before both, whenever any
+  /// HAProxy was read; it may change the servers of `config` and `fleet`.
   Watches(boost::asio::io_context& io, const config::Config& config, Fleet& fleet, bool dry_run,
           std::function<void()> on_news, std::function<void(const std::vector<std::size_t>&)> on_live,
           std::function<void()> on_read = {}, haproxy::Lookup::Function lookup = haproxy::Lookup::system());

@@ -11,8 +11,8 @@
 
 namespace rpcw::test {
 
-/// A DNS server on 127.0.0.1 for HAProxy's `resolvers`: whatever name is asked for, SRV gives the ports that were set (none:
-/// there is no such name), A gives 127.0.0.1, and there is nothing else.
+/// A DNS server on 127.0.0.1 for HAProxy's `resolvers`: whatever name is asked for, SRV gives the ports that were set
+/// (none: there is no such name), A gives 127.0.0.1, and there is nothing else.
 class NameServer {
  public:
   NameServer();

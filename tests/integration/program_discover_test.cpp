@@ -214,11 +214,12 @@ TEST_CASE("discover: a slot of a server-template that gets an address is a serve
 
 TEST_CASE("discover: slots that DNS fills and empties") {
   NameServer names;
-  const Discovering d(fmt::format("  server-template slot 1-2 _rpc._tcp.test resolvers ours resolve-prefer ipv4 "
-                                  "resolve-opts allow-dup-ip,ignore-weight init-addr none check inter 100ms\n"
-                                  "resolvers ours\n  nameserver n 127.0.0.1:{}\n  timeout resolve 200ms\n"
-                                  "  timeout retry 200ms\n  hold valid 200ms\n  hold obsolete 200ms\n  hold nx 200ms\n",
-                                  names.port()));
+  const Discovering d(
+      fmt::format("  server-template slot 1-2 _rpc._tcp.test resolvers ours resolve-prefer ipv4 "
+                  "resolve-opts allow-dup-ip,ignore-weight init-addr none check inter 100ms\n"
+                  "resolvers ours\n  nameserver n 127.0.0.1:{}\n  timeout resolve 200ms\n"
+                  "  timeout retry 200ms\n  hold valid 200ms\n  hold obsolete 200ms\n  hold nx 200ms\n",
+                  names.port()));
   Program program({"run", "--config", d.config()});
   const auto without_slots = [&](const Weights& wanted) {
     return eventually([&] {

@@ -140,7 +140,9 @@ TEST_CASE("maintenance in one HAProxy of two is that one's own affair") {
   HaproxyProcess other(haproxy_cfg(stage.providers, {}));
   const HaproxyProcess* first = &stage.haproxy;
   const HaproxyProcess* second = &other;
-  SUBCASE("in the first") { std::swap(first, second); }
+  SUBCASE("in the first") {
+    std::swap(first, second);
+  }
   SUBCASE("in the second") {}
   const auto both = [&](const Weights& wanted_first, const Weights& wanted_second) {
     return eventually([&] { return weights_of(*first) == wanted_first && weights_of(*second) == wanted_second; });

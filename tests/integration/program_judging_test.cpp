@@ -40,7 +40,8 @@ TEST_CASE("a provider on a fork is found in a single pass, and costs nothing whi
   const auto report = scores(stage);
   CHECK(state(report, 1) == "ejected");
   CHECK(reason(report, 1).starts_with("forked: block "));
-  CHECK(reason(report, 1).ends_with(sim::block_hash(1, 900).substr(0, 2) + reason(report, 1).substr(reason(report, 1).rfind("0x") + 2)));
+  CHECK(reason(report, 1).ends_with(sim::block_hash(1, 900).substr(0, 2) +
+                                    reason(report, 1).substr(reason(report, 1).rfind("0x") + 2)));
   for (const std::size_t i : {0U, 2U, 3U}) CHECK(state(report, i) == "healthy");
   // Nobody else's word is worth less for it: the fork's head is no voice.
   CHECK(at(report, "/backends/0/head/agreed_by").GetUint() == 3);
@@ -108,8 +109,9 @@ TEST_CASE("peers are asked for only when min_peers wants them, and too few weigh
 TEST_CASE("a canary that fails takes its server out after fall of its own answers, and brings it back") {
   const Stage stage(3);
   std::string text = stage.toml({.probe = "timeout = \"5s\"\nfall = 2\nrise = 1"});
-  text.insert(text.find("  [[backend.server]]"),
-              "  [[backend.canary]]\n  method = \"eth_call\"\n  params = [{ to = \"0x00\" }, \"latest\"]\n  interval = \"1s\"\n");
+  text.insert(
+      text.find("  [[backend.server]]"),
+      "  [[backend.canary]]\n  method = \"eth_call\"\n  params = [{ to = \"0x00\" }, \"latest\"]\n  interval = \"1s\"\n");
   Program program({"run", "--config", stage.folder.write("config.toml", text)});
   CHECK(stage.reaches({{"a", 86}, {"b", 85}, {"c", 85}}));
   stage.providers[1]->set({.fault = sim::Fault::rpc_error, .fault_methods = {"eth_call"}});

@@ -41,9 +41,9 @@ inline double recomputed_score(const rapidjson::Value& backend, const rapidjson:
   }
   REQUIRE((strategy == "adaptive" || strategy == "leader"));
   const double error_rate = number(in, "error_rate");
-  CHECK(error_rate == doctest::Approx((number(in, "failures") + 10 * number(in, "peers_error_rate")) /
-                                     (number(in, "attempts") + 10))
-                         .epsilon(1e-9));
+  CHECK(error_rate ==
+        doctest::Approx((number(in, "failures") + 10 * number(in, "peers_error_rate")) / (number(in, "attempts") + 10))
+            .epsilon(1e-9));
   return common * number(in, "freshness") /
          (std::pow(std::max(latency, 20.0), number(in, "gamma")) * (1 + 20 * error_rate));
 }

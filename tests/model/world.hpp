@@ -94,8 +94,8 @@ class World {
 
   void schedule(std::size_t i) {
     const milliseconds interval = probe_interval(history->servers[i], probe_settings);
-    next_probe_[i] = seconds_ + static_cast<double>(interval.count()) / 1000 *
-                                    std::uniform_real_distribution<>(0.9, 1.1)(random_);
+    next_probe_[i] =
+        seconds_ + static_cast<double>(interval.count()) / 1000 * std::uniform_real_distribution<>(0.9, 1.1)(random_);
   }
 
   bool chance(double p) { return p > 0 && std::uniform_real_distribution<>(0, 1)(random_) < p; }

@@ -332,14 +332,16 @@ TEST_CASE("config: every key") {
 TEST_CASE("config: beside discover a server needs no URL, and without it does") {
   const std::string own = "[[backend.server]]\nname = \"a\"\npreference = 2.0\n";
   const std::string head = "[[backend]]\nname = \"b\"\nchain = \"ethereum\"\n";
-  const auto b = good(head + "discover = \"http://{addr}/\"\nmax_share = 0.2\nmin_healthy = 3\n" + own).config.backends[0];
+  const auto b =
+      good(head + "discover = \"http://{addr}/\"\nmax_share = 0.2\nmin_healthy = 3\n" + own).config.backends[0];
   REQUIRE(b.servers.size() == 1);
   CHECK(b.servers[0].target.url.empty());
   CHECK(b.servers[0].target.operator_name == "a");
   CHECK(b.servers[0].preference == 2.0);
   CHECK(b.servers[0].named);
-  CHECK(describe(good(head + "discover = \"http://{addr}/\"\n" + own).config).find("server      a  if HAProxy has it") !=
-        std::string::npos);
+  CHECK(
+      describe(good(head + "discover = \"http://{addr}/\"\n" + own).config).find("server      a  if HAProxy has it") !=
+      std::string::npos);
 }
 
 TEST_CASE("config: a chain of one's own takes its limits from its block time") {
@@ -1402,16 +1404,15 @@ chain = "ethereum"
   [[backend.reference]]
   url = "${REFERENCE}"
 )";
-  Surroundings surroundings{
-      .variable = [](const std::string&) -> std::optional<std::string> {
-        FAIL("a variable is asked for");
-        return std::nullopt;
-      },
-      .read_file = [](const std::string&) -> std::expected<std::string, std::string> {
-        FAIL("a file is read");
-        return std::unexpected("no");
-      },
-      .network = false};
+  Surroundings surroundings{.variable = [](const std::string&) -> std::optional<std::string> {
+                              FAIL("a variable is asked for");
+                              return std::nullopt;
+                            },
+                            .read_file = [](const std::string&) -> std::expected<std::string, std::string> {
+                              FAIL("a file is read");
+                              return std::unexpected("no");
+                            },
+                            .network = false};
   const auto out = parse(kText, kFile, surroundings);
   REQUIRE(out.has_value());
   CHECK(out->config.probe.fall == 3);

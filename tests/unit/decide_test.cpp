@@ -435,8 +435,12 @@ TEST_CASE("a single lost packet costs its moment, not the minute after it") {
 
 TEST_CASE("after an outage of everybody's the first one back does not make the others begin from nothing") {
   Reason why{};
-  SUBCASE("of the network") { why = Reason::kConnectFailed; }
-  SUBCASE("of the providers") { why = Reason::kHttpStatus; }
+  SUBCASE("of the network") {
+    why = Reason::kConnectFailed;
+  }
+  SUBCASE("of the providers") {
+    why = Reason::kHttpStatus;
+  }
   World w(4);
   for (std::size_t i = 0; i < 4; ++i) w.good(i);
   w.held = w.weights();

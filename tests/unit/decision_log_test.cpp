@@ -92,16 +92,18 @@ TEST_CASE("decision log: up to 64 servers with other weights are told one by one
   CHECK(t.tell().size() == 64);
 }
 
-TEST_CASE("decision log: many weights that follow a few are told in one line a minute, a server's own news in its own") {
+TEST_CASE(
+    "decision log: many weights that follow a few are told in one line a minute, a server's own news in its own") {
   Told t(70);
   CHECK(t.tell().size() == 70);
   t.weigh(90);
   t.becomes(7, State::kDegraded, Reason::kTimeout, "no answer in 3 s");
   const Lines both = t.tell();
   REQUIRE(both.size() == 2);
-  CHECK(both[0] ==
-        "rpc: 69 servers have other weights and nothing else that is new; such changes of many at once are told once in 60 "
-        "s");
+  CHECK(
+      both[0] ==
+      "rpc: 69 servers have other weights and nothing else that is new; such changes of many at once are told once in 60 "
+      "s");
   CHECK(both[1] == "rpc/s7: healthy -> degraded, weight 100 -> 90 (timeout: no answer in 3 s)");
   for (unsigned weight = 80; weight > 70; --weight) {
     t.now += 5s;

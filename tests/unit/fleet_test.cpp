@@ -1,7 +1,8 @@
-#include "weighter/constants.hpp"
 #include "weighter/fleet.hpp"
 
 #include <doctest/doctest.h>
+
+#include "weighter/constants.hpp"
 
 using namespace rpcw;
 using namespace std::chrono_literals;
@@ -243,7 +244,9 @@ TEST_CASE("change_servers: who was out and comes back soon is still out, and its
   change({"a"}, 1s);
   fleet.decide(at(1s));
   bool is_remembered = true;
-  SUBCASE("soon") { change({"a", "b"}, constants::kAbsence + 1s); }
+  SUBCASE("soon") {
+    change({"a", "b"}, constants::kAbsence + 1s);
+  }
   SUBCASE("after others have come and gone, too many to remember it") {
     is_remembered = false;
     for (std::size_t i = 0; i <= constants::kAbsentMost; ++i) {

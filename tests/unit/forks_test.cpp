@@ -35,8 +35,7 @@ struct World : model::Direct {
   }
   std::vector<bool> forked() {
     std::vector<bool> out;
-    for (const ServerVerdict& v : verdict().servers)
-      out.push_back(v.never && v.reasons.at(0).code == Reason::kForked);
+    for (const ServerVerdict& v : verdict().servers) out.push_back(v.never && v.reasons.at(0).code == Reason::kForked);
     return out;
   }
 };
@@ -67,8 +66,7 @@ TEST_CASE("a minority of one in three is forked: nothing at once, exempt from fa
   const BackendVerdict v = w.verdict();
   CHECK(v.servers[1].never);
   CHECK(v.servers[1].state == State::kEjected);
-  CHECK(v.servers[1].reasons.at(0) ==
-        ReasonNote{Reason::kForked, "block 97 is b97 here, 2 of 3 operators say a97"});
+  CHECK(v.servers[1].reasons.at(0) == ReasonNote{Reason::kForked, "block 97 is b97 here, 2 of 3 operators say a97"});
   CHECK(v.servers[0].state == State::kHealthy);
   CHECK(v.notes.empty());
 }
@@ -107,7 +105,9 @@ TEST_CASE("a block that is absent, and a question without an answer, are no fork
   REQUIRE(asked.size() == 2);
   CHECK(fork_questions(*w.history).empty());
   fold_block(*w.history, asked[0].member, {w.now, asked[0].ask, AnswerValue{0, "a97"}});
-  SUBCASE("absent") { fold_block(*w.history, asked[1].member, {w.now, asked[1].ask, AnswerValue{}}); }
+  SUBCASE("absent") {
+    fold_block(*w.history, asked[1].member, {w.now, asked[1].ask, AnswerValue{}});
+  }
   SUBCASE("failed") {
     fold_block(*w.history, asked[1].member,
                {w.now, asked[1].ask, std::unexpected(ProbeFailure{Reason::kTimeout, "", {}})});

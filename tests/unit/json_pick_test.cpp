@@ -27,8 +27,7 @@ bool parses(std::string_view json) {
 
 TEST_CASE("values are found by their pointer") {
   using Kind = Picked::Kind;
-  const std::string json =
-      R"({"a":{"b":[10,{"c":"deep"},[true]],"b2":null},"n":-1.5e3,"s":"x\"yé","o":{},"z":[]})";
+  const std::string json = R"({"a":{"b":[10,{"c":"deep"},[true]],"b2":null},"n":-1.5e3,"s":"x\"yé","o":{},"z":[]})";
   CHECK(pick_one(json, "/a/b/0").text == "10");
   CHECK(pick_one(json, "/a/b/1/c").text == "deep");
   CHECK(pick_one(json, "/a/b/2/0").kind == Kind::kBool);
@@ -45,7 +44,8 @@ TEST_CASE("values are found by their pointer") {
 }
 
 TEST_CASE("a look-alike at another place is not taken") {
-  const std::string json = R"({"x":{"result":{"number":"0x1"}},"result":{"y":{"number":"0x2"},"number":"0x3"},"number":"0x4"})";
+  const std::string json =
+      R"({"x":{"result":{"number":"0x1"}},"result":{"y":{"number":"0x2"},"number":"0x3"},"number":"0x4"})";
   CHECK(pick_one(json, "/result/number").text == "0x3");
   CHECK(pick_one(R"({"result":[{"number":1}]})", "/result/number").kind == Picked::Kind::kMissing);
 }
@@ -60,7 +60,8 @@ TEST_CASE("several pointers at once, also one within another") {
 }
 
 TEST_CASE("what is not one whole JSON value is refused") {
-  for (const std::string_view bad : {"", " ", "{", R"({"result":{"number":"0x1"})", "{}{}", "<html>", "{\"a\":\"\xff\"}", "nul"})
+  for (const std::string_view bad :
+       {"", " ", "{", R"({"result":{"number":"0x1"})", "{}{}", "<html>", "{\"a\":\"\xff\"}", "nul"})
     CHECK_FALSE(parses(bad));
   CHECK_FALSE(parses(std::string_view("{}\0", 3)));
 }
@@ -81,18 +82,18 @@ TEST_CASE("integers come in three spellings") {
   CHECK(to_integer({Kind::kNumber, "123"}) == 123);
   CHECK(to_integer({Kind::kString, "0xffffffffffffffff"}) == 18446744073709551615U);
   for (const Picked& bad : std::vector<Picked>{{Kind::kString, "0x10000000000000000"},
-                                              {Kind::kString, "0x"},
-                                              {Kind::kString, ""},
-                                              {Kind::kString, "-1"},
-                                              {Kind::kString, "+1"},
-                                              {Kind::kString, " 1"},
-                                              {Kind::kString, "1 "},
-                                              {Kind::kString, "0xg"},
-                                              {Kind::kNumber, "1.5"},
-                                              {Kind::kNumber, "1e3"},
-                                              {Kind::kNumber, "-1"},
-                                              {Kind::kBool, "true"},
-                                              {Kind::kNull, ""},
-                                              {Kind::kMissing, ""}})
+                                               {Kind::kString, "0x"},
+                                               {Kind::kString, ""},
+                                               {Kind::kString, "-1"},
+                                               {Kind::kString, "+1"},
+                                               {Kind::kString, " 1"},
+                                               {Kind::kString, "1 "},
+                                               {Kind::kString, "0xg"},
+                                               {Kind::kNumber, "1.5"},
+                                               {Kind::kNumber, "1e3"},
+                                               {Kind::kNumber, "-1"},
+                                               {Kind::kBool, "true"},
+                                               {Kind::kNull, ""},
+                                               {Kind::kMissing, ""}})
     CHECK_FALSE(to_integer(bad).has_value());
 }

@@ -141,7 +141,9 @@ TEST_CASE("the agreed head") {
   CHECK_FALSE(agree({}).has_value());
   CHECK(agree({{"a", 7}}) == AgreedHead{7, 1});
   CHECK(agree({{"a", 7}, {"b", 9}}) == AgreedHead{9, 1});
-  SUBCASE("two that are too far apart have none") { CHECK_FALSE(agree({{"a", 7}, {"b", 10}}).has_value()); }
+  SUBCASE("two that are too far apart have none") {
+    CHECK_FALSE(agree({{"a", 7}, {"b", 10}}).has_value());
+  }
   SUBCASE("of three, the highest that two have reached: one liar moves nothing") {
     CHECK(agree({{"a", 100}, {"b", 30'000'000}, {"c", 101}}) == AgreedHead{101, 2});
   }

@@ -173,8 +173,7 @@ TEST_CASE("4xx that everybody answers are the clients' own") {
 
 TEST_CASE("a server that is slow for real requests gets less") {
   Traffic w(3, 300);
-  for (int i = 0; i < 60; ++i)
-    w.second([](std::size_t s, LiveDelta& d) { d.latency_ms = s == 0 ? 400.0 : 60.0; });
+  for (int i = 0; i < 60; ++i) w.second([](std::size_t s, LiveDelta& d) { d.latency_ms = s == 0 ? 400.0 : 60.0; });
   CHECK(w.share(0) < 0.2);
   CHECK(has(w.decision.servers[0], Reason::kLiveLatency));
   CHECK(w.decision.servers[0].inputs.live_latency_ms == 400.0);
@@ -267,8 +266,7 @@ TEST_CASE("requests that end badly after their server is out do not keep it out"
   }
   REQUIRE(w.held[1] == 0);
   // It hung, and its requests' time-outs come now.
-  for (int i = 0; i < 5; ++i)
-    w.second([](std::size_t s, LiveDelta& d) { d.failures = s == 1 ? 40 : 0; });
+  for (int i = 0; i < 5; ++i) w.second([](std::size_t s, LiveDelta& d) { d.failures = s == 1 ? 40 : 0; });
   for (int i = 0; i < 15; ++i) w.second(kFine);
   CHECK(w.held[1] > 0);
   CHECK(w.history->servers[1].ejections == 1);

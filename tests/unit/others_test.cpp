@@ -177,8 +177,7 @@ TEST_CASE("dshackle #155, #198: methods that a provider does not offer looked li
   Direct w(2);
   w.backend.min_peers = 3;
   for (std::size_t i = 0; i < 2; ++i) {
-    for (const Ask& ask : due_questions(w.history->servers[i], false, {}, w.backend, w.now.mono))
-      w.unsupported(i, ask);
+    for (const Ask& ask : due_questions(w.history->servers[i], false, {}, w.backend, w.now.mono)) w.unsupported(i, ask);
     w.good(i, 1000);
   }
   for (const ServerDecision& s : w.decide().servers) CHECK(s.state == State::kHealthy);

@@ -8,8 +8,8 @@
 #include <numeric>
 #include <random>
 
-#include "model/effort.hpp"
 #include "model/chaos.hpp"
+#include "model/effort.hpp"
 #include "model/world.hpp"
 #include "weighter/scale.hpp"
 
@@ -17,14 +17,16 @@ using namespace rpcw;
 using namespace rpcw::model;
 
 /// REQUIRE at a tenth of its price where it holds: these checks are made ten million times.
-#define MUST(...)                        \
-  do {                                   \
+#define MUST(...)                             \
+  do {                                        \
     if (!(__VA_ARGS__)) REQUIRE(__VA_ARGS__); \
   } while (false)
 
 namespace {
 
-bool finite(const std::optional<double>& v) { return !v || std::isfinite(*v); }
+bool finite(const std::optional<double>& v) {
+  return !v || std::isfinite(*v);
+}
 
 }  // namespace
 
@@ -111,7 +113,8 @@ TEST_CASE("worse in every input never gets more than better in every input") {
 }
 
 TEST_CASE("equal inputs get equal weights, up to the remainder") {
-  for (const config::Strategy strategy : {config::Strategy::kAdaptive, config::Strategy::kInverseLatency, config::Strategy::kEqual})
+  for (const config::Strategy strategy :
+       {config::Strategy::kAdaptive, config::Strategy::kInverseLatency, config::Strategy::kEqual})
     for (std::size_t n = 1; n <= 20; ++n) {
       World w(n, strategy, 1, [](std::size_t, double) { return Behaviour{}; });
       w.run(60, [](const BackendDecision&, double) {});

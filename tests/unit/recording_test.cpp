@@ -1,4 +1,3 @@
-#include "model/effort.hpp"
 #include "store/recording.hpp"
 
 #include <doctest/doctest.h>
@@ -15,6 +14,7 @@
 #include <sstream>
 
 #include "config/load.hpp"
+#include "model/effort.hpp"
 #include "model/play.hpp"
 #include "store/replay.hpp"
 

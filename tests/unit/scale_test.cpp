@@ -1,4 +1,3 @@
-#include "model/effort.hpp"
 #include "weighter/scale.hpp"
 
 #include <doctest/doctest.h>
@@ -10,13 +9,17 @@
 #include <random>
 #include <vector>
 
+#include "model/effort.hpp"
+
 using namespace rpcw;
 
 namespace {
 
 using Weights = std::vector<unsigned>;
 
-unsigned sum(const Weights& w) { return std::accumulate(w.begin(), w.end(), 0U); }
+unsigned sum(const Weights& w) {
+  return std::accumulate(w.begin(), w.end(), 0U);
+}
 
 /// A higher score never has the smaller weight.
 bool keeps_order(const std::vector<double>& scores, const Weights& weights) {
@@ -113,8 +116,8 @@ TEST_CASE("scaling holds its promises for any scores of 1 to 300 servers") {
     REQUIRE(sum(share) == kFullWeight);
     REQUIRE(std::ranges::min(share) >= 1);
     REQUIRE(keeps_order(scores, share));
-    const auto cap = std::max(static_cast<unsigned>(std::floor(256 * max_share)),
-                              static_cast<unsigned>((kFullWeight + n - 1) / n));
+    const auto cap =
+        std::max(static_cast<unsigned>(std::floor(256 * max_share)), static_cast<unsigned>((kFullWeight + n - 1) / n));
     REQUIRE(std::ranges::max(share) <= cap);
   }
 }
@@ -122,8 +125,12 @@ TEST_CASE("scaling holds its promises for any scores of 1 to 300 servers") {
 TEST_CASE("scaling survives what is not a score") {
   constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
   constexpr double kInf = std::numeric_limits<double>::infinity();
-  for (const std::vector<double>& scores :
-       {std::vector<double>{kNan, 1}, {kInf, 1}, {-kInf, -1}, {kNan, kNan, kNan}, {1e308, 1e308, 1e308}, {5e-324, 5e-324}}) {
+  for (const std::vector<double>& scores : {std::vector<double>{kNan, 1},
+                                            {kInf, 1},
+                                            {-kInf, -1},
+                                            {kNan, kNan, kNan},
+                                            {1e308, 1e308, 1e308},
+                                            {5e-324, 5e-324}}) {
     const Weights share = scale_share(scores, 1);
     CHECK(sum(share) == kFullWeight);
     CHECK(std::ranges::min(share) >= 1);

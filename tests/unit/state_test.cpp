@@ -11,8 +11,8 @@
 #include <random>
 #include <sstream>
 
-#include "model/effort.hpp"
 #include "model/chaos.hpp"
+#include "model/effort.hpp"
 #include "store/file.hpp"
 #include "store/state_codec.hpp"
 #include "store/state_file.hpp"
