@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "weighter/decide.hpp"
+#include "model/backend.hpp"
 
-/// A backend fed by hand: time moves only when told to. On a chain with 12 s blocks, 60 s to be too old, 30 s to lag.
+/// A backend fed by hand: time moves only when told to.
 namespace rpcw::model {
 
 using namespace std::chrono_literals;
@@ -21,26 +21,16 @@ struct Direct {
   std::vector<unsigned> held;
   Now now{WallTime{std::chrono::seconds{1'800'000'000}}, MonoTime{1'000'000}};
 
-  /// Each server is an operator of its own, unless `operators` names others.
   explicit Direct(std::size_t servers, config::Strategy strategy = config::Strategy::kAdaptive,
-                  const std::vector<std::string>& operators = {}) {
-    backend.name = "rpc";
-    backend.chain = {"ethereum", Family::kEvm, 1, 12s, 60s, 30s, 3};
-    backend.strategy = strategy;
-    for (std::size_t i = 0; i < servers; ++i) {
-      config::Server s;
-      s.name = "s" + std::to_string(i);
-      s.target.operator_name = i < operators.size() ? operators[i] : s.name;
-      backend.servers.push_back(s);
-    }
+                  const std::vector<std::string>& operators = {})
+      : backend(ethereum_backend(servers, strategy, operators)) {
     restart();
   }
 
   /// Begins anew, as after a change of `backend`; all are verified.
   void restart() {
     history.emplace(backend);
-    for (TargetHistory& t : history->servers) t.identity = TargetHistory::Identity::kVerified;
-    for (TargetHistory& t : history->references) t.identity = TargetHistory::Identity::kVerified;
+    verify_all(*history);
   }
 
   void pass_time(milliseconds t) {

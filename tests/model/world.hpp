@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "model/backend.hpp"
 #include "weighter/agenda.hpp"
-#include "weighter/decide.hpp"
 
 /// A world of providers without any I/O: time is a number, and the answers are computed. It drives the pure core as the
 /// loop does: every server on its own timer with jitter, a decision after any news.
@@ -36,18 +36,9 @@ class World {
   using Script = std::function<Behaviour(std::size_t server, double seconds)>;
 
   World(std::size_t servers, config::Strategy strategy, unsigned seed, Script script)
-      : script_(std::move(script)), random_(seed) {
-    backend.name = "rpc";
-    backend.chain = {"ethereum", Family::kEvm, 1, 12s, 60s, 30s, 3};
-    backend.strategy = strategy;
-    for (std::size_t i = 0; i < servers; ++i) {
-      config::Server s;
-      s.name = "s" + std::to_string(i);
-      s.target.operator_name = s.name;
-      backend.servers.push_back(s);
-    }
+      : backend(ethereum_backend(servers, strategy)), script_(std::move(script)), random_(seed) {
     history.emplace(backend);
-    for (TargetHistory& t : history->servers) t.identity = TargetHistory::Identity::kVerified;
+    verify_all(*history);
     next_probe_.assign(servers, 0);
   }
 

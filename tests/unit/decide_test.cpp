@@ -5,6 +5,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "model/backend.hpp"
+
 using namespace rpcw;
 using namespace std::chrono_literals;
 
@@ -20,18 +22,10 @@ struct World {
   Weights held;
   Now now{WallTime{std::chrono::seconds{1'800'000'000}}, MonoTime{1'000'000}};
 
-  explicit World(std::size_t servers, config::Strategy strategy = config::Strategy::kEqual) {
-    backend.name = "rpc";
-    backend.chain = {"ethereum", Family::kEvm, 1, 12s, 60s, 30s, 3};
-    backend.strategy = strategy;
-    for (std::size_t i = 0; i < servers; ++i) {
-      config::Server s;
-      s.name = "s" + std::to_string(i);
-      s.target.operator_name = s.name;
-      backend.servers.push_back(s);
-    }
+  explicit World(std::size_t servers, config::Strategy strategy = config::Strategy::kEqual)
+      : backend(model::ethereum_backend(servers, strategy)) {
     history.emplace(backend);
-    for (TargetHistory& t : history->servers) t.identity = TargetHistory::Identity::kVerified;
+    model::verify_all(*history);
     view.servers.resize(servers);
     for (auto& s : view.servers) s = ServerView{false, false, 100, 100};
   }

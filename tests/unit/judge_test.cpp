@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "model/direct.hpp"
 #include "weighter/agenda.hpp"
 
 using namespace rpcw;
@@ -9,38 +10,28 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// A backend on a chain with 12 s blocks, 60 s to be too old, 30 s to lag; time moves only when told to.
-struct World {
-  config::Backend backend;
-  config::Probe probe;
-  std::optional<BackendHistory> history;
-  Now now{WallTime{std::chrono::seconds{1'800'000'000}}, MonoTime{1'000'000}};
+struct World : model::Direct {
+  explicit World(std::size_t servers, const std::vector<std::string>& operators = {})
+      : Direct(servers, config::Strategy::kAdaptive, operators) {}
 
-  explicit World(std::size_t servers, std::vector<std::string> operators = {}) {
-    backend.name = "rpc";
-    backend.chain = {"ethereum", Family::kEvm, 1, 12s, 60s, 30s, 3};
-    for (std::size_t i = 0; i < servers; ++i) {
-      config::Server s;
-      s.name = "s" + std::to_string(i);
-      s.target.operator_name = i < operators.size() ? operators[i] : s.name;
-      backend.servers.push_back(s);
-    }
-    history.emplace(backend);
-    for (TargetHistory& t : history->servers) t.identity = TargetHistory::Identity::kVerified;
-  }
-
-  void pass_time(milliseconds t) {
-    now.wall += t;
-    now.mono += t;
-  }
-  void good(std::size_t i, std::uint64_t number, milliseconds age = 1s, std::chrono::microseconds latency = 40ms) {
-    fold(history->servers[i], HeadObservation{now, latency, Head{number, "0x", now.wall - age}});
-  }
-  void bad(std::size_t i, Reason why = Reason::kTimeout) {
-    fold(history->servers[i], HeadObservation{now, 3s, std::unexpected(ProbeFailure{why, "it failed", {}})});
-  }
   BackendVerdict verdict() { return judge(*history, backend, probe, now); }
   State state(std::size_t i = 0) { return verdict().servers[i].state; }
+  void all_good(std::uint64_t number, milliseconds age = 1s) {
+    for (std::size_t i = 0; i < backend.servers.size(); ++i) good(i, number, age);
+  }
+  /// All are well, and then stand still at block 100 until all are too old.
+  void halt() {
+    all_good(100);
+    verdict();
+    pass_time(120s);
+    for (int round = 0; round < 3; ++round) {
+      pass_time(1s);
+      all_good(100, 121s);
+      const BackendVerdict v = verdict();
+      REQUIRE(v.halted);
+      CHECK(v.notes.at(0).code == "halted");
+    }
+  }
 };
 
 }  // namespace
@@ -170,7 +161,7 @@ TEST_CASE("lag is told in blocks and seconds, and is a failure above max_lag") {
 
 TEST_CASE("a server does not fall behind merely because the others were asked after it") {
   World w(3);
-  for (std::size_t i = 0; i < 3; ++i) w.good(i, 100);
+  w.all_good(100);
   w.verdict();
   w.pass_time(5s);
   w.good(1, 110);
@@ -224,7 +215,7 @@ TEST_CASE("a head that stands still and begins to lag is asked for more often") 
     w.pass_time(12s);
     for (std::size_t i = 1; i < 3; ++i) w.good(i, n);
   };
-  for (std::size_t i = 0; i < 3; ++i) w.good(i, 100);
+  w.all_good(100);
   w.verdict();
   for (std::uint64_t n = 101; n <= 102; ++n) {
     both_at(n);
@@ -241,7 +232,7 @@ TEST_CASE("a head that stands still and begins to lag is asked for more often") 
 
 TEST_CASE("without an agreed head nobody is known to lag, nor is asked for it more often") {
   World w(3);
-  for (std::size_t i = 0; i < 3; ++i) w.good(i, 100);
+  w.all_good(100);
   w.verdict();
   for (std::uint64_t n = 101; n <= 102; ++n) {
     w.pass_time(12s);
@@ -356,7 +347,7 @@ TEST_CASE("who was out when everybody was does not wait for its time-out when an
 
 TEST_CASE("an outage of our own network throws nobody out for long") {
   World w(3);
-  for (std::size_t i = 0; i < 3; ++i) w.good(i, 100);
+  w.all_good(100);
   w.verdict();
   // The failures come one after another, and only the last makes it plain.
   for (int round = 0; round < 3; ++round)
@@ -369,7 +360,7 @@ TEST_CASE("an outage of our own network throws nobody out for long") {
   for (std::size_t i = 0; i < 3; ++i) CHECK(w.history->servers[i].ejections == 0);
   for (int round = 0; round < 2; ++round) {
     w.pass_time(1s);
-    for (std::size_t i = 0; i < 3; ++i) w.good(i, 101);
+    w.all_good(101);
     w.verdict();
   }
   for (std::size_t i = 0; i < 3; ++i) CHECK_FALSE(w.history->servers[i].ejected);
@@ -472,32 +463,16 @@ TEST_CASE("a lone server may jump: nobody can prove the contrary") {
 
 TEST_CASE("halted: all too old at once and agreed is nobody's ejection") {
   World w(3);
-  for (std::size_t i = 0; i < 3; ++i) w.good(i, 100);
-  w.verdict();
-  w.pass_time(120s);
-  for (int round = 0; round < 3; ++round) {
-    w.pass_time(1s);
-    for (std::size_t i = 0; i < 3; ++i) w.good(i, 100, 121s);
-    const BackendVerdict v = w.verdict();
-    CHECK(v.halted);
-    CHECK(v.notes.at(0).code == "halted");
-  }
+  w.halt();
   for (std::size_t i = 0; i < 3; ++i) CHECK(w.history->servers[i].ejections == 0);
   w.pass_time(1s);
-  for (std::size_t i = 0; i < 3; ++i) w.good(i, 101);
+  w.all_good(101);
   for (const ServerVerdict& v : w.verdict().servers) CHECK(v.state == State::kHealthy);
 }
 
 TEST_CASE("when a halted chain moves on, whoever does not is out at once, and back without a time-out") {
   World w(3);
-  for (std::size_t i = 0; i < 3; ++i) w.good(i, 100);
-  w.verdict();
-  w.pass_time(120s);
-  for (int round = 0; round < 3; ++round) {
-    w.pass_time(1s);
-    for (std::size_t i = 0; i < 3; ++i) w.good(i, 100, 121s);
-    REQUIRE(w.verdict().halted);
-  }
+  w.halt();
   w.pass_time(1s);
   w.good(0, 110);
   const BackendVerdict v = w.verdict();
@@ -518,7 +493,7 @@ TEST_CASE("when a halted chain moves on, whoever does not is out at once, and ba
 TEST_CASE("the block time is measured from agreed heads") {
   World w(3);
   for (std::uint64_t n = 0; n < 20; ++n) {
-    for (std::size_t i = 0; i < 3; ++i) w.good(i, 100 + n, 0s);
+    w.all_good(100 + n, 0s);
     w.verdict();
     w.pass_time(6s);
   }
