@@ -19,7 +19,7 @@ constexpr std::string_view kTemplate = "http://{addr}/";
 constexpr std::size_t kComments = 33;
 
 /// A TOML basic string. Variables are not meant.
-std::string quoted(std::string_view text) {
+std::string toml_string(std::string_view text) {
   std::string out = "\"";
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -125,13 +125,13 @@ std::string chain_lines(const ChainAnswers* answers, std::string& own_chains) {
                   others > 0 ? fmt::format("; {} did not", others) : "");
   const auto known = std::ranges::find_if(
       known_chains(), [&](const Chain& c) { return c.chain_id == most->first && family_supported(c.family); });
-  if (known != known_chains().end()) return line(fmt::format("chain = {}", quoted(known->name)), who);
+  if (known != known_chains().end()) return line(fmt::format("chain = {}", toml_string(known->name)), who);
   const std::string name = fmt::format("chain-{}", most->first);
   const std::string table =
-      fmt::format("\n[[chain]]\nname = {}\nfamily = \"evm\"\nchain_id = {}\n", quoted(name), most->first) +
+      fmt::format("\n[[chain]]\nname = {}\nfamily = \"evm\"\nchain_id = {}\n", toml_string(name), most->first) +
       line("block_time = \"12s\"", "a guess! The limits of age and lag follow from it");
   if (own_chains.find(table) == std::string::npos) own_chains += table;
-  return line(fmt::format("chain = {}", quoted(name)), who + "; see [[chain]] below");
+  return line(fmt::format("chain = {}", toml_string(name)), who + "; see [[chain]] below");
 }
 
 std::string describe_servers(const std::vector<Entry>& entries) {
@@ -204,10 +204,10 @@ Starter make_starter(const StarterWishes& wishes, std::span<const haproxy::Insta
               describe_servers(usable);
     if (slots > 0) tables += fmt::format("#   {} slot{} without an address\n", slots, slots == 1 ? "" : "s");
     tables += odd;
-    tables += fmt::format("[[backend]]\nname = {}\n", quoted(c.name));
+    tables += fmt::format("[[backend]]\nname = {}\n", toml_string(c.name));
     const auto said = answers.find(c.name);
     tables += chain_lines(said == answers.end() ? nullptr : &said->second, own_chains);
-    tables += line(fmt::format("discover = {}", quoted(kTemplate)),
+    tables += line(fmt::format("discover = {}", toml_string(kTemplate)),
                    "who is there, HAProxy says; add the path that your nodes want");
     tables += line("#strategy = \"adaptive\"", "or equal, leader, inverse-latency");
     for (const Entry& e : usable)
@@ -216,7 +216,7 @@ Starter make_starter(const StarterWishes& wishes, std::span<const haproxy::Insta
             "\n  # HAProxy speaks TLS to it. A certificate is for a name{}; add the path with the key.\n"
             "  [[backend.server]]\n  name = {}\n  url = {}\n",
             e.row->fqdn.empty() ? ", which HAProxy does not show: put it in place of the address" : "",
-            quoted(e.server->name), quoted(e.url));
+            toml_string(e.server->name), toml_string(e.url));
   }
 
   std::string versions;
@@ -230,11 +230,11 @@ Starter make_starter(const StarterWishes& wishes, std::span<const haproxy::Insta
   if (!out.left_out.empty()) out.text += "#\n# Left out:\n";
   for (const std::string& what : out.left_out) out.text += fmt::format("#   {}\n", what);
   if (out.backends.empty()) return out;
-  out.text += fmt::format("\n[haproxy]\nendpoints = [{}]\n", quoted(wishes.endpoint));
+  out.text += fmt::format("\n[haproxy]\nendpoints = [{}]\n", toml_string(wishes.endpoint));
   for (const auto& [key, path] :
        {std::pair("ca_file", &wishes.tls.ca_file), std::pair("cert_file", &wishes.tls.cert_file),
         std::pair("key_file", &wishes.tls.key_file)})
-    if (!path->empty()) out.text += fmt::format("{} = {}\n", key, quoted(*path));
+    if (!path->empty()) out.text += fmt::format("{} = {}\n", key, toml_string(*path));
   out.text += tables + own_chains;
   return out;
 }

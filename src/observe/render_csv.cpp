@@ -5,7 +5,7 @@
 namespace rpcw::observe {
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string csv_field(std::string_view text) {
   if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
   std::string out = "\"";
   for (char c : text) {
@@ -35,9 +35,10 @@ std::string render_csv(const Report& report) {
       const auto latency = d.latency ? std::optional(static_cast<double>(d.latency->count()) / 1000.0) : std::nullopt;
       const auto block = d.head ? std::optional(d.head->number) : std::nullopt;
       const auto age = d.head_age ? std::optional(d.head_age->count()) : std::nullopt;
-      out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{}\n", quoted(b.name), quoted(s.name), to_string(d.state),
-                         reasons, or_empty(latency), or_empty(block), or_empty(age), or_empty(d.lag_blocks), d.score,
-                         d.weight, or_empty(s.current_weight), s.admin_state, quoted(s.url));
+      out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{}\n", csv_field(b.name), csv_field(s.name),
+                         to_string(d.state), reasons, or_empty(latency), or_empty(block), or_empty(age),
+                         or_empty(d.lag_blocks), d.score, d.weight, or_empty(s.current_weight), s.admin_state,
+                         csv_field(s.url));
     }
   }
   return out;

@@ -71,7 +71,7 @@ std::string percent(double part) {
   return fmt::format("{:.1f} %", part * 100.0);
 }
 
-std::string quoted(std::string_view text) {
+std::string csv_field(std::string_view text) {
   if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
   std::string out = "\"";
   for (const char c : text) {
@@ -194,7 +194,7 @@ std::string render_replay_csv(const Replayed& r) {
       "replayed_reasons\n";
   for (const Difference& d : r.differences)
     out += fmt::format("{},{},{},{},{},{},{},{},{},{}\n", rfc3339(d.from), whole_ms(d.lasted).count(),
-                       quoted(d.backend), quoted(d.server), d.recorded.weight, to_string(d.recorded.state),
+                       csv_field(d.backend), csv_field(d.server), d.recorded.weight, to_string(d.recorded.state),
                        codes(d.recorded), d.replayed.weight, to_string(d.replayed.state), codes(d.replayed));
   return out;
 }

@@ -77,7 +77,7 @@ bool says_unsupported(std::string_view code, std::string_view message) {
 }
 
 /// A JSON string.
-std::string quoted(std::string_view text) {
+std::string json_string(std::string_view text) {
   rapidjson::StringBuffer out;
   rapidjson::Writer<rapidjson::StringBuffer> writer(out);
   writer.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
@@ -180,7 +180,7 @@ std::string request(const Ask& ask, const config::Canary* canary) {
       return fmt::format(R"({{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["{:#x}",false]}})",
                          ask.argument);
     case Question::kCanary:
-      return fmt::format(R"({{"jsonrpc":"2.0","id":1,"method":{},"params":{}}})", quoted(canary->method),
+      return fmt::format(R"({{"jsonrpc":"2.0","id":1,"method":{},"params":{}}})", json_string(canary->method),
                          canary->params_json);
   }
   return {};

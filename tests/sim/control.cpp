@@ -17,7 +17,7 @@ struct Reply {
   std::string body;
 };
 
-std::string quoted(std::string_view text) {
+std::string json_string(std::string_view text) {
   rapidjson::StringBuffer out;
   rapidjson::Writer writer(out);
   writer.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
@@ -25,13 +25,13 @@ std::string quoted(std::string_view text) {
 }
 
 Reply error(unsigned status, std::string_view message) {
-  return {status, fmt::format(R"({{"error":{}}})", quoted(message))};
+  return {status, fmt::format(R"({{"error":{}}})", json_string(message))};
 }
 
 std::string to_json(const Stats& stats) {
   std::string methods;
   for (const auto& [method, count] : stats.by_method) {
-    methods += fmt::format("{}{}:{}", methods.empty() ? "" : ",", quoted(method), count);
+    methods += fmt::format("{}{}:{}", methods.empty() ? "" : ",", json_string(method), count);
   }
   return fmt::format(
       R"({{"requests":{},"good":{},"faulty":{},"limited":{},"accepted":{},"open":{},"by_method":{{{}}}}})",
