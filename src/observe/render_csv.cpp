@@ -1,19 +1,10 @@
 #include <fmt/format.h>
 
+#include "observe/csv.hpp"
 #include "observe/render.hpp"
 
 namespace rpcw::observe {
 namespace {
-
-std::string csv_field(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-  std::string out = "\"";
-  for (char c : text) {
-    if (c == '"') out += '"';
-    out += c;
-  }
-  return out + '"';
-}
 
 template <typename Value>
 std::string or_empty(const std::optional<Value>& value) {

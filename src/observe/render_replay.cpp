@@ -8,6 +8,7 @@
 #include <chrono>
 #include <vector>
 
+#include "observe/csv.hpp"
 #include "store/json_codec.hpp"
 
 namespace rpcw::observe {
@@ -69,16 +70,6 @@ std::string table(const std::vector<Row>& rows, const std::vector<bool>& right) 
 
 std::string percent(double part) {
   return fmt::format("{:.1f} %", part * 100.0);
-}
-
-std::string csv_field(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"') out += '"';
-    out += c;
-  }
-  return out + '"';
 }
 
 void outcome(store::JsonWriter& out, const char* name, const Outcome& o) {

@@ -2,13 +2,11 @@
 
 #include <curl/curl.h>
 #include <fmt/format.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cerrno>
@@ -21,6 +19,7 @@
 #include "config/tls_files.hpp"
 #include "config/url.hpp"
 #include "rpc/curl_failure.hpp"
+#include "rpc/curl_multis.hpp"
 #include "rpc/http_target.hpp"
 #include "weighter/alive.hpp"
 #include "weighter/judge.hpp"
@@ -36,35 +35,6 @@ using std::chrono::steady_clock;
 /// libcurl before 8.3 keeps all header lines of an answer, however many come.
 constexpr std::uint64_t kMostHeaderBytes = 128U * 1024U;
 
-constexpr steady_clock::time_point kNever = steady_clock::time_point::max();
-
-/// A libcurl multi handle looks for a kept connection in lists, and walks all of them once a second for those that have
-/// died: from the thousands on that costs more than the requests. So there is one for so many targets, up to a few:
-/// with TLS each holds the system's certificates (2.6 MB).
-constexpr std::size_t kTargetsAPool = 640;
-constexpr std::size_t kMostPools = 16;
-
-void global_init() {
-  static const CURLcode rc = curl_global_init(CURL_GLOBAL_DEFAULT);
-  if (rc != CURLE_OK) throw std::runtime_error(fmt::format("libcurl does not start: {}", curl_easy_strerror(rc)));
-}
-
-CURLM* make_multi() {
-  global_init();
-  CURLM* multi = curl_multi_init();
-  if (multi == nullptr) throw std::bad_alloc();
-  return multi;
-}
-
-int make_epoll() {
-  const int fd = epoll_create1(EPOLL_CLOEXEC);
-  if (fd < 0) throw std::runtime_error(fmt::format("libcurl does not start: epoll: {}", std::strerror(errno)));
-  return fd;
-}
-
-struct MultiDelete {
-  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
-};
 struct EasyDelete {
   void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
 };
@@ -97,111 +67,11 @@ struct HttpClient::Impl {
     std::string addresses;
   };
 
-  /// A multi handle with its kept connections. Each target has its pool.
-  struct Pool {
-    Pool(Impl& owner, std::size_t number) : impl(owner), index(number), timer(owner.context), multi(make_multi()) {
-      curl_multi_setopt(multi.get(), CURLMOPT_SOCKETFUNCTION, &Pool::on_socket);
-      curl_multi_setopt(multi.get(), CURLMOPT_SOCKETDATA, this);
-      curl_multi_setopt(multi.get(), CURLMOPT_TIMERFUNCTION, &Pool::on_timer);
-      curl_multi_setopt(multi.get(), CURLMOPT_TIMERDATA, this);
-      // No two requests on one HTTP/2 connection: two providers behind one name must not delay each other, and a
-      // connection that has died can be closed without harm to another request.
-      curl_multi_setopt(multi.get(), CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_NOTHING));
-    }
-    Pool(const Pool&) = delete;
-    Pool& operator=(const Pool&) = delete;
-
-    // libcurl's wishes, on an epoll of our own. One descriptor is all that Asio has to watch, and libcurl's level
-    // triggering is epoll's own.
-
-    static int on_socket(CURL*, curl_socket_t fd, int what, void* self, void* known) {
-      auto* pool = static_cast<Pool*>(self);
-      const int epoll = pool->impl.epoll;
-      epoll_event event{};
-      event.data.u64 = ready_data(pool->index, fd);
-      if (what == CURL_POLL_REMOVE) {
-        epoll_ctl(epoll, EPOLL_CTL_DEL, fd, &event);
-        return 0;
-      }
-      if ((what & CURL_POLL_IN) != 0) event.events |= EPOLLIN;
-      if ((what & CURL_POLL_OUT) != 0) event.events |= EPOLLOUT;
-      if (known == nullptr) {
-        if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0 && errno == EEXIST)
-          epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event);
-        curl_multi_assign(pool->multi.get(), fd, pool);
-      } else if (epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event) != 0 && errno == ENOENT) {
-        epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
-      }
-      return 0;
-    }
-
-    /// libcurl sets its timer anew twice in each request, first to "at once" and then to a far time-out. So "at once"
-    /// is no timer, and one that is due earlier than needed stays and looks again when it fires.
-    static int on_timer(CURLM*, long timeout_ms, void* self) {
-      auto* pool = static_cast<Pool*>(self);
-      Impl& impl = pool->impl;
-      if (impl.closing) return 0;
-      if (timeout_ms < 0) {
-        pool->due = kNever;
-        return 0;
-      }
-      pool->due = steady_clock::now() + milliseconds{timeout_ms};
-      if (timeout_ms > 0) {
-        if (pool->due < pool->armed) pool->arm();
-      } else if (!std::exchange(pool->posted, true)) {
-        asio::post(impl.context, impl.alive.guard([pool] {
-          pool->posted = false;
-          pool->time_is_up();
-        }));
-      }
-      return 0;
-    }
-
-    void arm() {
-      armed = due;
-      timer.expires_at(due);
-      timer.async_wait(impl.alive.guard([this] {
-        armed = kNever;
-        if (due == kNever) return;
-        if (steady_clock::now() < due)
-          arm();
-        else
-          time_is_up();
-      }));
-    }
-
-    void time_is_up() {
-      act(CURL_SOCKET_TIMEOUT, 0);
-      impl.collect(*this);
-    }
-
-    void act(curl_socket_t fd, int what) {
-      int running = 0;
-      curl_multi_socket_action(multi.get(), fd, what, &running);
-    }
-
-    Impl& impl;
-    const std::size_t index;
-    asio::steady_timer timer;
-    /// When libcurl wants to be called, and when the timer fires.
-    steady_clock::time_point due = kNever;
-    steady_clock::time_point armed = kNever;
-    /// A call is under way through the loop.
-    bool posted = false;
-    /// There were events of it that have not been collected.
-    bool touched = false;
-    std::unique_ptr<CURLM, MultiDelete> multi;
-  };
-
-  /// What epoll tells of a socket: whose it is, too.
-  static std::uint64_t ready_data(std::size_t pool, int fd) {
-    return static_cast<std::uint64_t>(pool) << 32U | static_cast<std::uint32_t>(fd);
-  }
-
   /// An easy handle and its buffers, used again and again.
   struct Transfer {
+    Impl* impl = nullptr;
     bool busy = false;
-    Pool* pool = nullptr;
+    CurlMultis::Pool* pool = nullptr;
     Request request;
     std::string body;
     std::uint64_t header_bytes = 0;
@@ -226,56 +96,21 @@ struct HttpClient::Impl {
         proxy(parse_proxy(cfg)),
         context(io),
         resolver(io.get_executor(), cfg.max_lookups, std::move(lookup)),
-        epoll(make_epoll()),
-        ready(io, epoll) {
+        multis(io, [this](CURL* easy, CURLcode code) { finish(easy, code); }) {
     if (auto ok = config::check_tls_files(settings.tls); !ok) throw std::runtime_error(ok.error());
     expect_targets(targets);
     // Now, so that what this libcurl cannot do is found out at the start.
     idle.push_back(make_transfer());
-    wait_ready();
   }
 
   ~Impl() {
-    closing = true;
     for (const auto& t : transfers)
-      if (t->busy) curl_multi_remove_handle(t->pool->multi.get(), t->easy.get());
+      if (t->busy) multis.remove(*t->pool, t->easy.get());
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
-  /// With more pools some targets change theirs. Connections that are left behind there end as the least used ones.
-  void expect_targets(std::size_t targets) {
-    const std::size_t wanted = std::clamp<std::size_t>((targets + kTargetsAPool - 1) / kTargetsAPool, 1, kMostPools);
-    while (pools.size() < wanted) pools.push_back(std::make_unique<Pool>(*this, pools.size()));
-    const std::size_t n = pools.size();
-    const std::size_t kept = (targets + settings.max_in_flight + n - 1) / n;
-    for (const auto& pool : pools) curl_multi_setopt(pool->multi.get(), CURLMOPT_MAXCONNECTS, static_cast<long>(kept));
-  }
-
-  Pool& pool_of(const HttpTarget::Impl& target) {
-    if (!target.pool) target.pool = next_pool++;
-    return *pools[*target.pool % pools.size()];
-  }
-
-  void wait_ready() {
-    ready.async_wait(asio::posix::stream_descriptor::wait_read, alive.guard([this] {
-      std::array<epoll_event, 256> events;  // NOLINT: written by the kernel
-      const int n = epoll_wait(epoll, events.data(), static_cast<int>(events.size()), 0);
-      for (int i = 0; i < n; ++i) {
-        const epoll_event& e = events[static_cast<std::size_t>(i)];
-        int what = 0;
-        if ((e.events & (EPOLLIN | EPOLLHUP)) != 0) what |= CURL_CSELECT_IN;
-        if ((e.events & EPOLLOUT) != 0) what |= CURL_CSELECT_OUT;
-        if ((e.events & EPOLLERR) != 0) what |= CURL_CSELECT_ERR;
-        Pool& pool = *pools[e.data.u64 >> 32U];
-        pool.act(static_cast<curl_socket_t>(e.data.u64 & 0xffff'ffffU), what);
-        pool.touched = true;
-      }
-      for (const auto& pool : pools)
-        if (std::exchange(pool->touched, false)) collect(*pool);
-      wait_ready();
-    }));
-  }
+  void expect_targets(std::size_t targets) { multis.expect(targets, settings.max_in_flight); }
 
   // ---- requests
 
@@ -351,7 +186,8 @@ struct HttpClient::Impl {
     idle.pop_back();
     t->busy = true;
     ++under_way;
-    t->pool = &pool_of(*request.target);
+    if (!request.target->pool) request.target->pool = next_pool++;
+    t->pool = &multis.pool(*request.target->pool);
     t->request = std::move(request);
     perform(t);
   }
@@ -359,6 +195,7 @@ struct HttpClient::Impl {
   Transfer* make_transfer() {
     auto owned = std::make_unique<Transfer>();
     Transfer* t = owned.get();
+    t->impl = this;
     t->max_bytes = settings.max_response_bytes;
     t->easy.reset(curl_easy_init());
     if (!t->easy) throw std::bad_alloc();
@@ -431,7 +268,7 @@ struct HttpClient::Impl {
       t->exceeded = t->max_bytes;
       return CURL_WRITEFUNC_ERROR;
     }
-    if (t->body.capacity() < bytes) t->pool->impl.lend(t->body);
+    if (t->body.capacity() < bytes) t->impl->lend(t->body);
     t->body.append(data, bytes);
     return bytes;
   }
@@ -485,25 +322,15 @@ struct HttpClient::Impl {
       curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, static_cast<long>(r.body.size()));
       curl_easy_setopt(e, CURLOPT_POSTFIELDS, r.body.data());
     }
-    if (const CURLMcode rc = curl_multi_add_handle(t->pool->multi.get(), e); rc != CURLM_OK)
+    if (const CURLMcode rc = multis.add(*t->pool, e); rc != CURLM_OK)
       asio::post(context, alive.guard([this, t, rc] {
         deliver(t, failure({Reason::kConnectFailed, curl_multi_strerror(rc), std::nullopt}, {}));
       }));
   }
 
-  void collect(Pool& pool) {
-    int left = 0;
-    while (const CURLMsg* message = curl_multi_info_read(pool.multi.get(), &left)) {
-      if (message->msg != CURLMSG_DONE) continue;
-      const CURLcode code = message->data.result;
-      Transfer* t = nullptr;
-      curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &t);
-      finish(t, code);
-    }
-  }
-
-  void finish(Transfer* t, CURLcode code) {
-    CURL* e = t->easy.get();
+  void finish(CURL* e, CURLcode code) {
+    Transfer* t = nullptr;
+    curl_easy_getinfo(e, CURLINFO_PRIVATE, &t);
     curl_off_t total = 0;
     curl_easy_getinfo(e, CURLINFO_TOTAL_TIME_T, &total);
     HttpResult result;
@@ -531,7 +358,7 @@ struct HttpClient::Impl {
                        t->request.spent + microseconds{total});
       if (code == CURLE_OPERATION_TIMEDOUT) give_up_connection(e);
     }
-    curl_multi_remove_handle(t->pool->multi.get(), e);
+    multis.remove(*t->pool, e);
     deliver(t, std::move(result));
   }
 
@@ -573,12 +400,8 @@ struct HttpClient::Impl {
   const Way way;
   const url::Url proxy;
   asio::io_context& context;
-  bool closing = false;
   Resolver resolver;
-  const int epoll;
-  /// Owns `epoll`, which libcurl's cleanup still uses.
-  asio::posix::stream_descriptor ready;
-  std::vector<std::unique_ptr<Pool>> pools;
+  CurlMultis multis;
   std::size_t next_pool = 0;
   std::vector<std::unique_ptr<Transfer>> transfers;
   std::vector<Transfer*> idle;
