@@ -86,10 +86,10 @@ TEST_CASE("what does not print, and what is too long") {
     CHECK(out.size() <= 163);
   }
   // A key longer than the cut, many times.
-  const std::string long_key(5000, 'k');
+  const std::string long_key(500, 'k');
   std::string text;
   for (int i = 0; i < 20; ++i) text += long_key + " ";
-  const std::string out = with("https://h.test/" + long_key).scrub(text.substr(0, 96'000));
+  const std::string out = with("https://h.test/" + long_key).scrub(text.substr(0, 9'600));
   CHECK(out.find('k') == std::string::npos);
 }
 
