@@ -36,6 +36,15 @@ std::string count_text(double count) {
   return count >= 100 ? fmt::format("{:.0f}", count) : fmt::format("{:.2g}", count);
 }
 
+/// Empty: it has a result. Google Benchmark 1.8 says it otherwise than 1.7.
+template <class Run>
+std::string why_skipped(const Run& run) {
+  if constexpr (requires { run.error_occurred; })
+    return run.error_occurred ? run.error_message : "";
+  else
+    return run.skipped != decltype(run.skipped){} ? run.skip_message : "";
+}
+
 /// Shows each result as it comes, and keeps the rows of the table.
 class Table : public benchmark::ConsoleReporter {
  public:
@@ -44,7 +53,8 @@ class Table : public benchmark::ConsoleReporter {
   void ReportRuns(const std::vector<Run>& runs) override {
     ConsoleReporter::ReportRuns(runs);
     for (const Run& run : runs) {
-      if (run.error_occurred) throw std::runtime_error(run.benchmark_name() + ": " + run.error_message);
+      if (const std::string why = why_skipped(run); !why.empty())
+        throw std::runtime_error(run.benchmark_name() + ": " + why);
       if (run.report_big_o || run.report_rms) continue;
       const double items = run.counters.at("items");
       const double made = run.counters.at("allocations");
