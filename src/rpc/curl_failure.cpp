@@ -38,17 +38,19 @@ ProbeFailure cannot_connect(const FailedTransfer& f) {
 
 ProbeFailure timed_out(const FailedTransfer& f) {
   const bool sent = info<curl_off_t>(f.easy, CURLINFO_PRETRANSFER_TIME_T) > 0;
-  // libcurl tells the time of the connection only when TLS is done.
+  // libcurl tells the time of the connection only when TLS is done, and libcurl 8 its port, too.
   const bool connected = sent || info<long>(f.easy, CURLINFO_LOCAL_PORT) > 0;
   const bool looked_up = connected || info<curl_off_t>(f.easy, CURLINFO_NAMELOOKUP_TIME_T) > 0;
   const std::string limit = span_text(f.timeout);
   // Only where libcurl itself looks names up: with the environment's proxy.
   if (!looked_up) return because(Reason::kDnsFailed, fmt::format("no name look-up within {}", limit));
-  const char* missing = "no connection";
+  const bool tls = f.target.parts.scheme == "https";
+  const bool may_be_connected = tls && curl_version_info(CURLVERSION_NOW)->version_num >= 0x080000;
+  const char* missing = may_be_connected ? "no connection with TLS" : "no connection";
   if (sent)
     missing = info<curl_off_t>(f.easy, CURLINFO_STARTTRANSFER_TIME_T) > 0 ? "no complete answer" : "no answer";
   else if (connected)
-    missing = f.target.parts.scheme == "https" ? "no TLS session" : "no way through the proxy";
+    missing = tls ? "no TLS session" : "no way through the proxy";
   return because(Reason::kTimeout, fmt::format("{} within {}", missing, limit));
 }
 

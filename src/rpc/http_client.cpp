@@ -341,7 +341,8 @@ struct HttpClient::Impl {
       curl_easy_getinfo(e, CURLINFO_RESPONSE_CODE, &answer.status);
       curl_off_t retry_after = 0;
       curl_easy_getinfo(e, CURLINFO_RETRY_AFTER, &retry_after);
-      constexpr curl_off_t kLongest = 86'400;
+      // libcurl 8 knows no more than this.
+      constexpr curl_off_t kLongest = 21'600;
       if (retry_after > 0) answer.retry_after = std::chrono::seconds{std::min(retry_after, kLongest)};
       answer.body = t->body;
       answer.latency = microseconds{std::max<curl_off_t>(total - pretransfer, 0)};

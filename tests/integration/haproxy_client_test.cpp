@@ -564,7 +564,7 @@ TEST_CASE("a restart is seen, and reached with the same client") {
 }
 
 TEST_CASE("small buffers in HAProxy") {
-  // With 1024 the header of HAProxy's own `show stat` comes out cut.
+  // With 1024 the header of HAProxy's own `show stat` comes out cut, since 3.0 with 2048, too.
   for (const int size : {1024, 2048, 4096}) {
     CAPTURE(size);
     HaproxyProcess haproxy(haproxy_cfg("    tune.bufsize " + std::to_string(size) + "\n", many_servers(600)),
@@ -581,7 +581,7 @@ TEST_CASE("small buffers in HAProxy") {
       }
       CHECK(client.run(std::vector<std::string>(300, "get weight many/srv1")) ==
             std::vector<std::string>(300, "256 (initial 100)"));
-      if (size == 1024) continue;
+      if (size < 4096) continue;
       CHECK(client.read().backend("many")->servers.size() == 600);
       CHECK(client.read({"many"}).backend("many")->servers.size() == 600);
     }

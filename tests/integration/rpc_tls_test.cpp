@@ -175,7 +175,8 @@ TEST_CASE("TLS and plain HTTP mixed up") {
     const Stage::Pair pair = stage.head_beside_healthy();
     const ProbeFailure f = failure(pair.subject);
     CHECK(f.code == Reason::kTimeout);
-    CHECK(f.detail == "no TLS session within 500 ms");
+    // Newer libcurls do not tell that a connection stands before TLS does.
+    CHECK((f.detail == "no TLS session within 500 ms" || f.detail == "no connection with TLS within 500 ms"));
     CHECK(undisturbed(pair.witness));
   }
   SUBCASE("a handshake that is cut off") {
