@@ -45,12 +45,13 @@ void write_view(JsonWriter& out, const BackendView& view) {
   for (const auto& server : servers) {
     out.begin_object();
     if (server) {
-      const auto& [disabled, backup, weight, configured, down] = *server;
+      const auto& [disabled, backup, weight, configured, down, stuck] = *server;
       out.field("weight", weight);
       out.field("configured", configured);
       if (disabled) out.field("disabled", true);
       if (backup) out.field("backup", true);
       if (down) out.field("down", true);
+      if (stuck) out.field("stuck", true);
     }
     out.end_object();
   }
@@ -178,9 +179,13 @@ BackendView read_view(const JsonField& in, std::size_t servers) {
   for (std::size_t i = 0; i < std::min(count, servers); ++i) {
     const JsonField s = list[i];
     if (!s["weight"].present()) continue;
-    out.servers[i] = ServerView{
-        read_flag(s["disabled"]), read_flag(s["backup"]), s["weight"].integer<unsigned>(0, 256),
-        s["configured"].optional([](const JsonField& f) { return f.integer<unsigned>(0, 256); }), read_flag(s["down"])};
+    out.servers[i] =
+        ServerView{read_flag(s["disabled"]),
+                   read_flag(s["backup"]),
+                   s["weight"].integer<unsigned>(0, 256),
+                   s["configured"].optional([](const JsonField& f) { return f.integer<unsigned>(0, 256); }),
+                   read_flag(s["down"]),
+                   read_flag(s["stuck"])};
   }
   return out;
 }

@@ -327,6 +327,7 @@ void view(A& a, FieldsOf<A, BackendView>& v) {
     o.boolean("disabled", s.disabled);
     o.boolean("backup", s.backup);
     o.boolean("down", s.down);
+    o.boolean("stuck", s.stuck);
     o.integer("weight", s.weight, 0U, 256U);
     o.integer("configured_weight", s.configured_weight, 0U, 256U);
   });

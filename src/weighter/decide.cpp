@@ -64,7 +64,13 @@ class Decider {
  public:
   Decider(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, const BackendView& view,
           std::span<const unsigned> held, Now now)
-      : history_(history), backend_(backend), probe_(probe), view_(view), held_(held), now_(now) {}
+      : history_(history),
+        backend_(backend),
+        probe_(probe),
+        view_(view),
+        held_(held),
+        now_(now),
+        was_read_(std::ranges::any_of(view.servers, [](const auto& s) { return s.has_value(); })) {}
 
   BackendDecision run(BackendVerdict&& verdict) {
     out_.head = verdict.head;
@@ -156,20 +162,30 @@ class Decider {
     return state == State::kHealthy || state == State::kDegraded;
   }
 
+  /// HAProxy has no such server, or one that it never gives anything: its part would be nobody's.
+  bool out_of_reach(std::size_t i) const {
+    const ServerView* v = view(i);
+    return v != nullptr ? v->stuck : was_read_;
+  }
+
+  /// HAProxy would give it requests now, if it had a weight.
+  bool can_serve(std::size_t i) const {
+    const ServerView* v = view(i);
+    return !out_of_reach(i) && (v == nullptr || (!v->disabled && !v->down));
+  }
+
   Members members(bool backup) const {
     Members out;
     for (std::size_t i = 0; i < out_.servers.size(); ++i) {
       const ServerView* v = view(i);
-      if ((v != nullptr && v->backup) == backup) out.push_back(i);
+      if ((v != nullptr && v->backup) == backup && !out_of_reach(i)) out.push_back(i);
     }
     return out;
   }
 
   std::size_t healthy(const Members& group) const {
-    return static_cast<std::size_t>(std::ranges::count_if(group, [&](std::size_t i) {
-      const ServerView* v = view(i);
-      return eligible(i) && (v == nullptr || !v->down);
-    }));
+    return static_cast<std::size_t>(
+        std::ranges::count_if(group, [&](std::size_t i) { return eligible(i) && can_serve(i); }));
   }
 
   /// Keeps disabled servers as they are and returns those that share.
@@ -312,12 +328,16 @@ class Decider {
   void lead(const Members& group, LeaderMemory& memory, bool switch_back) {
     const Members who = sharing(group);
     if (who.empty()) return;
+    // One that HAProxy's own check has DOWN would lead nobody.
+    Members able;
+    std::ranges::copy_if(who, std::back_inserter(able), [&](std::size_t i) { return can_serve(i); });
+    if (able.empty()) able = who;
     std::vector<Candidate> candidates;
-    for (const std::size_t i : who)
+    for (const std::size_t i : able)
       candidates.push_back({static_cast<std::uint32_t>(i), out_.servers[i].score, backend_.servers[i].preference});
     // Whoever was chosen before HAProxy was read has led nobody yet.
     if (!history_.leader_looked_up)
-      if (const auto shown = shown_leader(who)) memory.leader = shown;
+      if (const auto shown = shown_leader(able)) memory.leader = shown;
     const std::uint32_t leader = choose_leader(memory, candidates, switch_back, now_.mono);
     for (const std::size_t i : who) {
       if (i == leader) {
@@ -360,7 +380,7 @@ class Decider {
       bool any = false;
       for (std::size_t i = 0; i < targets_.size(); ++i) {
         targets_[i] = last_weight(i);
-        if (targets_[i] > 0 && out_.servers[i].state != State::kDisabled) any = true;
+        if (targets_[i] > 0 && can_serve(i)) any = true;
       }
       if (any) return;
       out_.fallback = config::Fallback::kEqual;
@@ -380,7 +400,9 @@ class Decider {
     }
     Members plausible;
     std::ranges::copy_if(usable, std::back_inserter(plausible), [&](std::size_t i) { return !never_[i]; });
-    if (!plausible.empty()) usable = std::move(plausible);
+    const auto serves = [&](std::size_t i) { return can_serve(i); };
+    if (!plausible.empty() && (std::ranges::any_of(plausible, serves) || std::ranges::none_of(usable, serves)))
+      usable = std::move(plausible);
     if (usable.empty()) return;
     const unsigned each = std::max(1U, kFullWeight / static_cast<unsigned>(usable.size()));
     for (const std::size_t i : usable) targets_[i] = each;
@@ -397,6 +419,7 @@ class Decider {
   const BackendView& view_;
   std::span<const unsigned> held_;
   const Now now_;
+  const bool was_read_;
   BackendDecision out_;
   std::vector<bool> never_;
   /// Scores without what is for a moment.

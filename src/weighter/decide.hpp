@@ -25,6 +25,8 @@ struct ServerView {
   /// By HAProxy's own check, which gives it nothing then. It has its weight for when it is back, but cannot be counted
   /// on.
   bool down = false;
+  /// Weight 0 in haproxy.cfg under an algorithm that takes only 0 % and 100 % of that: it gets nothing for good.
+  bool stuck = false;
 
   friend bool operator==(const ServerView&, const ServerView&) = default;
 };

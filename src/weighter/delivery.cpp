@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "haproxy/discovery.hpp"
+#include "rpc/prober.hpp"
 
 namespace rpcw {
 
@@ -112,8 +113,11 @@ asio::awaitable<void> Delivery::serve(Connection& c) {
     if (!push_ || dry_run_) {
       c.report.changed = fleet_.plan(*c.instance).size();
     } else {
-      const bool again = co_await push_round(c);
-      if (again) co_await push_round(c);
+      if (co_await push_round(c)) {
+        // Under a static algorithm a server may be out of reach that was counted on.
+        if (fleet_.see(read())) fleet_.decide(read_clocks(), true);
+        co_await push_round(c);
+      }
     }
   }
   done_.arrive();

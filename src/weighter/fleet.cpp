@@ -22,7 +22,14 @@ namespace {
 
 /// Whether HAProxy would send this server traffic if it had a weight.
 bool usable(const haproxy::ServerRow& row) {
-  return !row.forced_off() && (row.status.starts_with("UP") || row.status == "no check");
+  // DRAIN is what it shows of a weight of 0, too.
+  return !row.forced_off() &&
+         (row.status.starts_with("UP") || row.status == "no check" || row.status.starts_with("DRAIN"));
+}
+
+/// 100 % of a configured 0 is 0.
+bool stuck(const haproxy::BackendRow& backend, const haproxy::ServerRow& server) {
+  return backend.percent && server.iweight == 0U;
 }
 
 bool disabled(const haproxy::ServerRow& row) {
@@ -49,7 +56,12 @@ BackendView view_of(const config::Backend& cfg, const haproxy::Instance& instanc
   for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
     const haproxy::ServerRow* s = row->server(cfg.servers[i].name);
     if (s != nullptr)
-      out.servers[i] = ServerView{disabled(*s), s->backup, s->uweight, s->iweight, s->status.starts_with("DOWN")};
+      out.servers[i] = ServerView{.disabled = disabled(*s),
+                                  .backup = s->backup,
+                                  .weight = s->uweight,
+                                  .configured_weight = s->iweight,
+                                  .down = s->status.starts_with("DOWN"),
+                                  .stuck = stuck(*row, *s)};
   }
   const bool any_backup = std::ranges::any_of(
       row->servers, [](const haproxy::ServerRow& s) { return s.backup && s.uweight > 0 && usable(s); });
@@ -73,6 +85,7 @@ void join(BackendView& out, BackendView&& other) {
     } else if (from) {
       to->disabled = to->disabled && from->disabled;
       to->down = to->down && from->down;
+      to->stuck = to->stuck && from->stuck;
     }
   }
 }
@@ -81,8 +94,8 @@ void join(BackendView& out, BackendView&& other) {
 bool same_circumstances(const BackendView& a, const BackendView& b) {
   return a.usable_foreign_backup == b.usable_foreign_backup && a.algorithm == b.algorithm &&
          std::ranges::equal(a.servers, b.servers, [](const auto& x, const auto& y) {
-           return x.has_value() == y.has_value() &&
-                  (!x || (x->disabled == y->disabled && x->backup == y->backup && x->down == y->down));
+           return x.has_value() == y.has_value() && (!x || (x->disabled == y->disabled && x->backup == y->backup &&
+                                                            x->down == y->down && x->stuck == y->stuck));
          });
 }
 
@@ -232,7 +245,6 @@ bool Fleet::see(std::span<const haproxy::Instance* const> instances) {
   std::vector<const haproxy::Instance*> read;
   std::ranges::copy_if(instances, std::back_inserter(read), [](const auto* i) { return i != nullptr; });
   if (read.empty()) return false;
-  several_ = read.size() > 1;
   std::vector<event::Seen::Of> news;
   for (std::uint32_t b = 0; b < backends_.size(); ++b) {
     BackendView view = view_of(config_.backends[b], *read.front());
@@ -346,9 +358,7 @@ std::vector<WeightChange> Fleet::plan(const haproxy::Instance& instance) const {
         if (s->uweight != wanted) out.push_back({b, i, s->uweight, wanted, false});
         continue;
       }
-      // 100 % of a configured 0 is 0.
-      const bool can_be_on = s->iweight.value_or(1) > 0;
-      if ((s->uweight > 0) != (wanted > 0 && can_be_on))
+      if ((s->uweight > 0) != (wanted > 0 && !stuck(*row, *s)))
         out.push_back({b, i, s->uweight, wanted > 0 ? 100U : 0U, true});
     }
     std::stable_partition(out.begin() + first, out.end(), [](const WeightChange& c) { return c.to > c.from; });
@@ -361,12 +371,10 @@ std::vector<unsigned> Fleet::wanted_at(std::uint32_t b, const haproxy::BackendRo
   const std::vector<ServerDecision>& decided = backends_[b].decision.servers;
   std::vector<unsigned> out;
   for (const ServerDecision& s : decided) out.push_back(s.weight);
-  // A single one's states are in the decision.
-  if (!several_) return out;
   std::vector<bool> usable_here(decided.size());
   for (std::size_t i = 0; i < decided.size(); ++i) {
     const haproxy::ServerRow* s = row.server(servers[i].name);
-    usable_here[i] = s != nullptr && usable(*s);
+    usable_here[i] = s != nullptr && usable(*s) && !stuck(row, *s);
     if (usable_here[i] && out[i] > 0) return out;
   }
   const NameSet ours = names_of(config_.backends[b]);
@@ -381,12 +389,14 @@ std::vector<unsigned> Fleet::wanted_at(std::uint32_t b, const haproxy::BackendRo
     for (const std::size_t i : who) out[i] = std::max(1U, 256U / static_cast<unsigned>(who.size()));
     return !who.empty();
   };
-  if (!share_equally([](const ServerDecision& s) { return s.state == State::kHealthy || s.state == State::kDegraded; }))
-    share_equally([](const ServerDecision& s) {
-      return std::ranges::none_of(s.reasons, [](const ReasonNote& n) {
-        return n.code == Reason::kWrongChain || n.code == Reason::kForked || n.code == Reason::kBlockAhead;
-      });
+  const auto well = [](const ServerDecision& s) { return s.state == State::kHealthy || s.state == State::kDegraded; };
+  const auto plausible = [](const ServerDecision& s) {
+    return std::ranges::none_of(s.reasons, [](const ReasonNote& n) {
+      return n.code == Reason::kWrongChain || n.code == Reason::kForked || n.code == Reason::kBlockAhead;
     });
+  };
+  const auto any = [](const ServerDecision&) { return true; };
+  static_cast<void>(share_equally(well) || share_equally(plausible) || share_equally(any));
   return out;
 }
 
@@ -497,7 +507,6 @@ std::string itself(std::string_view, std::string_view text) {
 void Fleet::adopt(Fleet&& other) {
   blind_ = other.blind_;
   changes_ = other.changes_;
-  several_ = other.several_;
   departed_ = std::move(other.departed_);
   adopt(other.recall(itself), itself);
   cold_ = other.cold_;

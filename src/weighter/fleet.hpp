@@ -188,7 +188,8 @@ class Fleet {
   void tell(Event&& event) const {
     if (tape_ != nullptr) tape_->record(std::forward<Event>(event), *this);
   }
-  /// By server: what `plan` brings HAProxy's `row` to.
+  /// By server: what `plan` brings HAProxy's `row` to. The decision's weights, unless this HAProxy could then send
+  /// nobody anything: what several show is joined for a decision, and one may have changed since.
   [[nodiscard]] std::vector<unsigned> wanted_at(std::uint32_t backend, const haproxy::BackendRow& row) const;
   /// What and whose it is, without anything that is known.
   [[nodiscard]] Memory identity(std::size_t backend, const Keyer& key) const;
@@ -199,8 +200,6 @@ class Fleet {
   std::vector<Backend> backends_;
   std::vector<Target> targets_;
   std::vector<std::size_t> first_targets_;
-  /// More than one HAProxy was seen last.
-  bool several_ = false;
   /// Servers that HAProxy does not have any more, those that left last at the end.
   struct Departed {
     std::string key;

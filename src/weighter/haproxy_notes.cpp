@@ -42,6 +42,7 @@ std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const hap
   Names trackers;
   Names slow;
   Names down;
+  Names zeros;
   Names fought_over;
   bool by_agent = false;
   for (const config::Server& named : backend.servers) {
@@ -51,6 +52,7 @@ std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const hap
     if (!s->tracked.empty()) trackers.add(s->name, fmt::format(" ({})", s->tracked));
     if (s->throttle && s->uweight > 0) slow.add(s->name, fmt::format(" ({} %)", *s->throttle));
     if (s->status.starts_with("DOWN")) down.add(s->name);
+    if (s->iweight == 0U) zeros.add(s->name);
     if (!s->contended) continue;
     fought_over.add(s->name);
     by_agent = by_agent || !s->agent_status.empty();
@@ -68,6 +70,14 @@ std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const hap
   if (down.any())
     out.push_back(
         {"down", down.with("is", "are") + " DOWN by HAProxy's own check, and gets nothing until that passes"});
+  if (zeros.any() && row.percent)
+    out.push_back({"stuck_at_zero", zeros.with("has", "have") +
+                                        " weight 0 in haproxy.cfg, of which a static algorithm takes only 0 % and 100 "
+                                        "%: nothing in any case"});
+  else if (zeros.any())
+    out.push_back({"configured_zero", zeros.with("has", "have") +
+                                          " weight 0 in haproxy.cfg, and so nothing after a reload until it is set "
+                                          "again"});
   if (fought_over.any())
     out.push_back(
         {"contended", fought_over.with("is", "are") +
@@ -78,7 +88,7 @@ std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const hap
 
 bool told_in_log(const BackendNote& note) {
   return note.code == "ignores_weights" || note.code == "agent_check" || note.code == "tracks" ||
-         note.code == "contended";
+         note.code == "stuck_at_zero" || note.code == "contended";
 }
 
 }  // namespace rpcw

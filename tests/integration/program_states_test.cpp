@@ -146,3 +146,57 @@ TEST_CASE("a server that an operator drains while we have it at 0 comes back wit
     CHECK(program.stop() == 0);
   }
 }
+
+TEST_CASE("a server that this HAProxy has not has no part, and leads nobody") {
+  for (const char* strategy : {"equal", "leader"}) {
+    CAPTURE(strategy);
+    const Stage stage;
+    const std::uint16_t port = free_port();
+    const HaproxyProcess haproxy(haproxy_cfg({stage.providers[1], stage.providers[2]}, {.frontend = port}));
+    const std::string config = stage.config_for(haproxy, {.backend = fmt::format("strategy = \"{}\"", strategy)});
+    const Result r = run({"once", "--config", config});
+    CHECK(r.code == 3);
+    CHECK(r.out.find("has no server a") != std::string::npos);
+    const bool leader = strategy == std::string_view("leader");
+    CHECK(weights_of(haproxy) == (leader ? Weights{{"b", 256}, {"c", 0}} : Weights{{"b", 128}, {"c", 128}}));
+    CHECK(request(port).find(" 200 ") != std::string::npos);
+
+    // Nor does it count for min_healthy.
+    stage.break_provider(1);
+    stage.break_provider(2);
+    CHECK(run({"once", "--config", config}).code == 3);
+    CHECK(weights_of(haproxy) == Weights{{"b", 128}, {"c", 128}});
+  }
+}
+
+TEST_CASE("a leader that HAProxy's own check has DOWN leads nobody") {
+  const Stage stage;
+  const std::uint16_t port = free_port();
+  const HaproxyProcess haproxy(haproxy_cfg(stage.providers, {.options = {{"a", "check inter 60s"}}, .frontend = port}));
+  const std::string config = stage.config_for(haproxy, {.backend = "strategy = \"leader\""});
+  Program program({"run", "--config", config});
+  REQUIRE(eventually([&] { return weights_of(haproxy) == Weights{{"a", 256}, {"b", 0}, {"c", 0}}; }));
+  ask(haproxy, "set server rpc/a health down");
+  CHECK(eventually([&] { return weights_of(haproxy) == Weights{{"a", 0}, {"b", 256}, {"c", 0}}; }));
+  CHECK(request(port).find(" 200 ") != std::string::npos);
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("static algorithms: one whose weight in haproxy.cfg is 0 cannot take over") {
+  const Stage stage(2);
+  const std::uint16_t port = free_port();
+  const HaproxyProcess haproxy(haproxy_cfg(
+      stage.providers, {.balance = "source", .options = {{"a", "weight 100"}, {"b", "weight 0"}}, .frontend = port}));
+  const std::string config = stage.config_for(haproxy);
+  const Weights as_they_were{{"a", 100}, {"b", 0}};
+  CHECK(run({"once", "--config", config}).code == 0);
+  CHECK(weights_of(haproxy) == as_they_were);
+  stage.providers[0]->set({.chain_id = 5});
+  CHECK(run({"once", "--config", config}).code == 1);
+  CHECK(weights_of(haproxy) == as_they_were);
+  CHECK(request(port).find(" 200 ") != std::string::npos);
+  Program program({"run", "--config", config});
+  CHECK(program.says("all get the same weight"));
+  CHECK(weights_of(haproxy) == as_they_were);
+  CHECK(program.stop() == 0);
+}

@@ -58,7 +58,13 @@ struct Chaos {
     history.emplace(backend);
     view.servers.resize(n);
     for (auto& s : view.servers)
-      if (pick(0, 9) > 0) s = ServerView{pick(0, 9) == 0, pick(0, 9) == 0, static_cast<unsigned>(pick(0, 256)), 100};
+      if (pick(0, 9) > 0)
+        s = ServerView{.disabled = pick(0, 9) == 0,
+                       .backup = pick(0, 9) == 0,
+                       .weight = static_cast<unsigned>(pick(0, 256)),
+                       .configured_weight = 100,
+                       .down = pick(0, 9) == 0,
+                       .stuck = pick(0, 9) == 0};
     view.worker_age = std::chrono::seconds{pick(0, 120)};
   }
 

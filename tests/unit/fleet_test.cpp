@@ -317,16 +317,76 @@ TEST_CASE("several HAProxys: what is held leaves none of them with nobody") {
     return out;
   };
   CHECK(planned(one) == Weights{256, 0, 0});
-  // Not to the wrong chain.
+  // Not to the wrong chain, unless there is nobody else.
   CHECK(planned(two) == Weights{256, 256, 0});
   two.backends[0].servers[1].status = "DOWN";
-  CHECK(planned(two) == Weights{256, 0, 0});
+  CHECK(planned(two) == Weights{256, 0, 256});
   two.backends[0].servers[1].status = "UP";
   two.backends[0].servers.push_back(two.backends[0].servers[1]);
   two.backends[0].servers.back().name = "spare";
   two.backends[0].servers.back().backup = true;
   two.backends[0].index();
   CHECK(planned(two) == Weights{256, 0, 0});
+}
+
+TEST_CASE("one HAProxy: what it cannot use has no part, and it is never left with nobody") {
+  config::Config config = config_of({"a", "b", "gone"});
+  config.backends[0].servers[2].preference = 10;
+  const auto planned = [&](const haproxy::Instance& instance, bool seen_before) {
+    Fleet fleet(config);
+    for (std::size_t i = 0; i < 3; ++i) answer(fleet, i);
+    const haproxy::Instance whole = instance_of({"a", "b", "gone"}, 100);
+    const haproxy::Instance* const first = seen_before ? &instance : &whole;
+    fleet.see({&first, 1});
+    fleet.decide(at(0ms));
+    Weights out;
+    for (const haproxy::ServerRow& s : instance.backends[0].servers) out.push_back(s.uweight);
+    for (const WeightChange& c : fleet.plan(instance)) out.at(c.server) = c.to;
+    return out;
+  };
+  auto lacking = instance_of({"a", "b"}, 100);
+  for (const auto strategy : {config::Strategy::kEqual, config::Strategy::kLeader}) {
+    config.backends[0].strategy = strategy;
+    const bool leader = strategy == config::Strategy::kLeader;
+    CHECK(planned(lacking, true) == (leader ? Weights{256, 0} : Weights{128, 128}));
+    // It was there when that was decided.
+    const Weights before = planned(lacking, false);
+    CHECK(before[0] > 0);
+    CHECK(before[0] == before[1]);
+    auto down = lacking;
+    down.backends[0].servers[0].status = "DOWN 1/2";
+    CHECK(planned(down, true) == (leader ? Weights{0, 256} : Weights{128, 128}));
+    auto off_for_good = lacking;
+    off_for_good.backends[0].percent = true;
+    off_for_good.backends[0].servers[0].iweight = 0;
+    off_for_good.backends[0].servers[0].uweight = 0;
+    off_for_good.backends[0].servers[1].iweight = 100;
+    CHECK(planned(off_for_good, true) == Weights{0, 100});
+    CHECK(planned(off_for_good, false) == Weights{0, 100});
+  }
+}
+
+TEST_CASE("keep: what only a server that is DOWN has is not worth keeping") {
+  config::Config config = config_of({"a", "b"});
+  config.backends[0].strategy = config::Strategy::kLeader;
+  config.backends[0].fallback = config::Fallback::kKeep;
+  Fleet fleet(config);
+  answer(fleet, 0);
+  answer(fleet, 1);
+  auto instance = instance_of({"a", "b"}, 100);
+  const haproxy::Instance* const seen = &instance;
+  fleet.see({&seen, 1});
+  fleet.decide(at(0ms));
+  REQUIRE(weights(fleet) == Weights{256, 0});
+  for (int i = 0; i < 3; ++i) {
+    fail(fleet, 1);
+    fleet.decide(at(1ms));
+  }
+  instance.backends[0].servers[0].status = "DOWN";
+  fleet.see({&seen, 1});
+  fleet.decide(at(2ms));
+  CHECK(fleet.decision(0).fallback == config::Fallback::kEqual);
+  CHECK(weights(fleet) == Weights{128, 128});
 }
 
 TEST_CASE("change_servers: with nobody who stays nothing is held, and one that is held up is not decided") {

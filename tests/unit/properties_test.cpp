@@ -41,7 +41,8 @@ TEST_CASE("any history: never all zero, sums kept, nothing but finite numbers") 
       unsigned active = 0;
       unsigned everything = 0;
       bool any_sharing = false;
-      bool any_enabled = false;
+      bool any_serving = false;
+      const bool was_read = std::ranges::any_of(c.view.servers, [](const auto& v) { return v.has_value(); });
       bool held_is_target = true;
       for (std::size_t k = 0; k < d.servers.size(); ++k) {
         const ServerDecision& s = d.servers[k];
@@ -52,16 +53,23 @@ TEST_CASE("any history: never all zero, sums kept, nothing but finite numbers") 
         MUST(finite(s.inputs.error_rate));
         MUST(finite(s.inputs.freshness));
         if (s.state == State::kDisabled) continue;
-        any_enabled = true;
-        everything += s.weight;
-        const bool backup = c.view.servers[k] && c.view.servers[k]->backup;
+        const auto& view = c.view.servers[k];
+        const bool in_reach = view ? !view->stuck : !was_read;
+        const bool serves = in_reach && !(view && view->down);
+        any_serving = any_serving || serves;
+        if (serves) everything += s.weight;
+        if (!in_reach) {
+          if (!d.fallback) MUST(s.weight == 0);
+          continue;
+        }
+        const bool backup = view && view->backup;
         if (!backup) active += s.weight;
         const bool eligible = s.state == State::kHealthy || s.state == State::kDegraded;
         any_sharing = any_sharing || (eligible && !backup);
         if (eligible && !d.fallback && c.backend.strategy != config::Strategy::kLeader) MUST(s.weight >= 1);
         if (!eligible && !d.fallback) held_is_target = held_is_target && s.weight == 0;
       }
-      if (any_enabled && d.any_verdict) MUST(everything > 0);
+      if (any_serving && d.any_verdict) MUST(everything > 0);
       if (!d.fallback && any_sharing && c.backend.scale == config::Scale::kShare &&
           c.backend.servers.size() <= kMostServersForShares)
         MUST(active == 256);

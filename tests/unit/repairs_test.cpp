@@ -70,4 +70,18 @@ TEST_CASE("notes name the servers of the file only, and the first five of them")
   REQUIRE(notes.size() == 1);
   CHECK(notes[0].detail.starts_with("server b (25 %) has only a part"));
   CHECK_FALSE(told_in_log(notes[0]));
+
+  row.servers[1].throttle.reset();
+  row.servers[1].iweight = 100;
+  row.servers[2].iweight = 0;
+  notes = haproxy_notes(backend, row);
+  REQUIRE(notes.size() == 1);
+  CHECK(notes[0].code == "configured_zero");
+  CHECK(notes[0].detail.starts_with("server c has weight 0 in haproxy.cfg, and so nothing after a reload"));
+  CHECK_FALSE(told_in_log(notes[0]));
+  row.percent = true;
+  notes = haproxy_notes(backend, row);
+  REQUIRE(notes.size() == 1);
+  CHECK(notes[0].code == "stuck_at_zero");
+  CHECK(told_in_log(notes[0]));
 }
