@@ -26,7 +26,7 @@ inline constexpr milliseconds kForkLookEvery{200};
 
 /// Without a Retry-After the interval between two probes doubles with each rate limit in a row, this often at the most.
 inline constexpr unsigned kMostDoublings = 4;
-/// However long a provider asks us to stay away: its head would be too old to say anything.
-inline constexpr milliseconds kLongestRetryAfter{300'000};
+/// However long a provider asks us to stay away: it could be dead meanwhile, and one request a minute is no load.
+inline constexpr milliseconds kLongestRetryAfter{60'000};
 
 }  // namespace rpcw

@@ -37,6 +37,8 @@ inline constexpr milliseconds kFreshSlack = seconds{2};
 inline constexpr double kDoubt = 0.5;
 /// What a rate limit leaves of a score: the provider is alive, but cannot carry its share.
 inline constexpr double kRateLimitFactor = 0.25;
+/// How long a head that was shown before rate limits began is worth that much on a chain whose blocks have no age.
+inline constexpr MonoTime kLimitedLongest{std::chrono::minutes{5}};
 /// What too few peers leave of a score: the node may be about to fall behind.
 inline constexpr double kFewPeersFactor = 0.5;
 /// Half-life of the counts of attempts and failures.

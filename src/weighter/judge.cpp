@@ -119,6 +119,10 @@ class Judge {
       // Somebody has moved on, and it has not: it has been bad for long enough already.
       eject(i, true);
     }
+    if (!stands_still_with_all && limited_for_too_long(t)) {
+      v.reasons.push_back({Reason::kRateLimited, t.limited->detail});
+      eject(i);
+    }
     // What was counted of it until now belongs to what it has been out for.
     if (backend_.live && was_out && !t.ejected) live_[i] = {};
     t.judged = t.observations;
@@ -144,6 +148,14 @@ class Judge {
     }
     soften(t, v);
     if (backend_.live) weigh_live(i);
+  }
+
+  /// A rate limit is no failure, and the last head stays valid. But not for ever: when that has been too old for as
+  /// long as failures take to eject, nothing speaks for it any more.
+  bool limited_for_too_long(const TargetHistory& t) const {
+    if (!t.limited || !t.head) return false;
+    if (!backend_.chain.max_block_age) return now_.mono - t.head_received.mono > constants::kLimitedLongest;
+    return now_.wall - t.head->timestamp > *backend_.chain.max_block_age + probe_.fall * probe_.interval;
   }
 
   // ---- live traffic
@@ -427,8 +439,9 @@ class Judge {
     if (t.good_in_row < probe_.rise)
       detail = fmt::format("{} of {} good probes in a row", t.good_in_row, probe_.rise);
     else
-      detail = fmt::format("answers well, stays out for another {} (ejected {} times)",
-                           span_text(std::max(whole_ms(t.out_until - now_.mono), milliseconds{0})), t.ejections);
+      detail = fmt::format("answers well, stays out for another {} (ejected {} time{})",
+                           span_text(std::max(whole_ms(t.out_until - now_.mono), milliseconds{0})), t.ejections,
+                           t.ejections == 1 ? "" : "s");
     v.reasons.push_back({Reason::kWarmingUp, std::move(detail)});
   }
 

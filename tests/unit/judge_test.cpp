@@ -534,3 +534,54 @@ TEST_CASE("spans are told as people tell them") {
   CHECK(span_text(std::chrono::hours{3}) == "3 h");
   CHECK(span_text(std::chrono::hours{120}) == "5 d");
 }
+
+TEST_CASE("a rate limit: the last head stays valid until it is too old, and for fall intervals more") {
+  World w(3);
+  w.all_good(100);
+  w.verdict();
+  const auto limit = [&] {
+    fold(w.history->servers[0],
+         HeadObservation{w.now, 40ms, std::unexpected(ProbeFailure{Reason::kRateLimited, "HTTP 429", {}})});
+  };
+  std::uint64_t block = 100;
+  const auto a_while = [&](milliseconds t) {
+    for (milliseconds passed{0}; passed < t; passed += 5s) {
+      w.pass_time(5s);
+      ++block;
+      w.good(1, block);
+      w.good(2, block);
+    }
+    limit();
+    return w.verdict().servers[0];
+  };
+  ServerVerdict v = a_while(55s);
+  CHECK(v.state == State::kDegraded);
+  CHECK(v.rate_limit_factor == 0.25);
+  // A second of age, and 60 of the chain's.
+  v = a_while(10s);
+  CHECK(v.state == State::kDegraded);
+  v = a_while(10s);
+  CHECK(v.state == State::kEjected);
+  REQUIRE(v.reasons.size() == 2);
+  CHECK(v.reasons[0].code == Reason::kBlockTooOld);
+  CHECK(v.reasons[1].code == Reason::kRateLimited);
+  w.good(0, block);
+  w.verdict();
+  w.pass_time(20s);
+  w.all_good(++block);
+  CHECK(w.state() == State::kDegraded);
+}
+
+TEST_CASE("a rate limit where blocks have no age: five minutes") {
+  World w(2);
+  w.backend.chain.max_block_age.reset();
+  w.all_good(100);
+  w.verdict();
+  fold(w.history->servers[0],
+       HeadObservation{w.now, 40ms, std::unexpected(ProbeFailure{Reason::kRateLimited, "HTTP 429", {}})});
+  w.pass_time(5min);
+  w.good(1, 100);
+  CHECK(w.state() == State::kDegraded);
+  w.pass_time(1ms);
+  CHECK(w.state() == State::kEjected);
+}
