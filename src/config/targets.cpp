@@ -163,6 +163,17 @@ std::string read_discover(Reader& r, const Context& context, const Found<std::st
     }
     rest.remove_prefix(close + 1);
   }
+  const auto tells_apart = [&](const Placeholder& p) {
+    return p.name != "{backend}" && from.value.find(p.name) != std::string::npos;
+  };
+  // What variables bring may hold one.
+  if (good && !from.value.empty() && from.value.find("${") == std::string::npos &&
+      std::ranges::none_of(kPlaceholders, tells_apart)) {
+    r.error(
+        from.place, "discover",
+        "it is the same URL for all servers of a backend; expected one of {addr}, {host}, {port} or {server} in it");
+    good = false;
+  }
   const auto text = context.expanded(r, "discover", from);
   if (!text || !good) return {};
   std::string example = text->value;

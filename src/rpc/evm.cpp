@@ -29,7 +29,7 @@ bool is_rate_limit(std::string_view code) {
 }
 
 /// Words of providers for the same, under codes that say nothing (as erpc's error_normalizer.go collects them).
-constexpr std::array<std::string_view, 13> kRateLimitWords{"requests limited to",
+constexpr std::array<std::string_view, 18> kRateLimitWords{"requests limited to",
                                                            "has exceeded",
                                                            "exceeded the quota",
                                                            "too many requests",
@@ -41,7 +41,12 @@ constexpr std::array<std::string_view, 13> kRateLimitWords{"requests limited to"
                                                            "limit exceeded",
                                                            "reached the free tier",
                                                            "monthly capacity limit",
-                                                           "limit for your current plan"};
+                                                           "limit for your current plan",
+                                                           "quota exceeded",
+                                                           "capacity exceeded",
+                                                           "request cap",
+                                                           "rate-limit",
+                                                           "ratelimit"};
 /// The chain's sequencer limits an account, not the provider us.
 constexpr std::string_view kNotOurLimit = "sender is over rate limit";
 

@@ -261,6 +261,7 @@ void target(A& a, FieldsOf<A, TargetHistory>& t) {
   a.choice("identity", t.identity, kIdentities);
   a.integer("seen_chain_id", t.seen_chain_id, std::uint64_t{0}, kAny);
   inquiry(a, "identity_inquiry", t.identity_inquiry);
+  a.boolean("identity_untold", t.identity_untold);
 
   a.head("head", t.head);
   a.wall("head_received_ms", t.head_received.wall);
@@ -318,6 +319,7 @@ void target(A& a, FieldsOf<A, TargetHistory>& t) {
   a.boolean("slipping", t.slipping);
   a.ago("quiet_ago_us", t.quiet_since);
   a.ago("returned_ago_us", t.returned_at);
+  a.boolean("was_disabled", t.was_disabled);
   if (a.exact) a.ago("asked_ago_us", t.asked_at);
 }
 

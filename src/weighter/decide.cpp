@@ -458,6 +458,13 @@ bool worth_pushing(std::span<const unsigned> held, std::span<const unsigned> tar
 
 BackendDecision decide(BackendHistory& history, const config::Backend& backend, const config::Probe& probe,
                        const BackendView& view, std::span<const unsigned> held, Now now) {
+  // What an operator took out returns as what was ejected does.
+  for (std::size_t i = 0; i < view.servers.size() && i < history.servers.size(); ++i) {
+    TargetHistory& t = history.servers[i];
+    const bool disabled = view.servers[i] && view.servers[i]->disabled;
+    if (std::exchange(t.was_disabled, disabled) && !disabled && !t.ejected && backend.ramp > milliseconds{0})
+      t.returned_at = now.mono;
+  }
   BackendVerdict verdict = judge(history, backend, probe, now);
   return Decider(history, backend, probe, view, held, now).run(std::move(verdict));
 }

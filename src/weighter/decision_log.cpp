@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 #include <vector>
 
@@ -13,6 +14,8 @@ namespace {
 /// Servers of a backend that are told one by one when nothing but their weights differs.
 constexpr std::size_t kFollowersTold = 64;
 constexpr milliseconds kFollowersAgain{60'000};
+/// A note that comes and goes is told to begin this often at the most.
+constexpr milliseconds kNoteAgain{60'000};
 
 std::string reasons_text(const std::vector<ReasonNote>& reasons) {
   std::string out;
@@ -54,6 +57,23 @@ void DecisionLog::tell_of_followers(const std::string& backend, std::size_t coun
          {{"backend", backend}});
 }
 
+void DecisionLog::tell_of_notes(const std::string& backend, const std::vector<BackendNote>& notes, MonoTime now) {
+  for (const BackendNote& n : notes) {
+    const auto [it, first] = notes_.try_emplace({backend, std::string(n.code)}, Note{now});
+    if (!first && (it->second.open || now - it->second.begun < kNoteAgain)) continue;
+    it->second = {now};
+    write_(config::LogLevel::kWarn, fmt::format("{}: {}: {}", backend, n.code, n.detail),
+           {{"backend", backend}, {"note", n.code}});
+  }
+  for (auto& [key, told] : notes_) {
+    if (key.first != backend || !told.open || std::ranges::find(notes, key.second, &BackendNote::code) != notes.end())
+      continue;
+    told.open = false;
+    write_(config::LogLevel::kInfo, fmt::format("{}: {} is over", backend, key.second),
+           {{"backend", backend}, {"note", key.second}});
+  }
+}
+
 void DecisionLog::tell(const config::Backend& backend, const BackendDecision& before, const BackendDecision& after,
                        MonoTime now) {
   const std::size_t followers = count_followers(before, after);
@@ -89,6 +109,7 @@ void DecisionLog::tell(const config::Backend& backend, const BackendDecision& be
             {"weight", fmt::format("{}", s.weight)},
             {"reason", s.reasons.empty() ? std::string_view{} : to_string(s.reasons.front().code)}});
   }
+  tell_of_notes(backend.name, after.notes, now);
   if (before.fallback == after.fallback || backend.servers.empty()) return;
   if (!after.fallback)
     write_(config::LogLevel::kInfo,

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "config/config.hpp"
 #include "observe/log.hpp"
@@ -31,10 +32,17 @@ class DecisionLog {
   using Told = std::map<std::string, std::set<Reason>, std::less<>>;
 
   void tell_of_followers(const std::string& backend, std::size_t count, MonoTime now);
+  void tell_of_notes(const std::string& backend, const std::vector<BackendNote>& notes, MonoTime now);
 
   Write write_;
   /// By backend.
   std::map<std::string, Told> told_;
+  /// By backend and code: when a note was told to begin, and whether its end was not told yet.
+  struct Note {
+    MonoTime begun{};
+    bool open = true;
+  };
+  std::map<std::pair<std::string, std::string>, Note> notes_;
   /// By backend: when it was told last that many weights have moved.
   std::map<std::string, MonoTime> followers_told_;
 };

@@ -8,6 +8,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "haproxy/discovery.hpp"
 #include "rpc/prober.hpp"
@@ -112,6 +113,7 @@ asio::awaitable<void> Delivery::serve(Connection& c) {
       for (std::string& what : fleet_.missing(*c.instance)) c.report.errors.push_back(std::move(what));
     if (!push_ || dry_run_) {
       c.report.changed = fleet_.plan(*c.instance).size();
+      if (push_) co_await check_level(c);
     } else {
       if (co_await push_round(c)) {
         // Under a static algorithm a server may be out of reach that was counted on.
@@ -163,6 +165,19 @@ asio::awaitable<void> Delivery::finish() {
     const haproxy::BackendRow* after = first_->instance->backend(row.name);
     row.percent = after != nullptr && after->percent;
   }
+}
+
+/// What a dry run would else not find out: a socket that only shows weights.
+asio::awaitable<void> Delivery::check_level(Connection& c) {
+  std::vector<std::string> commands(1, "show cli level");
+  const auto replies = co_await c.client.run(std::move(commands));
+  if (!replies) {
+    c.report.errors.push_back(replies.error().detail);
+    co_return;
+  }
+  const std::string& level = replies->front();
+  if (level != "admin")
+    c.report.errors.push_back(fmt::format("the socket's level is `{}`: `set weight` needs `level admin`", level));
 }
 
 /// Sends what is held and this HAProxy does not have. Returns whether to go again, since an algorithm turned out to be

@@ -52,6 +52,7 @@ class Delivery {
   boost::asio::awaitable<void> serve(Place& place);
   boost::asio::awaitable<void> serve(Connection& connection);
   boost::asio::awaitable<bool> push_round(Connection& connection);
+  boost::asio::awaitable<void> check_level(Connection& connection);
   void told();
 
   boost::asio::io_context& io_;

@@ -120,6 +120,8 @@ void fold(TargetHistory& history, const Answer& answer, const Chain& chain) {
   switch (answer.ask.question) {
     case Question::kIdentity: {
       Inquiry& inquiry = history.identity_inquiry;
+      history.identity_untold = !answer.value && !is_transport(answer.value.error().code) &&
+                                answer.value.error().code != Reason::kRateLimited;
       if (answer.value) {
         history.seen_chain_id = answer.value->number;
         const bool right = !chain.chain_id || *chain.chain_id == answer.value->number;

@@ -72,6 +72,8 @@ struct TargetHistory {
   /// The chain id that a wrong one answered.
   std::uint64_t seen_chain_id = 0;
   Inquiry identity_inquiry;
+  /// The newest question for its chain id was answered with something else.
+  bool identity_untold = false;
 
   /// The last good head and when it came; absent: there was none yet.
   std::optional<Head> head;
@@ -151,8 +153,10 @@ struct TargetHistory {
   bool stood_still = false;
   /// Since when it has had no failure; forgiving counts from here.
   MonoTime quiet_since{};
-  /// When it returned from its last ejection; absent: it never was out, or its ramp is over.
+  /// When it returned from its last ejection, or from MAINT or DRAIN; absent: it never was out, or its ramp is over.
   std::optional<MonoTime> returned_at;
+  /// An operator had it in MAINT or DRAIN at the last decision.
+  bool was_disabled = false;
 
   /// Median of the newest latencies (the mean of two); absent: none is known.
   [[nodiscard]] std::optional<std::chrono::microseconds> median_latency() const;

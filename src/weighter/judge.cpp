@@ -42,6 +42,7 @@ class Judge {
     if (heads.halted)
       note("halted", "all heads are too old and agree: the chain stands still, or this machine's clock is wrong");
 
+    note_unverified(heads.agreed.has_value());
     if (clock_behind_) note("halted", "all heads are dated in the future: this machine's clock is behind");
 
     out_.servers.resize(history_.servers.size());
@@ -62,6 +63,25 @@ class Judge {
   static bool usable(const ServerVerdict& v) { return v.state == State::kHealthy || v.state == State::kDegraded; }
 
   void note(std::string_view code, std::string detail) { out_.notes.push_back({code, std::move(detail)}); }
+
+  /// Those that show heads and do not tell their chain: neither trusted nor accused.
+  void note_unverified(bool any_voice) {
+    if (!backend_.chain.chain_id) return;
+    constexpr std::size_t kShown = 5;
+    std::string names;
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < history_.servers.size(); ++i) {
+      const TargetHistory& t = history_.servers[i];
+      if (t.identity != TargetHistory::Identity::kUnknown || !t.identity_untold || !t.head || t.failure) continue;
+      if (count++ < kShown) names += fmt::format("{}{}", names.empty() ? "" : ", ", backend_.servers[i].name);
+    }
+    if (count == 0) return;
+    if (count > kShown) names += fmt::format(" and {} more", count - kShown);
+    note("unverified", fmt::format("server{} {} do{} not tell {} chain id, and {} no voice on the agreed head{}",
+                                   count == 1 ? "" : "s", names, count == 1 ? "es" : "", count == 1 ? "its" : "their",
+                                   count == 1 ? "has" : "have",
+                                   any_voice ? "" : ": nobody has, so that only the age of blocks is judged"));
+  }
 
   // ---- one server
 

@@ -170,6 +170,7 @@ asio::awaitable<void> Watch::read() {
     repairs_ = {};
     said_.clear();
     percent_.clear();
+    contended_.clear();
   }
   for (const std::string& backend : percent_)
     if (haproxy::BackendRow* row = instance_->backend(backend)) row->percent = true;

@@ -190,7 +190,7 @@ TEST_CASE("a server that HAProxy lacks is told once, and the others are served")
   Stage stage;
   const auto& extra = stage.world.add("extra");
   Program program({"run", "--config", stage.folder.write("config.toml", stage.toml() + Stage::server(extra))});
-  CHECK(stage.reaches({{"a", 64}, {"b", 64}, {"c", 64}}));
+  CHECK(stage.reaches({{"a", 86}, {"b", 85}, {"c", 85}}));
   CHECK(stage.goes_on(8));
   CHECK(program.count("has no server extra") == 1);
   CHECK(program.stop() == 0);

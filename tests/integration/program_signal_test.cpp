@@ -118,12 +118,16 @@ TEST_CASE("SIGHUP: a decision waits for new servers only, and the weights stay m
   Program program({"run", "--config", stage.config({.probe = "timeout = \"1500ms\""})});
   REQUIRE(stage.reaches(kAll));
   extra.update([](sim::Behaviour& b) { b.latency_ms = 1000; });
+  ask(stage.haproxy, fmt::format("experimental-mode on; add server rpc/extra 127.0.0.1:{} weight 1", extra.port()));
+  ask(stage.haproxy, "enable server rpc/extra");
   stage.folder.write("config.toml", stage.toml({.probe = "timeout = \"1500ms\""}) + Stage::server(extra));
   program.signal(SIGHUP);
   REQUIRE(asked(extra, 1));
   CHECK(program.count("rpc/extra") == 0);
-  CHECK(stage.weights() == kAll);
-  CHECK(stage.reaches({{"a", 64}, {"b", 64}, {"c", 64}}));
+  Weights before = kAll;
+  before["extra"] = 1;
+  CHECK(stage.weights() == before);
+  CHECK(stage.reaches({{"a", 64}, {"b", 64}, {"c", 64}, {"extra", 64}}));
   CHECK(program.says("rpc/extra: unknown -> healthy"));
   CHECK(program.count("unknown ->") == 4);
   CHECK(program.stop() == 0);

@@ -125,7 +125,8 @@ TEST_CASE("a server that HAProxy lacks is named, and the others are still pushed
   CHECK(r.code == 3);
   CHECK(contains(at(json(r.out), "/haproxy/0/error").GetString(), "no server extra"));
   CHECK(at(json(r.out), "/haproxy/0/reachable").GetBool());
-  CHECK(stage.weights() == Weights{{"a", 64}, {"b", 64}, {"c", 64}});
+  // They share all of it.
+  CHECK(stage.weights() == Weights{{"a", 86}, {"b", 85}, {"c", 85}});
   CHECK(run({"scores", "--config", config}).code == 0);
 }
 
@@ -146,8 +147,12 @@ TEST_CASE("a socket that is not admin ends with 3") {
   CHECK(r.code == 3);
   CHECK(contains(r.out, "Permission denied"));
   CHECK(stage.weights() == before);
-  // Nothing is sent, so nothing is refused.
-  CHECK(run({"once", "--dry-run", "--config", stage.config({.endpoints = endpoint})}).code == 0);
+  // Nothing is sent, so nothing is refused; what would be is told all the same.
+  const Result rehearsal = run({"once", "--dry-run", "--config", stage.config({.endpoints = endpoint})});
+  CHECK(rehearsal.code == 3);
+  CHECK(contains(rehearsal.out, "the socket's level is `operator`: `set weight` needs `level admin`"));
+  CHECK(run({"check", "--online", "--config", stage.config({.endpoints = endpoint})}).code == 3);
+  CHECK(run({"check", "--online", "--config", stage.config()}).code == 0);
   CHECK(run({"scores", "--config", stage.config({.endpoints = endpoint})}).code == 0);
 }
 

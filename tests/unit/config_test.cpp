@@ -745,6 +745,9 @@ TEST_CASE("config: names, chain and servers of a backend") {
            {"4:12: backend.b.discover: the variable NONE is not set"}},
           {"[[backend]]\nname = \"b\"\nchain = \"ethereum\"\ndiscover = \"\"",
            {"4:12: backend.b.discover: the URL is empty"}},
+          {"[[backend]]\nname = \"b\"\nchain = \"ethereum\"\ndiscover = \"http://x/{backend}\"",
+           {"4:12: backend.b.discover: it is the same URL for all servers of a backend; expected one of {addr}, {host}, "
+            "{port} or {server} in it"}},
           {"[[backend]]\nname = \"b\"\nchain = \"ethereum\"\ndiscover = \"http://{addr}\"\n"
            "[[backend]]\nname = \"b\"\nchain = \"ethereum\"\ndiscover = \"http://{addr}\"",
            {"6:8: backend.b.name: the backend \"b\" is already defined on line 2"}},

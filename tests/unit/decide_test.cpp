@@ -504,3 +504,31 @@ TEST_CASE("who is back first after an outage of all is no liar: its blocks are d
   fresh();
   CHECK(w.held == Weights{0, 256, 0});
 }
+
+TEST_CASE("what an operator took out returns by ramp, as what was ejected does") {
+  World w(2, config::Strategy::kAdaptive);
+  w.backend.ramp = 40s;
+  const auto pass = [&](milliseconds t) {
+    w.now.mono += t;
+    w.now.wall += t;
+    w.good(0);
+    w.good(1);
+    return w.decision().servers[0];
+  };
+  CHECK(pass(0s).state == State::kHealthy);
+  w.view.servers[0]->disabled = true;
+  CHECK(pass(5s).state == State::kDisabled);
+  w.view.servers[0]->disabled = false;
+  CHECK(pass(5s).state == State::kDegraded);
+  const ServerDecision later = pass(10s);
+  CHECK(later.inputs.ramp == doctest::Approx(0.5));
+  REQUIRE(later.reasons.size() == 1);
+  CHECK(later.reasons[0].code == Reason::kWarmingUp);
+  CHECK(pass(31s).state == State::kHealthy);
+
+  w.backend.ramp = 0s;
+  w.view.servers[0]->disabled = true;
+  pass(5s);
+  w.view.servers[0]->disabled = false;
+  CHECK(pass(5s).state == State::kHealthy);
+}

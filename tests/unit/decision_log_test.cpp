@@ -128,3 +128,26 @@ TEST_CASE("decision log: a fallback and its end are told once") {
   t.after.fallback.reset();
   CHECK(t.tell() == Lines{"rpc: enough servers are healthy again, weights follow the scores"});
 }
+
+TEST_CASE("decision log: a note is told when it begins and when it is over, and not each time that it comes and goes") {
+  Told t(1);
+  t.tell();
+  const std::vector<BackendNote> halted{{"halted", "all heads are too old and agree"}};
+  t.after.notes = halted;
+  CHECK(t.tell() == Lines{"rpc: halted: all heads are too old and agree"});
+  CHECK(t.levels == std::vector{config::LogLevel::kWarn});
+  CHECK(t.tell().empty());
+  t.after.notes.clear();
+  CHECK(t.tell() == Lines{"rpc: halted is over"});
+  CHECK(t.tell().empty());
+  for (int i = 0; i < 5; ++i) {
+    t.now += 5s;
+    t.after.notes = halted;
+    CHECK(t.tell().empty());
+    t.after.notes.clear();
+    CHECK(t.tell().empty());
+  }
+  t.now += 60s;
+  t.after.notes = halted;
+  CHECK(t.tell().size() == 1);
+}

@@ -585,3 +585,30 @@ TEST_CASE("a rate limit where blocks have no age: five minutes") {
   w.pass_time(1ms);
   CHECK(w.state() == State::kEjected);
 }
+
+TEST_CASE("who does not tell its chain is named, and the lag rule is known not to hold when nobody does") {
+  World w(3);
+  for (TargetHistory& t : w.history->servers) t.identity = TargetHistory::Identity::kUnknown;
+  w.all_good(100);
+  CHECK(w.verdict().notes.empty());  // not asked yet
+  w.unsupported(2, {Question::kIdentity});
+  w.answer(0, {Question::kIdentity}, 1);
+  BackendVerdict v = w.verdict();
+  REQUIRE(v.notes.size() == 1);
+  CHECK(v.notes[0] ==
+        BackendNote{"unverified", "server s2 does not tell its chain id, and has no voice on the agreed head"});
+  CHECK(v.servers[2].state == State::kHealthy);
+
+  World nobody(2);
+  for (TargetHistory& t : nobody.history->servers) t.identity = TargetHistory::Identity::kUnknown;
+  nobody.all_good(100);
+  for (std::size_t i = 0; i < 2; ++i) nobody.unsupported(i, {Question::kIdentity});
+  v = nobody.verdict();
+  REQUIRE(v.notes.size() == 1);
+  CHECK(v.notes[0].detail ==
+        "servers s0, s1 do not tell their chain id, and have no voice on the agreed head: nobody has, so that only the "
+        "age of blocks is judged");
+  nobody.answer(0, {Question::kIdentity}, 1);
+  nobody.answer(1, {Question::kIdentity}, 1);
+  CHECK(nobody.verdict().notes.empty());
+}

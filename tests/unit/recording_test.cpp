@@ -259,7 +259,7 @@ TEST_CASE("files are bounded also where HAProxy's list changes all the time") {
   const config::Config config = play_config();
   const Folder folder;
   Play play(config, 5);
-  constexpr std::uint64_t kLimit = 90'000;
+  constexpr std::uint64_t kLimit = 200'000;
   {
     Recording recording(folder.path("r"), {kLimit, 3});
     recording.follow(play.fleet, Cause::kStart);
