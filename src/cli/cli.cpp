@@ -26,9 +26,14 @@ void add_dry_run(CLI::App& command, Options& options) {
   command.add_flag("-n,--dry-run", options.dry_run, "Do everything but the sending");
 }
 
+/// Such as a variable that is not set gives.
+CLI::Validator not_empty() {
+  return {[](const std::string& path) { return std::string(path.empty() ? "is empty" : ""); }, ""};
+}
+
 void add_state(CLI::App& command, Options& options) {
   command.add_option("--state", options.state_file, "Keep the history in this file from one pass or run to the next")
-      ->check(CLI::Validator([](const std::string& path) { return std::string(path.empty() ? "is empty" : ""); }, ""))
+      ->check(not_empty())
       ->type_name("FILE");
 }
 
@@ -71,6 +76,7 @@ int run(int argc, const char* const* argv) try {
   add_dry_run(*run_cmd, options);
   add_state(*run_cmd, options);
   run_cmd->add_option("--record", options.record_file, "Record what is observed and decided, for `replay`")
+      ->check(not_empty())
       ->type_name("FILE");
   run_cmd->callback([&] { action = [&] { return command_run(options); }; });
 

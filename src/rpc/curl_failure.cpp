@@ -115,6 +115,9 @@ ProbeFailure explain(const FailedTransfer& f) {
       return because(Reason::kBadAnswer, "the answer is not HTTP");
     case CURLE_PROXY:
       return because(Reason::kConnectFailed, "the proxy refused the connection");
+    case CURLE_OUT_OF_MEMORY:
+      // More likely than what it says: a header line of more than 100 kB (CURL_MAX_HTTP_HEADER).
+      return because(Reason::kTooLarge, "a header line is too long");
     default:
       return because(Reason::kBadAnswer, curl_easy_strerror(f.code));
   }

@@ -25,8 +25,7 @@ using std::chrono::steady_clock;
 constexpr steady_clock::time_point kNever = steady_clock::time_point::max();
 
 /// A libcurl multi handle looks for a kept connection in lists, and walks all of them once a second for those that have
-/// died: from the thousands on that costs more than the requests. So there is one for so many targets, up to a few:
-/// with TLS each holds the system's certificates (2.6 MB).
+/// died: from the thousands on that costs more than the requests. So there is one for so many targets, up to a few.
 constexpr std::size_t kTargetsAPool = 640;
 constexpr std::size_t kMostPools = 16;
 

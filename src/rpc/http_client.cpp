@@ -21,6 +21,7 @@
 #include "rpc/curl_failure.hpp"
 #include "rpc/curl_multis.hpp"
 #include "rpc/http_target.hpp"
+#include "rpc/trust.hpp"
 #include "weighter/alive.hpp"
 #include "weighter/judge.hpp"
 
@@ -94,6 +95,7 @@ struct HttpClient::Impl {
       : settings(cfg),
         way(way_of(cfg)),
         proxy(parse_proxy(cfg)),
+        trust(cfg.tls.ca_file),
         context(io),
         resolver(io.get_executor(), cfg.max_lookups, std::move(lookup)),
         multis(io, [this](CURL* easy, CURLcode code) { finish(easy, code); }) {
@@ -111,6 +113,10 @@ struct HttpClient::Impl {
   Impl& operator=(const Impl&) = delete;
 
   void expect_targets(std::size_t targets) { multis.expect(targets, settings.max_in_flight); }
+
+  void expect(const HttpTarget::Impl& target) {
+    if (target.parts.scheme == "https") trust.load();
+  }
 
   // ---- requests
 
@@ -308,6 +314,7 @@ struct HttpClient::Impl {
     t->words[0] = '\0';
     const Request& r = t->request;
     CURL* e = t->easy.get();
+    trust.give(e);
     curl_easy_setopt(e, CURLOPT_URL, r.target->url.c_str());
     curl_easy_setopt(e, CURLOPT_HTTPHEADER, r.target->headers());
     t->addresses.reset();
@@ -400,6 +407,7 @@ struct HttpClient::Impl {
   const config::Probe settings;
   const Way way;
   const url::Url proxy;
+  Trust trust;
   asio::io_context& context;
   Resolver resolver;
   CurlMultis multis;
@@ -417,6 +425,10 @@ struct HttpClient::Impl {
 
 void HttpClient::expect_targets(std::size_t targets) {
   impl_->expect_targets(targets);
+}
+
+void HttpClient::expect(const HttpTarget& target) {
+  impl_->expect(*target.impl_);
 }
 
 HttpClient::HttpClient(boost::asio::io_context& io, const config::Probe& settings, std::size_t targets,

@@ -74,6 +74,10 @@ class HttpClient {
   /// As many targets as this from now on: what the constructor takes, once there are more.
   void expect_targets(std::size_t targets);
 
+  /// There will be requests to this one. What takes a while before the first can be sent is done now, and not when
+  /// answers are waited for.
+  void expect(const HttpTarget& target);
+
   /// Posts a JSON body (empty: a GET). `target` and `body` must stay until the handler is called; it is called once,
   /// from the loop, at the latest `timeout` after the request got its turn. At most `max_in_flight` are under way,
   /// the others wait in order.

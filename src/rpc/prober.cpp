@@ -21,11 +21,15 @@ Prober::Prober(boost::asio::io_context& io, const config::Probe& settings, std::
                Resolver::Lookup lookup)
     : settings_(settings), client_(io, settings, subjects.size(), std::move(lookup)) {
   known_.reserve(subjects.size());
-  for (const Subject& s : subjects) known_.push_back(std::make_shared<Known>(HttpTarget(*s.target), s.canaries));
+  for (const Subject& s : subjects) {
+    known_.push_back(std::make_shared<Known>(HttpTarget(*s.target), s.canaries));
+    client_.expect(known_.back()->target);
+  }
 }
 
 std::size_t Prober::add(const Subject& subject) {
   auto known = std::make_shared<Known>(HttpTarget(*subject.target), subject.canaries);
+  client_.expect(known->target);
   const auto free = std::ranges::find(known_, nullptr);
   const auto index = static_cast<std::size_t>(free - known_.begin());
   if (free != known_.end()) {
