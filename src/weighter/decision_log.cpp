@@ -44,6 +44,12 @@ bool new_reason(const std::set<Reason>& told, const ServerDecision& before, cons
   return !told.contains(now.reasons[0].code);
 }
 
+std::string_view what_follows(const BackendDecision& after) {
+  if (std::ranges::all_of(after.servers, [](const ServerDecision& s) { return s.state == State::kDisabled; }))
+    return "all are in MAINT or DRAIN, and keep their weights for when they are not";
+  return *after.fallback == config::Fallback::kEqual ? "all get the same weight" : "the last weights are kept";
+}
+
 }  // namespace
 
 void DecisionLog::tell_of_followers(const std::string& backend, std::size_t count, MonoTime now) {
@@ -117,10 +123,8 @@ void DecisionLog::tell(const config::Backend& backend, const BackendDecision& be
            {{"backend", backend.name}});
   else
     write_(config::LogLevel::kWarn,
-           fmt::format(
-               "{}: {} of {} servers healthy, min_healthy is {}: {}", backend.name, after.healthy, after.servers.size(),
-               backend.min_healthy,
-               *after.fallback == config::Fallback::kEqual ? "all get the same weight" : "the last weights are kept"),
+           fmt::format("{}: {} of {} servers healthy, min_healthy is {}: {}", backend.name, after.healthy,
+                       after.servers.size(), backend.min_healthy, what_follows(after)),
            {{"backend", backend.name}, {"fallback", config::to_string(*after.fallback)}});
 }
 

@@ -127,6 +127,12 @@ TEST_CASE("decision log: a fallback and its end are told once") {
   CHECK(t.tell().empty());
   t.after.fallback.reset();
   CHECK(t.tell() == Lines{"rpc: enough servers are healthy again, weights follow the scores"});
+  for (ServerDecision& s : t.after.servers) s.state = State::kDisabled;
+  t.after.fallback = config::Fallback::kEqual;
+  CHECK(
+      t.tell().back() ==
+      "rpc: 0 of 3 servers healthy, min_healthy is 1: all are in MAINT or DRAIN, and keep their weights for when they "
+      "are not");
 }
 
 TEST_CASE("decision log: a note is told when it begins and when it is over, and not each time that it comes and goes") {
