@@ -124,7 +124,7 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->take_last();
   app.add_flag("--full", arguments.full, "All scenarios with three seeds, and each fault alone");
-  app.add_option("--scenario", arguments.scenarios, "Only this one, by default crashes; repeatable");
+  app.add_option("--scenario", arguments.scenarios, "Only this one; repeatable");
   app.add_option("--contestant", arguments.contestants, "Only this one; repeatable");
   app.add_option("--seeds", arguments.seeds, "Runs of each scenario");
   app.add_option("--seed", arguments.seed, "The first one")->capture_default_str();

@@ -34,14 +34,11 @@ std::size_t count_followers(const BackendDecision& before, const BackendDecision
   return out;
 }
 
-/// Whether a server that stays degraded or ejected now has another first reason, which was not told since it came
-/// into this state. So each is told once a state, however often they take turns: a server whose time-outs and 503s
-/// alternate all night, or that lags and warms up in turn, makes one line of each. Details are left out of it: their
-/// numbers change all the time.
-bool new_reason(const std::set<Reason>& told, const ServerDecision& before, const ServerDecision& now) {
+/// Whether a server that stays degraded or ejected has another first reason than before. Details are left out of it:
+/// their numbers change all the time.
+bool other_reason(const ServerDecision& before, const ServerDecision& now) {
   if (now.state != State::kDegraded && now.state != State::kEjected) return false;
-  if (now.reasons.empty() || before.reasons.empty() || before.reasons[0].code == now.reasons[0].code) return false;
-  return !told.contains(now.reasons[0].code);
+  return !now.reasons.empty() && !before.reasons.empty() && before.reasons[0].code != now.reasons[0].code;
 }
 
 std::string_view what_follows(const BackendDecision& after) {
@@ -95,8 +92,11 @@ void DecisionLog::tell(const config::Backend& backend, const BackendDecision& be
     const State old_state = known ? before.servers[i].state : State::kUnknown;
     const bool moved = !known || old_state != s.state || before.servers[i].weight != s.weight;
     const bool only_follows = !moved || (many && old_state == s.state);
+    if (only_follows && !(known && other_reason(before.servers[i], s))) continue;
+    // Each is told once a state, however often they take turns: a server whose time-outs and 503s alternate all night,
+    // or that lags and warms up in turn, makes one line of each.
     std::set<Reason>& told = told_of[server];
-    if (only_follows && !(known && new_reason(told, before.servers[i], s))) continue;
+    if (only_follows && told.contains(s.reasons.front().code)) continue;
     if (old_state != s.state) told.clear();
     if (!s.reasons.empty()) told.insert(s.reasons.front().code);
     const std::string reasons = s.reasons.empty() ? slowness_text(s) : reasons_text(s.reasons);

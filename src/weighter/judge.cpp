@@ -42,7 +42,7 @@ class Judge {
     if (heads.halted)
       note("halted", "all heads are too old and agree: the chain stands still, or this machine's clock is wrong");
 
-    note_unverified(heads.agreed.has_value());
+    note_unverified(heads.agreed || heads.no_quorum);
     if (clock_behind_) note("halted", "all heads are dated in the future: this machine's clock is behind");
 
     out_.servers.resize(history_.servers.size());
