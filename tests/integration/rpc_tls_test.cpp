@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <stdexcept>
 #include <string>
 
@@ -98,6 +99,17 @@ TEST_CASE("HTTP/2 where it is offered, HTTP/1.1 elsewhere, and the connection is
     }
     CHECK(relay.accepted() == 1);
   }
+}
+
+TEST_CASE("whom to trust is read before the first request, and not again") {
+  Terminator t;
+  const TemporaryFolder folder;
+  config::Probe probe = t.trusting();
+  probe.tls.ca_file = folder.file("ca.pem");
+  std::filesystem::copy_file(t.authority.ca_file(), probe.tls.ca_file);
+  Stage stage({target(Terminator::url(t.ports.h2))}, probe, here);
+  std::filesystem::remove(probe.tls.ca_file);
+  CHECK(stage.head().head.has_value());
 }
 
 TEST_CASE("a TLS connection that was forgotten on its way costs one probe") {
