@@ -7,7 +7,6 @@
 #include <iterator>
 #include <map>
 #include <set>
-#include <unordered_set>
 #include <utility>
 
 #include "config/url.hpp"
@@ -15,89 +14,11 @@
 #include "weighter/constants.hpp"
 #include "weighter/forks.hpp"
 #include "weighter/haproxy_notes.hpp"
+#include "weighter/haproxy_view.hpp"
 #include "weighter/heads.hpp"
 
 namespace rpcw {
 namespace {
-
-/// Whether HAProxy would send this server traffic if it had a weight.
-bool usable(const haproxy::ServerRow& row) {
-  // DRAIN is what it shows of a weight of 0, too.
-  return !row.forced_off() &&
-         (row.status.starts_with("UP") || row.status == "no check" || row.status.starts_with("DRAIN"));
-}
-
-/// 100 % of a configured 0 is 0.
-bool stuck(const haproxy::BackendRow& backend, const haproxy::ServerRow& server) {
-  return backend.percent && server.iweight == 0U;
-}
-
-bool disabled(const haproxy::ServerRow& row) {
-  // Below the level that shows the admin state, the status is the best there is. DRAIN there may be our own zero.
-  return row.admin_state ? row.forced_off() : row.status.starts_with("MAINT");
-}
-
-using NameSet = std::unordered_set<std::string_view>;
-
-NameSet names_of(const config::Backend& cfg) {
-  NameSet out;
-  for (const config::Server& s : cfg.servers) out.insert(s.name);
-  return out;
-}
-
-BackendView view_of(const config::Backend& cfg, const haproxy::Instance& instance) {
-  BackendView out;
-  out.servers.resize(cfg.servers.size());
-  out.worker_age =
-      std::min(instance.uptime, std::chrono::duration_cast<std::chrono::seconds>(constants::kWorkerSettled));
-  const haproxy::BackendRow* row = instance.backend(cfg.name);
-  if (row == nullptr) return out;
-  out.algorithm = row->algo;
-  for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
-    const haproxy::ServerRow* s = row->server(cfg.servers[i].name);
-    if (s != nullptr)
-      out.servers[i] = ServerView{.disabled = disabled(*s),
-                                  .backup = s->backup,
-                                  .weight = s->uweight,
-                                  .configured_weight = s->iweight,
-                                  .down = s->status.starts_with("DOWN"),
-                                  .stuck = stuck(*row, *s)};
-  }
-  const bool any_backup = std::ranges::any_of(
-      row->servers, [](const haproxy::ServerRow& s) { return s.backup && s.uweight > 0 && usable(s); });
-  if (!any_backup) return out;
-  const NameSet ours = names_of(cfg);
-  out.usable_foreign_backup = std::ranges::any_of(row->servers, [&](const haproxy::ServerRow& s) {
-    return s.backup && s.uweight > 0 && usable(s) && !ours.contains(s.name);
-  });
-  return out;
-}
-
-/// Of several HAProxys. Each has its own states; a server that gets traffic from any of them is in use.
-void join(BackendView& out, BackendView&& other) {
-  if (out.algorithm.empty()) out.algorithm = std::move(other.algorithm);
-  out.usable_foreign_backup = out.usable_foreign_backup || other.usable_foreign_backup;
-  for (std::size_t i = 0; i < out.servers.size(); ++i) {
-    std::optional<ServerView>& to = out.servers[i];
-    const std::optional<ServerView>& from = other.servers[i];
-    if (!to) {
-      to = from;
-    } else if (from) {
-      to->disabled = to->disabled && from->disabled;
-      to->down = to->down && from->down;
-      to->stuck = to->stuck && from->stuck;
-    }
-  }
-}
-
-/// What a decision depends on, beyond the weights themselves.
-bool same_circumstances(const BackendView& a, const BackendView& b) {
-  return a.usable_foreign_backup == b.usable_foreign_backup && a.algorithm == b.algorithm &&
-         std::ranges::equal(a.servers, b.servers, [](const auto& x, const auto& y) {
-           return x.has_value() == y.has_value() && (!x || (x->disabled == y->disabled && x->backup == y->backup &&
-                                                            x->down == y->down && x->stuck == y->stuck));
-         });
-}
 
 std::string admin_state_text(const haproxy::ServerRow& row) {
   if (!row.admin_state) return row.status.starts_with("MAINT") ? "maint" : "";
@@ -377,11 +298,7 @@ std::vector<unsigned> Fleet::wanted_at(std::uint32_t b, const haproxy::BackendRo
     usable_here[i] = s != nullptr && usable(*s) && !stuck(row, *s);
     if (usable_here[i] && out[i] > 0) return out;
   }
-  const NameSet ours = names_of(config_.backends[b]);
-  if (std::ranges::any_of(row.servers, [&](const haproxy::ServerRow& s) {
-        return s.backup && s.uweight > 0 && usable(s) && !ours.contains(s.name);
-      }))
-    return out;
+  if (has_usable_foreign_backup(config_.backends[b], row)) return out;
   const auto share_equally = [&](auto which) {
     std::vector<std::size_t> who;
     for (std::size_t i = 0; i < decided.size(); ++i)
