@@ -55,12 +55,48 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+/// Where the container ends that is open at `at`: at its closing bracket, or at `end` if there is none. Of what it
+/// holds only strings and brackets are looked at.
+const char* closing_bracket(const char* at, const char* end) {
+  const auto past_string = [end](const char* inside) {
+    for (const char* from = inside;;) {
+      const auto* quote = static_cast<const char*>(std::memchr(from, '"', static_cast<std::size_t>(end - from)));
+      if (quote == nullptr) return end;
+      const char* slashes = quote;
+      while (slashes != inside && slashes[-1] == '\\') --slashes;
+      from = quote + 1;
+      if ((quote - slashes) % 2 == 0) return from;
+    }
+  };
+  std::size_t open = 1;
+  while (at != end) {
+    switch (*at) {
+      case '"':
+        at = past_string(at + 1);
+        continue;
+      case '[':
+      case '{':
+        ++open;
+        break;
+      case ']':
+      case '}':
+        if (--open == 0) return at;
+        break;
+      default:
+        break;
+    }
+    ++at;
+  }
+  return end;
+}
+
 /// Follows the reader's place in the document and how far each pointer agrees with it.
 class Picker {
  public:
   using Ch = char;
 
-  Picker(std::span<const std::string_view> pointers, std::span<Picked> out) : pointers_(pointers), out_(out) {
+  Picker(rapidjson::MemoryStream& bytes, std::span<const std::string_view> pointers, std::span<Picked> out)
+      : bytes_(bytes), out_(out) {
     steps_.reserve(pointers.size());
     for (std::string_view p : pointers) {
       std::vector<std::string_view> steps;
@@ -135,6 +171,10 @@ class Picker {
       index_.resize(depth_ + 1);
       in_array_[depth_] = kind == Kind::kArray;
       index_[depth_] = 0;
+    } else {
+      // No pointer leads into it: for the reader, which has yet to take the bracket, it is empty. A block's
+      // transactions are most of its text.
+      bytes_.src_ = closing_bracket(bytes_.src_ + 1, bytes_.end_) - 1;
     }
     ++depth_;
     return true;
@@ -146,7 +186,7 @@ class Picker {
     return true;
   }
 
-  std::span<const std::string_view> pointers_;
+  rapidjson::MemoryStream& bytes_;
   std::span<Picked> out_;
   std::vector<std::vector<std::string_view>> steps_;
   /// How many leading steps of each pointer the present place agrees with.
@@ -167,7 +207,7 @@ bool pick(std::string_view json, std::span<const std::string_view> pointers, std
   if (constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF"; json.starts_with(kByteOrderMark))
     json.remove_prefix(kByteOrderMark.size());
   rapidjson::MemoryStream bytes(json.data(), json.size());
-  Picker picker(pointers, out);
+  Picker picker(bytes, pointers, out);
   rapidjson::Reader reader;
   constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseNumbersAsStringsFlag;
   return !reader.Parse<kFlags>(bytes, picker).IsError();

@@ -21,7 +21,7 @@ struct Picked {
 /// Picks the values at some JSON pointers (RFC 6901, without ~ escapes) out of a text in one pass, building no
 /// document: a block with a thousand transaction hashes costs no memory. Nesting of any depth is safe. With duplicate
 /// keys the last one wins. `out` is as long as `pointers`. Returns false when the text is not one whole JSON value in
-/// UTF-8.
+/// UTF-8; of objects and arrays that no pointer leads into only the end is looked for.
 bool pick(std::string_view json, std::span<const std::string_view> pointers, std::span<Picked> out);
 
 /// A non-negative integer written as 0x-hex, as decimal digits, or as a JSON number; absent for anything else or when

@@ -1,6 +1,7 @@
 #include "rpc/json_pick.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <array>
 #include <string>
@@ -48,6 +49,18 @@ TEST_CASE("a look-alike at another place is not taken") {
       R"({"x":{"result":{"number":"0x1"}},"result":{"y":{"number":"0x2"},"number":"0x3"},"number":"0x4"})";
   CHECK(pick_one(json, "/result/number").text == "0x3");
   CHECK(pick_one(R"({"result":[{"number":1}]})", "/result/number").kind == Picked::Kind::kMissing);
+}
+
+TEST_CASE("what no pointer leads into is passed over to its very end") {
+  for (const std::string_view passed : {"[]", "{}", R"(["]","}","\"]","\\",[[]],{"a":"]"}])",
+                                        R"({"]":"\\\"}","b":[{"c":{}}]})", R"([ "0x1" , 2.5e3 , null ])"})
+    for (const std::string& json :
+         {fmt::format(R"({{"result":{{"x":{},"number":"0x1"}}}})", passed),
+          fmt::format(R"({{"result":{{"x":[1,{0},{0}],"number":"0x1"}},"y":{0}}})", passed)}) {
+      CAPTURE(json);
+      CHECK(pick_one(json, "/result/number").text == "0x1");
+      for (std::size_t n = 0; n < json.size(); ++n) CHECK_FALSE(parses(json.substr(0, n)));
+    }
 }
 
 TEST_CASE("several pointers at once, also one within another") {
