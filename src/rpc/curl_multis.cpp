@@ -148,8 +148,6 @@ struct CurlMultis::Pool {
   steady_clock::time_point armed = kNever;
   /// A call is under way through the loop.
   bool posted = false;
-  /// There were events of it that have not been collected.
-  bool touched = false;
   std::unique_ptr<CURLM, MultiDelete> multi;
 };
 
@@ -194,10 +192,10 @@ void CurlMultis::wait_ready() {
       if ((e.events & EPOLLERR) != 0) what |= CURL_CSELECT_ERR;
       Pool& pool = *pools_[e.data.u64 >> 32U];
       pool.act(static_cast<curl_socket_t>(e.data.u64 & 0xffff'ffffU), what);
-      pool.touched = true;
+      // At once, so that one buffer holds one answer after the other. What is begun then may get a descriptor that
+      // another event of these tells of: libcurl looks for itself.
+      collect(pool);
     }
-    for (const auto& pool : pools_)
-      if (std::exchange(pool->touched, false)) collect(*pool);
     wait_ready();
   }));
 }

@@ -222,7 +222,6 @@ struct HttpClient::Impl {
     // Addresses come with each request, from the URL or from our own look-up. libcurl's memory of them would only be
     // walked for each new connection.
     if (way != Way::kEnvironment) set(CURLOPT_DNS_CACHE_TIMEOUT, 0L);
-    set(CURLOPT_TCP_KEEPALIVE, 1L);
     set(CURLOPT_USERAGENT, "rpc-weighter/" RPCW_VERSION);
     // Answers are small, and there may be hundreds of transfers.
     set(CURLOPT_BUFFERSIZE, 4096L);
