@@ -37,6 +37,9 @@ using Clock = std::chrono::steady_clock;
 constexpr std::int64_t kBlockSeconds = 12;
 constexpr int kTransactions = 200;
 
+/// Any batch is answered as the one of a first pass: with the newest block, the chain id and the sync state.
+constexpr std::string_view kBatch = "[]";
+
 [[noreturn]] void fail(const char* what) {
   throw std::system_error(errno, std::generic_category(), what);
 }
@@ -50,15 +53,26 @@ std::string http(std::string_view body) {
 class Chain {
  public:
   const std::string& newest_block() {
-    const std::int64_t number = time(nullptr) / kBlockSeconds;
-    if (number != number_) {
-      number_ = number;
-      answer_ = http(block(number));
-    }
+    update();
     return answer_;
   }
 
+  const std::string& batch() {
+    update();
+    return batch_answer_;
+  }
+
  private:
+  void update() {
+    const std::int64_t number = time(nullptr) / kBlockSeconds;
+    if (number == number_) return;
+    number_ = number;
+    const std::string body = block(number);
+    answer_ = http(body);
+    batch_answer_ = http(fmt::format("[{},{},{}]", body, R"({"jsonrpc":"2.0","id":2,"result":"0x1"})",
+                                     R"({"jsonrpc":"2.0","id":3,"result":false})"));
+  }
+
   static std::string block(std::int64_t number) {
     std::string out = fmt::format(
         R"({{"jsonrpc":"2.0","id":1,"result":{{"baseFeePerGas":"0x3b9aca00","difficulty":"0x0","extraData":"0x",)"
@@ -74,6 +88,7 @@ class Chain {
 
   std::int64_t number_ = 0;
   std::string answer_;
+  std::string batch_answer_;
 };
 
 class Farm {
@@ -195,6 +210,7 @@ class Farm {
     std::string_view method;
     for (const std::string_view known : {"eth_getBlockByNumber", "eth_chainId", "eth_syncing"})
       if (body.find(known) != std::string_view::npos) method = known;
+    if (body.starts_with('[')) method = kBatch;
     due_.push_back({Clock::now() + latency_, fd, connection.serial, method});
   }
 
@@ -210,6 +226,8 @@ class Farm {
       if (at == connections_.end() || at->second.serial != d.serial) continue;
       if (d.method == "eth_getBlockByNumber")
         send_all(d.fd, chain_.newest_block());
+      else if (d.method == kBatch)
+        send_all(d.fd, chain_.batch());
       else
         send_all(d.fd, d.method == "eth_chainId" ? kChainId : d.method == "eth_syncing" ? kSyncing : kUnknown);
     }

@@ -24,6 +24,7 @@
 #include "integration/process.hpp"
 #include "rpc/evm.hpp"
 #include "sim/sim.hpp"
+#include "weighter/cadence.hpp"
 
 namespace rpcw::bench {
 namespace {
@@ -102,8 +103,10 @@ Spent spend(const Programs& programs, std::string program, std::vector<std::stri
           static_cast<double>(rss_kib) * 1024 / 1e6};
 }
 
-/// What a first pass over Ethereum providers asks each of them.
-std::vector<std::string> bodies() {
+/// What a first pass over so many Ethereum providers asks each of them.
+std::vector<std::string> bodies(std::size_t providers) {
+  static constexpr std::array<Ask, 2> kQuestions{{{Question::kIdentity}, {Question::kSyncing}}};
+  if ((1 + kQuestions.size()) * providers >= kRequestsWorthBatching) return {rpc::evm::batch_request(kQuestions)};
   return {std::string(rpc::evm::kHeadRequest), rpc::evm::request({Question::kIdentity}, nullptr),
           rpc::evm::request({Question::kSyncing}, nullptr)};
 }
@@ -227,9 +230,9 @@ std::optional<Passes> measure_passes(const Programs& programs, std::size_t provi
     const Farm::Counts of_ours = served();
     // Once is enough to warm up, and ten thousand take the bare loop half a minute.
     if (i == 0 && providers > 1000) continue;
-    const Spent floor = run_floor(bodies());
+    const Spent floor = run_floor(bodies(providers));
     const Farm::Counts of_floor = served();
-    const Spent heads_floor = run_floor({bodies().front()});
+    const Spent heads_floor = run_floor({std::string(rpc::evm::kHeadRequest)});
     served();
     // When the newest block changes during a pass, it asks some providers for an older one, to compare their chains.
     constexpr std::uint64_t kComparisons = 10;

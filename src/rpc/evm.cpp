@@ -142,6 +142,14 @@ std::expected<void, ProbeFailure> check(const HttpAnswer& answer, const HttpTarg
   return {};
 }
 
+/// The request for what needs no argument.
+std::string plain_request(Question question, std::size_t id) {
+  const std::string_view method = question == Question::kIdentity  ? "eth_chainId"
+                                  : question == Question::kSyncing ? "eth_syncing"
+                                                                   : "net_peerCount";
+  return fmt::format(R"({{"jsonrpc":"2.0","id":{},"method":"{}","params":[]}})", id, method);
+}
+
 /// A block hash in lower case; empty: it is none.
 std::string block_hash(const Picked& value) {
   constexpr std::size_t kHashChars = 66;
@@ -171,16 +179,11 @@ std::expected<AnswerValue, ProbeFailure> syncing(std::string_view body, std::spa
 }  // namespace
 
 std::string request(const Ask& ask, const config::Canary* canary) {
-  const auto plain = [](std::string_view method) {
-    return fmt::format(R"({{"jsonrpc":"2.0","id":1,"method":"{}","params":[]}})", method);
-  };
   switch (ask.question) {
     case Question::kIdentity:
-      return plain("eth_chainId");
     case Question::kSyncing:
-      return plain("eth_syncing");
     case Question::kPeers:
-      return plain("net_peerCount");
+      return plain_request(ask.question, 1);
     case Question::kBlock:
       return fmt::format(R"({{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["{:#x}",false]}})",
                          ask.argument);
@@ -189,6 +192,26 @@ std::string request(const Ask& ask, const config::Canary* canary) {
                          canary->params_json);
   }
   return {};
+}
+
+std::string batch_request(std::span<const Ask> questions) {
+  // The head request's id is 1.
+  std::string out = fmt::format("[{}", kHeadRequest);
+  for (std::size_t i = 0; i < questions.size(); ++i) out += ',' + plain_request(questions[i].question, i + 2);
+  return out + ']';
+}
+
+std::vector<std::optional<HttpAnswer>> batch_answers(const HttpAnswer& answer, std::size_t count) {
+  std::vector<std::optional<HttpAnswer>> out(count);
+  if (answer.status != 200) return out;
+  // They may come in any order.
+  for (const std::string_view element : objects_of(answer.body)) {
+    const auto id = to_integer(pick_first(element, "/id"));
+    if (!id || *id == 0 || *id > count) continue;
+    out[*id - 1] = answer;
+    out[*id - 1]->body = element;
+  }
+  return out;
 }
 
 std::expected<Head, ProbeFailure> parse_head(const HttpAnswer& answer, const HttpTarget& target) {

@@ -3,8 +3,10 @@
 #include <cstdint>
 #include <expected>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "config/config.hpp"
 #include "rpc/http_client.hpp"
@@ -19,6 +21,12 @@ inline constexpr std::string_view kHeadRequest =
 
 /// The request for anything else. `canary`: what to send for Question::kCanary; else it is not looked at.
 std::string request(const Ask& ask, const config::Canary* canary);
+
+/// The head and questions that need no argument and no work, as one JSON-RPC 2.0 batch.
+std::string batch_request(std::span<const Ask> questions);
+/// The answers in the answer to a batch of `count` requests, each as if it had come alone, in the order of the
+/// requests. Absent: there is none, for whatever reason. Refers to `answer`'s body.
+std::vector<std::optional<HttpAnswer>> batch_answers(const HttpAnswer& answer, std::size_t count);
 
 /// `target` scrubs what the provider says before any of it is quoted. A failure is `unsupported` when the answer means
 /// that the provider does not offer the method, whatever the words.

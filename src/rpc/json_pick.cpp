@@ -4,8 +4,10 @@
 #include <rapidjson/reader.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstring>
+#include <stdexcept>
 #include <vector>
 
 namespace rpcw::rpc {
@@ -14,16 +16,18 @@ namespace {
 using Kind = Picked::Kind;
 
 /// RapidJSON could check that as well, but takes three times as long for it as for all the rest; nearly everything that
-/// a node writes is ASCII, and that takes eight bytes at a time.
+/// a node writes is ASCII, and that takes 64 bytes at a time.
 bool is_utf8(std::string_view text) {
   const auto* at = reinterpret_cast<const unsigned char*>(text.data());
   const auto* const end = at + text.size();
   while (at != end) {
-    std::uint64_t eight = 0;
-    while (end - at >= 8) {
-      std::memcpy(&eight, at, sizeof eight);
-      if ((eight & 0x8080808080808080U) != 0) break;
-      at += 8;
+    std::array<std::uint64_t, 8> words;  // NOLINT: written below
+    while (end - at >= static_cast<std::ptrdiff_t>(sizeof words)) {
+      std::memcpy(words.data(), at, sizeof words);
+      std::uint64_t bits = 0;
+      for (const std::uint64_t w : words) bits |= w;
+      if ((bits & 0x8080808080808080U) != 0) break;
+      at += sizeof words;
     }
     if (at == end) break;
     const unsigned first = *at++;
@@ -95,21 +99,21 @@ class Picker {
  public:
   using Ch = char;
 
-  Picker(rapidjson::MemoryStream& bytes, std::span<const std::string_view> pointers, std::span<Picked> out)
-      : bytes_(bytes), out_(out) {
-    steps_.reserve(pointers.size());
-    for (std::string_view p : pointers) {
-      std::vector<std::string_view> steps;
-      while (!p.empty()) {
+  Picker(rapidjson::MemoryStream& bytes, std::span<const std::string_view> pointers, std::span<Picked> out,
+         bool first = false)
+      : bytes_(bytes), out_(out), first_(first), count_(pointers.size()) {
+    if (count_ > kMostPointers) throw std::logic_error("too many JSON pointers");
+    for (std::size_t i = 0; i < count_; ++i) {
+      Pointer& to = pointers_[i];
+      for (std::string_view p = pointers[i]; !p.empty();) {
+        if (to.length == kMostSteps) throw std::logic_error("too long a JSON pointer");
         p.remove_prefix(1);
         const std::size_t end = std::min(p.find('/'), p.size());
-        steps.push_back(p.substr(0, end));
+        to.steps[to.length++] = p.substr(0, end);
         p.remove_prefix(end);
       }
-      deepest_ = std::max(deepest_, steps.size());
-      steps_.push_back(std::move(steps));
+      deepest_ = std::max(deepest_, to.length);
     }
-    matched_.assign(pointers.size(), 0);
   }
 
   bool Null() { return leaf(Kind::kNull, {}); }
@@ -134,10 +138,9 @@ class Picker {
  private:
   /// The value that comes next stands below step `name` of the container at depth_.
   void enter(std::string_view name) {
-    for (std::size_t i = 0; i < steps_.size(); ++i) {
-      matched_[i] = std::min(matched_[i], depth_ - 1);
-      if (matched_[i] == depth_ - 1 && depth_ <= steps_[i].size() && steps_[i][depth_ - 1] == name)
-        matched_[i] = depth_;
+    for (Pointer& p : pointers()) {
+      p.matched = std::min(p.matched, depth_ - 1);
+      if (p.matched == depth_ - 1 && depth_ <= p.length && p.steps[depth_ - 1] == name) p.matched = depth_;
     }
   }
 
@@ -150,8 +153,8 @@ class Picker {
 
   void store(Kind kind, std::string_view text) {
     if (depth_ > deepest_) return;
-    for (std::size_t i = 0; i < steps_.size(); ++i)
-      if (matched_[i] == depth_ && steps_[i].size() == depth_) {
+    for (std::size_t i = 0; i < count_; ++i)
+      if (pointers_[i].matched == depth_ && pointers_[i].length == depth_) {
         out_[i].kind = kind;
         out_[i].text.assign(text);
       }
@@ -160,15 +163,13 @@ class Picker {
   bool leaf(Kind kind, std::string_view text) {
     next_element();
     store(kind, text);
-    return true;
+    return !first_ || out_[0].kind == Kind::kMissing;
   }
 
   bool open(Kind kind) {
     next_element();
     store(kind, {});
     if (depth_ < deepest_) {
-      in_array_.resize(depth_ + 1);
-      index_.resize(depth_ + 1);
       in_array_[depth_] = kind == Kind::kArray;
       index_[depth_] = 0;
     } else {
@@ -182,21 +183,33 @@ class Picker {
 
   bool close() {
     --depth_;
-    for (std::size_t& m : matched_) m = std::min(m, depth_);
+    for (Pointer& p : pointers()) p.matched = std::min(p.matched, depth_);
     return true;
   }
 
+  struct Pointer {
+    std::array<std::string_view, kMostSteps> steps;
+    std::size_t length = 0;
+    /// How many of its leading steps the present place agrees with.
+    std::size_t matched = 0;
+  };
+  std::span<Pointer> pointers() { return {pointers_.data(), count_}; }
+
   rapidjson::MemoryStream& bytes_;
   std::span<Picked> out_;
-  std::vector<std::vector<std::string_view>> steps_;
-  /// How many leading steps of each pointer the present place agrees with.
-  std::vector<std::size_t> matched_;
-  std::vector<bool> in_array_;
-  std::vector<std::size_t> index_;
+  /// Ends the reading with the first scalar.
+  const bool first_;
+  const std::size_t count_;
+  std::array<Pointer, kMostPointers> pointers_;
+  /// Of the containers around the present place.
+  std::array<bool, kMostSteps> in_array_{};
+  std::array<std::size_t, kMostSteps> index_{};
   std::size_t deepest_ = 0;
   /// Open containers around the present place.
   std::size_t depth_ = 0;
 };
+
+constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseNumbersAsStringsFlag;
 
 }  // namespace
 
@@ -209,8 +222,38 @@ bool pick(std::string_view json, std::span<const std::string_view> pointers, std
   rapidjson::MemoryStream bytes(json.data(), json.size());
   Picker picker(bytes, pointers, out);
   rapidjson::Reader reader;
-  constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseNumbersAsStringsFlag;
   return !reader.Parse<kFlags>(bytes, picker).IsError();
+}
+
+Picked pick_first(std::string_view json, std::string_view pointer) {
+  Picked out;
+  rapidjson::MemoryStream bytes(json.data(), json.size());
+  Picker picker(bytes, {&pointer, 1}, {&out, 1}, true);
+  rapidjson::Reader reader;
+  reader.Parse<kFlags>(bytes, picker);
+  return out;
+}
+
+std::vector<std::string_view> objects_of(std::string_view array) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  std::vector<std::string_view> out;
+  const auto next = [&](char expected) {
+    array.remove_prefix(std::min(array.find_first_not_of(kSpace), array.size()));
+    if (!array.starts_with(expected)) return false;
+    array.remove_prefix(1);
+    return true;
+  };
+  if (!next('[')) return {};
+  do {
+    if (!next('{')) return {};
+    const char* const end = array.data() + array.size();
+    const char* const close = closing_bracket(array.data(), end);
+    if (close == end) return {};
+    out.emplace_back(array.data() - 1, close + 1);
+    array = {close + 1, end};
+  } while (next(','));
+  if (!next(']') || array.find_first_not_of(kSpace) != std::string_view::npos) return {};
+  return out;
 }
 
 std::optional<std::uint64_t> to_integer(const Picked& value) {

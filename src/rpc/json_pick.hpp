@@ -1,10 +1,12 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace rpcw::rpc {
 
@@ -18,11 +20,21 @@ struct Picked {
   [[nodiscard]] bool present() const { return kind != Kind::kMissing && kind != Kind::kNull; }
 };
 
+inline constexpr std::size_t kMostPointers = 8;
+inline constexpr std::size_t kMostSteps = 4;
+
 /// Picks the values at some JSON pointers (RFC 6901, without ~ escapes) out of a text in one pass, building no
 /// document: a block with a thousand transaction hashes costs no memory. Nesting of any depth is safe. With duplicate
 /// keys the last one wins. `out` is as long as `pointers`. Returns false when the text is not one whole JSON value in
 /// UTF-8; of objects and arrays that no pointer leads into only the end is looked for.
+/// Throws std::logic_error for more pointers than kMostPointers, or of more than kMostSteps steps.
 bool pick(std::string_view json, std::span<const std::string_view> pointers, std::span<Picked> out);
+
+/// The first scalar at a pointer. The text is read no further than to there, and need be no JSON beyond.
+Picked pick_first(std::string_view json, std::string_view pointer);
+
+/// The elements of an array of objects, as they are written; empty: the text is none. They are not looked into.
+std::vector<std::string_view> objects_of(std::string_view array);
 
 /// A non-negative integer written as 0x-hex, as decimal digits, or as a JSON number; absent for anything else or when
 /// it does not fit.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -16,6 +17,29 @@ Now read_clocks() {
 }
 
 namespace rpc {
+namespace {
+
+HeadObservation head_from(const HttpResult& result, const HttpTarget& target) {
+  HeadObservation out;
+  out.received = read_clocks();
+  out.latency = result ? result->latency : result.error().after;
+  if (result)
+    out.head = evm::parse_head(*result, target);
+  else
+    out.head = std::unexpected(result.error().what);
+  return out;
+}
+
+Answer answer_from(const Ask& ask, const HttpResult& result, const HttpTarget& target) {
+  Answer out{read_clocks(), ask, {}};
+  if (result)
+    out.value = evm::parse_answer(ask, *result, target);
+  else
+    out.value = std::unexpected(result.error().what);
+  return out;
+}
+
+}  // namespace
 
 Prober::Prober(boost::asio::io_context& io, const config::Probe& settings, std::vector<Subject> subjects,
                Resolver::Lookup lookup)
@@ -46,41 +70,80 @@ void Prober::remove(std::size_t target) {
   known_[target].reset();
 }
 
-void Prober::head(std::size_t target, std::move_only_function<void(HeadObservation)> handler) {
-  const std::shared_ptr<Known>& known = known_[target];
-  const HttpTarget& t = known->target;
-  client_.start(t, evm::kHeadRequest, settings_.timeout,
-                [known, handler = std::move(handler)](HttpResult result) mutable {
-                  if (known->removed) return;
-                  HeadObservation out;
-                  out.received = read_clocks();
-                  if (result) {
-                    out.latency = result->latency;
-                    out.head = evm::parse_head(*result, known->target);
-                  } else {
-                    out.latency = result.error().after;
-                    out.head = std::unexpected(std::move(result.error().what));
-                  }
-                  handler(std::move(out));
+void Prober::head(std::size_t target, HeadHandler handler) {
+  send_head(known_[target], std::move(handler));
+}
+
+void Prober::ask(std::size_t target, const Ask& ask, AnswerHandler handler) {
+  send(known_[target], ask, std::move(handler));
+}
+
+void Prober::send_head(const KnownPtr& known, HeadHandler handler) {
+  client_.start(known->target, evm::kHeadRequest, settings_.timeout,
+                [known, handler = std::move(handler)](const HttpResult& result) mutable {
+                  if (!known->removed) handler(head_from(result, known->target));
                 });
 }
 
-void Prober::ask(std::size_t target, const Ask& ask, std::move_only_function<void(Answer)> handler) {
-  const std::shared_ptr<Known>& known = known_[target];
+void Prober::send(const KnownPtr& known, const Ask& ask, AnswerHandler handler) {
   const config::Canary* canary = ask.question == Question::kCanary ? &known->canaries[ask.argument] : nullptr;
   // The client keeps a view of it until the answer is there.
   auto body = std::make_unique<const std::string>(evm::request(ask, canary));
   const std::string_view view = *body;
   client_.start(known->target, view, settings_.timeout,
-                [known, ask, body = std::move(body), handler = std::move(handler)](HttpResult result) mutable {
-                  if (known->removed) return;
-                  Answer out{read_clocks(), ask, {}};
-                  if (result)
-                    out.value = evm::parse_answer(ask, *result, known->target);
-                  else
-                    out.value = std::unexpected(std::move(result.error().what));
-                  handler(std::move(out));
+                [known, ask, body = std::move(body), handler = std::move(handler)](const HttpResult& result) mutable {
+                  if (!known->removed) handler(answer_from(ask, result, known->target));
                 });
+}
+
+void Prober::head_and_questions(std::size_t target, std::span<const Ask> questions, HeadHandler head,
+                                AnswerHandler answered) {
+  const KnownPtr& known = known_[target];
+  struct Batch {
+    std::vector<Ask> questions;
+    std::string body;
+    HeadHandler head;
+    AnswerHandler answered;
+  };
+  auto batch = std::make_shared<Batch>();
+  batch->head = std::move(head);
+  batch->answered = std::move(answered);
+  const auto tell = [batch](Answer a) { batch->answered(std::move(a)); };
+  for (const Ask& q : questions)
+    if (q.question == Question::kCanary || q.question == Question::kBlock)
+      send(known, q, tell);
+    else
+      batch->questions.push_back(q);
+  if (batch->questions.empty()) {
+    send_head(known, std::move(batch->head));
+    return;
+  }
+  batch->body = evm::batch_request(batch->questions);
+  const std::string_view view = batch->body;
+  client_.start(known->target, view, settings_.timeout, [this, known, batch, tell](const HttpResult& result) {
+    if (known->removed) return;
+    const bool in_vain = !result && result.error().what.code == Reason::kTimeout;
+    std::vector<std::optional<HttpResult>> parts(1 + batch->questions.size());
+    if (in_vain)
+      std::ranges::fill(parts, result);
+    else if (result)
+      std::ranges::copy(evm::batch_answers(*result, parts.size()), parts.begin());
+    std::optional<HeadObservation> o;
+    if (parts[0]) o = head_from(*parts[0], known->target);
+    if (o && (o->head || in_vain))
+      batch->head(std::move(*o));
+    else
+      send_head(known, std::move(batch->head));
+    for (std::size_t i = 0; i < batch->questions.size() && !known->removed; ++i) {
+      const Ask& q = batch->questions[i];
+      std::optional<Answer> a;
+      if (parts[i + 1]) a = answer_from(q, *parts[i + 1], known->target);
+      if (a && (a->value || in_vain))
+        tell(std::move(*a));
+      else
+        send(known, q, tell);
+    }
+  });
 }
 
 }  // namespace rpc

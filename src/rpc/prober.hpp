@@ -42,16 +42,30 @@ class Prober {
   void head(std::size_t target, std::move_only_function<void(HeadObservation)> handler);
   void ask(std::size_t target, const Ask& ask, std::move_only_function<void(Answer)> handler);
 
+  /// Both at once, for when there are many targets to ask: what takes the provider no work goes into the head's
+  /// request, as a JSON-RPC batch. What it then lacks a good answer to is asked by itself, so that one who answers no
+  /// batches, or counts their requests against some limit, is seen as if there were none; only a time-out is
+  /// everything's answer. `answered` is called once for each of `questions`.
+  void head_and_questions(std::size_t target, std::span<const Ask> questions,
+                          std::move_only_function<void(HeadObservation)> head,
+                          std::move_only_function<void(Answer)> answered);
+
  private:
   struct Known {
     HttpTarget target;
     std::span<const config::Canary> canaries;
     bool removed = false;
   };
+  using KnownPtr = std::shared_ptr<Known>;
+  using HeadHandler = std::move_only_function<void(HeadObservation)>;
+  using AnswerHandler = std::move_only_function<void(Answer)>;
+
+  void send_head(const KnownPtr& known, HeadHandler handler);
+  void send(const KnownPtr& known, const Ask& ask, AnswerHandler handler);
 
   config::Probe settings_;
   /// Shared with the requests under way; nullptr: removed.
-  std::vector<std::shared_ptr<Known>> known_;
+  std::vector<KnownPtr> known_;
   HttpClient client_;
 };
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+
 #include "weighter/time.hpp"
 
 /// How often a provider is asked for what is not its head. `check` counts with it what the probes cost.
@@ -23,6 +25,11 @@ inline constexpr milliseconds kForkCheckLeast{10'000};
 inline constexpr milliseconds kForkedEvery{30'000};
 /// Heads are looked at for signs of a fork this often.
 inline constexpr milliseconds kForkLookEvery{200};
+
+/// From so many requests at once their number costs more time than one more round trip to whom answers no JSON-RPC
+/// batches: then what a provider is asked together goes in one. It does as well with fewer, but a provider that counts,
+/// refuses or loses batches is found out only by asking it again, and below this nothing is gained for that.
+inline constexpr std::size_t kRequestsWorthBatching = 100;
 
 /// Without a Retry-After the interval between two probes doubles with each rate limit in a row, this often at the most.
 inline constexpr unsigned kMostDoublings = 4;

@@ -18,6 +18,7 @@
 #include "rpc/prober.hpp"
 #include "weighter/agenda.hpp"
 #include "weighter/alive.hpp"
+#include "weighter/cadence.hpp"
 #include "weighter/decision_log.hpp"
 #include "weighter/latch.hpp"
 #include "weighter/roster.hpp"
@@ -142,37 +143,52 @@ class Daemon::Impl {
     };
     std::vector<Beside> beside;
     beside.reserve(these.size());
+    std::size_t requests = 0;
     for (const ProbePtr& p : these) {
       if (stopping_ || p->gone) continue;
       const bool first_round = !std::exchange(p->begun, true);
-      beside.push_back({p, first_round, ask_head(p, first_round)});
+      beside.push_back({p, first_round, begin(*p, first_round)});
+      requests += 1 + beside.back().questions.size();
     }
-    // All heads come first, then one more question to each, and so on: with more targets than requests may be in
-    // flight, each then finds its target's connection idle, and needs none of its own.
-    for (std::size_t round = 0, left = beside.size(); left > 0; ++round) {
-      left = 0;
+    if (requests >= kRequestsWorthBatching) {
       for (const Beside& b : beside) {
-        if (b.questions.size() <= round) continue;
-        ask(b.probe, b.questions[round], b.first_round);
-        ++left;
+        prober_.head_and_questions(b.probe->subject, b.questions, head_handler(b.probe, b.first_round),
+                                   answer_handler(b.probe, b.first_round));
+        listen_to_silence(b.probe);
       }
+      return;
     }
+    for (const Beside& b : beside) {
+      prober_.head(b.probe->subject, head_handler(b.probe, b.first_round));
+      listen_to_silence(b.probe);
+    }
+    for (const Beside& b : beside)
+      for (const Ask& q : b.questions) ask(b.probe, q, b.first_round);
   }
 
   /// Returns what is to be asked besides.
-  std::vector<Ask> ask_head(const ProbePtr& p, bool first_round) {
-    p->last_start = steady_clock::now();
-    p->head_under_way = true;
-    std::vector<Ask> beside = fleet_.begin_probe(p->target, read_clocks().mono);
-    if (first_round) p->first_round = static_cast<unsigned>(1 + beside.size());
-    prober_.head(p->subject, [this, p, first_round](HeadObservation o) {
+  std::vector<Ask> begin(Probe& p, bool first_round) {
+    p.last_start = steady_clock::now();
+    p.head_under_way = true;
+    std::vector<Ask> beside = fleet_.begin_probe(p.target, read_clocks().mono);
+    if (first_round) p.first_round = static_cast<unsigned>(1 + beside.size());
+    return beside;
+  }
+
+  std::move_only_function<void(HeadObservation)> head_handler(const ProbePtr& p, bool first_round) {
+    return [this, p, first_round](HeadObservation o) {
       fleet_.observe(p->target, std::move(o));
       p->head_under_way = false;
       to_schedule_.push_back(p);
       settle(*p, first_round);
-    });
-    listen_to_silence(p);
-    return beside;
+    };
+  }
+
+  std::move_only_function<void(Answer)> answer_handler(const ProbePtr& p, bool first_round) {
+    return [this, p, first_round](const Answer& a) {
+      fleet_.observe(p->target, a);
+      settle(*p, first_round);
+    };
   }
 
   /// Its traffic looks bad: the next probe is not waited for.
@@ -185,10 +201,7 @@ class Daemon::Impl {
   }
 
   void ask(const ProbePtr& p, const Ask& question, bool first_round) {
-    prober_.ask(p->subject, question, [this, p, first_round](const Answer& a) {
-      fleet_.observe(p->target, a);
-      settle(*p, first_round);
-    });
+    prober_.ask(p->subject, question, answer_handler(p, first_round));
   }
 
   void settle(Probe& p, bool first_round) {

@@ -41,7 +41,7 @@ struct HeadObservation {
   std::expected<Head, ProbeFailure> head;
 };
 
-/// What is asked besides the head, each in a request of its own and seldom.
+/// What is asked besides the head, and seldom.
 enum class Question : std::uint8_t {
   kIdentity,  ///< which chain is this
   kSyncing,   ///< is it still catching up

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "rpc/prober.hpp"
+#include "weighter/cadence.hpp"
 #include "weighter/delivery.hpp"
 #include "weighter/fleet.hpp"
 #include "weighter/latch.hpp"
@@ -32,14 +33,20 @@ class Sampler {
   }
 
   asio::awaitable<void> run() {
-    // All heads come first, then one more question to each, and so on: with more targets than requests may be in
-    // flight, each then finds its target's connection idle, and needs none of its own.
+    std::size_t requests = 0;
     for (std::size_t i = 0; i < fleet_.targets().size(); ++i) {
       beside_.push_back(fleet_.begin_probe(i, read_clocks().mono));
-      left_ += 1 + beside_.back().size();
+      requests += 1 + beside_.back().size();
     }
-    done_.expect(left_);
-    ask_more();
+    done_.expect(requests);
+    if (requests >= kRequestsWorthBatching) {
+      ask_more_together();
+    } else {
+      next_ = beside_.size();
+      for (std::size_t i = 0; i < beside_.size(); ++i) ask_head(i, samples_, 1);
+      for (std::size_t i = 0; i < beside_.size(); ++i)
+        for (const Ask& q : beside_[i]) ask(i, q, 1);
+    }
     co_await done_.wait();
     fleet_.look(read_clocks());
     for (const Fleet::TargetAsk& q : fleet_.urgent_questions()) {
@@ -63,53 +70,53 @@ class Sampler {
   }
 
   /// Not all at once: what waits for its turn takes memory, 10,000 targets' questions 10 MB.
-  void ask_more() {
+  void ask_more_together() {
     constexpr std::size_t kAhead = 512;
-    while (open_ < fleet_.config().probe.max_in_flight + kAhead && left_ > 0) {
-      if (next_ == beside_.size()) {
-        next_ = 0;
-        ++round_;
-      }
-      const std::size_t i = next_++;
-      if (round_ > beside_[i].size()) continue;
-      ++open_;
-      --left_;
-      if (round_ == 0)
-        ask_head(i, samples_, 1);
-      else
-        ask(i, beside_[i][round_ - 1], 1);
+    for (; next_ < beside_.size(); ++next_) {
+      const std::size_t i = next_;
+      const std::size_t questions = 1 + beside_[i].size();
+      if (open_ >= questions * (fleet_.config().probe.max_in_flight + kAhead)) return;
+      open_ += questions;
+      prober_.head_and_questions(
+          i, beside_[i], [this, i](HeadObservation o) { heard(i, std::move(o), samples_, 1); },
+          [this, i](const Answer& a) { heard(i, a, 1); });
     }
   }
 
   void arrived() {
     if (open_ > 0) --open_;
-    ask_more();
+    ask_more_together();
     done_.arrive();
   }
 
   void ask_head(std::size_t i, unsigned samples_left, unsigned attempt) {
-    prober_.head(i, [this, i, samples_left, attempt](HeadObservation o) {
-      if (!o.head && again(i, o.head.error(), attempt)) {
-        later([this, i, samples_left, attempt] { ask_head(i, samples_left, attempt + 1); });
-        return;
-      }
-      fleet_.observe(i, std::move(o));
-      if (samples_left > 1)
-        ask_head(i, samples_left - 1, 1);
-      else
-        arrived();
-    });
+    prober_.head(
+        i, [this, i, samples_left, attempt](HeadObservation o) { heard(i, std::move(o), samples_left, attempt); });
+  }
+
+  void heard(std::size_t i, HeadObservation&& o, unsigned samples_left, unsigned attempt) {
+    if (!o.head && again(i, o.head.error(), attempt)) {
+      later([this, i, samples_left, attempt] { ask_head(i, samples_left, attempt + 1); });
+      return;
+    }
+    fleet_.observe(i, std::move(o));
+    if (samples_left > 1)
+      ask_head(i, samples_left - 1, 1);
+    else
+      arrived();
   }
 
   void ask(std::size_t i, const Ask& question, unsigned attempt) {
-    prober_.ask(i, question, [this, i, attempt](const Answer& a) {
-      if (!a.value && again(i, a.value.error(), attempt)) {
-        later([this, i, question = a.ask, attempt] { ask(i, question, attempt + 1); });
-        return;
-      }
-      fleet_.observe(i, a);
-      arrived();
-    });
+    prober_.ask(i, question, [this, i, attempt](const Answer& a) { heard(i, a, attempt); });
+  }
+
+  void heard(std::size_t i, const Answer& a, unsigned attempt) {
+    if (!a.value && again(i, a.value.error(), attempt)) {
+      later([this, i, question = a.ask, attempt] { ask(i, question, attempt + 1); });
+      return;
+    }
+    fleet_.observe(i, a);
+    arrived();
   }
 
   asio::io_context& io_;
@@ -120,11 +127,9 @@ class Sampler {
   std::vector<bool> known_;
   /// What each target is asked besides its head.
   std::vector<std::vector<Ask>> beside_;
-  /// The question that comes next: the target's head in round 0, then one of `beside_` each.
+  /// Where all that a target is asked goes out at once: the target that comes next, and how many questions that were
+  /// sent are not answered.
   std::size_t next_ = 0;
-  std::size_t round_ = 0;
-  /// Questions that have not been sent, and those that have and are not answered.
-  std::size_t left_ = 0;
   std::size_t open_ = 0;
   Latch done_;
 };

@@ -39,6 +39,42 @@ TEST_CASE("once shares 256 between healthy servers and HAProxy has them") {
   CHECK(again.out.find("0 weights set") != std::string::npos);
 }
 
+TEST_CASE("many providers are asked in one request each, a few of them without batches") {
+  const Stage stage(36);
+  const auto asked = [&](std::size_t i) { return stage.providers[i]->stats().by_method["eth_chainId"]; };
+  const auto requests = [&](std::size_t i) { return stage.providers[i]->stats().requests; };
+  const auto faulty = [&](std::size_t i, sim::Behaviour b) {
+    b.fault_methods = {"batch"};
+    stage.providers[i]->set(b);
+  };
+  faulty(1, {.fault = sim::Fault::http_status, .http_status = 400});
+  faulty(2, {.fault = sim::Fault::reset});
+  faulty(3, {.fault = sim::Fault::hang});
+  stage.providers[4]->set({.chain_id = 56});
+  stage.providers[5]->set({.syncing = true});
+  const std::string config = stage.config({.probe = "timeout = \"500ms\""});
+  for (const std::string command : {"scores", "once"}) {
+    CAPTURE(command);
+    for (sim::Provider* p : stage.providers) p->reset_stats();
+    const Result r = run({command, "--config", config, "--format", "json"});
+    CHECK(r.code == 0);
+    const auto doc = json(r.out);
+    for (std::size_t i = 0; i < 36; ++i) {
+      CAPTURE(i);
+      const auto& server = at(doc, fmt::format("/backends/0/servers/{}", i));
+      CHECK(std::string(at(server, "/state").GetString()) == (i == 4 || i == 5 ? "ejected" : "healthy"));
+      if (i == 4) CHECK(at(server, "/reasons/0/code").GetString() == std::string("wrong_chain"));
+      if (i == 5) CHECK(at(server, "/reasons/0/code").GetString() == std::string("syncing"));
+      const bool alone = i >= 1 && i <= 3;
+      CHECK(asked(i) == (alone ? 2 : 1));
+      // Those whose heads differ are asked for another block, to compare their chains.
+      CHECK(requests(i) <= (alone ? 5 : 2));
+    }
+  }
+  CHECK(stage.weights().at("a") == 8);
+  CHECK(stage.weights().at("e") == 0);
+}
+
 TEST_CASE("inverse-latency gives slow servers less") {
   const Stage stage;
   stage.providers[2]->update([](sim::Behaviour& b) { b.latency_ms = 300; });

@@ -50,6 +50,25 @@ TEST_CASE("run converges, takes a failing provider out after fall probes and bri
   CHECK(program.out() == "");
 }
 
+TEST_CASE("the first round of many providers is one request to each, also where some answer no batches") {
+  const Stage stage(36);
+  stage.providers[1]->set({.fault = sim::Fault::http_status, .fault_methods = {"batch"}, .http_status = 400});
+  stage.providers[2]->set({.chain_id = 56});
+  Program program({"run", "--config", stage.config({.interval = "1h"})});
+  REQUIRE(stage.reaches([&] {
+    Weights all;
+    for (const auto* p : stage.providers) all[p->name()] = p->name() == "c" ? 0U : p->name() < "m" ? 8U : 7U;
+    return all;
+  }()));
+  for (const sim::Provider* p : stage.providers) {
+    CAPTURE(p->name());
+    const sim::Stats stats = p->stats();
+    CHECK(stats.by_method.at("eth_chainId") == (p->name() == "b" ? 2 : 1));
+    if (p->name() != "b") CHECK(stats.requests <= 2);
+  }
+  CHECK(program.stop() == 0);
+}
+
 TEST_CASE("run tells each change once, and nothing while nothing changes") {
   const Stage stage;
   Program program({"run", "--config", stage.config()});

@@ -98,6 +98,21 @@ Answer Stage::ask(const Ask& question, std::size_t target) {
   return std::move(*out);
 }
 
+Stage::Round Stage::head_and_questions(const std::vector<Ask>& questions, std::size_t target) {
+  std::optional<HeadObservation> head;
+  Round out;
+  prober_->head_and_questions(
+      target, questions,
+      [&](HeadObservation o) {
+        CHECK_FALSE(head.has_value());
+        head = std::move(o);
+      },
+      [&](Answer a) { out.answers.push_back(std::move(a)); });
+  REQUIRE(run_until(io, [&] { return head && out.answers.size() == questions.size(); }));
+  out.head = std::move(*head);
+  return out;
+}
+
 Stage::Pair Stage::head_beside_healthy() {
   Pair out;
   bool subject_done = false;

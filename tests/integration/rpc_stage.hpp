@@ -42,6 +42,14 @@ class Stage {
   HeadObservation head(std::size_t target = 0);
   Answer ask(const Ask& question, std::size_t target = 0);
 
+  struct Round {
+    HeadObservation head;
+    /// In the order in which they came.
+    std::vector<Answer> answers;
+  };
+  /// All in one request where the provider answers it.
+  Round head_and_questions(const std::vector<Ask>& questions, std::size_t target = 0);
+
   struct Pair {
     HeadObservation subject;
     std::vector<HeadObservation> witness;

@@ -15,6 +15,8 @@ namespace sim::detail {
 namespace {
 
 constexpr std::string_view kJson = "application/json";
+/// In `fault_methods`.
+constexpr std::string_view kBatch = "batch";
 /// More names than this are counted together: a client that makes methods up must not use up the memory.
 constexpr std::size_t kMaxMethods = 200;
 
@@ -51,7 +53,8 @@ std::string body_of(const View& view, const Calls& calls, Outcome faulty) {
   if (calls.batch && calls.calls.empty()) return error_body("null", -32600, "empty batch");
   std::string body;
   for (const Calls::Call& call : calls.calls) {
-    const bool hit = faulty == Outcome::limited || hits(view.behaviour, call.method);
+    const bool hit = faulty == Outcome::limited || hits(view.behaviour, call.method) ||
+                     (calls.batch && hits(view.behaviour, kBatch));
     const std::string one = answer_call(view, call, hit ? faulty : Outcome::good);
     if (!one.empty() && !body.empty()) body += ',';
     body += one;
@@ -229,10 +232,10 @@ Answer ProviderServer::answer(const Request& request) {
   // A request that the fault isn't meant for draws nothing, or the other ones would depend on it.
   bool hit = false;
   if (!limited && now->fault_on(Clock::now())) {
-    const bool meant = get ? hits(b, "GET")
-                           : b.fault_methods.empty() || std::ranges::any_of(calls.calls, [&](const Calls::Call& call) {
-                               return hits(b, call.method);
-                             });
+    const bool meant =
+        get ? hits(b, "GET")
+            : b.fault_methods.empty() || (calls.batch && hits(b, kBatch)) ||
+                  std::ranges::any_of(calls.calls, [&](const Calls::Call& call) { return hits(b, call.method); });
     hit = of_connection(b.fault) || (meant && chance(b.fault_ratio));
   }
   {

@@ -108,7 +108,8 @@ struct Behaviour {
   Fault fault = Fault::none;
   /// Share of the requests that the fault hits; for accept_silent, of the new connections.
   double fault_ratio = 1;
-  /// The fault hits these methods only; empty: all. "GET" stands for a plain HTTP GET.
+  /// The fault hits these methods only; empty: all. "GET" stands for a plain HTTP GET, "batch" for all of a JSON-RPC
+  /// batch.
   std::vector<std::string> fault_methods{};
   /// Period of the fault: half of it on (first), half of it off. 0: always on.
   std::uint64_t flap_ms = 0;

@@ -617,6 +617,19 @@ TEST_CASE("a fault for some methods only, and inside a batch") {
   CHECK(stats.by_method.at("GET") == 1);
 }
 
+TEST_CASE("a fault of batches alone") {
+  Halted sim;
+  const std::string batch = R"([{"id":1,"method":"eth_chainId"},{"id":2,"method":"eth_call"}])";
+  sim.a.set({.fault = Fault::http_status, .fault_methods = {"batch"}, .http_status = 400});
+  CHECK(Client().post(sim.a.url(), batch).status == 400);
+  CHECK(valid(Client().post(sim.a.url(), kHead)));
+  sim.a.update([](Behaviour& b) { b.fault = Fault::rpc_error; });
+  const auto answers = ask(sim.a, batch);
+  CHECK(number_at(answers, "/0/error/code") == -32000);
+  CHECK(number_at(answers, "/1/error/code") == -32000);
+  CHECK(valid(Client().post(sim.a.url(), kHead)));
+}
+
 TEST_CASE("a share of the requests, the same for the same seed") {
   const auto outcomes = [](std::uint64_t seed) {
     Halted sim({.seed = seed});

@@ -88,6 +88,26 @@ TEST_CASE("nesting of any depth is safe") {
   CHECK_FALSE(parses(objects));
 }
 
+TEST_CASE("an array of objects is taken apart without a look into them") {
+  using List = std::vector<std::string_view>;
+  CHECK(objects_of(R"([{"a":[1,"]}"]},{}])") == List{R"({"a":[1,"]}"]})", "{}"});
+  CHECK(objects_of(" [\t{\"b\": 1 }\r\n, {\"c\":{}} ] \n") == List{"{\"b\": 1 }", "{\"c\":{}}"});
+  const std::string whole = R"([{"id":1,"result":[{"x":"\"}"}]},{"id":2}])";
+  CHECK(objects_of(whole).size() == 2);
+  for (std::size_t n = 0; n < whole.size(); ++n) CHECK(objects_of(whole.substr(0, n)).empty());
+  for (const std::string_view none :
+       {"", "[]", "{}", "[1]", "[{},]", "[,{}]", "[{} {}]", "[{}]x", "[[{}]]", R"(["{}"])", "null", R"("[{}]")"})
+    CHECK(objects_of(none).empty());
+}
+
+TEST_CASE("the first of something is found without a look at the rest") {
+  CHECK(pick_first(R"({"id":7,"result":)", "/id").text == "7");
+  CHECK(pick_first(R"({"result":{"id":1},"id":"8","id":9})", "/id").text == "8");
+  CHECK(pick_first(R"({"result":{"id":1}})", "/id").kind == Picked::Kind::kMissing);
+  CHECK(pick_first("{", "/id").kind == Picked::Kind::kMissing);
+  CHECK(pick_first("", "/id").kind == Picked::Kind::kMissing);
+}
+
 TEST_CASE("integers come in three spellings") {
   using Kind = Picked::Kind;
   CHECK(to_integer({Kind::kString, "0x16d2f1a"}) == 23932698);

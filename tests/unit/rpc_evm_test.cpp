@@ -304,6 +304,34 @@ TEST_CASE("the requests are what execution-apis says") {
   is({Question::kCanary, 0}, "eth_call", R"([{"to":"0x00"},"latest"])");
 }
 
+TEST_CASE("a batch, and the parts of its answer by their ids") {
+  const std::vector<Ask> questions{{Question::kSyncing}, {Question::kIdentity}};
+  CHECK(evm::batch_request(questions) == fmt::format("[{},{},{}]", evm::kHeadRequest,
+                                                     R"({"jsonrpc":"2.0","id":2,"method":"eth_syncing","params":[]})",
+                                                     R"({"jsonrpc":"2.0","id":3,"method":"eth_chainId","params":[]})"));
+  CHECK(evm::batch_request({}) == fmt::format("[{}]", evm::kHeadRequest));
+
+  const auto parts = [](std::string_view body, long status = 200) {
+    HttpAnswer whole = answer(body, status);
+    whole.latency = std::chrono::microseconds{17};
+    std::string out;
+    for (const auto& part : evm::batch_answers(whole, 3)) {
+      if (part) {
+        CHECK(part->status == status);
+        CHECK(part->latency == whole.latency);
+      }
+      out += (part ? std::string(part->body) : "-") + ' ';
+    }
+    return out;
+  };
+  CHECK(parts(R"([{"id":1},{"id":2},{"id":3}])") == R"({"id":1} {"id":2} {"id":3} )");
+  CHECK(parts(R"([{"a":{"id":2},"id":3},{"id":"0x1"}])") == R"({"id":"0x1"} - {"a":{"id":2},"id":3} )");
+  CHECK(parts(R"([{"id":0},{"id":4},{"id":-1},{"id":null},{"id":1.5},{"x":1},{"id":[2]}])") == "- - - ");
+  for (const std::string_view none : {R"({"id":1})", "[]", "", "<html>", R"([{"id":1},{"id":2})", R"([{"id":1}]])"})
+    CHECK(parts(none) == "- - - ");
+  CHECK(parts(R"([{"id":1}])", 500) == "- - - ");
+}
+
 TEST_CASE("text that is no UTF-8 is no answer, wherever it stands") {
   const std::vector<std::string> good{"\xC2\x80",     "\xDF\xBF",     "\xE0\xA0\x80",     "\xEC\xBF\xBF",
                                       "\xED\x9F\xBF", "\xEF\xBF\xBF", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"};

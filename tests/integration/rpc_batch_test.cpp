@@ -1,0 +1,201 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "rpc_stage.hpp"
+#include "sim/sim.hpp"
+
+/// The head and small questions in one request, and what becomes of them where nobody answers a batch.
+
+using namespace rpcw;
+using namespace rpcw::test;
+
+namespace {
+
+const std::vector<Ask> kQuestions{{Question::kIdentity}, {Question::kSyncing}, {Question::kPeers}};
+
+const Answer& about(const Stage::Round& round, Question question) {
+  const auto it = std::ranges::find_if(round.answers, [&](const Answer& a) { return a.ask.question == question; });
+  REQUIRE(it != round.answers.end());
+  return *it;
+}
+
+void check_good(const Stage::Round& round) {
+  REQUIRE(round.head.head.has_value());
+  CHECK(round.head.head->number >= 1000);
+  CHECK(round.head.head->hash.size() == 66);
+  REQUIRE(about(round, Question::kIdentity).value.has_value());
+  CHECK(about(round, Question::kIdentity).value->number == 1);
+  REQUIRE(about(round, Question::kSyncing).value.has_value());
+  CHECK(about(round, Question::kSyncing).value->number == 0);
+  REQUIRE(about(round, Question::kPeers).value.has_value());
+  CHECK(about(round, Question::kPeers).value->number == 25);
+}
+
+}  // namespace
+
+TEST_CASE("a whole round is one request") {
+  sim::World world;
+  sim::Provider& provider = world.add("a");
+  provider.set({.latency_ms = 30, .tx_count = 300});
+  Stage stage({target(provider.url())});
+  const Stage::Round round = stage.head_and_questions(kQuestions);
+  check_good(round);
+  CHECK(round.head.latency >= 30ms);
+  const sim::Stats stats = provider.stats();
+  CHECK(stats.requests == 1);
+  CHECK(stats.accepted == 1);
+  for (const char* method : {"eth_getBlockByNumber", "eth_chainId", "eth_syncing", "net_peerCount"})
+    CHECK(stats.by_method.at(method) == 1);
+}
+
+TEST_CASE("without questions it is a head like any other, and real work goes by itself") {
+  sim::World world;
+  sim::Provider& provider = world.add("a");
+  Stage stage({target(provider.url())}, settings(), rpc::Resolver::system_lookup(), {{.method = "eth_call"}});
+  CHECK(stage.head_and_questions({}).head.head.has_value());
+  CHECK(provider.stats().requests == 1);
+  // The canary fails the HTTP request that it is in, and nothing else.
+  provider.set({.fault = sim::Fault::http_status, .fault_methods = {"eth_call"}});
+  std::vector<Ask> questions = kQuestions;
+  questions.push_back({Question::kCanary, 0});
+  const Stage::Round round = stage.head_and_questions(questions);
+  check_good(round);
+  REQUIRE_FALSE(about(round, Question::kCanary).value.has_value());
+  CHECK(about(round, Question::kCanary).value.error().code == Reason::kHttpStatus);
+  CHECK(provider.stats().requests == 3);
+}
+
+TEST_CASE("whoever does not answer batches is seen as if there were none") {
+  sim::World world;
+  sim::Provider& provider = world.add("a");
+  struct Case {
+    const char* name;
+    sim::Behaviour behaviour;
+  };
+  const std::vector<std::string> batches{"batch"};
+  for (const Case& c : std::vector<Case>{
+           {"HTTP 400", {.fault = sim::Fault::http_status, .fault_methods = batches, .http_status = 400}},
+           {"HTTP 429", {.fault = sim::Fault::http_status, .fault_methods = batches, .http_status = 429}},
+           {"HTTP 500", {.fault = sim::Fault::http_status, .fault_methods = batches, .http_status = 500}},
+           {"each element is an error", {.fault = sim::Fault::rpc_error, .fault_methods = batches}},
+           {"each element is null", {.fault = sim::Fault::null_result, .fault_methods = batches}},
+           {"each element is of the wrong type", {.fault = sim::Fault::wrong_type, .fault_methods = batches}},
+           {"a web page", {.fault = sim::Fault::html, .fault_methods = batches}},
+           {"half of the answer", {.fault = sim::Fault::truncated, .fault_methods = batches}},
+           {"cut off", {.fault = sim::Fault::cut, .fault_methods = batches}},
+           {"nothing", {.fault = sim::Fault::empty, .fault_methods = batches}},
+           {"reset", {.fault = sim::Fault::reset, .fault_methods = batches}},
+           {"no HTTP", {.fault = sim::Fault::no_http, .fault_methods = batches}},
+           {"deep", {.fault = sim::Fault::deep, .fault_methods = batches}},
+       }) {
+    CAPTURE(c.name);
+    provider.set(c.behaviour);
+    const sim::Stats before = provider.stats();
+    Stage stage({target(provider.url())});
+    check_good(stage.head_and_questions(kQuestions));
+    CHECK(provider.stats().requests - before.requests == 5);
+  }
+}
+
+TEST_CASE("of a batch's answer the good parts count, in any order") {
+  const std::string chain_id = R"({"jsonrpc":"2.0","id":2,"result":"0x1"})";
+  const std::string syncing = R"({"jsonrpc":"2.0","id":3,"result":false})";
+  const std::string peers = R"({"id":"4","result":"0x19","jsonrpc":"2.0"})";
+  struct Case {
+    std::string answer;
+    /// What is asked again by itself.
+    std::vector<std::string> again;
+  };
+  for (const Case& c : std::vector<Case>{
+           {"[" + peers + "," + head_answer() + " , " + syncing + ",\n" + chain_id + "]\n", {}},
+           {"[" + head_answer() + "," + chain_id + "," + syncing + "]", {"net_peerCount"}},
+           {"[" + chain_id + "," + syncing + "," + peers + "]", {"eth_getBlockByNumber"}},
+           {"[" + head_answer() + R"(,{"jsonrpc":"2.0","id":2,"error":{"code":-32005,"message":"batch limit"}},)" +
+                syncing + "," + peers + "]",
+            {"eth_chainId"}},
+           {"[" + head_answer() + "," + chain_id + "," + peers + R"(,{"id":17,"result":false},{"id":null}])",
+            {"eth_syncing"}},
+           {head_answer(), {"eth_getBlockByNumber", "eth_chainId", "eth_syncing", "net_peerCount"}},
+           {"[]", {"eth_getBlockByNumber", "eth_chainId", "eth_syncing", "net_peerCount"}},
+       }) {
+    CAPTURE(c.answer);
+    std::mutex mutex;
+    std::vector<std::string> asked;
+    ByteServer server([&](Wire& w) {
+      for (std::string request = w.request(); !request.empty(); request = w.request()) {
+        const std::string body = request.substr(request.find("\r\n\r\n") + 4);
+        if (body.starts_with('[')) {
+          w.answer(c.answer);
+          continue;
+        }
+        const std::vector<std::pair<std::string, std::string>> singles{{"eth_getBlockByNumber", head_answer()},
+                                                                       {"eth_chainId", chain_id},
+                                                                       {"eth_syncing", syncing},
+                                                                       {"net_peerCount", peers}};
+        const auto it = std::ranges::find_if(
+            singles, [&](const auto& single) { return body.find(single.first) != std::string::npos; });
+        {
+          const std::lock_guard lock(mutex);
+          asked.push_back(it->first);
+        }
+        w.answer(it->second);
+      }
+    });
+    Stage stage({target(server.url())});
+    check_good(stage.head_and_questions(kQuestions));
+    const std::lock_guard lock(mutex);
+    std::ranges::sort(asked);
+    std::vector<std::string> again = c.again;
+    std::ranges::sort(again);
+    CHECK(asked == again);
+  }
+}
+
+TEST_CASE("a batch without an answer in time is everything's time-out") {
+  sim::World world;
+  sim::Provider& provider = world.add("a");
+  provider.set({.fault = sim::Fault::hang});
+  Stage stage({target(provider.url())});
+  const Stage::Round round = stage.head_and_questions(kQuestions);
+  REQUIRE_FALSE(round.head.head.has_value());
+  CHECK(round.head.head.error().code == Reason::kTimeout);
+  CHECK(round.head.latency >= 500ms);
+  for (const Answer& a : round.answers) {
+    REQUIRE_FALSE(a.value.has_value());
+    CHECK(a.value.error().code == Reason::kTimeout);
+  }
+  CHECK(provider.stats().requests == 1);
+}
+
+TEST_CASE("what is wrong without a batch is told in the same words") {
+  sim::World world;
+  sim::Provider& provider = world.add("a");
+  for (const sim::Behaviour& b : std::vector<sim::Behaviour>{
+           {.fault = sim::Fault::refuse},
+           {.fault = sim::Fault::http_status, .http_status = 503},
+           {.fault = sim::Fault::rpc_error},
+           {.fault = sim::Fault::html},
+           {.fault = sim::Fault::http_status, .http_status = 429},
+       }) {
+    provider.set(b);
+    Stage stage({target(provider.url())});
+    const Stage::Round together = stage.head_and_questions(kQuestions);
+    const HeadObservation alone = stage.head();
+    REQUIRE_FALSE(together.head.head.has_value());
+    CHECK(together.head.head.error().code == alone.head.error().code);
+    CHECK(together.head.head.error().detail == alone.head.error().detail);
+    for (const Ask& q : kQuestions) CHECK_FALSE(about(together, q.question).value.has_value());
+  }
+  provider.set({.syncing = true, .unsupported_methods = {"net_peerCount"}});
+  Stage stage({target(provider.url())});
+  const Stage::Round round = stage.head_and_questions(kQuestions);
+  CHECK(round.head.head.has_value());
+  CHECK(about(round, Question::kSyncing).value->number == 1000);
+  REQUIRE_FALSE(about(round, Question::kPeers).value.has_value());
+  CHECK(about(round, Question::kPeers).value.error().unsupported);
+}
