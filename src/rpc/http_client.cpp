@@ -62,6 +62,7 @@ struct HttpClient::Impl {
     std::string_view body;
     milliseconds timeout{};
     Handler handler;
+    Afterwards afterwards{};
     /// What the name look-up has taken of the time-out.
     microseconds spent{0};
     /// For CURLOPT_RESOLVE; empty: libcurl needs no addresses from us.
@@ -321,6 +322,7 @@ struct HttpClient::Impl {
     curl_easy_setopt(e, CURLOPT_RESOLVE, t->addresses.get());
     const milliseconds left = std::max(r.timeout - duration_cast<milliseconds>(r.spent), milliseconds{1});
     curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, static_cast<long>(left.count()));
+    curl_easy_setopt(e, CURLOPT_FORBID_REUSE, r.afterwards == Afterwards::kClose ? 1L : 0L);
     if (r.body.empty()) {
       curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
     } else {
@@ -436,8 +438,9 @@ HttpClient::HttpClient(boost::asio::io_context& io, const config::Probe& setting
 
 HttpClient::~HttpClient() = default;
 
-void HttpClient::start(const HttpTarget& target, std::string_view body, milliseconds timeout, Handler handler) {
-  impl_->start({target.impl_.get(), body, timeout, std::move(handler), {}, {}});
+void HttpClient::start(const HttpTarget& target, std::string_view body, milliseconds timeout, Handler handler,
+                       Afterwards afterwards) {
+  impl_->start({target.impl_.get(), body, timeout, std::move(handler), afterwards, {}, {}});
 }
 
 std::expected<void, std::string> ensure_open_files(std::size_t wanted) {

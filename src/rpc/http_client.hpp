@@ -57,6 +57,9 @@ struct HttpFailure {
 
 using HttpResult = std::expected<HttpAnswer, HttpFailure>;
 
+/// What becomes of a request's connection: it is kept for the next one, or closed, when none is expected.
+enum class Afterwards : std::uint8_t { kKeep, kClose };
+
 class HttpClient {
  public:
   using Handler = std::move_only_function<void(HttpResult)>;
@@ -81,7 +84,8 @@ class HttpClient {
   /// Posts a JSON body (empty: a GET). `target` and `body` must stay until the handler is called; it is called once,
   /// from the loop, at the latest `timeout` after the request got its turn. At most `max_in_flight` are under way,
   /// the others wait in order.
-  void start(const HttpTarget& target, std::string_view body, milliseconds timeout, Handler handler);
+  void start(const HttpTarget& target, std::string_view body, milliseconds timeout, Handler handler,
+             Afterwards afterwards = Afterwards::kKeep);
 
  private:
   struct Impl;

@@ -96,8 +96,8 @@ void Prober::send(const KnownPtr& known, const Ask& ask, AnswerHandler handler) 
                 });
 }
 
-void Prober::head_and_questions(std::size_t target, std::span<const Ask> questions, HeadHandler head,
-                                AnswerHandler answered) {
+void Prober::head_and_questions(std::size_t target, std::span<const Ask> questions, Afterwards afterwards,
+                                HeadHandler head, AnswerHandler answered) {
   const KnownPtr& known = known_[target];
   struct Batch {
     std::vector<Ask> questions;
@@ -120,7 +120,7 @@ void Prober::head_and_questions(std::size_t target, std::span<const Ask> questio
   }
   batch->body = evm::batch_request(batch->questions);
   const std::string_view view = batch->body;
-  client_.start(known->target, view, settings_.timeout, [this, known, batch, tell](const HttpResult& result) {
+  auto take_apart = [this, known, batch, tell](const HttpResult& result) {
     if (known->removed) return;
     const bool in_vain = !result && result.error().what.code == Reason::kTimeout;
     std::vector<std::optional<HttpResult>> parts(1 + batch->questions.size());
@@ -143,7 +143,8 @@ void Prober::head_and_questions(std::size_t target, std::span<const Ask> questio
       else
         send(known, q, tell);
     }
-  });
+  };
+  client_.start(known->target, view, settings_.timeout, std::move(take_apart), afterwards);
 }
 
 }  // namespace rpc

@@ -152,8 +152,8 @@ class Daemon::Impl {
     }
     if (requests >= kRequestsWorthBatching) {
       for (const Beside& b : beside) {
-        prober_.head_and_questions(b.probe->subject, b.questions, head_handler(b.probe, b.first_round),
-                                   answer_handler(b.probe, b.first_round));
+        prober_.head_and_questions(b.probe->subject, b.questions, rpc::Afterwards::kKeep,
+                                   head_handler(b.probe, b.first_round), answer_handler(b.probe, b.first_round));
         listen_to_silence(b.probe);
       }
       return;

@@ -1,7 +1,6 @@
 #include "weighter/one_pass.hpp"
 
 #include <fmt/format.h>
-#include <malloc.h>
 
 #include <algorithm>
 #include <boost/asio/steady_timer.hpp>
@@ -77,8 +76,10 @@ class Sampler {
       const std::size_t questions = 1 + beside_[i].size();
       if (open_ >= questions * (fleet_.config().probe.max_in_flight + kAhead)) return;
       open_ += questions;
+      // Nothing but an answer that went wrong needs its connection again, and thousands of them would take memory.
+      const auto afterwards = samples_ > 1 ? rpc::Afterwards::kKeep : rpc::Afterwards::kClose;
       prober_.head_and_questions(
-          i, beside_[i], [this, i](HeadObservation o) { heard(i, std::move(o), samples_, 1); },
+          i, beside_[i], afterwards, [this, i](HeadObservation o) { heard(i, std::move(o), samples_, 1); },
           [this, i](const Answer& a) { heard(i, a, 1); });
     }
   }
@@ -145,10 +146,6 @@ asio::awaitable<PassResult> one_pass(asio::io_context& io, const config::Config&
     Sampler sampler(io, fleet, options.samples);
     co_await sampler.run();
   }
-#ifdef __GLIBC__
-  // Thousands of connections have left holes in the heap, and the report would be beside them.
-  malloc_trim(0);
-#endif
   const haproxy::Instance* seen = co_await delivery.first();
   fleet.see(delivery.read());
   const Now now = read_clocks();

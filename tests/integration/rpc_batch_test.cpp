@@ -53,6 +53,21 @@ TEST_CASE("a whole round is one request") {
     CHECK(stats.by_method.at(method) == 1);
 }
 
+TEST_CASE("its connection is kept, or closed where none is needed any more") {
+  sim::World world;
+  sim::Provider& provider = world.add("a");
+  Stage stage({target(provider.url())});
+  for (int i = 0; i < 2; ++i) check_good(stage.head_and_questions(kQuestions));
+  CHECK(provider.stats().accepted == 1);
+  check_good(stage.head_and_questions(kQuestions, rpc::Afterwards::kClose));
+  CHECK(provider.stats().accepted == 1);
+  CHECK(run_until(stage.io, [&] { return provider.stats().open == 0; }));
+  check_good(stage.head_and_questions(kQuestions));
+  check_good(stage.head_and_questions(kQuestions));
+  CHECK(provider.stats().accepted == 2);
+  CHECK(provider.stats().open == 1);
+}
+
 TEST_CASE("without questions it is a head like any other, and real work goes by itself") {
   sim::World world;
   sim::Provider& provider = world.add("a");

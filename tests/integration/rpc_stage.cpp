@@ -98,11 +98,11 @@ Answer Stage::ask(const Ask& question, std::size_t target) {
   return std::move(*out);
 }
 
-Stage::Round Stage::head_and_questions(const std::vector<Ask>& questions, std::size_t target) {
+Stage::Round Stage::head_and_questions(const std::vector<Ask>& questions, rpc::Afterwards afterwards) {
   std::optional<HeadObservation> head;
   Round out;
   prober_->head_and_questions(
-      target, questions,
+      0, questions, afterwards,
       [&](HeadObservation o) {
         CHECK_FALSE(head.has_value());
         head = std::move(o);
