@@ -1,7 +1,7 @@
 #include "rpc/json_pick.hpp"
 
-#include <rapidjson/memorystream.h>
-#include <rapidjson/reader.h>
+#include <fmt/format.h>
+#include <rapidjson/document.h>
 
 #include <algorithm>
 #include <array>
@@ -59,25 +59,28 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
-/// Where the container ends that is open at `at`: at its closing bracket, or at `end` if there is none. Of what it
+/// Behind the closing quote of the string whose first character is at `inside`; nullptr: it has none.
+const char* past_string(const char* inside, const char* end) {
+  for (const char* from = inside;;) {
+    const auto* quote = static_cast<const char*>(std::memchr(from, '"', static_cast<std::size_t>(end - from)));
+    if (quote == nullptr) return nullptr;
+    const char* slashes = quote;
+    while (slashes != inside && slashes[-1] == '\\') --slashes;
+    from = quote + 1;
+    if ((quote - slashes) % 2 == 0) return from;
+  }
+}
+
+/// Behind the closing bracket of the container whose first character is at `inside`; nullptr: it has none. Of what it
 /// holds only strings and brackets are looked at.
-const char* closing_bracket(const char* at, const char* end) {
-  const auto past_string = [end](const char* inside) {
-    for (const char* from = inside;;) {
-      const auto* quote = static_cast<const char*>(std::memchr(from, '"', static_cast<std::size_t>(end - from)));
-      if (quote == nullptr) return end;
-      const char* slashes = quote;
-      while (slashes != inside && slashes[-1] == '\\') --slashes;
-      from = quote + 1;
-      if ((quote - slashes) % 2 == 0) return from;
-    }
-  };
+const char* past_container(const char* inside, const char* end) {
   std::size_t open = 1;
-  while (at != end) {
-    switch (*at) {
+  for (const char* at = inside; at != end;) {
+    switch (*at++) {
       case '"':
-        at = past_string(at + 1);
-        continue;
+        at = past_string(at, end);
+        if (at == nullptr) return nullptr;
+        break;
       case '[':
       case '{':
         ++open;
@@ -89,19 +92,49 @@ const char* closing_bracket(const char* at, const char* end) {
       default:
         break;
     }
-    ++at;
   }
-  return end;
+  return nullptr;
 }
 
-/// Follows the reader's place in the document and how far each pointer agrees with it.
+/// What stands between the quotes of a string, without its escapes; absent: it is no JSON string.
+std::optional<std::string> unescaped(std::string_view raw) {
+  const auto special = [](char c) { return c == '\\' || (c >= 0 && c < ' '); };
+  if (std::ranges::none_of(raw, special)) return std::string(raw);
+  rapidjson::Document string;
+  string.Parse(fmt::format("\"{}\"", raw));
+  if (!string.IsString()) return std::nullopt;
+  return std::string(string.GetString(), string.GetStringLength());
+}
+
+/// RFC 8259, section 6.
+bool is_number(std::string_view text) {
+  const auto take = [&](char c) {
+    if (!text.starts_with(c)) return false;
+    text.remove_prefix(1);
+    return true;
+  };
+  const auto take_digits = [&] {
+    const std::size_t n = std::min(text.find_first_not_of("0123456789"), text.size());
+    text.remove_prefix(n);
+    return n > 0;
+  };
+  take('-');
+  if (!take('0') && !take_digits()) return false;
+  if (take('.') && !take_digits()) return false;
+  if (take('e') || take('E')) {
+    if (!take('+')) take('-');
+    if (!take_digits()) return false;
+  }
+  return text.empty();
+}
+
+/// Follows the pointers into a text. A block's transactions are most of an answer, so what no pointer leads into is
+/// passed over from bracket to bracket and from quote to quote.
 class Picker {
  public:
-  using Ch = char;
-
-  Picker(rapidjson::MemoryStream& bytes, std::span<const std::string_view> pointers, std::span<Picked> out,
-         bool first = false)
-      : bytes_(bytes), out_(out), first_(first), count_(pointers.size()) {
+  /// `first`: to end with the first scalar that is found.
+  Picker(std::string_view json, std::span<const std::string_view> pointers, std::span<Picked> out, bool first = false)
+      : at_(json.data()), end_(at_ + json.size()), out_(out), first_(first), count_(pointers.size()) {
     if (count_ > kMostPointers) throw std::logic_error("too many JSON pointers");
     for (std::size_t i = 0; i < count_; ++i) {
       Pointer& to = pointers_[i];
@@ -112,125 +145,139 @@ class Picker {
         to.steps[to.length++] = p.substr(0, end);
         p.remove_prefix(end);
       }
-      deepest_ = std::max(deepest_, to.length);
     }
   }
 
-  bool Null() { return leaf(Kind::kNull, {}); }
-  bool Bool(bool b) { return leaf(Kind::kBool, b ? "true" : "false"); }
-  bool Int(int) { return false; }
-  bool Uint(unsigned) { return false; }
-  bool Int64(std::int64_t) { return false; }
-  bool Uint64(std::uint64_t) { return false; }
-  bool Double(double) { return false; }
-  bool RawNumber(const char* text, rapidjson::SizeType n, bool) { return leaf(Kind::kNumber, {text, n}); }
-  bool String(const char* text, rapidjson::SizeType n, bool) { return leaf(Kind::kString, {text, n}); }
-  bool StartObject() { return open(Kind::kObject); }
-  bool StartArray() { return open(Kind::kArray); }
-  bool EndObject(rapidjson::SizeType) { return close(); }
-  bool EndArray(rapidjson::SizeType) { return close(); }
-
-  bool Key(const char* text, rapidjson::SizeType n, bool) {
-    if (depth_ <= deepest_) enter({text, n});
-    return true;
+  /// False: the text is not one value.
+  bool run() {
+    const Pointers all = (1U << count_) - 1;
+    if (!value(0, all)) return false;
+    skip_space();
+    return at_ == end_;
   }
 
  private:
-  /// The value that comes next stands below step `name` of the container at depth_.
-  void enter(std::string_view name) {
-    for (Pointer& p : pointers()) {
-      p.matched = std::min(p.matched, depth_ - 1);
-      if (p.matched == depth_ - 1 && depth_ <= p.length && p.steps[depth_ - 1] == name) p.matched = depth_;
-    }
-  }
-
-  void next_element() {
-    if (depth_ == 0 || depth_ > deepest_ || !in_array_[depth_ - 1]) return;
-    char digits[24];
-    const auto end = std::to_chars(digits, digits + sizeof digits, index_[depth_ - 1]++).ptr;
-    enter({digits, static_cast<std::size_t>(end - digits)});
-  }
-
-  void store(Kind kind, std::string_view text) {
-    if (depth_ > deepest_) return;
-    for (std::size_t i = 0; i < count_; ++i)
-      if (pointers_[i].matched == depth_ && pointers_[i].length == depth_) {
-        out_[i].kind = kind;
-        out_[i].text.assign(text);
-      }
-  }
-
-  bool leaf(Kind kind, std::string_view text) {
-    next_element();
-    store(kind, text);
-    return !first_ || out_[0].kind == Kind::kMissing;
-  }
-
-  bool open(Kind kind) {
-    next_element();
-    store(kind, {});
-    if (depth_ < deepest_) {
-      in_array_[depth_] = kind == Kind::kArray;
-      index_[depth_] = 0;
-    } else {
-      // No pointer leads into it: for the reader, which has yet to take the bracket, it is empty. A block's
-      // transactions are most of its text.
-      bytes_.src_ = closing_bracket(bytes_.src_ + 1, bytes_.end_) - 1;
-    }
-    ++depth_;
-    return true;
-  }
-
-  bool close() {
-    --depth_;
-    for (Pointer& p : pointers()) p.matched = std::min(p.matched, depth_);
-    return true;
-  }
+  /// A bit for each.
+  using Pointers = unsigned;
 
   struct Pointer {
     std::array<std::string_view, kMostSteps> steps;
     std::size_t length = 0;
-    /// How many of its leading steps the present place agrees with.
-    std::size_t matched = 0;
   };
-  std::span<Pointer> pointers() { return {pointers_.data(), count_}; }
 
-  rapidjson::MemoryStream& bytes_;
+  void skip_space() {
+    while (at_ != end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) ++at_;
+  }
+
+  bool take(char c) {
+    skip_space();
+    if (at_ == end_ || *at_ != c) return false;
+    ++at_;
+    return true;
+  }
+
+  /// Those of `these` that lead on from the container `depth` steps down into its member `name`.
+  [[nodiscard]] Pointers into(Pointers these, std::size_t depth, std::string_view name) const {
+    Pointers out = 0;
+    for (std::size_t i = 0; i < count_; ++i)
+      if ((these >> i & 1U) != 0 && pointers_[i].length > depth && pointers_[i].steps[depth] == name) out |= 1U << i;
+    return out;
+  }
+
+  [[nodiscard]] bool any_beyond(Pointers these, std::size_t depth) const {
+    for (std::size_t i = 0; i < count_; ++i)
+      if ((these >> i & 1U) != 0 && pointers_[i].length > depth) return true;
+    return false;
+  }
+
+  /// Of `these`, which agree with the present place, those that end here get the value.
+  bool store(Pointers these, std::size_t depth, Kind kind, std::string_view text) {
+    for (std::size_t i = 0; i < count_; ++i)
+      if ((these >> i & 1U) != 0 && pointers_[i].length == depth) {
+        out_[i].kind = kind;
+        out_[i].text = text;
+      }
+    return true;
+  }
+
+  /// What stands between quotes; the opening one has been taken.
+  std::optional<std::string_view> string() {
+    const char* const begin = at_;
+    at_ = past_string(at_, end_);
+    if (at_ == nullptr) return std::nullopt;
+    return std::string_view(begin, at_ - 1);
+  }
+
+  /// The value that comes next, `depth` steps down, where `these` lead to or through.
+  bool value(std::size_t depth, Pointers these) {
+    if (take('{')) return container(depth, these, Kind::kObject);
+    if (take('[')) return container(depth, these, Kind::kArray);
+    if (take('"')) {
+      const auto raw = string();
+      if (!raw || these == 0) return raw.has_value();
+      const auto text = unescaped(*raw);
+      return text && store(these, depth, Kind::kString, *text) && !first_;
+    }
+    const char* const begin = at_;
+    while (at_ != end_ && std::string_view(" \n\r\t,]}").find(*at_) == std::string_view::npos) ++at_;
+    const std::string_view word(begin, at_);
+    const Kind kind = word == "null" ? Kind::kNull : word == "true" || word == "false" ? Kind::kBool : Kind::kNumber;
+    if (kind == Kind::kNumber && !is_number(word)) return false;
+    if (these == 0) return true;
+    return store(these, depth, kind, kind == Kind::kNull ? std::string_view() : word) && !first_;
+  }
+
+  bool container(std::size_t depth, Pointers these, Kind kind) {
+    store(these, depth, kind, {});
+    if (!any_beyond(these, depth)) {
+      at_ = past_container(at_, end_);
+      return at_ != nullptr;
+    }
+    const char close = kind == Kind::kObject ? '}' : ']';
+    if (take(close)) return true;
+    std::size_t index = 0;
+    do {
+      Pointers inside = 0;
+      if (kind == Kind::kObject) {
+        if (!take('"')) return false;
+        const auto raw = string();
+        if (!raw || !take(':')) return false;
+        if (raw->find('\\') == std::string_view::npos) {
+          inside = into(these, depth, *raw);
+        } else {
+          const auto name = unescaped(*raw);
+          if (!name) return false;
+          inside = into(these, depth, *name);
+        }
+      } else {
+        inside = into(these, depth, fmt::format_int(index++).c_str());
+      }
+      if (!value(depth + 1, inside)) return false;
+    } while (take(','));
+    return take(close);
+  }
+
+  const char* at_;
+  const char* const end_;
   std::span<Picked> out_;
-  /// Ends the reading with the first scalar.
   const bool first_;
   const std::size_t count_;
   std::array<Pointer, kMostPointers> pointers_;
-  /// Of the containers around the present place.
-  std::array<bool, kMostSteps> in_array_{};
-  std::array<std::size_t, kMostSteps> index_{};
-  std::size_t deepest_ = 0;
-  /// Open containers around the present place.
-  std::size_t depth_ = 0;
 };
-
-constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseNumbersAsStringsFlag;
 
 }  // namespace
 
 bool pick(std::string_view json, std::span<const std::string_view> pointers, std::span<Picked> out) {
   std::ranges::fill(out, Picked{});
-  // RapidJSON takes a NUL for the end of the text.
-  if (json.find('\0') != std::string_view::npos || !is_utf8(json)) return false;
+  if (!is_utf8(json)) return false;
   if (constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF"; json.starts_with(kByteOrderMark))
     json.remove_prefix(kByteOrderMark.size());
-  rapidjson::MemoryStream bytes(json.data(), json.size());
-  Picker picker(bytes, pointers, out);
-  rapidjson::Reader reader;
-  return !reader.Parse<kFlags>(bytes, picker).IsError();
+  return Picker(json, pointers, out).run();
 }
 
 Picked pick_first(std::string_view json, std::string_view pointer) {
   Picked out;
-  rapidjson::MemoryStream bytes(json.data(), json.size());
-  Picker picker(bytes, {&pointer, 1}, {&out, 1}, true);
-  rapidjson::Reader reader;
-  reader.Parse<kFlags>(bytes, picker);
+  Picker(json, {&pointer, 1}, {&out, 1}, true).run();
   return out;
 }
 
@@ -247,10 +294,10 @@ std::vector<std::string_view> objects_of(std::string_view array) {
   do {
     if (!next('{')) return {};
     const char* const end = array.data() + array.size();
-    const char* const close = closing_bracket(array.data(), end);
-    if (close == end) return {};
-    out.emplace_back(array.data() - 1, close + 1);
-    array = {close + 1, end};
+    const char* const past = past_container(array.data(), end);
+    if (past == nullptr) return {};
+    out.emplace_back(array.data() - 1, past);
+    array = {past, end};
   } while (next(','));
   if (!next(']') || array.find_first_not_of(kSpace) != std::string_view::npos) return {};
   return out;

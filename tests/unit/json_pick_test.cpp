@@ -2,8 +2,11 @@
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <rapidjson/document.h>
+#include <rapidjson/pointer.h>
 
 #include <array>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -86,6 +89,104 @@ TEST_CASE("nesting of any depth is safe") {
   std::string objects;
   for (int i = 0; i < 100'000; ++i) objects += R"({"result":)";
   CHECK_FALSE(parses(objects));
+}
+
+namespace {
+
+/// Random JSON over few names, so that pointers are met often.
+class Scribe {
+ public:
+  explicit Scribe(unsigned seed) : random_(seed) {}
+
+  std::string value(unsigned depth = 0) {
+    static const std::vector<std::string> kScalars{"null",    "true",          "false", "0",        "-1.5e3",
+                                                   "17",      "1E+2",          R"("")", R"("0x1")", R"("a\"]}b")",
+                                                   R"("\\")", R"("\u00e9\n")", "\"é\"", R"("{")"};
+    const unsigned kind = below(depth < 5 ? 5 : 3);
+    if (kind < 3) return space() + kScalars[below(static_cast<unsigned>(kScalars.size()))] + space();
+    const bool object = kind == 3;
+    std::string out = space() + (object ? "{" : "[") + space();
+    for (unsigned i = 0, n = below(4); i < n; ++i) {
+      if (i > 0) out += ",";
+      if (object) out += space() + name(i) + space() + ":";
+      out += value(depth + 1);
+    }
+    return out + (object ? "}" : "]") + space();
+  }
+
+  /// The same with a byte too many, too few or another.
+  std::string broken(std::string text) {
+    const std::size_t at = below(static_cast<unsigned>(text.size()));
+    const char c = "{}[],:\"\\0x \x01"[below(12)];
+    switch (below(3)) {
+      case 0:
+        text.erase(at, 1);
+        break;
+      case 1:
+        text.insert(at, 1, c);
+        break;
+      default:
+        text[at] = c;
+    }
+    return text;
+  }
+
+ private:
+  unsigned below(unsigned n) { return static_cast<unsigned>(random_() % n); }
+  std::string space() { return below(4) == 0 ? " \t" : ""; }
+  /// The second and later ones of an object differ: which of two the same wins is not to be compared.
+  std::string name(unsigned i) {
+    static const std::array<std::vector<std::string>, 4> kNames{
+        {{R"("a")", R"("\u0061")"}, {R"("b")"}, {R"("c")"}, {R"("d")"}}};
+    const auto& these = kNames.at(i);
+    return these[below(static_cast<unsigned>(these.size()))];
+  }
+
+  std::minstd_rand random_;
+};
+
+Picked as_picked(const rapidjson::Value* value) {
+  using Kind = Picked::Kind;
+  if (value == nullptr) return {};
+  if (value->IsNull()) return {Kind::kNull, {}};
+  if (value->IsBool()) return {Kind::kBool, value->GetBool() ? "true" : "false"};
+  if (value->IsObject()) return {Kind::kObject, {}};
+  if (value->IsArray()) return {Kind::kArray, {}};
+  return {Kind::kString, {value->GetString(), value->GetStringLength()}};
+}
+
+}  // namespace
+
+TEST_CASE("RapidJSON finds the same") {
+  const std::array<std::string_view, 6> pointers{"", "/a", "/b/a", "/0/b", "/a/1/c", "/a/b/a/0"};
+  unsigned found = 0;
+  unsigned refused = 0;
+  for (unsigned seed = 1; seed <= 20'000; ++seed) {
+    Scribe scribe(seed);
+    std::string text = scribe.value();
+    if (seed % 2 == 0) text = scribe.broken(text);
+    CAPTURE(text);
+    std::array<Picked, pointers.size()> out;
+    const bool taken = pick(text, pointers, out);
+    rapidjson::Document document;
+    // Numbers as they are written: they become strings.
+    document.Parse<rapidjson::kParseNumbersAsStringsFlag | rapidjson::kParseValidateEncodingFlag>(text);
+    if (document.HasParseError()) {
+      refused += taken ? 0 : 1;
+      continue;
+    }
+    REQUIRE(taken);
+    for (std::size_t i = 0; i < pointers.size(); ++i) {
+      CAPTURE(pointers.at(i));
+      const Picked expected = as_picked(rapidjson::Pointer(std::string(pointers.at(i))).Get(document));
+      const Picked& got = out.at(i);
+      CHECK((got.kind == Picked::Kind::kNumber ? Picked::Kind::kString : got.kind) == expected.kind);
+      CHECK(got.text == expected.text);
+      if (i > 0 && expected.kind != Picked::Kind::kMissing) ++found;
+    }
+  }
+  CHECK(found > 1500);
+  CHECK(refused > 3000);
 }
 
 TEST_CASE("an array of objects is taken apart without a look into them") {
