@@ -228,7 +228,7 @@ std::optional<Passes> measure_passes(const Programs& programs, std::size_t provi
     fmt::print(stderr, "{} providers: run {} of {}\n", providers, i, runs);
     const Spent ours = spend(programs, programs.weighter, {"scores", "--config", config, "--format", "json"});
     const Farm::Counts of_ours = served();
-    // Once is enough to warm up, and ten thousand take the bare loop half a minute.
+    // One of the three is enough to warm up, and ten thousand take the bare loop five seconds each time.
     if (i == 0 && providers > 1000) continue;
     const Spent floor = run_floor(bodies(providers));
     const Farm::Counts of_floor = served();
