@@ -1,10 +1,14 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/files.hpp"
@@ -27,8 +31,22 @@ unsigned runs(std::size_t providers, bool full) {
   return full ? 3 * some : some;
 }
 
+/// Empty: there is none.
+std::string on_path(std::string_view program) {
+  const char* path = std::getenv("PATH");
+  std::istringstream folders(path == nullptr ? "" : path);
+  for (std::string folder; std::getline(folders, folder, ':');)
+    if (std::string at = fmt::format("{}/{}", folder, program); ::access(at.c_str(), X_OK) == 0) return at;
+  return {};
+}
+
 int run(const Arguments& arguments) {
-  const Programs programs{.weighter = arguments.weighter, .farm = PROVIDER_FARM, .floor = CURL_FLOOR, .spend = SPEND};
+  const Programs programs{.weighter = arguments.weighter,
+                          .farm = PROVIDER_FARM,
+                          .floor = CURL_FLOOR,
+                          .spend = SPEND,
+                          .node = on_path("node"),
+                          .script = SCRIPT};
   const std::filesystem::path out = arguments.out;
   std::filesystem::create_directories(out);
   note_signals();
@@ -58,8 +76,7 @@ int main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("What a pass over many providers costs beside a bare libcurl loop, and what an idle agent does");
   app.add_option("--out", arguments.out, "Folder for tables, JSON and charts")->capture_default_str()->take_last();
-  app.add_flag("--full", arguments.full,
-               "Three times the runs, and two minutes of the idle agent");
+  app.add_flag("--full", arguments.full, "Three times the runs, and two minutes of the idle agent");
   app.add_option("--providers", arguments.providers, "Passes over so many, 1 to 60,000; repeatable")
       ->check(CLI::Range(std::size_t{1}, std::size_t{60'000}));
   app.add_option("--weighter", arguments.weighter, "The program to be measured")->check(CLI::ExistingFile);

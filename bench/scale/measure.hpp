@@ -26,6 +26,8 @@ struct Passes {
   /// The bare loop with all the requests that ours sends, and with the heads alone.
   std::vector<Spent> floor;
   std::vector<Spent> heads_floor;
+  /// A script for Node.js that asks for the heads alone; empty: it was not run.
+  std::vector<Spent> script;
   /// Of a pass, of ours and the floor alike.
   std::uint64_t requests = 0;
   /// That a pass opens.
@@ -38,6 +40,9 @@ struct Programs {
   std::string farm;
   std::string floor;
   std::string spend;
+  /// Node.js and the script; empty: there is no Node.js.
+  std::string node;
+  std::string script;
 };
 
 /// These return nullopt when a signal has come. Throws std::runtime_error when a pass fails, or when it has sent other

@@ -61,11 +61,11 @@ std::string spent_text(const std::vector<Spent>& runs) {
 }
 
 void passes_tables(Markdown& out, const ScaleResults& results) {
-  out.head({"providers", "runs", "rpc-weighter: wall, CPU, memory", "floor", "floor, heads alone", "requests",
-            "connections (floor)"});
+  out.head({"providers", "runs", "rpc-weighter: wall, CPU, memory", "floor", "floor, heads alone",
+            "script for Node.js, heads alone", "requests", "connections (floor)"});
   for (const Passes& p : results.passes)
     out.row({fmt::format("{}", p.providers), fmt::format("{}", p.ours.size()), spent_text(p.ours), spent_text(p.floor),
-             spent_text(p.heads_floor), fmt::format("{}", p.requests),
+             spent_text(p.heads_floor), p.script.empty() ? "-" : spent_text(p.script), fmt::format("{}", p.requests),
              fmt::format("{} ({})", p.our_connections, p.floor_connections)});
   out.line("");
   std::vector<std::string> head{"rpc-weighter / floor"};
@@ -153,6 +153,7 @@ std::string to_json(const ScaleResults& results, const Machine& machine) {
     put(w, "ours", p.ours);
     put(w, "floor", p.floor);
     put(w, "floor_heads_alone", p.heads_floor);
+    put(w, "script_heads_alone", p.script);
     w.Key("ratios");
     w.StartObject();
     put(w, "wall", ratio(p, &Spent::wall_s));
