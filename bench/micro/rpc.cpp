@@ -37,12 +37,12 @@ std::string block(int transactions) {
 
 void head(benchmark::State& state, const std::string& body, long status) {
   state.SetLabel(fmt::format("{} bytes", body.size()));
-  measure(state, 1, [&] { DoNotOptimize(rpc::evm::parse_head(answer(body, status), target())); });
+  measure(state, 1, [&] { DoNotOptimize(rpc::evm::head_in(rpc::evm::read_reply(answer(body, status)), target())); });
 }
 
 void other(benchmark::State& state, const Ask& ask, const std::string& body) {
   state.SetLabel(fmt::format("{} bytes", body.size()));
-  measure(state, 1, [&] { DoNotOptimize(rpc::evm::parse_answer(ask, answer(body), target())); });
+  measure(state, 1, [&] { DoNotOptimize(rpc::evm::answer_in(ask, rpc::evm::read_reply(answer(body)), target())); });
 }
 
 std::string result(std::string_view value) {

@@ -3,6 +3,7 @@
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 
+#include <array>
 #include <cmath>
 
 #include "observe/render.hpp"
@@ -55,8 +56,9 @@ class Document {
       return;
     }
     // The shortest text that reads back as the same number, so that a score can be recomputed exactly.
-    const std::string shortest = fmt::format("{}", value);
-    w_.RawValue(shortest.data(), shortest.size(), rapidjson::kNumberType);
+    std::array<char, 32> shortest;  // NOLINT: written below
+    const auto written = fmt::format_to_n(shortest.data(), shortest.size(), "{}", value);
+    w_.RawValue(shortest.data(), written.size, rapidjson::kNumberType);
   }
   void number(std::string_view name, const std::optional<double>& value) {
     if (value)

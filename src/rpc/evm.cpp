@@ -8,12 +8,37 @@
 #include <array>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "rpc/json_pick.hpp"
 
 namespace rpcw::rpc::evm {
 namespace {
+
+/// What `Reply::values` holds.
+enum Value : std::size_t {
+  kId,
+  kError,
+  kErrorCode,
+  kErrorMessage,
+  kResult,
+  kNumber,
+  kHash,
+  kTimestamp,
+  kCurrentBlock,
+  kHighestBlock
+};
+constexpr std::array<std::string_view, std::tuple_size_v<decltype(Reply::values)>> kPointers{"/id",
+                                                                                             "/error",
+                                                                                             "/error/code",
+                                                                                             "/error/message",
+                                                                                             "/result",
+                                                                                             "/result/number",
+                                                                                             "/result/hash",
+                                                                                             "/result/timestamp",
+                                                                                             "/result/currentBlock",
+                                                                                             "/result/highestBlock"};
 
 /// JSON-RPC codes that mean "too many requests" on EVM; on other families some of them mean something else.
 constexpr std::array<std::string_view, 5> kRateLimits{
@@ -93,13 +118,16 @@ std::unexpected<ProbeFailure> fail(Reason code, std::string detail, bool unsuppo
   return std::unexpected(ProbeFailure{code, std::move(detail), std::nullopt, unsupported});
 }
 
-std::string describe(std::span<const Picked> values, const HttpTarget& target) {
-  const Picked& error = values[0];
-  const Picked& code = values[1];
-  // Some gateways answer {"error":"Unauthorized"}.
-  const Picked& message = error.kind == Picked::Kind::kString ? error : values[2];
-  std::string out = code.text.empty() ? "error without a code" : "error " + target.scrub(code.text);
-  if (!message.text.empty()) out += ": " + target.scrub(message.text);
+/// Some gateways answer {"error":"Unauthorized"}.
+const std::string& error_message(const Reply& r) {
+  return (r.values[kError].kind == Picked::Kind::kString ? r.values[kError] : r.values[kErrorMessage]).text;
+}
+
+std::string describe(const Reply& r, const HttpTarget& target) {
+  const std::string& code = r.values[kErrorCode].text;
+  const std::string& message = error_message(r);
+  std::string out = code.empty() ? "error without a code" : "error " + target.scrub(code);
+  if (!message.empty()) out += ": " + target.scrub(message);
   return out;
 }
 
@@ -113,41 +141,30 @@ std::string_view looks_like(std::string_view body) {
   return "the body is not JSON";
 }
 
-/// Checks what every JSON-RPC answer shares. `values`: 0 is /error, 1 its code, 2 its message; the caller's follow.
-std::expected<void, ProbeFailure> check(const HttpAnswer& answer, const HttpTarget& target,
-                                        std::span<const std::string_view> pointers, std::span<Picked> values) {
-  const bool json = pick(answer.body, pointers, values);
-  const bool has_error = json && values[0].present();
-  // Some gateways answer {"error":"Too many requests"}.
-  const std::string_view message = values[0].kind == Picked::Kind::kString ? values[0].text : values[2].text;
+/// Checks what every JSON-RPC answer shares.
+std::expected<void, ProbeFailure> check(const Reply& r, const HttpTarget& target) {
+  const bool has_error = r.values[kError].present();
+  const std::string& code = r.values[kErrorCode].text;
   constexpr long kPaymentRequired = 402;
   constexpr long kTooManyRequests = 429;
-  const bool limited = answer.status == kTooManyRequests || answer.status == kPaymentRequired ||
-                       (has_error && (is_rate_limit(values[1].text) || words_of_rate_limit(message)));
+  const bool limited = r.status == kTooManyRequests || r.status == kPaymentRequired ||
+                       (has_error && (is_rate_limit(code) || words_of_rate_limit(error_message(r))));
   if (limited)
-    return std::unexpected(ProbeFailure{Reason::kRateLimited,
-                                        has_error ? fmt::format("HTTP {}, {}", answer.status, describe(values, target))
-                                                  : fmt::format("HTTP {}", answer.status),
-                                        answer.retry_after});
-  const bool unsupported = has_error && says_unsupported(values[1].text, message);
-  if (answer.status != 200) {
-    std::string detail = fmt::format("HTTP {}", answer.status);
-    if (answer.status >= 300 && answer.status < 400) detail += ", redirects are not followed";
-    if (has_error) detail += ", " + describe(values, target);
+    return std::unexpected(ProbeFailure{
+        Reason::kRateLimited,
+        has_error ? fmt::format("HTTP {}, {}", r.status, describe(r, target)) : fmt::format("HTTP {}", r.status),
+        r.retry_after});
+  const bool unsupported = has_error && says_unsupported(code, error_message(r));
+  if (r.status != 200) {
+    std::string detail = fmt::format("HTTP {}", r.status);
+    if (r.status >= 300 && r.status < 400) detail += ", redirects are not followed";
+    if (has_error) detail += ", " + describe(r, target);
     return fail(Reason::kHttpStatus, std::move(detail),
-                unsupported || std::ranges::find(kUnsupportedStatuses, answer.status) != kUnsupportedStatuses.end());
+                unsupported || std::ranges::find(kUnsupportedStatuses, r.status) != kUnsupportedStatuses.end());
   }
-  if (!json) return fail(Reason::kBadAnswer, std::string(looks_like(answer.body)));
-  if (has_error) return fail(Reason::kRpcError, describe(values, target), unsupported);
+  if (!r.json) return fail(Reason::kBadAnswer, std::string(looks_like(r.body)));
+  if (has_error) return fail(Reason::kRpcError, describe(r, target), unsupported);
   return {};
-}
-
-/// The request for what needs no argument.
-std::string plain_request(Question question, std::size_t id) {
-  const std::string_view method = question == Question::kIdentity  ? "eth_chainId"
-                                  : question == Question::kSyncing ? "eth_syncing"
-                                                                   : "net_peerCount";
-  return fmt::format(R"({{"jsonrpc":"2.0","id":{},"method":"{}","params":[]}})", id, method);
 }
 
 /// A block hash in lower case; empty: it is none.
@@ -162,18 +179,23 @@ std::string block_hash(const Picked& value) {
 
 /// false is up to date. An object tells where it stands, or, as Arbitrum's, only that it is not done. geth still sends
 /// one with both ends equal while it indexes, which is no lag (go-ethereum, interfaces.go, SyncProgress.Done).
-std::expected<AnswerValue, ProbeFailure> syncing(std::string_view body, std::span<const Picked> v) {
-  const Picked& result = v[0];
+std::expected<AnswerValue, ProbeFailure> syncing(const Reply& r) {
+  const Picked& result = r.values[kResult];
   if (result.kind == Picked::Kind::kBool) return AnswerValue{result.text == "false" ? 0 : kUnknownGap, {}};
   if (result.kind != Picked::Kind::kObject) return fail(Reason::kBadAnswer, "result is neither false nor an object");
-  const auto current = to_integer(v[1]);
-  const auto highest = to_integer(v[2]);
+  const auto current = to_integer(r.values[kCurrentBlock]);
+  const auto highest = to_integer(r.values[kHighestBlock]);
   if (current && highest) return AnswerValue{*highest > *current ? *highest - *current : 0, {}};
   // An empty object: nothing is left to do.
-  const std::size_t open = body.find("\"result\"");
-  const std::size_t brace = open == std::string_view::npos ? open : body.find('{', open);
-  const std::size_t next = brace == std::string_view::npos ? brace : body.find_first_not_of(" \t\r\n", brace + 1);
-  return AnswerValue{next != std::string_view::npos && body[next] == '}' ? 0 : kUnknownGap, {}};
+  return AnswerValue{result.text == "{}" ? 0 : kUnknownGap, {}};
+}
+
+/// The request for what needs no argument.
+std::string plain_request(Question question, std::size_t id) {
+  const std::string_view method = question == Question::kIdentity  ? "eth_chainId"
+                                  : question == Question::kSyncing ? "eth_syncing"
+                                                                   : "net_peerCount";
+  return fmt::format(R"({{"jsonrpc":"2.0","id":{},"method":"{}","params":[]}})", id, method);
 }
 
 }  // namespace
@@ -201,44 +223,45 @@ std::string batch_request(std::span<const Ask> questions) {
   return out + ']';
 }
 
-std::vector<std::optional<HttpAnswer>> batch_answers(const HttpAnswer& answer, std::size_t count) {
-  std::vector<std::optional<HttpAnswer>> out(count);
-  if (answer.status != 200) return out;
-  // They may come in any order.
-  for (const std::string_view element : objects_of(answer.body)) {
-    const auto id = to_integer(pick_first(element, "/id"));
-    if (!id || *id == 0 || *id > count) continue;
-    out[*id - 1] = answer;
-    out[*id - 1]->body = element;
-  }
+Reply read_reply(const HttpAnswer& answer) {
+  Reply out{answer.status, answer.retry_after, answer.body, false, {}};
+  out.json = pick(answer.body, kPointers, out.values);
+  // What was found before it turned out not to be JSON.
+  if (!out.json) out.values = {};
   return out;
 }
 
-std::expected<Head, ProbeFailure> parse_head(const HttpAnswer& answer, const HttpTarget& target) {
-  static constexpr std::array<std::string_view, 7> kPointers{
-      "/error", "/error/code", "/error/message", "/result", "/result/number", "/result/hash", "/result/timestamp"};
-  std::array<Picked, kPointers.size()> v;
-  if (auto ok = check(answer, target, kPointers, v); !ok) return std::unexpected(std::move(ok.error()));
-  if (!v[3].present()) return fail(Reason::kBadAnswer, "it has no latest block: result is null or missing");
-  const auto number = to_integer(v[4]);
-  const auto timestamp = to_integer(v[6]);
+std::vector<std::optional<Reply>> read_batch(const HttpAnswer& answer, std::size_t count) {
+  std::vector<std::optional<Reply>> out(count);
+  if (answer.status != 200) return out;
+  Reply each{answer.status, answer.retry_after, answer.body, true, {}};
+  const bool whole = pick_each(answer.body, kPointers, each.values, [&] {
+    // They may come in any order.
+    const auto id = to_integer(each.values[kId]);
+    if (id && *id >= 1 && *id <= count) out[*id - 1] = std::move(each);
+  });
+  if (!whole) out.assign(count, std::nullopt);
+  return out;
+}
+
+std::expected<Head, ProbeFailure> head_in(const Reply& r, const HttpTarget& target) {
+  if (auto ok = check(r, target); !ok) return std::unexpected(std::move(ok.error()));
+  if (!r.values[kResult].present())
+    return fail(Reason::kBadAnswer, "it has no latest block: result is null or missing");
+  const auto number = to_integer(r.values[kNumber]);
+  const auto timestamp = to_integer(r.values[kTimestamp]);
   // Beyond that a time point in milliseconds overflows; no chain's clock is near it.
   constexpr std::uint64_t kLatestSecond = 100'000'000'000;
   if (!number) return fail(Reason::kBadAnswer, "result.number is not a block number");
   if (!timestamp || *timestamp > kLatestSecond) return fail(Reason::kBadAnswer, "result.timestamp is not a time");
-  std::string hash = block_hash(v[5]);
+  std::string hash = block_hash(r.values[kHash]);
   if (hash.empty()) return fail(Reason::kBadAnswer, "result.hash is not a block hash");
   return Head{*number, std::move(hash), WallTime{std::chrono::seconds{*timestamp}}};
 }
 
-std::expected<AnswerValue, ProbeFailure> parse_answer(const Ask& ask, const HttpAnswer& answer,
-                                                      const HttpTarget& target) {
-  static constexpr std::array<std::string_view, 8> kPointers{
-      "/error",       "/error/code",    "/error/message",       "/result",
-      "/result/hash", "/result/number", "/result/currentBlock", "/result/highestBlock"};
-  std::array<Picked, kPointers.size()> v;
-  if (auto ok = check(answer, target, kPointers, v); !ok) return std::unexpected(std::move(ok.error()));
-  const Picked& result = v[3];
+std::expected<AnswerValue, ProbeFailure> answer_in(const Ask& ask, const Reply& r, const HttpTarget& target) {
+  if (auto ok = check(r, target); !ok) return std::unexpected(std::move(ok.error()));
+  const Picked& result = r.values[kResult];
   switch (ask.question) {
     case Question::kIdentity:
     case Question::kPeers: {
@@ -247,15 +270,13 @@ std::expected<AnswerValue, ProbeFailure> parse_answer(const Ask& ask, const Http
       return fail(Reason::kBadAnswer,
                   ask.question == Question::kIdentity ? "result is not a chain id" : "result is not a number of peers");
     }
-    case Question::kSyncing: {
-      const std::array<Picked, 3> values{result, v[6], v[7]};
-      return syncing(answer.body, values);
-    }
+    case Question::kSyncing:
+      return syncing(r);
     case Question::kBlock: {
       if (!result.present()) return AnswerValue{};  // it has no such block
-      std::string hash = block_hash(v[4]);
+      std::string hash = block_hash(r.values[kHash]);
       // A cache may answer with another block than was asked for.
-      if (hash.empty() || to_integer(v[5]) != ask.argument)
+      if (hash.empty() || to_integer(r.values[kNumber]) != ask.argument)
         return fail(Reason::kBadAnswer, "result is not the block that was asked for");
       return AnswerValue{0, std::move(hash)};
     }

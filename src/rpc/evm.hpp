@@ -1,6 +1,7 @@
 #pragma once
 
-#include <cstdint>
+#include <array>
+#include <cstddef>
 #include <expected>
 #include <optional>
 #include <span>
@@ -10,6 +11,7 @@
 
 #include "config/config.hpp"
 #include "rpc/http_client.hpp"
+#include "rpc/json_pick.hpp"
 #include "weighter/observation.hpp"
 
 /// EVM JSON-RPC (ethereum/execution-apis, src/eth): request bodies, and answers turned into values. No I/O.
@@ -24,14 +26,24 @@ std::string request(const Ask& ask, const config::Canary* canary);
 
 /// The head and questions that need no argument and no work, as one JSON-RPC 2.0 batch.
 std::string batch_request(std::span<const Ask> questions);
-/// The answers in the answer to a batch of `count` requests, each as if it had come alone, in the order of the
-/// requests. Absent: there is none, for whatever reason. Refers to `answer`'s body.
-std::vector<std::optional<HttpAnswer>> batch_answers(const HttpAnswer& answer, std::size_t count);
+/// All of an answer that this family's rules look at.
+struct Reply {
+  long status = 0;
+  std::optional<milliseconds> retry_after;
+  /// The answer's; valid as long as that.
+  std::string_view body;
+  /// It is JSON; else there are no values.
+  bool json = false;
+  std::array<Picked, 10> values;
+};
+Reply read_reply(const HttpAnswer& answer);
+/// Those in the answer to a batch of `count` requests, in the order of the requests. Absent: there is none, for
+/// whatever reason.
+std::vector<std::optional<Reply>> read_batch(const HttpAnswer& answer, std::size_t count);
 
 /// `target` scrubs what the provider says before any of it is quoted. A failure is `unsupported` when the answer means
 /// that the provider does not offer the method, whatever the words.
-std::expected<Head, ProbeFailure> parse_head(const HttpAnswer& answer, const HttpTarget& target);
-std::expected<AnswerValue, ProbeFailure> parse_answer(const Ask& ask, const HttpAnswer& answer,
-                                                      const HttpTarget& target);
+std::expected<Head, ProbeFailure> head_in(const Reply& reply, const HttpTarget& target);
+std::expected<AnswerValue, ProbeFailure> answer_in(const Ask& ask, const Reply& reply, const HttpTarget& target);
 
 }  // namespace rpcw::rpc::evm

@@ -128,13 +128,19 @@ bool is_number(std::string_view text) {
   return text.empty();
 }
 
+/// Some servers begin with a byte order mark.
+std::string_view without_mark(std::string_view text) {
+  if (constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF"; text.starts_with(kByteOrderMark))
+    text.remove_prefix(kByteOrderMark.size());
+  return text;
+}
+
 /// Follows the pointers into a text. A block's transactions are most of an answer, so what no pointer leads into is
 /// passed over from bracket to bracket and from quote to quote.
 class Picker {
  public:
-  /// `first`: to end with the first scalar that is found.
-  Picker(std::string_view json, std::span<const std::string_view> pointers, std::span<Picked> out, bool first = false)
-      : at_(json.data()), end_(at_ + json.size()), out_(out), first_(first), count_(pointers.size()) {
+  Picker(std::string_view json, std::span<const std::string_view> pointers, std::span<Picked> out)
+      : at_(json.data()), end_(at_ + json.size()), out_(out), count_(pointers.size()) {
     if (count_ > kMostPointers) throw std::logic_error("too many JSON pointers");
     for (std::size_t i = 0; i < count_; ++i) {
       Pointer& to = pointers_[i];
@@ -149,11 +155,18 @@ class Picker {
   }
 
   /// False: the text is not one value.
-  bool run() {
-    const Pointers all = (1U << count_) - 1;
-    if (!value(0, all)) return false;
-    skip_space();
-    return at_ == end_;
+  bool run() { return value(0, all()) && at_end(); }
+
+  /// False: the text is not one array.
+  bool run_each(const std::function<void()>& visit) {
+    if (!take('[')) return false;
+    if (take(']')) return at_end();
+    do {
+      std::ranges::fill(out_, Picked{});
+      if (!value(0, all())) return false;
+      visit();
+    } while (take(','));
+    return take(']') && at_end();
   }
 
  private:
@@ -164,6 +177,13 @@ class Picker {
     std::array<std::string_view, kMostSteps> steps;
     std::size_t length = 0;
   };
+
+  [[nodiscard]] Pointers all() const { return (1U << count_) - 1; }
+
+  bool at_end() {
+    skip_space();
+    return at_ == end_;
+  }
 
   void skip_space() {
     while (at_ != end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) ++at_;
@@ -216,7 +236,7 @@ class Picker {
       const auto raw = string();
       if (!raw || these == 0) return raw.has_value();
       const auto text = unescaped(*raw);
-      return text && store(these, depth, Kind::kString, *text) && !first_;
+      return text && store(these, depth, Kind::kString, *text);
     }
     const char* const begin = at_;
     while (at_ != end_ && std::string_view(" \n\r\t,]}").find(*at_) == std::string_view::npos) ++at_;
@@ -224,17 +244,18 @@ class Picker {
     const Kind kind = word == "null" ? Kind::kNull : word == "true" || word == "false" ? Kind::kBool : Kind::kNumber;
     if (kind == Kind::kNumber && !is_number(word)) return false;
     if (these == 0) return true;
-    return store(these, depth, kind, kind == Kind::kNull ? std::string_view() : word) && !first_;
+    return store(these, depth, kind, kind == Kind::kNull ? std::string_view() : word);
   }
 
   bool container(std::size_t depth, Pointers these, Kind kind) {
-    store(these, depth, kind, {});
+    const char close = kind == Kind::kObject ? '}' : ']';
+    const bool empty = take(close);
+    store(these, depth, kind, !empty ? "" : kind == Kind::kObject ? "{}" : "[]");
+    if (empty) return true;
     if (!any_beyond(these, depth)) {
       at_ = past_container(at_, end_);
       return at_ != nullptr;
     }
-    const char close = kind == Kind::kObject ? '}' : ']';
-    if (take(close)) return true;
     std::size_t index = 0;
     do {
       Pointers inside = 0;
@@ -260,7 +281,6 @@ class Picker {
   const char* at_;
   const char* const end_;
   std::span<Picked> out_;
-  const bool first_;
   const std::size_t count_;
   std::array<Pointer, kMostPointers> pointers_;
 };
@@ -269,38 +289,12 @@ class Picker {
 
 bool pick(std::string_view json, std::span<const std::string_view> pointers, std::span<Picked> out) {
   std::ranges::fill(out, Picked{});
-  if (!is_utf8(json)) return false;
-  if (constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF"; json.starts_with(kByteOrderMark))
-    json.remove_prefix(kByteOrderMark.size());
-  return Picker(json, pointers, out).run();
+  return is_utf8(json) && Picker(without_mark(json), pointers, out).run();
 }
 
-Picked pick_first(std::string_view json, std::string_view pointer) {
-  Picked out;
-  Picker(json, {&pointer, 1}, {&out, 1}, true).run();
-  return out;
-}
-
-std::vector<std::string_view> objects_of(std::string_view array) {
-  constexpr std::string_view kSpace = " \t\r\n";
-  std::vector<std::string_view> out;
-  const auto next = [&](char expected) {
-    array.remove_prefix(std::min(array.find_first_not_of(kSpace), array.size()));
-    if (!array.starts_with(expected)) return false;
-    array.remove_prefix(1);
-    return true;
-  };
-  if (!next('[')) return {};
-  do {
-    if (!next('{')) return {};
-    const char* const end = array.data() + array.size();
-    const char* const past = past_container(array.data(), end);
-    if (past == nullptr) return {};
-    out.emplace_back(array.data() - 1, past);
-    array = {past, end};
-  } while (next(','));
-  if (!next(']') || array.find_first_not_of(kSpace) != std::string_view::npos) return {};
-  return out;
+bool pick_each(std::string_view json, std::span<const std::string_view> pointers, std::span<Picked> out,
+               const std::function<void()>& visit) {
+  return is_utf8(json) && Picker(without_mark(json), pointers, out).run_each(visit);
 }
 
 std::optional<std::uint64_t> to_integer(const Picked& value) {

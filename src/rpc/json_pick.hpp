@@ -2,11 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace rpcw::rpc {
 
@@ -14,13 +14,14 @@ namespace rpcw::rpc {
 struct Picked {
   enum class Kind : std::uint8_t { kMissing, kNull, kBool, kNumber, kString, kObject, kArray };
   Kind kind = Kind::kMissing;
-  /// The text of a number as it was written, of a string after unescaping, "true" or "false"; else empty.
+  /// The text of a number as it was written, of a string after unescaping, "true" or "false", of a container that holds
+  /// nothing "{}" or "[]"; else empty.
   std::string text;
 
   [[nodiscard]] bool present() const { return kind != Kind::kMissing && kind != Kind::kNull; }
 };
 
-inline constexpr std::size_t kMostPointers = 8;
+inline constexpr std::size_t kMostPointers = 12;
 inline constexpr std::size_t kMostSteps = 4;
 
 /// Picks the values at some JSON pointers (RFC 6901, without ~ escapes) out of a text in one pass, building no
@@ -30,11 +31,10 @@ inline constexpr std::size_t kMostSteps = 4;
 /// Throws std::logic_error for more pointers than kMostPointers, or of more than kMostSteps steps.
 bool pick(std::string_view json, std::span<const std::string_view> pointers, std::span<Picked> out);
 
-/// The first scalar at a pointer. The text is read no further than to there, and need be no JSON beyond.
-Picked pick_first(std::string_view json, std::string_view pointer);
-
-/// The elements of an array of objects, as they are written; empty: the text is none. They are not looked into.
-std::vector<std::string_view> objects_of(std::string_view array);
+/// The same for each element of an array, one after the other: `visit` finds them in `out`. Returns false when the text
+/// is not one whole array in UTF-8; some elements may have been visited by then.
+bool pick_each(std::string_view json, std::span<const std::string_view> pointers, std::span<Picked> out,
+               const std::function<void()>& visit);
 
 /// A non-negative integer written as 0x-hex, as decimal digits, or as a JSON number; absent for anything else or when
 /// it does not fit.

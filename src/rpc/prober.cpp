@@ -24,7 +24,7 @@ HeadObservation head_from(const HttpResult& result, const HttpTarget& target) {
   out.received = read_clocks();
   out.latency = result ? result->latency : result.error().after;
   if (result)
-    out.head = evm::parse_head(*result, target);
+    out.head = evm::head_in(evm::read_reply(*result), target);
   else
     out.head = std::unexpected(result.error().what);
   return out;
@@ -33,7 +33,7 @@ HeadObservation head_from(const HttpResult& result, const HttpTarget& target) {
 Answer answer_from(const Ask& ask, const HttpResult& result, const HttpTarget& target) {
   Answer out{read_clocks(), ask, {}};
   if (result)
-    out.value = evm::parse_answer(ask, *result, target);
+    out.value = evm::answer_in(ask, evm::read_reply(*result), target);
   else
     out.value = std::unexpected(result.error().what);
   return out;
@@ -96,12 +96,20 @@ void Prober::send(const KnownPtr& known, const Ask& ask, AnswerHandler handler) 
                 });
 }
 
+std::shared_ptr<const std::string> Prober::batch_body(const std::vector<Ask>& questions) {
+  if (!last_batch_ || last_questions_ != questions) {
+    last_questions_ = questions;
+    last_batch_ = std::make_shared<const std::string>(evm::batch_request(questions));
+  }
+  return last_batch_;
+}
+
 void Prober::head_and_questions(std::size_t target, std::span<const Ask> questions, Afterwards afterwards,
                                 HeadHandler head, AnswerHandler answered) {
   const KnownPtr& known = known_[target];
   struct Batch {
     std::vector<Ask> questions;
-    std::string body;
+    std::shared_ptr<const std::string> body;
     HeadHandler head;
     AnswerHandler answered;
   };
@@ -118,28 +126,33 @@ void Prober::head_and_questions(std::size_t target, std::span<const Ask> questio
     send_head(known, std::move(batch->head));
     return;
   }
-  batch->body = evm::batch_request(batch->questions);
-  const std::string_view view = batch->body;
+  batch->body = batch_body(batch->questions);
+  const std::string_view view = *batch->body;
   auto take_apart = [this, known, batch, tell](const HttpResult& result) {
     if (known->removed) return;
-    const bool in_vain = !result && result.error().what.code == Reason::kTimeout;
-    std::vector<std::optional<HttpResult>> parts(1 + batch->questions.size());
-    if (in_vain)
-      std::ranges::fill(parts, result);
-    else if (result)
-      std::ranges::copy(evm::batch_answers(*result, parts.size()), parts.begin());
-    std::optional<HeadObservation> o;
-    if (parts[0]) o = head_from(*parts[0], known->target);
-    if (o && (o->head || in_vain))
-      batch->head(std::move(*o));
+    const HttpTarget& t = known->target;
+    if (!result && result.error().what.code == Reason::kTimeout) {
+      batch->head(head_from(result, t));
+      for (const Ask& q : batch->questions)
+        if (!known->removed) tell(answer_from(q, result, t));
+      return;
+    }
+    std::vector<std::optional<evm::Reply>> parts(1 + batch->questions.size());
+    if (result) parts = evm::read_batch(*result, parts.size());
+    std::optional<Head> newest;
+    if (parts[0])
+      if (auto good = evm::head_in(*parts[0], t)) newest = std::move(*good);
+    if (newest)
+      batch->head({read_clocks(), result->latency, std::move(*newest)});
     else
       send_head(known, std::move(batch->head));
     for (std::size_t i = 0; i < batch->questions.size() && !known->removed; ++i) {
       const Ask& q = batch->questions[i];
-      std::optional<Answer> a;
-      if (parts[i + 1]) a = answer_from(q, *parts[i + 1], known->target);
-      if (a && (a->value || in_vain))
-        tell(std::move(*a));
+      std::optional<AnswerValue> value;
+      if (parts[i + 1])
+        if (auto good = evm::answer_in(q, *parts[i + 1], t)) value = std::move(*good);
+      if (value)
+        tell({read_clocks(), q, std::move(*value)});
       else
         send(known, q, tell);
     }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "config/config.hpp"
@@ -63,10 +64,14 @@ class Prober {
 
   void send_head(const KnownPtr& known, HeadHandler handler);
   void send(const KnownPtr& known, const Ask& ask, AnswerHandler handler);
+  std::shared_ptr<const std::string> batch_body(const std::vector<Ask>& questions);
 
   config::Probe settings_;
   /// Shared with the requests under way; nullptr: removed.
   std::vector<KnownPtr> known_;
+  /// Thousands of targets are asked the same.
+  std::vector<Ask> last_questions_;
+  std::shared_ptr<const std::string> last_batch_;
   HttpClient client_;
 };
 

@@ -150,8 +150,8 @@ Picked as_picked(const rapidjson::Value* value) {
   if (value == nullptr) return {};
   if (value->IsNull()) return {Kind::kNull, {}};
   if (value->IsBool()) return {Kind::kBool, value->GetBool() ? "true" : "false"};
-  if (value->IsObject()) return {Kind::kObject, {}};
-  if (value->IsArray()) return {Kind::kArray, {}};
+  if (value->IsObject()) return {Kind::kObject, value->ObjectEmpty() ? "{}" : ""};
+  if (value->IsArray()) return {Kind::kArray, value->Empty() ? "[]" : ""};
   return {Kind::kString, {value->GetString(), value->GetStringLength()}};
 }
 
@@ -189,24 +189,36 @@ TEST_CASE("RapidJSON finds the same") {
   CHECK(refused > 3000);
 }
 
-TEST_CASE("an array of objects is taken apart without a look into them") {
-  using List = std::vector<std::string_view>;
-  CHECK(objects_of(R"([{"a":[1,"]}"]},{}])") == List{R"({"a":[1,"]}"]})", "{}"});
-  CHECK(objects_of(" [\t{\"b\": 1 }\r\n, {\"c\":{}} ] \n") == List{"{\"b\": 1 }", "{\"c\":{}}"});
-  const std::string whole = R"([{"id":1,"result":[{"x":"\"}"}]},{"id":2}])";
-  CHECK(objects_of(whole).size() == 2);
-  for (std::size_t n = 0; n < whole.size(); ++n) CHECK(objects_of(whole.substr(0, n)).empty());
-  for (const std::string_view none :
-       {"", "[]", "{}", "[1]", "[{},]", "[,{}]", "[{} {}]", "[{}]x", "[[{}]]", R"(["{}"])", "null", R"("[{}]")"})
-    CHECK(objects_of(none).empty());
+TEST_CASE("an array is read element by element") {
+  const std::array<std::string_view, 2> pointers{"/id", "/r/0"};
+  std::array<Picked, 2> out;
+  std::string seen;
+  const auto each = [&](std::string_view json) {
+    seen.clear();
+    return pick_each(json, pointers, out, [&] { seen += fmt::format("{}:{} ", out[0].text, out[1].text); });
+  };
+  CHECK(each(R"([{"id":1,"r":["x\"]}"]},{"r":[]},{}])"));
+  CHECK(seen == "1:x\"]} : : ");
+  CHECK(each(" [\t{\"id\": \"a\" }\r\n, 17,[],null ] \n"));
+  CHECK(seen == "a: : : : ");
+  CHECK(each("[]"));
+  CHECK(seen.empty());
+  const std::string whole = R"([{"id":1,"r":[{"x":"\"}"}]},{"id":2}])";
+  REQUIRE(each(whole));
+  CHECK(seen == "1: 2: ");
+  for (std::size_t n = 0; n < whole.size(); ++n) CHECK_FALSE(each(whole.substr(0, n)));
+  for (const std::string_view bad : {"", "{}", "[{},]", "[,{}]", "[{} {}]", "[{}]x", "[1 2]", "null", R"("[{}]")"})
+    CHECK_FALSE(each(bad));
 }
 
-TEST_CASE("the first of something is found without a look at the rest") {
-  CHECK(pick_first(R"({"id":7,"result":)", "/id").text == "7");
-  CHECK(pick_first(R"({"result":{"id":1},"id":"8","id":9})", "/id").text == "8");
-  CHECK(pick_first(R"({"result":{"id":1}})", "/id").kind == Picked::Kind::kMissing);
-  CHECK(pick_first("{", "/id").kind == Picked::Kind::kMissing);
-  CHECK(pick_first("", "/id").kind == Picked::Kind::kMissing);
+TEST_CASE("an empty container says so") {
+  CHECK(pick_one(R"({"a":{ }})", "/a").text == "{}");
+  CHECK(pick_one(R"({"a":[
+]})",
+                 "/a")
+            .text == "[]");
+  CHECK(pick_one(R"({"a":{"b":1}})", "/a").text.empty());
+  CHECK(pick_one("[0]", "").text.empty());
 }
 
 TEST_CASE("integers come in three spellings") {

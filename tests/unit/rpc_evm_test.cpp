@@ -27,8 +27,12 @@ HttpAnswer answer(std::string_view body, long status = 200) {
   return out;
 }
 
+std::expected<Head, ProbeFailure> head_of(const HttpAnswer& answer) {
+  return evm::head_in(evm::read_reply(answer), provider());
+}
+
 std::expected<AnswerValue, ProbeFailure> parsed(const Ask& ask, std::string_view body, long status = 200) {
-  return evm::parse_answer(ask, answer(body, status), provider());
+  return evm::answer_in(ask, evm::read_reply(answer(body, status)), provider());
 }
 
 std::expected<AnswerValue, ProbeFailure> parsed(Question question, std::string_view body, long status = 200) {
@@ -43,7 +47,7 @@ std::string block(std::string_view number, std::string_view hash, std::string_vi
 constexpr std::string_view kHash = R"("0x9b83c12c69edb74f6c8dd5d052765c1adf940e320bd1291696e6fa07829eee71")";
 
 ProbeFailure failure(std::string_view body, long status = 200) {
-  const auto head = evm::parse_head(answer(body, status), provider());
+  const auto head = head_of(answer(body, status));
   REQUIRE_FALSE(head.has_value());
   CHECK_FALSE(head.error().detail.empty());
   return head.error();
@@ -53,11 +57,9 @@ ProbeFailure failure(std::string_view body, long status = 200) {
 
 TEST_CASE("the head from answers as providers give them") {
   SUBCASE("geth, with more than is asked for") {
-    const auto head = evm::parse_head(
-        answer(
-            R"({"jsonrpc":"2.0","id":1,"result":{"baseFeePerGas":"0x2540be400","difficulty":"0x0","extraData":"0x","gasLimit":"0x1c9c380","hash":"0x9B83c12c69edb74f6c8dd5d052765c1adf940e320bd1291696e6fa07829eee71","logsBloom":"0x00","number":"0x16d2f1a","parentHash":"0x0000000000000000000000000000000000000000000000000000000000000001","timestamp":"0x6b49d200","transactions":["0x01","0x02"],"uncles":[],"withdrawals":[{"index":"0x1","number":"0x2"}]}})"
-            "\n"),
-        provider());
+    const auto head = head_of(answer(
+        R"({"jsonrpc":"2.0","id":1,"result":{"baseFeePerGas":"0x2540be400","difficulty":"0x0","extraData":"0x","gasLimit":"0x1c9c380","hash":"0x9B83c12c69edb74f6c8dd5d052765c1adf940e320bd1291696e6fa07829eee71","logsBloom":"0x00","number":"0x16d2f1a","parentHash":"0x0000000000000000000000000000000000000000000000000000000000000001","timestamp":"0x6b49d200","transactions":["0x01","0x02"],"uncles":[],"withdrawals":[{"index":"0x1","number":"0x2"}]}})"
+        "\n"));
     REQUIRE(head.has_value());
     CHECK(head->number == 0x16d2f1a);
     CHECK(head->hash == "0x9b83c12c69edb74f6c8dd5d052765c1adf940e320bd1291696e6fa07829eee71");
@@ -75,17 +77,16 @@ TEST_CASE("the head from answers as providers give them") {
                         Case{R"("0xffffffffffffffff")", R"("0x174876e800")", ~std::uint64_t{0}, 100'000'000'000},
                         Case{R"("0x0000000000000000000001")", R"("0x1")", 1, 1}}) {
     CAPTURE(std::string(c.number));
-    const auto head = evm::parse_head(answer(block(c.number, kHash, c.timestamp)), provider());
+    const auto head = head_of(answer(block(c.number, kHash, c.timestamp)));
     REQUIRE(head.has_value());
     CHECK(head->number == c.height);
     CHECK(head->timestamp == WallTime{std::chrono::seconds{c.seconds}});
   }
   // Null beside a result is what JSON-RPC 1.0 writes for "no error"; a byte order mark does no harm.
-  CHECK(evm::parse_head(
-            answer("\xEF\xBB\xBF" +
-                   fmt::format(R"({{"error":null,"result":{{"number":"0x1","hash":{},"timestamp":"0x2"}}}})", kHash)),
-            provider())
-            .has_value());
+  CHECK(
+      head_of(answer("\xEF\xBB\xBF" +
+                     fmt::format(R"({{"error":null,"result":{{"number":"0x1","hash":{},"timestamp":"0x2"}}}})", kHash)))
+          .has_value());
 }
 
 TEST_CASE("what is no block") {
@@ -210,7 +211,7 @@ TEST_CASE("errors, and the limits among them") {
   }
   HttpAnswer slow = answer("", 429);
   slow.retry_after = std::chrono::seconds{9};
-  CHECK(evm::parse_head(slow, provider()).error().retry_after == milliseconds{9000});
+  CHECK(head_of(slow).error().retry_after == milliseconds{9000});
 }
 
 TEST_CASE("the chain id") {
@@ -311,25 +312,33 @@ TEST_CASE("a batch, and the parts of its answer by their ids") {
                                                      R"({"jsonrpc":"2.0","id":3,"method":"eth_chainId","params":[]})"));
   CHECK(evm::batch_request({}) == fmt::format("[{}]", evm::kHeadRequest));
 
+  // By the numbers that they have as results.
   const auto parts = [](std::string_view body, long status = 200) {
-    HttpAnswer whole = answer(body, status);
-    whole.latency = std::chrono::microseconds{17};
     std::string out;
-    for (const auto& part : evm::batch_answers(whole, 3)) {
-      if (part) {
-        CHECK(part->status == status);
-        CHECK(part->latency == whole.latency);
-      }
-      out += (part ? std::string(part->body) : "-") + ' ';
+    for (const auto& part : evm::read_batch(answer(body, status), 3)) {
+      const auto value = part ? evm::answer_in({Question::kPeers}, *part, provider()) : AnswerValue{};
+      out += !part ? "- " : value ? fmt::format("{} ", value->number) : "? ";
     }
     return out;
   };
-  CHECK(parts(R"([{"id":1},{"id":2},{"id":3}])") == R"({"id":1} {"id":2} {"id":3} )");
-  CHECK(parts(R"([{"a":{"id":2},"id":3},{"id":"0x1"}])") == R"({"id":"0x1"} - {"a":{"id":2},"id":3} )");
-  CHECK(parts(R"([{"id":0},{"id":4},{"id":-1},{"id":null},{"id":1.5},{"x":1},{"id":[2]}])") == "- - - ");
-  for (const std::string_view none : {R"({"id":1})", "[]", "", "<html>", R"([{"id":1},{"id":2})", R"([{"id":1}]])"})
+  CHECK(parts(R"([{"id":1,"result":7},{"id":2,"result":"0x8"},{"id":3,"result":9}])") == "7 8 9 ");
+  CHECK(parts(R"( [ {"a":{"id":2},"id":3,"result":9} , {"result":7,"id":"0x1"} ] )") == "7 - 9 ");
+  CHECK(parts(R"([{"id":1,"error":{"code":1}},{"id":2},{"id":3,"result":{}},{"id":3,"result":5}])") == "? ? 5 ");
+  CHECK(parts(R"([{"id":0},{"id":4},{"id":-1},{"id":null},{"id":1.5},{"x":1},{"id":[2]},1,[],"id"])") == "- - - ");
+  for (const std::string_view none :
+       {R"({"id":1,"result":7})", "[]", "", "<html>", R"([{"id":1,"result":7},{"id":2})", R"([{"id":1,"result":7}]])",
+        R"([{"id":1,"result":7},])", "[{\"id\":1,\"result\":7},\"\xff\"]"})
     CHECK(parts(none) == "- - - ");
-  CHECK(parts(R"([{"id":1}])", 500) == "- - - ");
+  CHECK(parts(R"([{"id":1,"result":7}])", 500) == "- - - ");
+
+  const auto whole =
+      evm::read_batch(answer(fmt::format(R"([{},{{"id":2,"result":{{}}}},{{"id":3,"result":{{"x":1}}}}])",
+                                         block(R"("0x10")", kHash, R"("0x1")"))),
+                      3);
+  REQUIRE((whole[0] && whole[1] && whole[2]));
+  CHECK(evm::head_in(*whole[0], provider())->number == 16);
+  CHECK(evm::answer_in({Question::kSyncing}, *whole[1], provider())->number == 0);
+  CHECK(evm::answer_in({Question::kSyncing}, *whole[2], provider())->number == kUnknownGap);
 }
 
 TEST_CASE("text that is no UTF-8 is no answer, wherever it stands") {
