@@ -4,7 +4,7 @@
 //
 //   curl-floor PORT PROVIDERS IN_FLIGHT BODY...
 //
-// Each body is sent to all providers before the next one, as rpc-weighter does.
+// Each body is sent to all providers before the next one.
 #include <curl/curl.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>

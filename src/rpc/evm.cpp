@@ -17,7 +17,7 @@ namespace rpcw::rpc::evm {
 namespace {
 
 /// What `Reply::values` holds.
-enum Value : std::size_t {
+enum Value : std::uint8_t {
   kId,
   kError,
   kErrorCode,
@@ -235,10 +235,14 @@ std::vector<std::optional<Reply>> read_batch(const HttpAnswer& answer, std::size
   std::vector<std::optional<Reply>> out(count);
   if (answer.status != 200) return out;
   Reply each{answer.status, answer.retry_after, answer.body, true, {}};
+  std::size_t elements = 0;
   const bool whole = pick_each(answer.body, kPointers, each.values, [&] {
+    // With more than were asked for it is no answer to us, and a long one would take time.
+    if (++elements > count) return false;
     // They may come in any order.
     const auto id = to_integer(each.values[kId]);
     if (id && *id >= 1 && *id <= count) out[*id - 1] = std::move(each);
+    return true;
   });
   if (!whole) out.assign(count, std::nullopt);
   return out;

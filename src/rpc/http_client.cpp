@@ -34,7 +34,7 @@ using std::chrono::microseconds;
 using std::chrono::steady_clock;
 
 /// libcurl before 8.3 keeps all header lines of an answer, however many come.
-constexpr std::uint64_t kMostHeaderBytes = 128U * 1024U;
+constexpr std::uint64_t kMostHeaderBytes = 131'072;
 
 struct EasyDelete {
   void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
@@ -116,7 +116,13 @@ struct HttpClient::Impl {
   void expect_targets(std::size_t targets) { multis.expect(targets, settings.max_in_flight); }
 
   void expect(const HttpTarget::Impl& target) {
+    ++targets_at[target.authority()];
     if (target.parts.scheme == "https") trust.load();
+  }
+
+  bool is_alone(const HttpTarget::Impl& target) const {
+    const auto at = targets_at.find(target.authority());
+    return at == targets_at.end() || at->second <= 1;
   }
 
   // ---- requests
@@ -288,7 +294,7 @@ struct HttpClient::Impl {
   }
 
   void give_back(std::string& body) {
-    constexpr std::size_t kKeptBuffer = 64U * 1024U;
+    constexpr std::size_t kKeptBuffer = 65'536;
     constexpr std::size_t kKeptBuffers = 4;
     std::string buffer = std::exchange(body, {});
     if (buffer.capacity() > kKeptBuffer || buffers.size() == kKeptBuffers) return;
@@ -322,7 +328,8 @@ struct HttpClient::Impl {
     curl_easy_setopt(e, CURLOPT_RESOLVE, t->addresses.get());
     const milliseconds left = std::max(r.timeout - duration_cast<milliseconds>(r.spent), milliseconds{1});
     curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, static_cast<long>(left.count()));
-    curl_easy_setopt(e, CURLOPT_FORBID_REUSE, r.afterwards == Afterwards::kClose ? 1L : 0L);
+    const bool close = r.afterwards == Afterwards::kClose && way == Way::kDirect && is_alone(*r.target);
+    curl_easy_setopt(e, CURLOPT_FORBID_REUSE, close ? 1L : 0L);
     if (r.body.empty()) {
       curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
     } else {
@@ -413,6 +420,8 @@ struct HttpClient::Impl {
   Resolver resolver;
   CurlMultis multis;
   std::size_t next_pool = 0;
+  /// How many there have been at each authority.
+  std::unordered_map<std::string, std::size_t> targets_at;
   std::vector<std::unique_ptr<Transfer>> transfers;
   std::vector<Transfer*> idle;
   /// Empty, for bodies.

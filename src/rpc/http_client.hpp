@@ -57,7 +57,8 @@ struct HttpFailure {
 
 using HttpResult = std::expected<HttpAnswer, HttpFailure>;
 
-/// What becomes of a request's connection: it is kept for the next one, or closed, when none is expected.
+/// What becomes of a request's connection: it is kept for the next one, or closed, when the target needs it no more.
+/// One that other targets can use, or that is a proxy's, is kept all the same.
 enum class Afterwards : std::uint8_t { kKeep, kClose };
 
 class HttpClient {

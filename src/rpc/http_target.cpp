@@ -56,6 +56,10 @@ curl_slist* HttpTarget::Impl::headers() const {
   return own_headers_ ? own_headers_.get() : kCommon.get();
 }
 
+std::string HttpTarget::Impl::authority() const {
+  return fmt::format("{}://{}:{}", parts.scheme, parts.host, parts.port);
+}
+
 HttpTarget::HttpTarget(const config::Target& target) : impl_(std::make_unique<Impl>(target)) {}
 HttpTarget::~HttpTarget() = default;
 HttpTarget::HttpTarget(HttpTarget&&) noexcept = default;

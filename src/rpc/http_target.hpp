@@ -31,6 +31,9 @@ struct HttpTarget::Impl {
   /// For CURLOPT_HTTPHEADER; nearly all targets have the same.
   [[nodiscard]] curl_slist* headers() const;
 
+  /// Targets of the same can share a connection.
+  [[nodiscard]] std::string authority() const;
+
   Scrubber scrub;
   /// Which of the client's pools it uses, by a number that is taken with its first request.
   mutable std::optional<std::size_t> pool;

@@ -158,13 +158,12 @@ class Picker {
   bool run() { return value(0, all()) && at_end(); }
 
   /// False: the text is not one array.
-  bool run_each(const std::function<void()>& visit) {
+  bool run_each(const std::function<bool()>& visit) {
     if (!take('[')) return false;
     if (take(']')) return at_end();
     do {
       std::ranges::fill(out_, Picked{});
-      if (!value(0, all())) return false;
-      visit();
+      if (!value(0, all()) || !visit()) return false;
     } while (take(','));
     return take(']') && at_end();
   }
@@ -263,7 +262,8 @@ class Picker {
         if (!take('"')) return false;
         const auto raw = string();
         if (!raw || !take(':')) return false;
-        if (raw->find('\\') == std::string_view::npos) {
+        // No other escape stands for what a step is made of.
+        if (raw->find("\\u") == std::string_view::npos) {
           inside = into(these, depth, *raw);
         } else {
           const auto name = unescaped(*raw);
@@ -293,7 +293,7 @@ bool pick(std::string_view json, std::span<const std::string_view> pointers, std
 }
 
 bool pick_each(std::string_view json, std::span<const std::string_view> pointers, std::span<Picked> out,
-               const std::function<void()>& visit) {
+               const std::function<bool()>& visit) {
   return is_utf8(json) && Picker(without_mark(json), pointers, out).run_each(visit);
 }
 

@@ -27,14 +27,14 @@ inline constexpr std::size_t kMostSteps = 4;
 /// Picks the values at some JSON pointers (RFC 6901, without ~ escapes) out of a text in one pass, building no
 /// document: a block with a thousand transaction hashes costs no memory. Nesting of any depth is safe. With duplicate
 /// keys the last one wins. `out` is as long as `pointers`. Returns false when the text is not one whole JSON value in
-/// UTF-8; of objects and arrays that no pointer leads into only the end is looked for.
+/// UTF-8; of what no pointer leads to or into only the end is looked for.
 /// Throws std::logic_error for more pointers than kMostPointers, or of more than kMostSteps steps.
 bool pick(std::string_view json, std::span<const std::string_view> pointers, std::span<Picked> out);
 
-/// The same for each element of an array, one after the other: `visit` finds them in `out`. Returns false when the text
-/// is not one whole array in UTF-8; some elements may have been visited by then.
+/// The same for each element of an array, one after the other: `visit` finds them in `out`, and may end it by false.
+/// Returns false when it was ended or the text is not one whole array in UTF-8; some elements may have been visited.
 bool pick_each(std::string_view json, std::span<const std::string_view> pointers, std::span<Picked> out,
-               const std::function<void()>& visit);
+               const std::function<bool()>& visit);
 
 /// A non-negative integer written as 0x-hex, as decimal digits, or as a JSON number; absent for anything else or when
 /// it does not fit.

@@ -19,6 +19,12 @@ Now read_clocks() {
 namespace rpc {
 namespace {
 
+/// A batch may be lost where a single request is answered. Then those come so much later.
+constexpr milliseconds kBatchPatience{1000};
+/// A batch that took longer does not tell how long its head alone takes: some gateways ask for one part after the
+/// other.
+constexpr milliseconds kHeadsLatency{250};
+
 HeadObservation head_from(const HttpResult& result, const HttpTarget& target) {
   HeadObservation out;
   out.received = read_clocks();
@@ -131,16 +137,10 @@ void Prober::head_and_questions(std::size_t target, std::span<const Ask> questio
   auto take_apart = [this, known, batch, tell](const HttpResult& result) {
     if (known->removed) return;
     const HttpTarget& t = known->target;
-    if (!result && result.error().what.code == Reason::kTimeout) {
-      batch->head(head_from(result, t));
-      for (const Ask& q : batch->questions)
-        if (!known->removed) tell(answer_from(q, result, t));
-      return;
-    }
     std::vector<std::optional<evm::Reply>> parts(1 + batch->questions.size());
     if (result) parts = evm::read_batch(*result, parts.size());
     std::optional<Head> newest;
-    if (parts[0])
+    if (parts[0] && result->latency <= kHeadsLatency)
       if (auto good = evm::head_in(*parts[0], t)) newest = std::move(*good);
     if (newest)
       batch->head({read_clocks(), result->latency, std::move(*newest)});
@@ -157,7 +157,8 @@ void Prober::head_and_questions(std::size_t target, std::span<const Ask> questio
         send(known, q, tell);
     }
   };
-  client_.start(known->target, view, settings_.timeout, std::move(take_apart), afterwards);
+  client_.start(known->target, view, std::min(settings_.timeout / 2, kBatchPatience), std::move(take_apart),
+                afterwards);
 }
 
 }  // namespace rpc

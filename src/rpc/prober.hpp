@@ -44,10 +44,10 @@ class Prober {
   void ask(std::size_t target, const Ask& ask, std::move_only_function<void(Answer)> handler);
 
   /// Both at once, for when there are many targets to ask: what takes the provider no work goes into the head's
-  /// request, as a JSON-RPC batch. What it then lacks a good answer to is asked by itself, so that one who answers no
-  /// batches, or counts their requests against some limit, is seen as if there were none; only a time-out is
-  /// everything's answer. `answered` is called once for each of `questions`; `afterwards` is for the batch's
-  /// connection.
+  /// request, as a JSON-RPC batch. Nothing but its good parts count. All else, the whole of one that fails or takes a
+  /// second, is asked by itself, with the usual time-out, so that one who answers no batches, or counts them against
+  /// some limit, is seen as if there were none. So is a head that came slowly: its latency is to be its own. `answered`
+  /// is called once for each of `questions`; `afterwards` is for the batch's connection.
   void head_and_questions(std::size_t target, std::span<const Ask> questions, Afterwards afterwards,
                           std::move_only_function<void(HeadObservation)> head,
                           std::move_only_function<void(Answer)> answered);

@@ -177,7 +177,7 @@ class Fleet {
   void restore(std::size_t backend, Backend&& known) { backends_[backend] = std::move(known); }
   void restore_blind(bool blind) { blind_ = blind; }
   /// Whether what was asked will still be answered here, and what was decided still be pushed.
-  enum class Continuity { kNewDaemon, kSameDaemon };
+  enum class Continuity : std::uint8_t { kNewDaemon, kSameDaemon };
 
  private:
   TargetHistory& mutable_history(std::size_t target);

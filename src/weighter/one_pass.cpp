@@ -76,7 +76,7 @@ class Sampler {
       const std::size_t questions = 1 + beside_[i].size();
       if (open_ >= questions * (fleet_.config().probe.max_in_flight + kAhead)) return;
       open_ += questions;
-      // Nothing but an answer that went wrong needs its connection again, and thousands of them would take memory.
+      // Only answers that went wrong and comparisons of chains need a connection again, and thousands take memory.
       const auto afterwards = samples_ > 1 ? rpc::Afterwards::kKeep : rpc::Afterwards::kClose;
       prober_.head_and_questions(
           i, beside_[i], afterwards, [this, i](HeadObservation o) { heard(i, std::move(o), samples_, 1); },

@@ -107,6 +107,8 @@ TEST_CASE("whoever does not answer batches is seen as if there were none") {
            {"reset", {.fault = sim::Fault::reset, .fault_methods = batches}},
            {"no HTTP", {.fault = sim::Fault::no_http, .fault_methods = batches}},
            {"deep", {.fault = sim::Fault::deep, .fault_methods = batches}},
+           {"never", {.fault = sim::Fault::hang, .fault_methods = batches}},
+           {"byte by byte", {.fault = sim::Fault::drip, .fault_methods = batches}},
        }) {
     CAPTURE(c.name);
     provider.set(c.behaviour);
@@ -133,8 +135,9 @@ TEST_CASE("of a batch's answer the good parts count, in any order") {
            {"[" + head_answer() + R"(,{"jsonrpc":"2.0","id":2,"error":{"code":-32005,"message":"batch limit"}},)" +
                 syncing + "," + peers + "]",
             {"eth_chainId"}},
-           {"[" + head_answer() + "," + chain_id + "," + peers + R"(,{"id":17,"result":false},{"id":null}])",
-            {"eth_syncing"}},
+           {"[" + head_answer() + "," + chain_id + "," + peers + R"(,{"id":17,"result":false}])", {"eth_syncing"}},
+           {"[" + head_answer() + "," + chain_id + "," + syncing + "," + peers + R"(,{"id":null}])",
+            {"eth_getBlockByNumber", "eth_chainId", "eth_syncing", "net_peerCount"}},
            {head_answer(), {"eth_getBlockByNumber", "eth_chainId", "eth_syncing", "net_peerCount"}},
            {"[]", {"eth_getBlockByNumber", "eth_chainId", "eth_syncing", "net_peerCount"}},
        }) {
@@ -171,20 +174,31 @@ TEST_CASE("of a batch's answer the good parts count, in any order") {
   }
 }
 
-TEST_CASE("a batch without an answer in time is everything's time-out") {
+TEST_CASE("a head that comes slowly with others is asked for its own latency") {
   sim::World world;
   sim::Provider& provider = world.add("a");
-  provider.set({.fault = sim::Fault::hang});
-  Stage stage({target(provider.url())});
+  provider.set({.latency_ms = 300});
+  config::Probe patient = settings();
+  patient.timeout = 5s;
+  Stage stage({target(provider.url())}, patient);
   const Stage::Round round = stage.head_and_questions(kQuestions);
-  REQUIRE_FALSE(round.head.head.has_value());
-  CHECK(round.head.head.error().code == Reason::kTimeout);
-  CHECK(round.head.latency >= 500ms);
-  for (const Answer& a : round.answers) {
-    REQUIRE_FALSE(a.value.has_value());
-    CHECK(a.value.error().code == Reason::kTimeout);
-  }
-  CHECK(provider.stats().requests == 1);
+  check_good(round);
+  CHECK(round.head.latency >= 300ms);
+  const sim::Stats stats = provider.stats();
+  CHECK(stats.requests == 2);
+  CHECK(stats.by_method.at("eth_getBlockByNumber") == 2);
+  CHECK(stats.by_method.at("eth_chainId") == 1);
+}
+
+TEST_CASE("targets that can share a connection leave it to each other") {
+  sim::World world;
+  sim::Provider& provider = world.add("a");
+  std::vector<config::Target> targets;
+  for (int i = 0; i < 3; ++i) targets.push_back(target(provider.url() + std::to_string(i)));
+  Stage stage(targets);
+  for (std::size_t i = 0; i < 3; ++i) check_good(stage.head_and_questions(kQuestions, rpc::Afterwards::kClose, i));
+  CHECK(provider.stats().accepted == 1);
+  CHECK(provider.stats().open == 1);
 }
 
 TEST_CASE("what is wrong without a batch is told in the same words") {
@@ -192,6 +206,7 @@ TEST_CASE("what is wrong without a batch is told in the same words") {
   sim::Provider& provider = world.add("a");
   for (const sim::Behaviour& b : std::vector<sim::Behaviour>{
            {.fault = sim::Fault::refuse},
+           {.fault = sim::Fault::hang},
            {.fault = sim::Fault::http_status, .http_status = 503},
            {.fault = sim::Fault::rpc_error},
            {.fault = sim::Fault::html},

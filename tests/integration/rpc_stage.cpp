@@ -98,11 +98,12 @@ Answer Stage::ask(const Ask& question, std::size_t target) {
   return std::move(*out);
 }
 
-Stage::Round Stage::head_and_questions(const std::vector<Ask>& questions, rpc::Afterwards afterwards) {
+Stage::Round Stage::head_and_questions(const std::vector<Ask>& questions, rpc::Afterwards afterwards,
+                                       std::size_t target) {
   std::optional<HeadObservation> head;
   Round out;
   prober_->head_and_questions(
-      0, questions, afterwards,
+      target, questions, afterwards,
       [&](HeadObservation o) {
         CHECK_FALSE(head.has_value());
         head = std::move(o);

@@ -48,7 +48,8 @@ class Stage {
     std::vector<Answer> answers;
   };
   /// All in one request where the provider answers it.
-  Round head_and_questions(const std::vector<Ask>& questions, rpc::Afterwards afterwards = rpc::Afterwards::kKeep);
+  Round head_and_questions(const std::vector<Ask>& questions, rpc::Afterwards afterwards = rpc::Afterwards::kKeep,
+                           std::size_t target = 0);
 
   struct Pair {
     HeadObservation subject;

@@ -195,7 +195,10 @@ TEST_CASE("an array is read element by element") {
   std::string seen;
   const auto each = [&](std::string_view json) {
     seen.clear();
-    return pick_each(json, pointers, out, [&] { seen += fmt::format("{}:{} ", out[0].text, out[1].text); });
+    return pick_each(json, pointers, out, [&] {
+      seen += fmt::format("{}:{} ", out[0].text, out[1].text);
+      return out[0].text != "stop";
+    });
   };
   CHECK(each(R"([{"id":1,"r":["x\"]}"]},{"r":[]},{}])"));
   CHECK(seen == "1:x\"]} : : ");
@@ -203,6 +206,8 @@ TEST_CASE("an array is read element by element") {
   CHECK(seen == "a: : : : ");
   CHECK(each("[]"));
   CHECK(seen.empty());
+  CHECK_FALSE(each(R"([{"id":"go"},{"id":"stop"},{"id":"on"}])"));
+  CHECK(seen == "go: stop: ");
   const std::string whole = R"([{"id":1,"r":[{"x":"\"}"}]},{"id":2}])";
   REQUIRE(each(whole));
   CHECK(seen == "1: 2: ");
