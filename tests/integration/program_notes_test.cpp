@@ -125,6 +125,8 @@ TEST_CASE("a server that slowstart warms up has its weight, and is not set again
   CHECK(eventually([&] { return weights_of(haproxy) == kThirds; }));
   ask(haproxy, "set server rpc/b state maint");
   CHECK(program.says("rpc/b: healthy -> disabled"));
+  // Before the others have its share there is nothing to return to.
+  CHECK(eventually([&] { return weights_of(haproxy)["a"] == 128; }));
   ask(haproxy, "set server rpc/b state ready");
   CHECK(eventually([&] { return weights_of(haproxy) == kThirds; }));
   CHECK(eventually([&] { return !note(config, "slowstart").empty(); }));
