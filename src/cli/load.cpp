@@ -9,7 +9,7 @@
 #include "config/load.hpp"
 #include "config/tls_files.hpp"
 #include "observe/log.hpp"
-#include "rpc/http_client.hpp"
+#include "rpc/open_files.hpp"
 #include "weighter/roster.hpp"
 
 namespace rpcw::cli {

@@ -2,15 +2,12 @@
 
 #include <curl/curl.h>
 #include <fmt/format.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <cerrno>
-#include <cstring>
 #include <deque>
 #include <stdexcept>
 #include <unordered_map>
@@ -450,22 +447,6 @@ HttpClient::~HttpClient() = default;
 void HttpClient::start(const HttpTarget& target, std::string_view body, milliseconds timeout, Handler handler,
                        Afterwards afterwards) {
   impl_->start({target.impl_.get(), body, timeout, std::move(handler), afterwards, {}, {}});
-}
-
-std::expected<void, std::string> ensure_open_files(std::size_t wanted) {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return {};
-  if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= wanted) return {};
-  if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < wanted)
-    return std::unexpected(
-        fmt::format("{} open files are needed, but the hard limit is {}: raise it (ulimit -Hn, LimitNOFILE=), or lower "
-                    "probe.max_in_flight or the number of providers",
-                    wanted, limit.rlim_max));
-  limit.rlim_cur = static_cast<rlim_t>(wanted);
-  if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-    return std::unexpected(
-        fmt::format("the limit on open files cannot be raised to {}: {}", wanted, std::strerror(errno)));
-  return {};
 }
 
 }  // namespace rpcw::rpc

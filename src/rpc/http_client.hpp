@@ -93,8 +93,4 @@ class HttpClient {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Raises the soft limit on open files as far as `wanted` needs. A sentence with the numbers when the hard limit is
-/// too low.
-std::expected<void, std::string> ensure_open_files(std::size_t wanted);
-
 }  // namespace rpcw::rpc

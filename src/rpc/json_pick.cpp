@@ -8,7 +8,6 @@
 #include <charconv>
 #include <cstring>
 #include <stdexcept>
-#include <vector>
 
 namespace rpcw::rpc {
 namespace {

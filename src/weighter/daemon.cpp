@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "observe/log.hpp"
+#include "rpc/open_files.hpp"
 #include "rpc/prober.hpp"
 #include "weighter/agenda.hpp"
 #include "weighter/alive.hpp"

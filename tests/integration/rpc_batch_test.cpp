@@ -53,6 +53,21 @@ TEST_CASE("a whole round is one request") {
     CHECK(stats.by_method.at(method) == 1);
 }
 
+TEST_CASE("each is asked its own questions") {
+  sim::World world;
+  sim::Provider& provider = world.add("a");
+  Stage stage({target(provider.url())});
+  const auto count = [&](const char* method) { return provider.stats().by_method[method]; };
+  CHECK(stage.head_and_questions({{Question::kIdentity}}).answers.size() == 1);
+  CHECK(stage.head_and_questions({{Question::kIdentity}, {Question::kSyncing}}).answers.size() == 2);
+  CHECK(stage.head_and_questions({{Question::kPeers}}).answers.size() == 1);
+  CHECK(stage.head_and_questions({{Question::kPeers}}).answers.size() == 1);
+  CHECK(provider.stats().requests == 4);
+  CHECK(count("eth_chainId") == 2);
+  CHECK(count("eth_syncing") == 1);
+  CHECK(count("net_peerCount") == 2);
+}
+
 TEST_CASE("its connection is kept, or closed where none is needed any more") {
   sim::World world;
   sim::Provider& provider = world.add("a");

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <cstddef>
+#include <expected>
+#include <string>
+
+namespace rpcw::rpc {
+
+/// Raises the soft limit on open files as far as `wanted` needs. A sentence with the numbers when the hard limit is
+/// too low.
+std::expected<void, std::string> ensure_open_files(std::size_t wanted);
+
+}  // namespace rpcw::rpc
