@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "config/config.hpp"
-#include "haproxy/topology.hpp"
-#include "weighter/fleet.hpp"
+#include "weighter/state/fleet.hpp"
+#include "weighter/state/topology.hpp"
 
 /// What the benchmarks work on: a backend of many servers, as HAProxy shows it and as a fleet knows it.
 namespace rpcw::bench {

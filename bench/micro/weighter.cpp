@@ -1,16 +1,16 @@
 #include <algorithm>
 #include <vector>
 
-#include "haproxy/topology.hpp"
 #include "micro/measure.hpp"
 #include "micro/scene.hpp"
-#include "weighter/decide.hpp"
-#include "weighter/forks.hpp"
-#include "weighter/heads.hpp"
-#include "weighter/judge.hpp"
-#include "weighter/live.hpp"
-#include "weighter/roster.hpp"
-#include "weighter/scale.hpp"
+#include "weighter/allocate/decide.hpp"
+#include "weighter/allocate/scale.hpp"
+#include "weighter/judge/forks.hpp"
+#include "weighter/judge/heads.hpp"
+#include "weighter/judge/judge.hpp"
+#include "weighter/judge/live.hpp"
+#include "weighter/plan/roster.hpp"
+#include "weighter/state/topology.hpp"
 
 using namespace rpcw;
 using namespace rpcw::bench;

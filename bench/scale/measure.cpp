@@ -24,7 +24,7 @@
 #include "integration/process.hpp"
 #include "rpc/evm.hpp"
 #include "sim/sim.hpp"
-#include "weighter/cadence.hpp"
+#include "weighter/schedule/cadence.hpp"
 
 namespace rpcw::bench {
 namespace {

@@ -14,8 +14,8 @@
 
 #include "config/load.hpp"
 #include "traffic/oracle.hpp"
-#include "weighter/agenda.hpp"
-#include "weighter/fleet.hpp"
+#include "weighter/schedule/agenda.hpp"
+#include "weighter/state/fleet.hpp"
 
 namespace rpcw::bench {
 namespace {

@@ -14,18 +14,18 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "agent/one_pass.hpp"
+#include "agent/roster_read.hpp"
+#include "base/wait_group.hpp"
 #include "cli/cli.hpp"
+#include "cli/describe.hpp"
 #include "cli/load.hpp"
 #include "cli/print.hpp"
-#include "config/describe.hpp"
 #include "observe/log.hpp"
 #include "observe/render.hpp"
 #include "rpc/http_client.hpp"
 #include "store/state_file.hpp"
-#include "weighter/latch.hpp"
-#include "weighter/one_pass.hpp"
-#include "weighter/roster.hpp"
-#include "weighter/roster_read.hpp"
+#include "weighter/plan/roster.hpp"
 
 namespace rpcw::cli {
 namespace {

@@ -10,19 +10,19 @@
 #include <stdexcept>
 #include <utility>
 
+#include "agent/roster_read.hpp"
+#include "agent/starter.hpp"
+#include "agent/subjects.hpp"
+#include "base/wait_group.hpp"
 #include "cli/cli.hpp"
 #include "cli/load.hpp"
 #include "cli/print.hpp"
-#include "cli/starter.hpp"
 #include "config/endpoint.hpp"
 #include "config/load.hpp"
 #include "config/tls_files.hpp"
 #include "rpc/prober.hpp"
-#include "weighter/fleet.hpp"
-#include "weighter/latch.hpp"
-#include "weighter/roster.hpp"
-#include "weighter/roster_read.hpp"
-#include "weighter/subjects.hpp"
+#include "weighter/plan/roster.hpp"
+#include "weighter/state/fleet.hpp"
 
 namespace rpcw::cli {
 namespace {

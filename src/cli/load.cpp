@@ -6,11 +6,11 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/open_files.hpp"
 #include "config/load.hpp"
 #include "config/tls_files.hpp"
 #include "observe/log.hpp"
-#include "rpc/open_files.hpp"
-#include "weighter/roster.hpp"
+#include "weighter/plan/roster.hpp"
 
 namespace rpcw::cli {
 

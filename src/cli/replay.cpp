@@ -8,7 +8,7 @@
 #include "cli/cli.hpp"
 #include "cli/load.hpp"
 #include "cli/print.hpp"
-#include "observe/render_replay.hpp"
+#include "cli/render_replay.hpp"
 
 namespace rpcw::cli {
 namespace {

@@ -15,6 +15,9 @@
 #include <optional>
 #include <utility>
 
+#include "agent/daemon.hpp"
+#include "agent/roster_read.hpp"
+#include "base/wait_group.hpp"
 #include "cli/cli.hpp"
 #include "cli/load.hpp"
 #include "config/load.hpp"
@@ -22,10 +25,7 @@
 #include "rpc/prober.hpp"
 #include "store/recording.hpp"
 #include "store/state_file.hpp"
-#include "weighter/daemon.hpp"
-#include "weighter/latch.hpp"
-#include "weighter/roster.hpp"
-#include "weighter/roster_read.hpp"
+#include "weighter/plan/roster.hpp"
 
 namespace rpcw::cli {
 namespace {

@@ -3,8 +3,8 @@
 #include <string_view>
 #include <vector>
 
+#include "config/chain.hpp"
 #include "config/reader.hpp"
-#include "weighter/chain.hpp"
 
 namespace rpcw::config {
 

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "weighter/chain.hpp"
-#include "weighter/time.hpp"
+#include "base/time.hpp"
+#include "config/chain.hpp"
 
 /// What a configuration file says after defaults, variables and files have been filled in and everything has been
 /// checked. The accepted ranges stand beside each field; `load` enforces them, so nothing downstream checks again.

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "weighter/time.hpp"
+#include "base/time.hpp"
 
 /// Durations and sizes as configuration files write them: a number and a unit, without a space.
 namespace rpcw::config {

@@ -14,12 +14,12 @@
 #include <string_view>
 #include <vector>
 
+#include "base/time.hpp"
 #include "config/config.hpp"
 #include "haproxy/lookup.hpp"
 #include "haproxy/protocol.hpp"
 #include "haproxy/tls.hpp"
-#include "haproxy/topology.hpp"
-#include "weighter/time.hpp"
+#include "weighter/state/topology.hpp"
 
 namespace rpcw::haproxy {
 

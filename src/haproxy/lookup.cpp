@@ -14,7 +14,7 @@
 #include <system_error>
 #include <thread>
 
-#include "rpc/resolver.hpp"
+#include "base/resolver.hpp"
 
 namespace rpcw::haproxy {
 

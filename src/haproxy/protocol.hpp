@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "haproxy/topology.hpp"
+#include "weighter/state/topology.hpp"
 
 /// The runtime API's protocol without any I/O: commands in, bytes out; bytes in, values out.
 namespace rpcw::haproxy {

@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "weighter/judge.hpp"
+#include "weighter/judge/judge.hpp"
 
 namespace rpcw::rpc {
 namespace {

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "rpc/http_target.hpp"
-#include "weighter/observation.hpp"
+#include "weighter/state/observation.hpp"
 
 namespace rpcw::rpc {
 

@@ -9,7 +9,7 @@
 #include <memory>
 #include <vector>
 
-#include "weighter/alive.hpp"
+#include "base/lifetime_guard.hpp"
 
 namespace rpcw::rpc {
 

@@ -12,7 +12,7 @@
 #include "config/config.hpp"
 #include "rpc/http_client.hpp"
 #include "rpc/json_pick.hpp"
-#include "weighter/observation.hpp"
+#include "weighter/state/observation.hpp"
 
 /// EVM JSON-RPC (ethereum/execution-apis, src/eth): request bodies, and answers turned into values. No I/O.
 namespace rpcw::rpc::evm {

@@ -13,14 +13,14 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/lifetime_guard.hpp"
 #include "config/tls_files.hpp"
 #include "config/url.hpp"
 #include "rpc/curl_failure.hpp"
 #include "rpc/curl_multis.hpp"
 #include "rpc/http_target.hpp"
 #include "rpc/trust.hpp"
-#include "weighter/alive.hpp"
-#include "weighter/judge.hpp"
+#include "weighter/judge/judge.hpp"
 
 namespace rpcw::rpc {
 namespace {

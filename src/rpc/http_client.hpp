@@ -12,9 +12,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/resolver.hpp"
 #include "config/config.hpp"
-#include "rpc/resolver.hpp"
-#include "weighter/observation.hpp"
+#include "weighter/state/observation.hpp"
 
 /// HTTP over libcurl's multi-socket interface, on the program's own io_context: no thread per request, no polling.
 namespace rpcw::rpc {

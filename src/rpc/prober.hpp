@@ -10,7 +10,7 @@
 
 #include "config/config.hpp"
 #include "rpc/http_client.hpp"
-#include "weighter/observation.hpp"
+#include "weighter/state/observation.hpp"
 
 namespace rpcw {
 

@@ -16,9 +16,9 @@
 #include <string_view>
 #include <type_traits>
 
-#include "weighter/observation.hpp"
-#include "weighter/reason.hpp"
-#include "weighter/time.hpp"
+#include "base/time.hpp"
+#include "weighter/judge/reason.hpp"
+#include "weighter/state/observation.hpp"
 
 /// JSON that is read back by ourselves: state files, recordings. What is written comes back to the bit, doubles
 /// included; what is read is believed in nothing, since anybody may have written it.

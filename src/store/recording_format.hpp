@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "store/json_codec.hpp"
-#include "weighter/fleet.hpp"
+#include "weighter/state/fleet.hpp"
 
 /// The lines of a recording: JSON objects, whose member `event` says what each is.
 ///

@@ -6,9 +6,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/time.hpp"
 #include "store/json_codec.hpp"
-#include "weighter/fleet.hpp"
-#include "weighter/time.hpp"
+#include "weighter/state/fleet.hpp"
 
 /// The text of a state file: what a fleet knows, as JSON. The monotonic clock begins anew with each boot, so instants
 /// on it are written as distances from the moment of saving, and that as wall clock.

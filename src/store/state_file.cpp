@@ -10,7 +10,7 @@
 
 #include "store/file.hpp"
 #include "store/state_codec.hpp"
-#include "weighter/judge.hpp"
+#include "weighter/judge/judge.hpp"
 
 namespace rpcw::store {
 namespace {

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "weighter/fleet.hpp"
-#include "weighter/time.hpp"
+#include "base/time.hpp"
+#include "weighter/state/fleet.hpp"
 
 namespace rpcw::store {
 

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <cstdint>
 
-#include "weighter/time.hpp"
+#include "base/time.hpp"
 
 /// Every number that the rules of judging and scoring contain and that no configuration key sets, in one place: its
 /// unit, and why it is what it is. docs/tuning.md shows what else was tried.

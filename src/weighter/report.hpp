@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "weighter/decide.hpp"
-#include "weighter/time.hpp"
+#include "base/time.hpp"
+#include "weighter/allocate/decide.hpp"
 
 /// What a decision looks like from outside: the values behind the table, the JSON document and the CSV.
 namespace rpcw {

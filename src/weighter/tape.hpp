@@ -5,10 +5,10 @@
 #include <variant>
 #include <vector>
 
-#include "weighter/decide.hpp"
-#include "weighter/live.hpp"
-#include "weighter/observation.hpp"
-#include "weighter/time.hpp"
+#include "base/time.hpp"
+#include "weighter/allocate/decide.hpp"
+#include "weighter/judge/live.hpp"
+#include "weighter/state/observation.hpp"
 
 /// All that ever enters a Fleet, as values: whoever applies the same events to a Fleet of the same configuration gets
 /// the same weights.

@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "agent/watches.hpp"
 #include "haproxy_blocking.hpp"
 #include "haproxy_process.hpp"
-#include "weighter/watches.hpp"
 
 using namespace rpcw;
 using namespace rpcw::test;

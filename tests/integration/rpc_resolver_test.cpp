@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "base/resolver.hpp"
 #include "rpc/evm.hpp"
-#include "rpc/resolver.hpp"
 #include "rpc_stage.hpp"
 #include "sim/sim.hpp"
 

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "weighter/decide.hpp"
+#include "weighter/allocate/decide.hpp"
 
 namespace rpcw::model {
 

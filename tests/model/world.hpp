@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "model/backend.hpp"
-#include "weighter/agenda.hpp"
+#include "weighter/schedule/agenda.hpp"
 
 /// A world of providers without any I/O: time is a number, and the answers are computed. It drives the pure core as the
 /// loop does: every server on its own timer with jitter, a decision after any news.

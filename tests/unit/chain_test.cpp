@@ -1,4 +1,4 @@
-#include "weighter/chain.hpp"
+#include "config/chain.hpp"
 
 #include <doctest/doctest.h>
 

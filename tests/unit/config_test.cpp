@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "config/describe.hpp"
+#include "cli/describe.hpp"
 #include "config/load.hpp"
 #include "config/nearest.hpp"
 #include "config/quantity.hpp"

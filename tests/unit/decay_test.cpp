@@ -1,4 +1,4 @@
-#include "weighter/decay.hpp"
+#include "weighter/state/decay.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "weighter/decide.hpp"
+#include "weighter/allocate/decide.hpp"
 
 #include <doctest/doctest.h>
 

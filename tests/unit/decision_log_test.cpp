@@ -1,4 +1,4 @@
-#include "weighter/decision_log.hpp"
+#include "agent/decision_log.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "weighter/fleet.hpp"
+#include "weighter/state/fleet.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "weighter/forks.hpp"
+#include "weighter/judge/forks.hpp"
 
 #include <doctest/doctest.h>
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "haproxy/protocol.hpp"
-#include "haproxy/topology.hpp"
+#include "weighter/state/topology.hpp"
 
 using namespace rpcw::haproxy;
 

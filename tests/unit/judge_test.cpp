@@ -1,9 +1,9 @@
-#include "weighter/judge.hpp"
+#include "weighter/judge/judge.hpp"
 
 #include <doctest/doctest.h>
 
 #include "model/direct.hpp"
-#include "weighter/agenda.hpp"
+#include "weighter/schedule/agenda.hpp"
 
 using namespace rpcw;
 using namespace std::chrono_literals;

@@ -1,4 +1,4 @@
-#include "weighter/leader.hpp"
+#include "weighter/strategy/leader.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "weighter/live.hpp"
+#include "weighter/judge/live.hpp"
 
 #include <doctest/doctest.h>
 

@@ -2,9 +2,9 @@
 // what happened there. As far as it concerns judging; HAProxy's side is in tests/integration.
 #include <doctest/doctest.h>
 
-#include "config/describe.hpp"
+#include "cli/describe.hpp"
 #include "model/direct.hpp"
-#include "weighter/agenda.hpp"
+#include "weighter/schedule/agenda.hpp"
 
 using namespace rpcw;
 using rpcw::model::Direct;

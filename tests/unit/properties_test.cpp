@@ -11,7 +11,7 @@
 #include "model/chaos.hpp"
 #include "model/effort.hpp"
 #include "model/world.hpp"
-#include "weighter/scale.hpp"
+#include "weighter/allocate/scale.hpp"
 
 using namespace rpcw;
 using namespace rpcw::model;

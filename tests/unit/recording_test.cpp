@@ -13,10 +13,10 @@
 #include <memory>
 #include <sstream>
 
+#include "agent/replay.hpp"
 #include "config/load.hpp"
 #include "model/effort.hpp"
 #include "model/play.hpp"
-#include "store/replay.hpp"
 
 using namespace rpcw;
 using namespace rpcw::model;

@@ -1,8 +1,8 @@
-#include "weighter/repairs.hpp"
+#include "weighter/plan/repairs.hpp"
 
 #include <doctest/doctest.h>
 
-#include "weighter/haproxy_notes.hpp"
+#include "weighter/plan/haproxy_notes.hpp"
 
 using namespace rpcw;
 using namespace std::chrono_literals;

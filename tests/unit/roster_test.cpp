@@ -1,4 +1,4 @@
-#include "weighter/roster.hpp"
+#include "weighter/plan/roster.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "weighter/scale.hpp"
+#include "weighter/allocate/scale.hpp"
 
 #include <doctest/doctest.h>
 

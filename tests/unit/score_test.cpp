@@ -1,4 +1,4 @@
-#include "weighter/score.hpp"
+#include "weighter/strategy/score.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "cli/starter.hpp"
+#include "agent/starter.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,0 +1,131 @@
+#include "agent/decision_log.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <vector>
+
+#include "weighter/judge/judge.hpp"
+
+namespace rpcw {
+namespace {
+
+/// Servers of a backend that are told one by one when nothing but their weights differs.
+constexpr std::size_t kFollowersTold = 64;
+constexpr milliseconds kFollowersAgain{60'000};
+/// A note that comes and goes is told to begin this often at the most.
+constexpr milliseconds kNoteAgain{60'000};
+
+std::string reasons_text(const std::vector<ReasonNote>& reasons) {
+  std::string out;
+  for (const ReasonNote& r : reasons)
+    out += fmt::format("{}{}: {}", out.empty() ? "" : "; ", to_string(r.code), r.detail);
+  return out;
+}
+
+/// Servers that have another weight and nothing else that is new. In a large backend some server nearly always moves,
+/// and all the others with it: thousands of lines a second that nobody reads.
+std::size_t count_followers(const BackendDecision& before, const BackendDecision& after) {
+  if (before.servers.size() != after.servers.size()) return 0;
+  std::size_t out = 0;
+  for (std::size_t i = 0; i < after.servers.size(); ++i)
+    if (before.servers[i].state == after.servers[i].state && before.servers[i].weight != after.servers[i].weight) ++out;
+  return out;
+}
+
+/// Whether a server that stays degraded or ejected has another first reason than before. Details are left out of it:
+/// their numbers change all the time.
+bool other_reason(const ServerDecision& before, const ServerDecision& now) {
+  if (now.state != State::kDegraded && now.state != State::kEjected) return false;
+  return !now.reasons.empty() && !before.reasons.empty() && before.reasons[0].code != now.reasons[0].code;
+}
+
+std::string_view what_follows(const BackendDecision& after) {
+  if (std::ranges::all_of(after.servers, [](const ServerDecision& s) { return s.state == State::kDisabled; }))
+    return "all are in MAINT or DRAIN, and keep their weights for when they are not";
+  return *after.fallback == config::Fallback::kEqual ? "all get the same weight" : "the last weights are kept";
+}
+
+}  // namespace
+
+void DecisionLog::tell_of_followers(const std::string& backend, std::size_t count, MonoTime now) {
+  const auto [last, first] = followers_told_.emplace(backend, now);
+  if (!first && now - last->second < kFollowersAgain) return;
+  last->second = now;
+  write_(config::LogLevel::kInfo,
+         fmt::format("{}: {} servers have other weights and nothing else that is new; such changes of many at once "
+                     "are told once in {}",
+                     backend, count, span_text(kFollowersAgain)),
+         {{"backend", backend}});
+}
+
+void DecisionLog::tell_of_notes(const std::string& backend, const std::vector<BackendNote>& notes, MonoTime now) {
+  for (const BackendNote& n : notes) {
+    const auto [it, first] = notes_.try_emplace({backend, std::string(n.code)}, Note{now});
+    if (!first && (it->second.open || now - it->second.begun < kNoteAgain)) continue;
+    it->second = {now};
+    write_(config::LogLevel::kWarn, fmt::format("{}: {}: {}", backend, n.code, n.detail),
+           {{"backend", backend}, {"note", n.code}});
+  }
+  for (auto& [key, told] : notes_) {
+    if (key.first != backend || !told.open || std::ranges::find(notes, key.second, &BackendNote::code) != notes.end())
+      continue;
+    told.open = false;
+    write_(config::LogLevel::kInfo, fmt::format("{}: {} is over", backend, key.second),
+           {{"backend", backend}, {"note", key.second}});
+  }
+}
+
+void DecisionLog::tell(const config::Backend& backend, const BackendDecision& before, const BackendDecision& after,
+                       MonoTime now) {
+  const std::size_t followers = count_followers(before, after);
+  const bool many = followers > kFollowersTold;
+  if (many) tell_of_followers(backend.name, followers, now);
+  Told& told_of = told_[backend.name];
+  // Servers that have left the list would be remembered for good; what stays is told once more.
+  if (told_of.size() > backend.servers.size()) told_of.clear();
+  for (std::size_t i = 0; i < after.servers.size(); ++i) {
+    const ServerDecision& s = after.servers[i];
+    const std::string& server = backend.servers[i].name;
+    const bool known = i < before.servers.size();
+    const State old_state = known ? before.servers[i].state : State::kUnknown;
+    const bool moved = !known || old_state != s.state || before.servers[i].weight != s.weight;
+    const bool only_follows = !moved || (many && old_state == s.state);
+    if (only_follows && !(known && other_reason(before.servers[i], s))) continue;
+    // Each is told once a state, however often they take turns: a server whose time-outs and 503s alternate all night,
+    // or that lags and warms up in turn, makes one line of each.
+    std::set<Reason>& told = told_of[server];
+    if (only_follows && told.contains(s.reasons.front().code)) continue;
+    if (old_state != s.state) told.clear();
+    if (!s.reasons.empty()) told.insert(s.reasons.front().code);
+    const std::string reasons = s.reasons.empty() ? slowness_text(s) : reasons_text(s.reasons);
+    const std::string state = old_state == s.state ? std::string(to_string(s.state))
+                                                   : fmt::format("{} -> {}", to_string(old_state), to_string(s.state));
+    const std::string weight = known && before.servers[i].weight != s.weight
+                                   ? fmt::format("{} -> {}", before.servers[i].weight, s.weight)
+                                   : fmt::format("{}", s.weight);
+    const std::string message = fmt::format("{}/{}: {}, weight {}{}", backend.name, server, state, weight,
+                                            reasons.empty() ? "" : " (" + reasons + ")");
+    const bool bad = s.state == State::kEjected && old_state != State::kEjected;
+    write_(bad ? config::LogLevel::kWarn : config::LogLevel::kInfo, message,
+           {{"backend", backend.name},
+            {"server", server},
+            {"state", to_string(s.state)},
+            {"weight", fmt::format("{}", s.weight)},
+            {"reason", s.reasons.empty() ? std::string_view{} : to_string(s.reasons.front().code)}});
+  }
+  tell_of_notes(backend.name, after.notes, now);
+  if (before.fallback == after.fallback || backend.servers.empty()) return;
+  if (!after.fallback)
+    write_(config::LogLevel::kInfo,
+           fmt::format("{}: enough servers are healthy again, weights follow the scores", backend.name),
+           {{"backend", backend.name}});
+  else
+    write_(config::LogLevel::kWarn,
+           fmt::format("{}: {} of {} servers healthy, min_healthy is {}: {}", backend.name, after.healthy,
+                       after.servers.size(), backend.min_healthy, what_follows(after)),
+           {{"backend", backend.name}, {"fallback", config::to_string(*after.fallback)}});
+}
+
+}  // namespace rpcw

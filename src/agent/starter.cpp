@@ -1,0 +1,242 @@
+#include "agent/starter.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "config/chain.hpp"
+#include "config/reader.hpp"
+#include "config/url.hpp"
+#include "haproxy/protocol.hpp"
+#include "weighter/plan/roster.hpp"
+
+namespace rpcw::cli {
+namespace {
+
+constexpr std::string_view kTemplate = "http://{addr}/";
+/// Where comments begin, as in examples/config.toml.
+constexpr std::size_t kComments = 33;
+
+/// A TOML basic string. Variables are not meant.
+std::string toml_string(std::string_view text) {
+  std::string out = "\"";
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (text.substr(i).starts_with("${")) out += '$';
+    if (c == '"' || c == '\\')
+      out += fmt::format("\\{}", c);
+    else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
+    else
+      out += c;
+  }
+  return out + '"';
+}
+
+std::string line(const std::string& setting, std::string_view comment) {
+  return fmt::format("{:<{}}# {}\n", setting, std::max(kComments, setting.size() + 1), comment);
+}
+
+/// One backend as all HAProxys have it together.
+struct Candidate {
+  std::string name;
+  const haproxy::BackendRow* first = nullptr;
+  Roster::Backend list;
+  std::vector<const haproxy::ServerRow*> rows{};
+
+  [[nodiscard]] const haproxy::ServerRow* row(std::string_view server) const {
+    const auto it =
+        std::ranges::find(rows, server, [](const haproxy::ServerRow* s) -> std::string_view { return s->name; });
+    return it == rows.end() ? nullptr : *it;
+  }
+};
+
+std::vector<Candidate> candidates(std::span<const haproxy::Instance> haproxys) {
+  std::vector<Candidate> out;
+  std::vector<const haproxy::Instance*> lists;
+  config::Config all;
+  for (const haproxy::Instance& h : haproxys) {
+    lists.push_back(&h);
+    for (const haproxy::BackendRow& row : h.backends) {
+      auto it = std::ranges::find(out, row.name, &Candidate::name);
+      if (it == out.end()) {
+        it = out.insert(out.end(), {.name = row.name, .first = &row, .list = {}});
+        config::Backend& b = all.backends.emplace_back();
+        b.name = row.name;
+        b.discover = kTemplate;
+      }
+      for (const haproxy::ServerRow& s : row.servers)
+        if (it->row(s.name) == nullptr) it->rows.push_back(&s);
+    }
+  }
+  const Roster roster = roster_of(all, lists);
+  for (std::size_t b = 0; b < out.size(); ++b) out[b].list = roster.backends[b];
+  return out;
+}
+
+/// How a server gets into the configuration.
+struct Entry {
+  const Roster::Server* server = nullptr;
+  const haproxy::ServerRow* row = nullptr;
+  /// Of its own, where the template would not do; empty: the template does.
+  std::string url{};
+};
+
+bool is_slot(const haproxy::ServerRow& row) {
+  return row.addr.empty() || row.status.starts_with("MAINT");
+}
+
+std::string tls_url(const Entry& e) {
+  const std::string port = e.server->addr.substr(e.server->addr.rfind(':'));
+  const std::string url = "https://" + (e.row->fqdn.empty() ? e.server->addr : e.row->fqdn + port) + "/";
+  return url::parse(url) ? url : std::string{};
+}
+
+/// Why weights are of little use here; empty: they are.
+std::string objection(const Candidate& c, std::size_t usable) {
+  const std::string& algo = c.first->algo;
+  if (c.first->mode == "tcp") return "it is in TCP mode: what its servers speak is not known";
+  if (algo == "static-rr")
+    return "`balance static-rr` takes only 0 % and 100 %; roundrobin does the same and follows weights";
+  if (algo == "first") return "`balance first` ignores weights";
+  if (algo != "roundrobin" && algo != "leastconn" && algo != "random" && algo != "unknown" && !algo.empty())
+    return fmt::format("`balance {}` follows weights only with `hash-type consistent`", haproxy::presentable(algo));
+  std::string agents;
+  for (const haproxy::ServerRow* s : c.rows)
+    if (!s->agent_status.empty()) agents += fmt::format("{}{}", agents.empty() ? "" : ", ", s->name);
+  if (!agents.empty()) return fmt::format("an agent-check may set the weights too ({})", agents);
+  const bool slots = std::ranges::any_of(c.rows, [](const haproxy::ServerRow* s) { return is_slot(*s); });
+  if (usable == 1 && !slots) return "it has one server only, and so nothing to choose from";
+  return {};
+}
+
+std::string chain_lines(const ChainAnswers* answers, std::string& own_chains) {
+  if (answers == nullptr)
+    return line("chain = \"ethereum\"", "a guess! One of `rpc-weighter chains`; `discover --probe` asks the servers");
+  if (answers->ids.empty())
+    return line("chain = \"ethereum\"", "a guess! No server answered eth_chainId; one of `rpc-weighter chains`");
+  const auto most = std::ranges::max_element(answers->ids, {}, [](const auto& id) { return id.second; });
+  unsigned others = answers->silent;
+  for (const auto& [id, count] : answers->ids)
+    if (id != most->first) others += count;
+  const std::string who =
+      fmt::format("chain id {}, as {} server{} said{}", most->first, most->second, most->second == 1 ? "" : "s",
+                  others > 0 ? fmt::format("; {} did not", others) : "");
+  const auto known = std::ranges::find_if(
+      known_chains(), [&](const Chain& c) { return c.chain_id == most->first && family_supported(c.family); });
+  if (known != known_chains().end()) return line(fmt::format("chain = {}", toml_string(known->name)), who);
+  const std::string name = fmt::format("chain-{}", most->first);
+  const std::string table =
+      fmt::format("\n[[chain]]\nname = {}\nfamily = \"evm\"\nchain_id = {}\n", toml_string(name), most->first) +
+      line("block_time = \"12s\"", "a guess! The limits of age and lag follow from it");
+  if (own_chains.find(table) == std::string::npos) own_chains += table;
+  return line(fmt::format("chain = {}", toml_string(name)), who + "; see [[chain]] below");
+}
+
+std::string describe_servers(const std::vector<Entry>& entries) {
+  constexpr std::size_t kShown = 20;
+  std::string out;
+  for (std::size_t i = 0; i < std::min(entries.size(), kShown); ++i) {
+    const Entry& e = entries[i];
+    out += fmt::format("#   {} {}{}{}\n", e.server->name, haproxy::presentable(e.server->addr),
+                       e.row->backup ? ", backup" : "", e.row->status.starts_with("MAINT") ? ", in maintenance" : "");
+  }
+  if (entries.size() > kShown) out += fmt::format("#   and {} more\n", entries.size() - kShown);
+  return out;
+}
+
+}  // namespace
+
+Starter make_starter(const StarterWishes& wishes, std::span<const haproxy::Instance> haproxys,
+                     const std::map<std::string, ChainAnswers>& answers) {
+  Starter out;
+  std::string tables;
+  std::string own_chains;
+  const std::vector<Candidate> all = candidates(haproxys);
+  for (const std::string& name : wishes.backends)
+    if (std::ranges::find(all, name, &Candidate::name) == all.end()) out.unknown.push_back(name);
+
+  for (const Candidate& c : all) {
+    const bool wished = std::ranges::find(wishes.backends, c.name) != wishes.backends.end();
+    if (!wishes.backends.empty() && !wished) continue;
+    const auto leave_out = [&](const std::string& why) {
+      out.left_out.push_back(fmt::format("backend {}: {}", haproxy::presentable(c.name), why));
+    };
+    if (!config::is_plain_name(c.name)) {
+      leave_out("its name cannot be sent to HAProxy's socket");
+      continue;
+    }
+    std::vector<Entry> usable;
+    std::string odd;
+    std::size_t slots = 0;
+    for (const Roster::Server& s : c.list.servers) {
+      Entry e{.server = &s, .row = c.row(s.name)};
+      if (s.addr.empty()) {
+        ++slots;
+        continue;
+      }
+      const std::string url = fill_template(std::string(kTemplate), c.name, s);
+      if (!config::is_plain_name(s.name) || url.empty() || !url::parse(url)) {
+        odd += fmt::format("# Server {} ({}) has no address that could be probed{}.\n", haproxy::presentable(s.name),
+                           haproxy::presentable(s.addr),
+                           config::is_plain_name(s.name) ? "; a [[backend.server]] with a url brings it in" : "");
+        continue;
+      }
+      if (e.row->tls) e.url = tls_url(e);
+      usable.push_back(std::move(e));
+    }
+    if (usable.empty() && slots == 0) {
+      leave_out(c.rows.empty() ? "it has no servers" : "none of its servers has an address that could be probed");
+      continue;
+    }
+    const std::string why =
+        usable.empty() && !wished ? "none of its server-template's slots is in use" : objection(c, usable.size());
+    if (!why.empty() && !wished) {
+      leave_out(why + "; `--backend` takes it all the same");
+      continue;
+    }
+    out.backends.push_back(c.name);
+    tables += "\n";
+    if (!why.empty()) tables += fmt::format("# Asked for, but note: {}.\n", why);
+    tables += fmt::format("# HAProxy has now ({}{}):\n", c.first->algo.empty() ? "" : "balance ",
+                          haproxy::presentable(c.first->algo)) +
+              describe_servers(usable);
+    if (slots > 0) tables += fmt::format("#   {} slot{} without an address\n", slots, slots == 1 ? "" : "s");
+    tables += odd;
+    tables += fmt::format("[[backend]]\nname = {}\n", toml_string(c.name));
+    const auto said = answers.find(c.name);
+    tables += chain_lines(said == answers.end() ? nullptr : &said->second, own_chains);
+    tables += line(fmt::format("discover = {}", toml_string(kTemplate)),
+                   "who is there, HAProxy says; add the path that your nodes want");
+    tables += line("#strategy = \"adaptive\"", "or equal, leader, inverse-latency");
+    for (const Entry& e : usable)
+      if (!e.url.empty())
+        tables += fmt::format(
+            "\n  # HAProxy speaks TLS to it. A certificate is for a name{}; add the path with the key.\n"
+            "  [[backend.server]]\n  name = {}\n  url = {}\n",
+            e.row->fqdn.empty() ? ", which HAProxy does not show: put it in place of the address" : "",
+            toml_string(e.server->name), toml_string(e.url));
+  }
+
+  std::string versions;
+  for (const haproxy::Instance& h : haproxys)
+    if (versions.find(h.version) == std::string::npos)
+      versions += fmt::format("{}{}", versions.empty() ? "" : ", ", h.version);
+  out.text = fmt::format(
+      "# A configuration to start from, made by `rpc-weighter discover` from HAProxy {}.\n"
+      "# Look through it, above all at each backend's `chain`; then `rpc-weighter check --config FILE --online`.\n",
+      versions);
+  if (!out.left_out.empty()) out.text += "#\n# Left out:\n";
+  for (const std::string& what : out.left_out) out.text += fmt::format("#   {}\n", what);
+  if (out.backends.empty()) return out;
+  out.text += fmt::format("\n[haproxy]\nendpoints = [{}]\n", toml_string(wishes.endpoint));
+  for (const auto& [key, path] :
+       {std::pair("ca_file", &wishes.tls.ca_file), std::pair("cert_file", &wishes.tls.cert_file),
+        std::pair("key_file", &wishes.tls.key_file)})
+    if (!path->empty()) out.text += fmt::format("{} = {}\n", key, toml_string(*path));
+  out.text += tables + own_chains;
+  return out;
+}
+
+}  // namespace rpcw::cli

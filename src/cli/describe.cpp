@@ -1,0 +1,270 @@
+#include "cli/describe.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "config/quantity.hpp"
+#include "config/url.hpp"
+#include "weighter/schedule/cadence.hpp"
+
+namespace rpcw::config {
+namespace {
+
+constexpr std::size_t kColumns = 80;
+constexpr std::size_t kLabelColumns = 12;
+constexpr milliseconds kDay{86'400'000};
+
+/// Columns on a terminal, near enough: one for each code point.
+std::size_t width(std::string_view text) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; }));
+}
+
+std::string padded(std::string text, std::size_t columns) {
+  text.append(columns - std::min(columns, width(text)), ' ');
+  return text;
+}
+
+class Page {
+ public:
+  void heading(std::string_view text) {
+    if (!out_.empty()) out_ += '\n';
+    out_ += text;
+    out_ += '\n';
+  }
+
+  /// `  label       part, part, part`, continued below the first part where the line is full.
+  void line(std::string_view label, const std::vector<std::string>& parts) {
+    std::string row = padded(fmt::format("  {}", label), kLabelColumns + 2);
+    const std::size_t indent = row.size();
+    bool first = true;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const std::string part = parts[i] + (i + 1 < parts.size() ? "," : "");
+      if (!first && width(row) + 1 + width(part) > kColumns) {
+        out_ += row + '\n';
+        row.assign(indent, ' ');
+        first = true;
+      }
+      if (!first) row += ' ';
+      row += part;
+      first = false;
+    }
+    out_ += row + '\n';
+  }
+
+  [[nodiscard]] std::string take() { return std::move(out_); }
+
+ private:
+  std::string out_;
+};
+
+std::string every(milliseconds interval) {
+  return fmt::format("every {}", duration_text(interval));
+}
+
+std::string grouped(std::uint64_t value) {
+  std::string out = fmt::format("{}", value);
+  for (auto at = static_cast<std::ptrdiff_t>(out.size()) - 3; at > 0; at -= 3)
+    out.insert(static_cast<std::size_t>(at), 1, ' ');
+  return out;
+}
+
+std::uint64_t times_a_day(milliseconds interval) {
+  return static_cast<std::uint64_t>((kDay.count() + interval.count() / 2) / interval.count());
+}
+
+std::uint64_t identity_requests(const Backend& backend) {
+  const bool asked = backend.chain.family == Family::kEvm && backend.chain.chain_id.has_value();
+  return asked ? times_a_day(kIdentityEvery) : 0;
+}
+
+/// Sync state, and peers where they matter. Hashes for telling forks are not counted: as long as providers show each
+/// other's blocks none is asked for.
+std::uint64_t state_requests(const Backend& backend) {
+  return times_a_day(kNodeStateEvery) * (backend.min_peers > 0 ? 2 : 1);
+}
+
+std::uint64_t canary_requests(const Backend& backend) {
+  std::uint64_t sum = 0;
+  for (const Canary& canary : backend.canaries) sum += times_a_day(canary.interval);
+  return sum;
+}
+
+void add_tls(std::vector<std::string>& parts, const TlsFiles& tls) {
+  // Paths are not shown: they may come from variables.
+  if (!tls.ca_file.empty()) parts.emplace_back("a CA of your own");
+  if (!tls.cert_file.empty()) parts.emplace_back("a client certificate");
+}
+
+void describe_haproxy(Page& page, const Haproxy& haproxy) {
+  page.heading("haproxy");
+  std::vector<std::string> endpoints;
+  for (const Endpoint& endpoint : haproxy.endpoints) endpoints.push_back(endpoint.text);
+  if (endpoints.empty()) endpoints.emplace_back("none: only `scores` and `check` can be used");
+  page.line("endpoints", endpoints);
+  std::vector<std::string> parts{fmt::format("read {}", every(haproxy.watch_interval)),
+                                 fmt::format("time-out {}", duration_text(haproxy.timeout))};
+  add_tls(parts, haproxy.tls);
+  page.line("exchanges", parts);
+}
+
+void describe_probe(Page& page, const Probe& probe) {
+  page.heading("probe");
+  page.line("interval", {every(probe.interval), fmt::format("{} in doubt", every(probe.fast_interval)),
+                         fmt::format("time-out {}", duration_text(probe.timeout))});
+  page.line("verdict", {fmt::format("out after {} failed", probe.fall), fmt::format("back after {} good", probe.rise)});
+  page.line("at most",
+            {fmt::format("{} requests at a time", probe.max_in_flight), fmt::format("{} look-ups", probe.max_lookups),
+             fmt::format("{} an answer", size_text(probe.max_response_bytes))});
+  std::vector<std::string> way;
+  if (probe.proxy == "environment")
+    way.emplace_back("a proxy if the environment names one");
+  else if (!probe.proxy.empty())
+    way.push_back(fmt::format("through the proxy {}", url::redact(probe.proxy)));
+  add_tls(way, probe.tls);
+  if (!way.empty()) page.line("connection", way);
+}
+
+std::vector<std::string> details(const Target& target, std::string_view default_operator) {
+  std::vector<std::string> out;
+  if (target.operator_name != default_operator) out.push_back(fmt::format("operator {}", target.operator_name));
+  if (!target.headers.empty()) {
+    std::vector<std::string_view> names;
+    for (const auto& [name, value] : target.headers) names.emplace_back(name);
+    out.push_back(fmt::format("header{} {}", names.size() > 1 ? "s" : "", fmt::join(names, " ")));
+  }
+  return out;
+}
+
+/// As `url::redact`, which takes the placeholders for a broken host.
+std::string redact_template(std::string_view text) {
+  const std::size_t colon = text.find("://");
+  if (colon == std::string_view::npos) return "…";
+  std::string_view authority = text.substr(colon + 3);
+  authority = authority.substr(0, std::min(authority.find_first_of("/?#"), authority.size()));
+  if (const std::size_t at = authority.rfind('@'); at != std::string_view::npos) authority.remove_prefix(at + 1);
+  return fmt::format("{}://{}/…", text.substr(0, colon), authority);
+}
+
+void describe_limits(Page& page, const Backend& backend) {
+  const Chain& chain = backend.chain;
+  std::vector<std::string> parts{
+      fmt::format("latency {}", duration_text(backend.max_latency)),
+      chain.max_block_age ? fmt::format("block age {}", duration_text(*chain.max_block_age)) : "block age not limited",
+      fmt::format("lag {}", duration_text(chain.max_lag))};
+  if (backend.max_block_lag)
+    parts.push_back(fmt::format("lag {} block{}", *backend.max_block_lag, *backend.max_block_lag == 1 ? "" : "s"));
+  if (backend.min_peers > 0) parts.push_back(fmt::format("at least {} peers", backend.min_peers));
+  page.line("limits", parts);
+}
+
+void describe_cost(Page& page, const Config& config, const Backend& backend) {
+  std::vector<std::string> terms{fmt::format("{} heads", grouped(times_a_day(config.probe.interval)))};
+  if (const auto identity = identity_requests(backend); identity > 0)
+    terms.push_back(fmt::format("{} chain ids", grouped(identity)));
+  terms.push_back(fmt::format("{} node states", grouped(state_requests(backend))));
+  if (const auto canaries = canary_requests(backend); canaries > 0)
+    terms.push_back(fmt::format("{} canaries", grouped(canaries)));
+  page.line("cost",
+            {fmt::format("{} requests a day to each provider", grouped(probe_requests_per_day(config, backend)))});
+  page.line("", {fmt::format("{}", fmt::join(terms, " + "))});
+}
+
+std::vector<std::string> strategy_parts(const Backend& backend) {
+  std::vector<std::string> parts{std::string(to_string(backend.strategy))};
+  switch (backend.strategy) {
+    case Strategy::kAdaptive:
+      parts.front() += " (latency, lag, errors)";
+      break;
+    case Strategy::kInverseLatency:
+      parts.front() += " (latency, block age)";
+      break;
+    case Strategy::kEqual:
+      parts.front() += " (health alone)";
+      break;
+    case Strategy::kLeader:
+      parts.front() += " (one server has everything)";
+      parts.emplace_back(backend.switch_back ? "switches back to a clearly better one" : "changes only when it fails");
+      break;
+  }
+  // A leader has everything: there is nothing to scale and no share to cut.
+  if (backend.strategy != Strategy::kLeader) {
+    parts.push_back(fmt::format("scale {}", to_string(backend.scale)));
+    if (backend.max_share < 1) parts.push_back(fmt::format("a server gets at most {:g} %", backend.max_share * 100));
+  }
+  if (!backend.live) parts.emplace_back("without HAProxy's counters");
+  return parts;
+}
+
+void describe_backend(Page& page, const Config& config, const Backend& backend) {
+  page.heading(fmt::format("backend {}", backend.name));
+  const Chain& chain = backend.chain;
+  std::vector<std::string> parts{chain.name, std::string(to_string(chain.family))};
+  parts.push_back(chain.chain_id ? fmt::format("chain id {}", *chain.chain_id) : "chain id not checked");
+  parts.push_back(fmt::format("a block {}", every(chain.block_time)));
+  page.line("chain", parts);
+  describe_limits(page, backend);
+
+  page.line("strategy", strategy_parts(backend));
+  std::vector<std::string> way_back;
+  if (backend.eject_time.count() > 0)
+    way_back = {fmt::format("after {}", duration_text(backend.eject_time)),
+                fmt::format("doubled each time up to {}", duration_text(backend.max_eject_time))};
+  way_back.push_back(backend.ramp.count() == 0 ? std::string("at once")
+                                               : fmt::format("to its share within {}", duration_text(backend.ramp)));
+  page.line("return", way_back);
+  page.line("fallback",
+            {fmt::format("{} when {}", to_string(backend.fallback),
+                         backend.min_healthy == 1 ? std::string("none is healthy")
+                                                  : fmt::format("fewer than {} are healthy", backend.min_healthy))});
+
+  std::size_t widest = 0;
+  for (const Server& server : backend.servers) widest = std::max(widest, width(server.name));
+  for (const Server& server : backend.servers) {
+    page.line("server", {padded(server.name, widest) + "  " +
+                         (server.target.url.empty() ? "if HAProxy has it" : url::redact(server.target.url))});
+    auto more = details(server.target, server.name);
+    if (server.preference != 1.0) more.push_back(fmt::format("preference {:g}", server.preference));
+    if (!more.empty()) page.line("", more);
+  }
+  if (!backend.discover.empty()) page.line("servers", {"HAProxy's own list", redact_template(backend.discover)});
+  for (const Target& reference : backend.references) {
+    std::string_view host;
+    const auto at = url::parse(reference.url);
+    if (at) host = at->host;
+    page.line("reference", {url::redact(reference.url)});
+    if (auto more = details(reference, host); !more.empty()) page.line("", more);
+  }
+  for (const Canary& canary : backend.canaries) page.line("canary", {canary.method, every(canary.interval)});
+  describe_cost(page, config, backend);
+}
+
+}  // namespace
+
+std::uint64_t probe_requests_per_day(const Config& config, const Backend& backend) {
+  return times_a_day(config.probe.interval) + identity_requests(backend) + state_requests(backend) +
+         canary_requests(backend);
+}
+
+std::string describe(const Config& config) {
+  constexpr std::array<std::string_view, 5> kLevels{"trace", "debug", "info", "warn", "error"};
+  Page page;
+  page.heading("rpc-weighter");
+  page.line("log",
+            {std::string(kLevels.at(static_cast<std::size_t>(config.log.level))), config.log.json ? "JSON" : "text"});
+  page.line("re-read", {config.watch_config ? "on SIGHUP and when the file changes" : "on SIGHUP"});
+  describe_haproxy(page, config.haproxy);
+  describe_probe(page, config.probe);
+  page.heading("http");
+  page.line("listen", {config.http.listen.empty() ? std::string("off") : config.http.listen});
+  if (!config.http.listen.empty()) page.line("", {"accepted, but nothing is served there yet"});
+  for (const Backend& backend : config.backends) describe_backend(page, config, backend);
+  return page.take();
+}
+
+}  // namespace rpcw::config

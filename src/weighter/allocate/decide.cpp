@@ -1,0 +1,472 @@
+#include "weighter/allocate/decide.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "weighter/allocate/scale.hpp"
+#include "weighter/constants.hpp"
+#include "weighter/schedule/agenda.hpp"
+#include "weighter/state/decay.hpp"
+#include "weighter/strategy/leader.hpp"
+#include "weighter/strategy/score.hpp"
+
+namespace rpcw {
+namespace {
+
+using Members = std::vector<std::size_t>;
+
+/// A part of the traffic that is more than rounding.
+constexpr double kVisible = 1e-6;
+
+/// A score before the factors that every strategy shares; 0 without the observations that it needs.
+struct StrategyScore {
+  double now = 0;
+  /// Without what the silence of a probe under way, or of the last one, takes from it.
+  double steady = 0;
+};
+
+StrategyScore strategy_score(const config::Backend& backend, const ServerVerdict& verdict, std::string_view algorithm,
+                             ScoreInputs& inputs) {
+  switch (backend.strategy) {
+    case config::Strategy::kEqual:
+      return {1, 1};
+    case config::Strategy::kInverseLatency: {
+      if (!verdict.latency || !verdict.head_age) return {};
+      inputs.latency_used_ms = std::chrono::duration<double, std::milli>(*verdict.latency).count();
+      inputs.age_used_ms = static_cast<double>(age_in_score(*verdict.head_age, backend.chain.block_time).count());
+      const double score = inverse_latency_score(*verdict.latency, *verdict.head_age, backend.chain.block_time);
+      return {score, score};
+    }
+    case config::Strategy::kAdaptive:
+    case config::Strategy::kLeader: {
+      if (!verdict.latency_used_ms) return {};
+      inputs.latency_used_ms = verdict.latency_used_ms;
+      inputs.gamma = gamma_for(algorithm);
+      inputs.attempts = verdict.counts.attempts;
+      inputs.failures = verdict.counts.failures;
+      inputs.peers_error_rate = verdict.peers_error_rate;
+      inputs.error_rate = verdict.error_rate;
+      inputs.live_latency_ms = verdict.live_latency_ms;
+      inputs.freshness = verdict.freshness;
+      const auto with = [&](double latency_ms) {
+        return verdict.freshness * adaptive_score({latency_ms, *inputs.gamma, verdict.error_rate});
+      };
+      return {with(*verdict.latency_used_ms), with(verdict.smoothed_latency_ms.value_or(*verdict.latency_used_ms))};
+    }
+  }
+  return {};
+}
+
+class Decider {
+ public:
+  Decider(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, const BackendView& view,
+          std::span<const unsigned> held, Now now)
+      : history_(history),
+        backend_(backend),
+        probe_(probe),
+        view_(view),
+        held_(held),
+        now_(now),
+        was_read_(std::ranges::any_of(view.servers, [](const auto& s) { return s.has_value(); })) {}
+
+  BackendDecision run(BackendVerdict&& verdict) {
+    out_.head = verdict.head;
+    out_.blind = verdict.blind;
+    out_.notes = std::move(verdict.notes);
+    out_.servers.resize(verdict.servers.size());
+    never_.resize(verdict.servers.size());
+    steady_.resize(verdict.servers.size());
+    for (std::size_t i = 0; i < verdict.servers.size(); ++i) describe(i, std::move(verdict.servers[i]));
+
+    const Members active = members(false);
+    const Members backups = members(true);
+    const std::size_t healthy_active = healthy(active);
+    const std::size_t healthy_backups = healthy(backups);
+    out_.healthy = static_cast<unsigned>(healthy_active + healthy_backups);
+    const bool backup_takes_over = healthy_active == 0 && (healthy_backups > 0 || view_.usable_foreign_backup);
+
+    targets_.assign(out_.servers.size(), 0);
+    parts_.assign(out_.servers.size(), 0.0);
+    const bool falls_back = out_.healthy < backend_.min_healthy && !backup_takes_over;
+    if (falls_back) {
+      fall_back(active, backups);
+    } else if (backend_.strategy == config::Strategy::kLeader) {
+      LeaderMemory among_active{history_.leader, history_.challenger, history_.challenger_since};
+      lead(active, among_active, backend_.switch_back);
+      history_.leader = among_active.leader;
+      history_.challenger = among_active.challenger;
+      history_.challenger_since = among_active.challenger_since;
+      // A memory of its own: a leader among the backups must not unseat the active one, which has the traffic.
+      LeaderMemory among_backups{history_.backup_leader, std::nullopt, {}};
+      lead(backups, among_backups, false);
+      history_.backup_leader = among_backups.leader;
+      history_.leader_looked_up = !view_.servers.empty();
+    } else {
+      share(active);
+      share(backups);
+    }
+    if (falls_back || backend_.strategy == config::Strategy::kLeader) {
+      parts_from_targets(active, backups);
+    } else {
+      keep_places(active);
+      keep_places(backups);
+    }
+    if (out_.any_verdict) {
+      history_.shares = std::move(parts_);
+      history_.scores = steady_;
+      history_.shares_at = now_.mono;
+    }
+    // What is held may be a dead band away from the targets; but not for good where a return has just ended.
+    const bool arrived = history_.on_the_way && !on_the_way();
+    history_.on_the_way = on_the_way();
+    settle(std::exchange(history_.fell_back, falls_back) || falls_back || arrived);
+    return std::move(out_);
+  }
+
+ private:
+  const ServerView* view(std::size_t i) const {
+    return i < view_.servers.size() && view_.servers[i] ? &*view_.servers[i] : nullptr;
+  }
+
+  void describe(std::size_t i, ServerVerdict&& verdict) {
+    const TargetHistory& history = history_.servers[i];
+    ServerDecision& s = out_.servers[i];
+    s.state = verdict.state;
+    s.reasons = std::move(verdict.reasons);
+    s.head = history.head;
+    s.head_age = verdict.head_age;
+    s.lag_blocks = history.lag_blocks;
+    s.latency = verdict.latency;
+    s.inputs.preference = backend_.servers[i].preference;
+    s.inputs.doubt = verdict.doubt;
+    s.inputs.peers_factor = verdict.peers_factor;
+    s.inputs.rate_limit_factor = verdict.rate_limit_factor;
+    s.inputs.ramp = verdict.ramp;
+    s.inputs.quota_share = verdict.quota_share;
+    never_[i] = verdict.never;
+    if (s.state != State::kUnknown) out_.any_verdict = true;
+    if (eligible(i)) {
+      const StrategyScore score = strategy_score(backend_, verdict, view_.algorithm, s.inputs);
+      const double factors = s.inputs.preference * s.inputs.peers_factor * s.inputs.rate_limit_factor * s.inputs.ramp;
+      s.score = score.now * factors * s.inputs.doubt;
+      steady_[i] = score.steady * factors;
+    }
+    if (const ServerView* v = view(i); v != nullptr && v->disabled) s.state = State::kDisabled;
+  }
+
+  bool eligible(std::size_t i) const {
+    const State state = out_.servers[i].state;
+    return state == State::kHealthy || state == State::kDegraded;
+  }
+
+  /// HAProxy has no such server, or one that it never gives anything: its part would be nobody's.
+  bool out_of_reach(std::size_t i) const {
+    const ServerView* v = view(i);
+    return v != nullptr ? v->stuck : was_read_;
+  }
+
+  /// HAProxy would give it requests now, if it had a weight.
+  bool can_serve(std::size_t i) const {
+    const ServerView* v = view(i);
+    return !out_of_reach(i) && (v == nullptr || (!v->disabled && !v->down));
+  }
+
+  Members members(bool backup) const {
+    Members out;
+    for (std::size_t i = 0; i < out_.servers.size(); ++i) {
+      const ServerView* v = view(i);
+      if ((v != nullptr && v->backup) == backup && !out_of_reach(i)) out.push_back(i);
+    }
+    return out;
+  }
+
+  std::size_t healthy(const Members& group) const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(group, [&](std::size_t i) { return eligible(i) && can_serve(i); }));
+  }
+
+  /// Keeps disabled servers as they are and returns those that share.
+  Members sharing(const Members& group) {
+    Members out;
+    for (const std::size_t i : group) {
+      if (out_.servers[i].state == State::kDisabled) targets_[i] = disabled_weight(i);
+      if (eligible(i)) out.push_back(i);
+    }
+    return out;
+  }
+
+  void share(const Members& group) {
+    const Members who = sharing(group);
+    std::vector<double> scores;
+    // Doubt and silence are for a moment: they take their part of a share at once and give it back at once, and growth
+    // knows nothing of them.
+    for (const std::size_t i : who) scores.push_back(steady_[i]);
+    const std::vector<double> parts = grow(who, scores);
+    std::vector<double> doubted = parts;
+    for (std::size_t k = 0; k < who.size(); ++k)
+      if (steady_[who[k]] > 0) doubted[k] *= out_.servers[who[k]].score / steady_[who[k]];
+    const bool peak = backend_.scale == config::Scale::kPeak || backend_.servers.size() > kMostServersForShares;
+    const std::vector<unsigned> weights =
+        peak ? scale_peak(doubted, backend_.max_share) : scale_share(doubted, backend_.max_share);
+    mark_cut(who, doubted);
+    for (std::size_t k = 0; k < who.size(); ++k) {
+      targets_[who[k]] = weights[k];
+      parts_[who[k]] = parts[k];
+    }
+  }
+
+  /// Whom max_share keeps below its part. Where growth does as well, the lower of the two limits is the one that
+  /// counts.
+  void mark_cut(const Members& who, const std::vector<double>& parts) {
+    const double sum = std::accumulate(parts.begin(), parts.end(), 0.0);
+    // Too few servers cannot hold everything between them below a small max_share: it then gives way.
+    const double most = std::max(backend_.max_share, 1.0 / static_cast<double>(who.size()));
+    for (std::size_t k = 0; k < who.size(); ++k)
+      if (parts[k] > (most + kVisible) * sum) out_.servers[who[k]].inputs.limited_by = "max_share";
+  }
+
+  // ---- growth
+
+  /// What each server of the group had before; empty: nothing that growth could be measured from.
+  /// A server's own fall is taken from it first: else the others, which may grow only so fast, would leave with it what
+  /// it has lost the right to.
+  std::vector<double> shares_before(const Members& who) const {
+    std::vector<double> out;
+    double sum = 0;
+    const bool from_haproxy = history_.shares.empty();
+    if (from_haproxy && view_.worker_age < constants::kWorkerSettled) return out;
+    for (const std::size_t i : who) {
+      const ServerView* v = view(i);
+      double before = 0;
+      if (!from_haproxy)
+        before = history_.shares[i] * part_left(i);
+      else if (v != nullptr)
+        before = v->weight;
+      out.push_back(before);
+      sum += before;
+    }
+    if (sum <= 0) return {};
+    for (double& part : out) part /= sum;
+    return out;
+  }
+
+  /// What of its score before a server still has, at most 1.
+  double part_left(std::size_t i) const {
+    const bool fell = i < history_.scores.size() && steady_[i] < history_.scores[i];
+    return fell ? steady_[i] / history_.scores[i] : 1.0;
+  }
+
+  /// Parts by score, none grown faster than allowed since the decision before.
+  std::vector<double> grow(const Members& who, const std::vector<double>& scores) {
+    const std::vector<double> free = shares_below(scores, std::vector<double>(who.size(), 2.0));
+    const std::vector<double> before = shares_before(who);
+    std::vector<double> caps(who.size(), 2.0);
+    if (!before.empty()) {
+      // Without a decision before, one interval's growth: what a single pass may do.
+      const MonoTime interval = probe_.interval;
+      const MonoTime elapsed = history_.shares.empty() ? interval : now_.mono - history_.shares_at;
+      const double intervals =
+          std::max(0.0, static_cast<double>(elapsed.count()) / static_cast<double>(interval.count()));
+      for (std::size_t k = 0; k < who.size(); ++k)
+        caps[k] = std::max(before[k] * (1.0 + constants::kShareGrowth * intervals),
+                           before[k] + constants::kShareStep * intervals);
+    }
+    std::vector<bool> by_quota(who.size());
+    for (std::size_t k = 0; k < who.size(); ++k) {
+      const auto quota = out_.servers[who[k]].inputs.quota_share;
+      by_quota[k] = quota && *quota < caps[k];
+      if (by_quota[k]) caps[k] = *quota;
+    }
+    std::vector<double> parts = shares_below(scores, caps);
+    for (std::size_t k = 0; k < who.size(); ++k) {
+      if (parts[k] + kVisible < free[k]) out_.servers[who[k]].inputs.limited_by = by_quota[k] ? "quota" : "growth";
+      if (!before.empty() && (before[k] <= 0 || (!by_quota[k] && parts[k] < 0.5 * free[k]))) far_ = true;
+    }
+    return parts;
+  }
+
+  /// After an outage of everybody's somebody is back first and carries everything for a moment. That must not make the
+  /// others begin from nothing: for a while they keep the part that they had, and who is back has the rest.
+  void keep_places(const Members& group) {
+    if (history_.shares.empty()) return;
+    const double left = decay(now_.mono - history_.shares_at, constants::kPlaceHalfLife);
+    double kept = 0;
+    for (const std::size_t i : group) {
+      const TargetHistory& t = history_.servers[i];
+      if (!t.ejected || !t.forgiven || never_[i]) continue;
+      parts_[i] = history_.shares[i] * left;
+      kept += parts_[i];
+    }
+    if (kept <= 0 || kept >= 1) return;
+    for (const std::size_t i : group)
+      if (eligible(i)) parts_[i] *= 1.0 - kept;
+  }
+
+  /// Begins with a server that is far from its share, and ends when nobody is kept below it any more.
+  bool on_the_way() const {
+    return std::ranges::any_of(out_.servers, [&](const ServerDecision& s) {
+      return s.inputs.ramp < 1.0 || (s.inputs.limited_by == "growth" && (far_ || history_.on_the_way));
+    });
+  }
+
+  void parts_from_targets(const Members& active, const Members& backups) {
+    for (const Members* group : {&active, &backups}) {
+      double sum = 0;
+      for (const std::size_t i : *group)
+        if (out_.servers[i].state != State::kDisabled) sum += targets_[i];
+      if (sum <= 0) continue;
+      for (const std::size_t i : *group)
+        if (out_.servers[i].state != State::kDisabled) parts_[i] = targets_[i] / sum;
+    }
+  }
+
+  // ---- leader
+
+  void lead(const Members& group, LeaderMemory& memory, bool switch_back) {
+    const Members who = sharing(group);
+    if (who.empty()) return;
+    // One that HAProxy's own check has DOWN would lead nobody.
+    Members able;
+    std::ranges::copy_if(who, std::back_inserter(able), [&](std::size_t i) { return can_serve(i); });
+    if (able.empty()) able = who;
+    std::vector<Candidate> candidates;
+    for (const std::size_t i : able)
+      candidates.push_back({static_cast<std::uint32_t>(i), out_.servers[i].score, backend_.servers[i].preference});
+    // Whoever was chosen before HAProxy was read has led nobody yet.
+    if (!history_.leader_looked_up)
+      if (const auto shown = shown_leader(able)) memory.leader = shown;
+    const std::uint32_t leader = choose_leader(memory, candidates, switch_back, now_.mono);
+    for (const std::size_t i : who) {
+      if (i == leader) {
+        targets_[i] = kFullWeight;
+        continue;
+      }
+      out_.servers[i].reasons.push_back({Reason::kStandby, fmt::format("{} leads", backend_.servers[leader].name)});
+    }
+  }
+
+  /// After a restart: the one server to which HAProxy gives everything.
+  std::optional<std::uint32_t> shown_leader(const Members& who) const {
+    std::optional<std::uint32_t> out;
+    for (const std::size_t i : who) {
+      const ServerView* v = view(i);
+      if (v == nullptr || v->weight == 0) continue;
+      if (out) return std::nullopt;
+      out = static_cast<std::uint32_t>(i);
+    }
+    return out;
+  }
+
+  // ---- fallback
+
+  /// A server that an operator took out keeps the weight it has: it gets no traffic, and returns with that.
+  unsigned disabled_weight(std::size_t i) const {
+    const ServerView* v = view(i);
+    return v != nullptr ? v->weight : 0;
+  }
+
+  unsigned last_weight(std::size_t i) const {
+    if (i < held_.size()) return held_[i];
+    const ServerView* v = view(i);
+    return v != nullptr ? v->weight : 0;
+  }
+
+  void fall_back(const Members& active, const Members& backups) {
+    out_.fallback = backend_.fallback;
+    if (backend_.fallback == config::Fallback::kKeep) {
+      bool any = false;
+      for (std::size_t i = 0; i < targets_.size(); ++i) {
+        targets_[i] = last_weight(i);
+        if (targets_[i] > 0 && can_serve(i)) any = true;
+      }
+      if (any) return;
+      out_.fallback = config::Fallback::kEqual;
+    }
+    equal(active);
+    equal(backups);
+  }
+
+  void equal(const Members& group) {
+    Members usable;
+    for (const std::size_t i : group) {
+      targets_[i] = 0;
+      if (out_.servers[i].state == State::kDisabled)
+        targets_[i] = disabled_weight(i);
+      else
+        usable.push_back(i);
+    }
+    Members plausible;
+    std::ranges::copy_if(usable, std::back_inserter(plausible), [&](std::size_t i) { return !never_[i]; });
+    const auto serves = [&](std::size_t i) { return can_serve(i); };
+    if (!plausible.empty() && (std::ranges::any_of(plausible, serves) || std::ranges::none_of(usable, serves)))
+      usable = std::move(plausible);
+    if (usable.empty()) return;
+    const unsigned each = std::max(1U, kFullWeight / static_cast<unsigned>(usable.size()));
+    for (const std::size_t i : usable) targets_[i] = each;
+  }
+
+  void settle(bool exact) {
+    const bool take = exact || held_.size() != targets_.size() || worth_pushing(held_, targets_);
+    for (std::size_t i = 0; i < targets_.size(); ++i) out_.servers[i].weight = take ? targets_[i] : held_[i];
+  }
+
+  BackendHistory& history_;
+  const config::Backend& backend_;
+  const config::Probe& probe_;
+  const BackendView& view_;
+  std::span<const unsigned> held_;
+  const Now now_;
+  const bool was_read_;
+  BackendDecision out_;
+  std::vector<bool> never_;
+  /// Scores without what is for a moment.
+  std::vector<double> steady_;
+  std::vector<unsigned> targets_;
+  /// Each server's part of its group, before it is rounded to a weight: growth is smaller than a weight's step.
+  std::vector<double> parts_;
+  /// A server comes from nothing, or has less than half of what its score would give, as shares grow only so fast.
+  bool far_ = false;
+};
+
+}  // namespace
+
+std::string slowness_text(const ServerDecision& server) {
+  if (!server.latency || !server.inputs.latency_used_ms) return {};
+  const double median = std::chrono::duration<double, std::milli>(*server.latency).count();
+  const double used = *server.inputs.latency_used_ms;
+  // As much as makes silence count in the first place.
+  if (used < static_cast<double>(silence_noticed(median).count())) return {};
+  return fmt::format("silent or slow of late: counts with {}, its answers took {}",
+                     span_text(milliseconds{static_cast<std::int64_t>(used)}),
+                     span_text(milliseconds{static_cast<std::int64_t>(median)}));
+}
+
+bool worth_pushing(std::span<const unsigned> held, std::span<const unsigned> targets) {
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    if (held[i] == targets[i]) continue;
+    if (held[i] == 0 || targets[i] == 0) return true;
+    const unsigned step = held[i] > targets[i] ? held[i] - targets[i] : targets[i] - held[i];
+    const double part = static_cast<double>(step) / static_cast<double>(held[i]);
+    if (part >= constants::kDeadBand && (step >= constants::kDeadStep || part >= constants::kDeadStepWaived))
+      return true;
+  }
+  return false;
+}
+
+BackendDecision decide(BackendHistory& history, const config::Backend& backend, const config::Probe& probe,
+                       const BackendView& view, std::span<const unsigned> held, Now now) {
+  // What an operator took out returns as what was ejected does.
+  for (std::size_t i = 0; i < view.servers.size() && i < history.servers.size(); ++i) {
+    TargetHistory& t = history.servers[i];
+    const bool disabled = view.servers[i] && view.servers[i]->disabled;
+    if (std::exchange(t.was_disabled, disabled) && !disabled && !t.ejected && backend.ramp > milliseconds{0})
+      t.returned_at = now.mono;
+  }
+  BackendVerdict verdict = judge(history, backend, probe, now);
+  return Decider(history, backend, probe, view, held, now).run(std::move(verdict));
+}
+
+}  // namespace rpcw

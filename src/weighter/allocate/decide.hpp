@@ -1,0 +1,119 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/config.hpp"
+#include "weighter/judge/judge.hpp"
+
+/// From verdicts to weights: score, scale, fall back. Pure, as judging is.
+namespace rpcw {
+
+/// What HAProxy shows of one of our servers; as the decision sees it.
+struct ServerView {
+  /// MAINT or DRAIN by an operator: HAProxy gives it nothing, whatever we say.
+  bool disabled = false;
+  bool backup = false;
+  /// The weight that HAProxy has, 0..256.
+  unsigned weight = 0;
+  /// Its weight in haproxy.cfg; absent: not known.
+  std::optional<unsigned> configured_weight;
+  /// By HAProxy's own check, which gives it nothing then. It has its weight for when it is back, but cannot be counted
+  /// on.
+  bool down = false;
+  /// Weight 0 in haproxy.cfg under an algorithm that takes only 0 % and 100 % of that: it gets nothing for good.
+  bool stuck = false;
+
+  friend bool operator==(const ServerView&, const ServerView&) = default;
+};
+
+/// What HAProxy shows of a backend.
+struct BackendView {
+  /// In the order of the file; absent: HAProxy has no such server, or was not read.
+  std::vector<std::optional<ServerView>> servers;
+  /// A backup server that the file does not name and that HAProxy would use.
+  bool usable_foreign_backup = false;
+  /// The balance algorithm as HAProxy shows it; empty: not known.
+  std::string algorithm;
+  /// How long this HAProxy worker has been running, at most kWorkerSettled: beyond that it makes no difference; 0: not
+  /// known.
+  std::chrono::seconds worker_age{0};
+
+  friend bool operator==(const BackendView&, const BackendView&) = default;
+};
+
+/// Everything that was multiplied into a score, so that it can be recomputed from a report. Absent: not known, or not
+/// used by the strategy.
+struct ScoreInputs {
+  std::optional<double> latency_used_ms;
+  std::optional<double> live_latency_ms;
+  /// The newest block's age, at least the chain's block time.
+  std::optional<double> age_used_ms;
+  std::optional<double> gamma;
+  std::optional<double> freshness;
+  std::optional<double> attempts;
+  std::optional<double> failures;
+  std::optional<double> peers_error_rate;
+  std::optional<double> error_rate;
+  double doubt = 1.0;
+  double peers_factor = 1.0;
+  double rate_limit_factor = 1.0;
+  double ramp = 1.0;
+  double preference = 1.0;
+  /// The part of the traffic that its quota carries; absent: no limit is known.
+  std::optional<double> quota_share;
+  /// What kept the share below what the score would give: "growth", "quota" or "max_share"; empty: nothing.
+  std::string_view limited_by;
+
+  friend bool operator==(const ScoreInputs&, const ScoreInputs&) = default;
+};
+
+struct ServerDecision {
+  State state = State::kUnknown;
+  std::vector<ReasonNote> reasons;
+  ScoreInputs inputs;
+  /// The strategy's product; 0: not eligible.
+  double score = 0;
+  /// What we hold for HAProxy, 0..256.
+  unsigned weight = 0;
+  std::optional<Head> head;
+  std::optional<milliseconds> head_age;
+  std::optional<std::uint64_t> lag_blocks;
+  std::optional<std::chrono::microseconds> latency;
+};
+
+/// What lowers a score without being a reason: a latency that counts for much more than what the newest answers took,
+/// since a probe is silent or was slow a moment ago. A sentence for a person; empty: nothing of the kind.
+std::string slowness_text(const ServerDecision& server);
+
+struct BackendDecision {
+  std::vector<ServerDecision> servers;
+  std::optional<AgreedHead> head;
+  std::vector<BackendNote> notes;
+  /// What the weights follow because fewer than min_healthy are healthy; absent: the scores.
+  std::optional<config::Fallback> fallback;
+  /// Servers that may get traffic by our verdict, backups included, disabled ones not.
+  unsigned healthy = 0;
+  /// Whether any server has a verdict. Without one, nothing should be pushed.
+  bool any_verdict = false;
+  /// No provider of the backend gave any HTTP answer.
+  bool blind = false;
+};
+
+/// One decision for one backend.
+/// `held`: the weights of the decision before, in the order of the file; empty: there was none. Small changes against
+/// them are not made (see worth_pushing).
+/// `view`: empty servers: HAProxy was not read; then every server counts as active and enabled.
+BackendDecision decide(BackendHistory& history, const config::Backend& backend, const config::Probe& probe,
+                       const BackendView& view, std::span<const unsigned> held, Now now);
+
+/// Whether targets differ enough from what is held to be worth pushing: some server crosses zero, or would move by at
+/// least 25 % of its weight and at least 8 (or half of its weight). Then all targets are taken, else all held weights
+/// stay.
+bool worth_pushing(std::span<const unsigned> held, std::span<const unsigned> targets);
+
+}  // namespace rpcw

@@ -1,0 +1,227 @@
+#include "weighter/judge/forks.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "weighter/schedule/cadence.hpp"
+
+namespace rpcw {
+namespace {
+
+using namespace std::chrono_literals;
+using Group = ForkCheck::Group;
+
+std::string_view operator_of(const config::Backend& backend, std::size_t member) {
+  return member < backend.servers.size() ? backend.servers[member].target.operator_name
+                                         : backend.references[member - backend.servers.size()].operator_name;
+}
+
+std::string shortened(std::string_view hash) {
+  constexpr std::size_t kEnough = 12;
+  return hash.size() <= kEnough ? std::string(hash) : fmt::format("{}…", hash.substr(0, kEnough));
+}
+
+/// Targets by what they have shown: those whose newest blocks are known to each other are one group.
+class Groups {
+ public:
+  Groups(BackendHistory& history, std::span<const ForkVoice> voices) : history_(history), voices_(voices) {
+    for (const ForkVoice& v : voices) heads_.push_back(newest(v));
+    std::ranges::sort(heads_, order);
+    const auto [first, last] = std::ranges::unique(heads_);
+    heads_.erase(first, last);
+    parent_.resize(heads_.size());
+    std::iota(parent_.begin(), parent_.end(), 0U);
+    for (std::size_t i = 1; i < heads_.size(); ++i)
+      contradiction = contradiction || heads_[i - 1].number == heads_[i].number;
+    for (const ForkVoice& v : voices) connect(v);
+  }
+
+  /// In the order of their first members.
+  std::vector<Group> take() {
+    std::vector<Group> out;
+    std::map<std::size_t, std::size_t> place;
+    for (const ForkVoice& v : voices_) {
+      const auto [at, fresh] = place.emplace(root(index(newest(v))), out.size());
+      if (fresh) out.emplace_back();
+      out[at->second].members.push_back(v.member);
+    }
+    // Whoever limits our rate is a bad one to ask.
+    for (Group& g : out)
+      std::ranges::stable_partition(g.members, [&](std::uint32_t m) { return !history_.member(m).limited; });
+    return out;
+  }
+
+  /// Two targets have shown different blocks of one height.
+  bool contradiction = false;
+
+ private:
+  static bool order(const SeenBlock& a, const SeenBlock& b) {
+    return std::pair(a.number, a.fingerprint) < std::pair(b.number, b.fingerprint);
+  }
+
+  const SeenBlock& newest(const ForkVoice& v) const {
+    const TargetHistory& t = history_.member(v.member);
+    return t.seen[t.seen_count - 1];
+  }
+
+  std::size_t index(const SeenBlock& block) const {
+    return static_cast<std::size_t>(std::ranges::lower_bound(heads_, block, order) - heads_.begin());
+  }
+
+  std::size_t root(std::size_t i) {
+    while (parent_[i] != i) i = parent_[i] = parent_[parent_[i]];
+    return i;
+  }
+
+  void connect(const ForkVoice& v) {
+    const TargetHistory& t = history_.member(v.member);
+    const std::size_t own = index(newest(v));
+    for (unsigned k = 0; k + 1 < t.seen_count; ++k) {
+      const std::size_t at = index(t.seen[k]);
+      if (at < heads_.size() && heads_[at] == t.seen[k]) {
+        parent_[root(own)] = root(at);
+        continue;
+      }
+      // Not there, but another block of that height is somebody's newest.
+      const auto same = std::ranges::lower_bound(heads_, t.seen[k].number, {}, &SeenBlock::number);
+      contradiction = contradiction || (same != heads_.end() && same->number == t.seen[k].number);
+    }
+  }
+
+  BackendHistory& history_;
+  std::span<const ForkVoice> voices_;
+  /// The different newest blocks, in order.
+  std::vector<SeenBlock> heads_;
+  std::vector<std::size_t> parent_;
+};
+
+bool several_operators(std::span<const ForkVoice> voices) {
+  return std::ranges::any_of(voices,
+                             [&](const ForkVoice& v) { return v.operator_name != voices.front().operator_name; });
+}
+
+/// It may be no fork but another chain: with their next probe all but the largest group are asked who they are.
+void ask_who_they_are(BackendHistory& history, std::span<const Group> groups, MonoTime now, milliseconds least) {
+  const auto largest = std::ranges::max_element(groups, {}, [](const Group& g) { return g.members.size(); });
+  for (auto g = groups.begin(); g != groups.end(); ++g) {
+    if (g == largest) continue;
+    for (const std::uint32_t m : g->members) {
+      Inquiry& inquiry = history.member(m).identity_inquiry;
+      inquiry.due = std::min(inquiry.due, std::max(now, inquiry.asked_at + least));
+    }
+  }
+}
+
+void acquit(TargetHistory& t) {
+  t.compared = true;
+  t.forked.clear();
+}
+
+}  // namespace
+
+void look_for_forks(BackendHistory& history, const config::Backend& backend, std::span<const ForkVoice> voices,
+                    MonoTime now) {
+  ForkCheck& check = history.forks;
+  if (check.height || (check.ever && now < check.next_look)) return;
+  check.next_look = now + kForkLookEvery;
+  if (voices.empty() || !several_operators(voices)) return;
+  Groups groups(history, voices);
+  std::vector<Group> found = groups.take();
+  if (found.size() == 1) {
+    for (const std::uint32_t m : found.front().members) acquit(history.member(m));
+    check.tie.clear();
+    check.ever = true;
+    check.due = now + kNodeStateEvery;
+    return;
+  }
+  const bool newcomer =
+      std::ranges::any_of(voices, [&](const ForkVoice& v) { return !history.member(v.member).compared; });
+  const bool allowed = !check.ever || now - check.begun >= kForkCheckLeast;
+  if (!allowed && groups.contradiction) ask_who_they_are(history, found, now, kIdentityContradicted);
+  if (!allowed || !(newcomer || groups.contradiction || now >= check.due)) return;
+  std::uint64_t lowest = UINT64_MAX;
+  for (const ForkVoice& v : voices) lowest = std::min(lowest, history.member(v.member).head->number);
+  ask_who_they_are(history, found, now, 0ms);
+  check.height = lowest - std::min<std::uint64_t>(lowest, backend.chain.fork_depth);
+  check.groups = std::move(found);
+  check.begun = now;
+  check.ever = true;
+}
+
+std::vector<BlockAsk> fork_questions(BackendHistory& history) {
+  std::vector<BlockAsk> out;
+  if (!history.forks.height) return out;
+  for (Group& g : history.forks.groups) {
+    if (g.state != Group::State::kWanted) continue;
+    g.state = Group::State::kAsked;
+    out.push_back({g.members.front(), {Question::kBlock, *history.forks.height}});
+  }
+  return out;
+}
+
+void fold_block(BackendHistory& history, std::uint32_t member, const Answer& answer) {
+  if (history.forks.height != answer.ask.argument) return;
+  for (Group& g : history.forks.groups) {
+    if (g.members.front() != member || g.state != Group::State::kAsked) continue;
+    g.state = answer.value && !answer.value->text.empty() ? Group::State::kAnswered : Group::State::kSilent;
+    if (answer.value) g.hash = answer.value->text;
+    return;
+  }
+}
+
+void end_fork_check(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, MonoTime now) {
+  ForkCheck& check = history.forks;
+  if (!check.height) return;
+  const bool missing = std::ranges::any_of(
+      check.groups, [](const Group& g) { return g.state == Group::State::kWanted || g.state == Group::State::kAsked; });
+  if (missing && now - check.begun <= probe.timeout + probe.interval) return;
+
+  // An operator has one voice; one whose servers contradict each other has none.
+  std::map<std::string_view, std::set<std::string_view>> said;
+  for (const Group& g : check.groups)
+    if (g.state == Group::State::kAnswered)
+      for (const std::uint32_t m : g.members) said[operator_of(backend, m)].insert(g.hash);
+  std::map<std::string_view, unsigned> votes;
+  unsigned voters = 0;
+  for (const auto& [name, hashes] : said) {
+    if (hashes.size() != 1) continue;
+    ++votes[*hashes.begin()];
+    ++voters;
+  }
+  std::string_view majority;
+  for (const auto& [hash, count] : votes)
+    if (voters >= 3 && count * 2 > voters) majority = hash;
+
+  bool anybody_forked = false;
+  const bool judged = !majority.empty() || votes.size() <= 1;
+  for (const Group& g : check.groups) {
+    for (const std::uint32_t m : g.members) {
+      TargetHistory& t = history.member(m);
+      t.compared = true;
+      if (g.state != Group::State::kAnswered || !judged) continue;
+      t.forked.clear();
+      if (majority.empty() || g.hash == majority) continue;
+      t.forked = fmt::format("block {} is {} here, {} of {} operators say {}", *check.height, shortened(g.hash),
+                             votes[majority], voters, shortened(majority));
+      anybody_forked = true;
+    }
+  }
+  check.tie.clear();
+  if (!judged) {
+    for (const auto& [hash, count] : votes)
+      check.tie += fmt::format("{}{} operator{} {} {}", check.tie.empty() ? "" : ", ", count, count == 1 ? "" : "s",
+                               count == 1 ? "says" : "say", shortened(hash));
+    check.tie = fmt::format("no majority on block {}: {}", *check.height, check.tie);
+  }
+  check.due = now + (anybody_forked || !judged ? kForkedEvery : kNodeStateEvery);
+  check.height.reset();
+  check.groups.clear();
+}
+
+}  // namespace rpcw

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "config/config.hpp"
+#include "weighter/state/history.hpp"
+#include "weighter/state/observation.hpp"
+
+/// Who is on which chain. Heads alone cannot tell: a node that was left behind on a fork goes on making blocks at the
+/// same pace. Hashes are compared at one height that all have passed long enough ago. What the probes have brought
+/// anyway saves most questions: two targets of which one has shown the other's newest block are on one chain.
+namespace rpcw {
+
+/// A target with a head that others can be compared with.
+struct ForkVoice {
+  /// Servers count from 0, references on from there.
+  std::uint32_t member = 0;
+  std::string_view operator_name;
+};
+
+/// Ends a comparison whose answers are all there, or that has waited too long: of at least three operators, those
+/// against a majority are `forked`; without a majority that is a tie, which is noted and changes nothing.
+void end_fork_check(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, MonoTime now);
+
+/// Begins a comparison when one is due, a target was never compared, or heads contradict each other.
+/// `voices`: whoever is within max_lag of the agreed head.
+void look_for_forks(BackendHistory& history, const config::Backend& backend, std::span<const ForkVoice> voices,
+                    MonoTime now);
+
+struct BlockAsk {
+  /// Servers count from 0, references on from there.
+  std::uint32_t member = 0;
+  Ask ask;
+};
+/// The hashes to ask for now, marked as asked; empty: none.
+std::vector<BlockAsk> fork_questions(BackendHistory& history);
+
+/// Folds the answer to one of them in; one that nobody waits for any more is dropped.
+void fold_block(BackendHistory& history, std::uint32_t member, const Answer& answer);
+
+}  // namespace rpcw

@@ -1,0 +1,237 @@
+#include "weighter/judge/heads.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "weighter/constants.hpp"
+#include "weighter/judge/forks.hpp"
+
+namespace rpcw {
+namespace {
+
+double blocks_in(milliseconds span, milliseconds block_time) {
+  return static_cast<double>(span.count()) / static_cast<double>(std::max<std::int64_t>(block_time.count(), 1));
+}
+
+std::uint64_t distance(std::uint64_t a, std::uint64_t b) {
+  return a > b ? a - b : b - a;
+}
+
+/// The highest head of any operator but one, without looking at all of them for each.
+class HighestOfOthers {
+ public:
+  void add(const Voice& voice) {
+    if (best_ && best_->operator_name == voice.operator_name) {
+      best_->number = std::max(best_->number, voice.number);
+    } else if (!best_ || voice.number > best_->number) {
+      next_ = std::exchange(best_, voice);
+    } else if (!next_ || voice.number > next_->number) {
+      next_ = voice;
+    }
+  }
+  /// Absent: there is no other.
+  [[nodiscard]] std::optional<std::uint64_t> than(std::string_view operator_name) const {
+    const auto& highest = best_ && best_->operator_name != operator_name ? best_ : next_;
+    return highest ? std::optional(highest->number) : std::nullopt;
+  }
+
+ private:
+  std::optional<Voice> best_;
+  /// Of another operator than the best.
+  std::optional<Voice> next_;
+};
+
+class Heads {
+ public:
+  Heads(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now)
+      : history_(history),
+        backend_(backend),
+        probe_(probe),
+        now_(now),
+        fresh_for_(constants::kVoiceIntervals * probe.interval + probe.timeout),
+        block_time_(block_time_for_lag(history.block_time, backend.chain)) {}
+
+  HeadView run() {
+    end_fork_check(history_, backend_, probe_, now_.mono);
+    each([&](TargetHistory& t, const config::Target& cfg, std::uint32_t member) {
+      notice_jump(t);
+      if (has_voice(t)) speakers_.push_back({&t, &cfg, member});
+    });
+    const bool clock_behind = two_operators() && std::ranges::all_of(speakers_, [&](const Speaker& s) {
+                                return in_future(*s.target->head, now_);
+                              });
+    if (!clock_behind) std::erase_if(speakers_, [&](const Speaker& s) { return in_future(*s.target->head, now_); });
+    confirm_jumps();
+    std::vector<Voice> voices;
+    for (const Speaker& s : speakers_)
+      if (!s.target->jumped && s.target->forked.empty())
+        voices.push_back({s.config->operator_name, s.target->head->number});
+    HeadView out;
+    out.clock_behind = clock_behind;
+    out.agreed = agree_on_head(voices, blocks_in(backend_.chain.max_lag, block_time_));
+    for (const Speaker& s : speakers_)
+      if (out.agreed && !s.target->jumped && s.target->forked.empty() && s.target->head->number == out.agreed->number)
+        out.agreed_timestamp = std::max(out.agreed_timestamp, s.target->head->timestamp);
+    out.no_quorum = !out.agreed && !voices.empty();
+    out.halted = out.agreed && halted(*out.agreed);
+    if (out.agreed && !out.halted) measure(*out.agreed);
+    if (out.agreed) compare_chains(*out.agreed);
+    return out;
+  }
+
+ private:
+  struct Speaker {
+    TargetHistory* target;
+    const config::Target* config;
+    std::uint32_t member;
+  };
+
+  template <typename Action>
+  void each(Action action) {
+    std::uint32_t member = 0;
+    for (std::size_t i = 0; i < history_.servers.size(); ++i)
+      action(history_.servers[i], backend_.servers[i].target, member++);
+    for (std::size_t i = 0; i < history_.references.size(); ++i)
+      action(history_.references[i], backend_.references[i], member++);
+  }
+
+  bool has_voice(const TargetHistory& t) const {
+    const bool verified = t.identity == TargetHistory::Identity::kVerified || !backend_.chain.chain_id;
+    return verified && t.head && !t.failure && now_.mono - t.head_received.mono <= fresh_for_;
+  }
+
+  bool two_operators() const {
+    return std::ranges::any_of(speakers_, [&](const Speaker& s) {
+      return s.config->operator_name != speakers_.front().config->operator_name;
+    });
+  }
+
+  /// By the heads' own timestamps, not by the time between two probes: a node that catches up covers days in seconds,
+  /// and its blocks are dated accordingly.
+  void notice_jump(TargetHistory& t) const {
+    if (t.judged == t.observations || !t.head || t.failure || t.limited || !t.previous_head) return;
+    const Head& before = *t.previous_head;
+    if (t.head->number < before.number) t.jumped = false;
+    if (t.head->number <= before.number) return;
+    if (rise_explained(t.head->number - before.number, t.head->timestamp - before.timestamp, block_time_,
+                       backend_.chain.max_lag))
+      return;
+    t.jumped = true;
+    // It may be another chain by now.
+    t.identity_inquiry.due = now_.mono;
+  }
+
+  /// A jump counts until somebody else has come near it, and not at all when nobody else could: then the chain's pace
+  /// may have changed, and there is nobody to prove the contrary.
+  void confirm_jumps() {
+    const auto tolerance = static_cast<std::uint64_t>(blocks_in(backend_.chain.max_lag, block_time_)) + 1;
+    HighestOfOthers calm;
+    for (const Speaker& s : speakers_)
+      if (!s.target->jumped) calm.add({s.config->operator_name, s.target->head->number});
+    const bool anybody_calm = std::ranges::any_of(speakers_, [](const Speaker& s) { return !s.target->jumped; });
+    for (const Speaker& s : speakers_) {
+      if (!s.target->jumped) continue;
+      const std::uint64_t number = s.target->head->number;
+      const auto highest = calm.than(s.config->operator_name);
+      const bool confirmed = highest && (*highest >= number || distance(*highest, number) <= tolerance);
+      if (!confirmed && anybody_calm) continue;
+      s.target->jumped = false;
+      calm.add({s.config->operator_name, number});
+    }
+  }
+
+  bool halted(const AgreedHead& agreed) const {
+    if (!backend_.chain.max_block_age) return false;
+    std::string_view first;
+    bool two_operators = false;
+    for (const Speaker& s : speakers_) {
+      const TargetHistory& t = *s.target;
+      if (t.jumped) continue;
+      const bool too_old = now_.wall - t.head->timestamp > *backend_.chain.max_block_age;
+      if (!too_old) return false;
+      if (lag_time(distance(t.head->number, agreed.number), block_time_) > backend_.chain.max_lag) continue;
+      two_operators = two_operators || (!first.empty() && first != s.config->operator_name);
+      first = s.config->operator_name;
+    }
+    return two_operators;
+  }
+
+  void measure(const AgreedHead& agreed) {
+    const auto witness = std::ranges::find_if(
+        speakers_, [&](const Speaker& s) { return !s.target->jumped && s.target->head->number == agreed.number; });
+    if (witness == speakers_.end()) return;
+    const Head& head = *witness->target->head;
+    BlockTime& b = history_.block_time;
+    if (!b.anchor || head.number < b.anchor->number || head.timestamp < b.anchor->timestamp) {
+      b.anchor = head;
+      return;
+    }
+    const std::uint64_t blocks = head.number - b.anchor->number;
+    const milliseconds span = head.timestamp - b.anchor->timestamp;
+    if (blocks < constants::kBlockTimeBlocks || span < constants::kBlockTimeSpan) return;
+    const milliseconds sample{span.count() / static_cast<std::int64_t>(std::min<std::uint64_t>(blocks, 1U << 30U))};
+    b.measured = b.measured ? (*b.measured + sample) / 2 : sample;
+    b.anchor = head;
+  }
+
+  void compare_chains(const AgreedHead& agreed) {
+    std::vector<ForkVoice> voices;
+    for (const Speaker& s : speakers_)
+      if (!s.target->jumped && s.target->seen_count > 0 &&
+          lag_time(distance(s.target->head->number, agreed.number), block_time_) <= backend_.chain.max_lag)
+        voices.push_back({s.member, s.config->operator_name});
+    look_for_forks(history_, backend_, voices, now_.mono);
+  }
+
+  BackendHistory& history_;
+  const config::Backend& backend_;
+  const config::Probe& probe_;
+  const Now now_;
+  const MonoTime fresh_for_;
+  const milliseconds block_time_;
+  std::vector<Speaker> speakers_;
+};
+
+}  // namespace
+
+bool in_future(const Head& head, Now now) {
+  return head.timestamp > now.wall + constants::kClockTolerance;
+}
+
+milliseconds lag_time(std::uint64_t blocks, milliseconds block_time) {
+  constexpr std::uint64_t kEnough = 1'000'000'000;  // a lag beyond it is no different, and the product stays in range
+  return milliseconds{static_cast<std::int64_t>(std::min(blocks, kEnough)) *
+                      std::min<std::int64_t>(block_time.count(), 86'400'000)};
+}
+
+bool rise_explained(std::uint64_t blocks, milliseconds dated, milliseconds block_time, milliseconds max_lag) {
+  return lag_time(blocks, block_time) <= constants::kExplainedPace * std::max(dated, milliseconds{0}) + max_lag;
+}
+
+std::optional<AgreedHead> agree_on_head(std::span<const Voice> voices, double max_lag_blocks) {
+  std::vector<Voice> freshest(voices.begin(), voices.end());
+  std::ranges::sort(freshest, [](const Voice& a, const Voice& b) {
+    return a.operator_name != b.operator_name ? a.operator_name < b.operator_name : a.number > b.number;
+  });
+  const auto [first, last] = std::ranges::unique(freshest, {}, &Voice::operator_name);
+  freshest.erase(first, last);
+  if (freshest.empty()) return std::nullopt;
+  std::ranges::sort(freshest, std::ranges::greater{}, &Voice::number);
+
+  std::uint64_t number = freshest.front().number;
+  if (freshest.size() >= 3) {
+    number = freshest[1].number;
+  } else if (freshest.size() == 2 && static_cast<double>(freshest[0].number - freshest[1].number) > max_lag_blocks) {
+    return std::nullopt;
+  }
+  const auto reached = std::ranges::count_if(freshest, [&](const Voice& v) { return v.number >= number; });
+  return AgreedHead{number, static_cast<unsigned>(reached)};
+}
+
+HeadView look_at_heads(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now) {
+  return Heads(history, backend, probe, now).run();
+}
+
+}  // namespace rpcw

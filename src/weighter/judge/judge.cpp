@@ -1,0 +1,540 @@
+#include "weighter/judge/judge.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "weighter/constants.hpp"
+#include "weighter/judge/live.hpp"
+#include "weighter/schedule/agenda.hpp"
+
+namespace rpcw {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::microseconds;
+
+milliseconds whole_ms(MonoTime t) {
+  return duration_cast<milliseconds>(t);
+}
+
+class Judge {
+ public:
+  Judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now)
+      : history_(history), backend_(backend), probe_(probe), now_(now) {}
+
+  BackendVerdict run() {
+    const HeadView heads = look_at_heads(history_, backend_, probe_, now_);
+    agreed_ = heads.agreed;
+    agreed_timestamp_ = heads.agreed_timestamp;
+    block_time_ = block_time_for_lag(history_.block_time, backend_.chain);
+    out_.head = heads.agreed;
+    out_.halted = heads.halted;
+    clock_behind_ = heads.clock_behind;
+    out_.blind = !history_.servers.empty() && std::ranges::all_of(history_.servers, [](const TargetHistory& t) {
+      return t.failure && is_transport(t.failure->code);
+    });
+    if (heads.no_quorum)
+      note("no_quorum", "two operators are more than max_lag apart and no third one can tell who is right");
+    if (!history_.forks.tie.empty()) note("fork_tie", history_.forks.tie);
+    if (heads.halted)
+      note("halted", "all heads are too old and agree: the chain stands still, or this machine's clock is wrong");
+
+    note_unverified(heads.agreed || heads.no_quorum);
+    if (clock_behind_) note("halted", "all heads are dated in the future: this machine's clock is behind");
+
+    out_.servers.resize(history_.servers.size());
+    if (backend_.live) live_ = look_at_live(history_.servers, now_.mono);
+    out_by_traffic_ = static_cast<std::size_t>(std::ranges::count_if(history_.servers, is_out_by_traffic));
+    sum_up_stretches();
+    for (std::size_t i = 0; i < history_.servers.size(); ++i) judge_server(i);
+    for (TargetHistory& t : history_.references) t.judged = t.observations;
+    if (out_.blind) forgive_outage();
+    if (std::ranges::none_of(out_.servers, usable)) waive_time_outs();
+    for (std::size_t i = 0; i < out_.servers.size(); ++i) describe_return(i);
+    return std::move(out_);
+  }
+
+ private:
+  static bool is_out_by_traffic(const TargetHistory& t) { return t.ejected && !t.live_out.empty(); }
+
+  static bool usable(const ServerVerdict& v) { return v.state == State::kHealthy || v.state == State::kDegraded; }
+
+  void note(std::string_view code, std::string detail) { out_.notes.push_back({code, std::move(detail)}); }
+
+  /// Those that show heads and do not tell their chain: neither trusted nor accused.
+  void note_unverified(bool any_voice) {
+    if (!backend_.chain.chain_id) return;
+    constexpr std::size_t kShown = 5;
+    std::string names;
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < history_.servers.size(); ++i) {
+      const TargetHistory& t = history_.servers[i];
+      if (t.identity != TargetHistory::Identity::kUnknown || !t.identity_untold || !t.head || t.failure) continue;
+      if (count++ < kShown) names += fmt::format("{}{}", names.empty() ? "" : ", ", backend_.servers[i].name);
+    }
+    if (count == 0) return;
+    if (count > kShown) names += fmt::format(" and {} more", count - kShown);
+    note("unverified", fmt::format("server{} {} do{} not tell {} chain id, and {} no voice on the agreed head{}",
+                                   count == 1 ? "" : "s", names, count == 1 ? "es" : "", count == 1 ? "its" : "their",
+                                   count == 1 ? "has" : "have",
+                                   any_voice ? "" : ": nobody has, so that only the age of blocks is judged"));
+  }
+
+  // ---- one server
+
+  void judge_server(std::size_t i) {
+    TargetHistory& t = history_.servers[i];
+    ServerVerdict& v = out_.servers[i];
+    v.latency = t.median_latency();
+    v.smoothed_latency_ms = t.smoothed_latency_ms;
+    if (backend_.live) v.live_latency_ms = live_[i].latency_ms;
+    if (v.smoothed_latency_ms && v.live_latency_ms)
+      *v.smoothed_latency_ms += (*v.live_latency_ms - *v.smoothed_latency_ms) * constants::kLiveLatencyPart;
+    const double waiting_ms = backend_.live ? live_[i].waiting_ms.value_or(0.0) : 0.0;
+    v.latency_used_ms = latency_used(t, v.smoothed_latency_ms, waiting_ms);
+    v.counts = counts_at(t, now_.mono);
+    v.error_rate = v.counts.failures / (v.counts.attempts + constants::kErrorPrior);
+    if (backend_.live && live_[i].error_rate > v.error_rate) {
+      v.counts = {live_[i].attempts, live_[i].failures};
+      v.peers_error_rate = live_[i].peers_rate;
+      v.error_rate = live_[i].error_rate;
+    }
+    if (t.head) v.head_age = std::max(now_.wall - t.head->timestamp, milliseconds{0});
+    const bool news = t.judged != t.observations;
+    // Against the agreed head of this very moment, and kept until the next answer: else a server would seem to fall
+    // behind merely because others were asked after it.
+    if (news && t.head && !t.failure && !t.limited)
+      t.lag_blocks = agreed_ ? std::optional(agreed_->number > t.head->number ? agreed_->number - t.head->number : 0)
+                             : std::nullopt;
+
+    if (auto why = never(t)) {
+      v.never = true;
+      v.state = State::kEjected;
+      v.reasons.push_back(std::move(*why));
+      if (news) t.good_in_row = 0;
+      t.judged = t.observations;
+      eject(i);
+      return;
+    }
+    if (t.observations == 0) return;
+
+    v.reasons = hard(t);
+    const bool bad = !v.reasons.empty();
+    const bool only_old =
+        bad && std::ranges::all_of(v.reasons, [](const ReasonNote& n) { return n.code == Reason::kBlockTooOld; });
+    const bool stands_still_with_all = out_.halted && only_old;
+    // What is asked seldom counts once for each answer, not again with each head in between.
+    const bool only_slow = bad && std::ranges::all_of(v.reasons, [](const ReasonNote& n) {
+                             return n.code == Reason::kSyncing || n.code == Reason::kCanaryFailed;
+                           });
+    const bool counts = only_slow ? t.slow_judged != t.slow_observations : news;
+    const bool was_out = t.ejected;
+    if (counts && !t.limited && !stands_still_with_all) count(i, bad);
+    if (stands_still_with_all) {
+      t.stood_still = true;
+    } else if (std::exchange(t.stood_still, t.stood_still && bad) && bad) {
+      // Somebody has moved on, and it has not: it has been bad for long enough already.
+      eject(i, true);
+    }
+    if (!stands_still_with_all && limited_for_too_long(t)) {
+      v.reasons.push_back({Reason::kRateLimited, t.limited->detail});
+      eject(i);
+    }
+    // What was counted of it until now belongs to what it has been out for.
+    if (backend_.live && was_out && !t.ejected) live_[i] = {};
+    t.judged = t.observations;
+    t.slow_judged = t.slow_observations;
+    if (news && t.limited && backend_.live) probe_was_limited(t, now_.mono);
+    if (backend_.live && !t.ejected && (live_[i].out || hangs(i)) && live_may_take_out()) {
+      t.live_out = live_[i].out ? live_errors_text(i) : hang_text(t);
+      eject(i);
+    }
+    if (t.ejected || stands_still_with_all) {
+      v.state = State::kEjected;
+      return;
+    }
+    if (!t.head && t.limited) {
+      // It lives, but has never shown a head: nothing can be said of it.
+      v.reasons.push_back({Reason::kRateLimited, t.limited->detail});
+      return;
+    }
+    v.state = State::kHealthy;
+    if (bad) {
+      v.state = State::kDegraded;
+      v.doubt = constants::kDoubt;
+    }
+    soften(t, v);
+    if (backend_.live) weigh_live(i);
+  }
+
+  /// A rate limit is no failure, and the last head stays valid. But not for ever: when that has been too old for as
+  /// long as failures take to eject, nothing speaks for it any more.
+  bool limited_for_too_long(const TargetHistory& t) const {
+    if (!t.limited || !t.head) return false;
+    if (!backend_.chain.max_block_age) return now_.mono - t.head_received.mono > constants::kLimitedLongest;
+    return now_.wall - t.head->timestamp > *backend_.chain.max_block_age + probe_.fall * probe_.interval;
+  }
+
+  // ---- live traffic
+
+  bool live_may_take_out() const {
+    return static_cast<double>(out_by_traffic_ + 1) <=
+           constants::kLiveOutMost * static_cast<double>(history_.servers.size());
+  }
+
+  /// Requests wait and a probe does: the rest of its time-out would tell no more. Strategies that weigh no latency
+  /// would leave it all its traffic until then.
+  bool hangs(std::size_t i) const {
+    const TargetHistory& t = history_.servers[i];
+    if (!live_[i].waiting_ms || !t.asked_at) return false;
+    const MonoTime silent = now_.mono - *t.asked_at;
+    return silent >= constants::kHangPart * probe_.timeout &&
+           silent >= silence_noticed(t.smoothed_latency_ms.value_or(0.0));
+  }
+
+  std::string hang_text(const TargetHistory& t) const {
+    return fmt::format("requests pile up, and a probe has had no answer for {}",
+                       span_text(whole_ms(now_.mono - *t.asked_at)));
+  }
+
+  std::string live_errors_text(std::size_t i) const {
+    const LiveView& l = live_[i];
+    return fmt::format("{:.0f} % of its requests failed of late, {:.1f} % of the others'",
+                       100.0 * l.failures / std::max(l.attempts, 1.0), 100.0 * l.peers_rate);
+  }
+
+  /// What is told of it; its effect on the score has been counted by now.
+  void weigh_live(std::size_t i) {
+    ServerVerdict& v = out_.servers[i];
+    const LiveView& l = live_[i];
+    const auto tell = [&v](Reason reason, std::string detail) {
+      v.state = State::kDegraded;
+      if (std::ranges::find(v.reasons, reason, &ReasonNote::code) == v.reasons.end())
+        v.reasons.push_back({reason, std::move(detail)});
+    };
+    if (l.failing) tell(Reason::kLiveErrors, live_errors_text(i));
+    if (left_behind(i))
+      tell(Reason::kLiveLatency, fmt::format("{:.0f} ms in live traffic, {:.0f} ms in probes", *l.latency_ms,
+                                             history_.servers[i].smoothed_latency_ms.value_or(0)));
+    v.quota_share = l.quota_share;
+    if (l.quota_share && *l.quota_share < 1.0)
+      tell(Reason::kRateLimited, fmt::format("live traffic: its quota carries about {:.0f} requests a second",
+                                             history_.servers[i].live.quota_per_s.value_or(0)));
+  }
+
+  /// How much longer real requests take than probes; absent: not known.
+  std::optional<double> stretch(std::size_t i) const {
+    const auto& probes = history_.servers[i].smoothed_latency_ms;
+    if (!live_[i].latency_ms || !probes) return std::nullopt;
+    return *live_[i].latency_ms / std::max(*probes, constants::kLatencyFloorMs);
+  }
+
+  void sum_up_stretches() {
+    for (std::size_t i = 0; i < live_.size(); ++i)
+      if (const auto s = stretch(i)) {
+        stretches_ += *s;
+        ++stretched_;
+      }
+  }
+
+  /// Live latency is compared with the probes', and that with the others': real requests are heavier everywhere.
+  bool left_behind(std::size_t i) const {
+    const auto own = stretch(i);
+    if (!own || *own < constants::kLiveLeftBehind || stretched_ < 2) return false;
+    return *own > constants::kLiveLeftBehind * (stretches_ - *own) / (stretched_ - 1);
+  }
+
+  /// What lowers a score without being a failure.
+  void soften(TargetHistory& t, ServerVerdict& v) const {
+    const auto lower = [&v](double& factor, double to, Reason reason, std::string detail) {
+      factor = to;
+      v.state = State::kDegraded;
+      if (std::ranges::find(v.reasons, reason, &ReasonNote::code) == v.reasons.end())
+        v.reasons.push_back({reason, std::move(detail)});
+    };
+    // Where live traffic has found the quota, the share stays at what that carries; a factor on top would make it
+    // swing.
+    if (t.limited)
+      lower(v.rate_limit_factor, backend_.live && t.live.quota_per_s ? 1.0 : constants::kRateLimitFactor,
+            Reason::kRateLimited, t.limited->detail);
+    t.slipping = false;
+    if (t.lag_blocks) {
+      const double fresh = freshness(lag_time(*t.lag_blocks, block_time_), block_time_, backend_.chain.max_lag);
+      if (fresh < 1.0) lower(v.freshness, fresh, Reason::kBlockLag, lag_text(t));
+      t.slipping = fresh < 1.0 && t.previous_head && t.previous_head->number >= t.head->number;
+    }
+    if (backend_.min_peers > 0 && t.peers && *t.peers < backend_.min_peers)
+      lower(v.peers_factor, constants::kFewPeersFactor, Reason::kTooFewPeers,
+            fmt::format("{} peers, min_peers {}", *t.peers, backend_.min_peers));
+    if (!t.returned_at) return;
+    const MonoTime back_for = now_.mono - *t.returned_at;
+    if (back_for >= backend_.ramp) {
+      t.returned_at.reset();
+      return;
+    }
+    const double part = static_cast<double>(back_for.count()) / static_cast<double>(MonoTime{backend_.ramp}.count());
+    lower(v.ramp, std::max(std::sqrt(part), constants::kRampStart), Reason::kWarmingUp,
+          fmt::format("back for {} of {}", span_text(whole_ms(back_for)), span_text(backend_.ramp)));
+  }
+
+  /// `used` where nothing is silent; `waiting_ms`: what live traffic says of silence. Silence counts for more the
+  /// longer it has become than what is noticed at all: that somebody answers at last becomes ever less likely.
+  std::optional<double> latency_used(const TargetHistory& t, std::optional<double> used, double waiting_ms) const {
+    if (!used) return used;
+    double silence_ms = std::max(waiting_ms, static_cast<double>(t.silent_for.count()) / 1000.0);
+    if (t.asked_at) silence_ms = std::max(silence_ms, static_cast<double>((now_.mono - *t.asked_at).count()) / 1000.0);
+    const auto noticed = static_cast<double>(silence_noticed(*used).count());
+    return silence_ms > noticed ? silence_ms * silence_ms / noticed : *used;
+  }
+
+  /// Weight 0 at once, whatever the history says. Absent: nothing of the kind.
+  std::optional<ReasonNote> never(const TargetHistory& t) const {
+    if (t.identity == TargetHistory::Identity::kWrong)
+      return ReasonNote{Reason::kWrongChain, fmt::format("answers for chain {}, {} is {}", t.seen_chain_id,
+                                                         backend_.chain.name, backend_.chain.chain_id.value_or(0))};
+    if (!t.forked.empty()) return ReasonNote{Reason::kForked, t.forked};
+    if (!t.head || t.failure) return std::nullopt;
+    if (!clock_behind_ && in_future(*t.head, now_))
+      return ReasonNote{Reason::kBlockAhead, fmt::format("head {} is dated {} in the future", t.head->number,
+                                                         span_text(t.head->timestamp - now_.wall))};
+    if (agreed_ && t.head->number > agreed_->number) {
+      const std::uint64_t ahead = t.head->number - agreed_->number;
+      // Its date tells a liar from one that is back first after an outage of all: then the agreed head is the old one.
+      if (!rise_explained(ahead, t.head->timestamp - agreed_timestamp_, block_time_, backend_.chain.max_lag))
+        return ReasonNote{Reason::kBlockAhead,
+                          fmt::format("head {} is {} blocks ahead of {}, on which {} operator{} agree{}",
+                                      t.head->number, ahead, agreed_->number, agreed_->agreed_by,
+                                      agreed_->agreed_by == 1 ? "" : "s", agreed_->agreed_by == 1 ? "s" : "")};
+    }
+    if (t.jumped && t.previous_head)
+      return ReasonNote{
+          Reason::kBlockAhead,
+          fmt::format("head {} came too soon: no block time explains it, and nobody confirms it", t.head->number)};
+    return std::nullopt;
+  }
+
+  std::vector<ReasonNote> hard(const TargetHistory& t) const {
+    std::vector<ReasonNote> out;
+    if (t.failure) {
+      out.push_back({t.failure->code, t.failure->detail});
+      return out;
+    }
+    if (!t.head) return out;
+    const milliseconds age = std::max(now_.wall - t.head->timestamp, milliseconds{0});
+    if (backend_.chain.max_block_age && age > *backend_.chain.max_block_age)
+      out.push_back({Reason::kBlockTooOld, fmt::format("block {} is {} old, limit {}", t.head->number, span_text(age),
+                                                       span_text(*backend_.chain.max_block_age))});
+    if (lags_too_far(t)) out.push_back({Reason::kBlockLag, lag_text(t)});
+    if (const auto median = t.median_latency(); median && *median > backend_.max_latency)
+      out.push_back({Reason::kLatencyTooHigh,
+                     fmt::format("{} (median of {}), limit {}", span_text(duration_cast<milliseconds>(*median)),
+                                 t.latency_count, span_text(backend_.max_latency))});
+    if (says_it_is_syncing(t, history_.block_time, backend_))
+      out.push_back({Reason::kSyncing, *t.blocks_missing == kUnknownGap
+                                           ? "the node says that it is still syncing"
+                                           : fmt::format("the node says that it lacks {} blocks", *t.blocks_missing)});
+    for (std::size_t i = 0; i < t.canaries.size(); ++i)
+      if (const auto& failure = t.canaries[i].failure)
+        out.push_back({Reason::kCanaryFailed, fmt::format("{}: {}: {}", backend_.canaries[i].method,
+                                                          to_string(failure->code), failure->detail)});
+    return out;
+  }
+
+  bool lags_too_far(const TargetHistory& t) const {
+    const std::uint64_t blocks = t.lag_blocks.value_or(0);
+    // A single block of distance is where two good nodes stand when one has just been made.
+    const bool in_time = blocks > 1 && lag_time(blocks, block_time_) > backend_.chain.max_lag;
+    return in_time || (backend_.max_block_lag && blocks > *backend_.max_block_lag);
+  }
+
+  std::string lag_text(const TargetHistory& t) const {
+    const std::uint64_t blocks = t.lag_blocks.value_or(0);
+    std::string limit = span_text(backend_.chain.max_lag);
+    if (backend_.max_block_lag) limit += fmt::format(" or {} blocks", *backend_.max_block_lag);
+    return fmt::format("{} block{} ({}) behind {}, limit {}", blocks, blocks == 1 ? "" : "s",
+                       span_text(lag_time(blocks, block_time_)), t.head->number + blocks, limit);
+  }
+
+  // ---- fall and rise
+
+  /// Counts one new observation. The very first verdict decides alone.
+  void count(std::size_t i, bool bad) {
+    TargetHistory& t = history_.servers[i];
+    if (bad) {
+      t.good_in_row = 0;
+      ++t.bad_in_row;
+      t.quiet_since = now_.mono;
+      if (t.judged == 0 || t.bad_in_row >= probe_.fall) eject(i);
+      return;
+    }
+    t.bad_in_row = 0;
+    ++t.good_in_row;
+    if (t.ejected) {
+      if (t.good_in_row >= probe_.rise && now_.mono >= t.out_until) let_back(t);
+      return;
+    }
+    pay_back(i);
+  }
+
+  /// `forgiven`: what it is thrown out for was everybody's trouble, so it may return at once.
+  void eject(std::size_t i, bool forgiven = false) {
+    TargetHistory& t = history_.servers[i];
+    if (t.ejected) return;
+    t.ejected = true;
+    if (is_out_by_traffic(t)) ++out_by_traffic_;
+    t.ejected_at = now_.mono;
+    t.returned_at.reset();
+    t.forgiven = forgiven || out_.blind;
+    if (t.forgiven) {
+      t.out_until = now_.mono;
+      return;
+    }
+    constexpr unsigned kMost = 32;
+    t.ejections = std::min(t.ejections + 1, kMost);
+    t.out_until = now_.mono + eject_time(backend_, t.ejections, backend_.servers[i].name);
+  }
+
+  void let_back(TargetHistory& t) {
+    if (is_out_by_traffic(t)) --out_by_traffic_;
+    t.ejected = false;
+    t.quiet_since = now_.mono;
+    // It begins anew: what it did to the traffic before is paid for.
+    t.live_out.clear();
+    t.live.newest = {};
+    t.live.recent = {};
+    t.live.minute = {};
+    if (backend_.ramp > milliseconds{0} && !t.forgiven) t.returned_at = now_.mono;
+  }
+
+  void pay_back(std::size_t i) const {
+    TargetHistory& t = history_.servers[i];
+    if (t.ejections == 0) return;
+    const MonoTime last = eject_time(backend_, t.ejections, backend_.servers[i].name);
+    const MonoTime quiet = std::max(last * constants::kPayBackTimeOuts, MonoTime{constants::kPayBackLeast});
+    if (now_.mono - t.quiet_since < quiet) return;
+    --t.ejections;
+    t.quiet_since = now_.mono;
+  }
+
+  /// What looked like one server's failure was the beginning of everybody's: the ejections since are nobody's fault.
+  void forgive_outage() {
+    const MonoTime window = 2 * probe_.interval + probe_.timeout;
+    for (TargetHistory& t : history_.servers) {
+      if (!t.ejected || t.ejections == 0 || now_.mono - t.ejected_at > window || t.out_until <= now_.mono) continue;
+      --t.ejections;
+      t.forgiven = true;
+      t.out_until = now_.mono;
+    }
+  }
+
+  /// Nobody is left: all have traffic again by the fallback, whatever they answer. Who is well comes back at once, and
+  /// the others when they are, not by their time-outs: those are for one server that fails while others do not.
+  void waive_time_outs() {
+    for (std::size_t i = 0; i < out_.servers.size(); ++i) {
+      TargetHistory& t = history_.servers[i];
+      ServerVerdict& v = out_.servers[i];
+      if (v.never || !t.ejected) continue;
+      t.forgiven = true;
+      t.out_until = std::min(t.out_until, now_.mono);
+      if (t.failure || t.limited || t.good_in_row < probe_.rise) continue;
+      let_back(t);
+      v.state = State::kHealthy;
+      v.reasons.clear();
+      soften(t, v);
+    }
+  }
+
+  void describe_return(std::size_t i) {
+    const TargetHistory& t = history_.servers[i];
+    ServerVerdict& v = out_.servers[i];
+    if (v.state != State::kEjected || !v.reasons.empty()) return;
+    if (!t.live_out.empty()) {
+      v.reasons.push_back({Reason::kLiveErrors, t.live_out});
+      return;
+    }
+    std::string detail;
+    if (t.good_in_row < probe_.rise)
+      detail = fmt::format("{} of {} good probes in a row", t.good_in_row, probe_.rise);
+    else
+      detail = fmt::format("answers well, stays out for another {} (ejected {} time{})",
+                           span_text(std::max(whole_ms(t.out_until - now_.mono), milliseconds{0})), t.ejections,
+                           t.ejections == 1 ? "" : "s");
+    v.reasons.push_back({Reason::kWarmingUp, std::move(detail)});
+  }
+
+  BackendHistory& history_;
+  const config::Backend& backend_;
+  const config::Probe& probe_;
+  const Now now_;
+  BackendVerdict out_;
+  std::optional<AgreedHead> agreed_;
+  WallTime agreed_timestamp_{};
+  milliseconds block_time_{};
+  bool clock_behind_ = false;
+  /// Empty: not used.
+  std::vector<LiveView> live_;
+  /// Of all servers that have one.
+  double stretches_ = 0;
+  unsigned stretched_ = 0;
+  /// How many live traffic alone keeps out at this moment.
+  std::size_t out_by_traffic_ = 0;
+};
+
+}  // namespace
+
+std::string_view to_string(State state) {
+  switch (state) {
+    case State::kHealthy:
+      return "healthy";
+    case State::kDegraded:
+      return "degraded";
+    case State::kEjected:
+      return "ejected";
+    case State::kUnknown:
+      return "unknown";
+    case State::kDisabled:
+      return "disabled";
+  }
+  return "unknown";
+}
+
+BackendVerdict judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now) {
+  return Judge(history, backend, probe, now).run();
+}
+
+double freshness(milliseconds lag, milliseconds block_time, milliseconds max_lag) {
+  const milliseconds full = block_time + constants::kFreshSlack;
+  if (lag <= full) return 1.0;
+  if (lag >= max_lag) return 0.0;
+  return static_cast<double>((max_lag - lag).count()) / static_cast<double>((max_lag - full).count());
+}
+
+MonoTime eject_time(const config::Backend& backend, unsigned count, std::string_view seed) {
+  milliseconds t = backend.eject_time;
+  for (unsigned i = 1; i < count && t < backend.max_eject_time; ++i) t *= 2;
+  t = std::min(t, backend.max_eject_time);
+  // FNV-1a, then the mixer of SplitMix64: any even spread will do, but it must be the same everywhere.
+  std::uint64_t h = 14695981039346656037U + count;
+  for (const char c : seed) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211U;
+  h = (h ^ (h >> 30U)) * 0xbf58476d1ce4e5b9U;
+  h = (h ^ (h >> 27U)) * 0x94d049bb133111ebU;
+  h ^= h >> 31U;
+  const double unit = static_cast<double>(h >> 11U) / 9007199254740992.0;
+  const double factor = 1.0 + constants::kEjectJitter * (2.0 * unit - 1.0);
+  return MonoTime{static_cast<std::int64_t>(static_cast<double>(MonoTime{t}.count()) * factor)};
+}
+
+std::string span_text(milliseconds span) {
+  const std::int64_t ms = span.count();
+  if (ms < 1000) return fmt::format("{} ms", ms);
+  if (ms < 10'000 && ms % 1000 != 0) return fmt::format("{:.1f} s", static_cast<double>(ms) / 1000.0);
+  if (ms < 120'000) return fmt::format("{} s", ms / 1000);
+  if (ms < 2 * 3'600'000) return fmt::format("{} min", ms / 60'000);
+  if (ms < 48LL * 3'600'000) return fmt::format("{} h", ms / 3'600'000);
+  return fmt::format("{} d", ms / 86'400'000);
+}
+
+}  // namespace rpcw

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/time.hpp"
+#include "config/config.hpp"
+#include "weighter/judge/heads.hpp"
+#include "weighter/judge/reason.hpp"
+#include "weighter/state/history.hpp"
+
+/// From observations to verdicts. No I/O, no clock, no randomness: the time is an argument, and the same calls give the
+/// same verdicts.
+namespace rpcw {
+
+enum class State : std::uint8_t {
+  kHealthy,
+  kDegraded,  ///< counts for less
+  kEjected,   ///< weight 0
+  kUnknown,   ///< no verdict yet
+  kDisabled,  ///< MAINT or DRAIN by an operator of HAProxy
+};
+std::string_view to_string(State state);
+
+struct ServerVerdict {
+  State state = State::kUnknown;
+  std::vector<ReasonNote> reasons;
+  /// Wrong chain, forked, or a head that cannot be: gets nothing, whatever else holds.
+  bool never = false;
+
+  // Factors of the score, each in [0, 1].
+  /// 0.5 after a failure that has not yet taken it out.
+  double doubt = 1.0;
+  /// 0.25 while it limits our rate.
+  double rate_limit_factor = 1.0;
+  /// 0.5 with too few peers.
+  double peers_factor = 1.0;
+  /// 1 up to one block and 2 s behind the agreed head, then linear down to 0 at max_lag.
+  double freshness = 1.0;
+  /// From 0.1 to 1 over `ramp` after a return.
+  double ramp = 1.0;
+
+  /// Smoothed, of probes that were answered; absent: not known.
+  std::optional<double> smoothed_latency_ms;
+  /// The same, or the age of a probe that should have been answered when that is much more.
+  std::optional<double> latency_used_ms;
+  /// Median of the newest probes; absent: not known.
+  std::optional<std::chrono::microseconds> latency;
+  /// As of now, decayed.
+  Counts counts;
+  /// Where live traffic shows more errors than the probes, `counts`, this and `error_rate` are its; else 0.
+  double peers_error_rate = 0;
+  double error_rate = 0;
+  /// HAProxy's, averaged; absent: too little traffic.
+  std::optional<double> live_latency_ms;
+  /// The part of the backend's traffic that its quota carries; absent: no limit is known.
+  std::optional<double> quota_share;
+  /// Wall clock minus the head's timestamp, at least 0; absent: no head.
+  std::optional<milliseconds> head_age;
+};
+
+struct BackendVerdict {
+  std::vector<ServerVerdict> servers;
+  std::optional<AgreedHead> head;
+  std::vector<BackendNote> notes;
+  /// Every server's newest probe failed before any HTTP answer, and there is at least one server.
+  bool blind = false;
+  /// All heads are too old at once and agree.
+  bool halted = false;
+};
+
+/// Judges a backend's targets as they stand and counts the observations that came since the last call toward fall and
+/// rise.
+BackendVerdict judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now);
+
+/// 1 up to one block and 2 s behind, then linear down to 0 at `max_lag`.
+double freshness(milliseconds lag, milliseconds block_time, milliseconds max_lag);
+
+/// How long the `count`th ejection in a row lasts: eject_time, doubled for each before it, up to max_eject_time, longer
+/// or shorter by up to a tenth. The part is drawn from `seed`, so that the same history gives the same time-outs.
+MonoTime eject_time(const config::Backend& backend, unsigned count, std::string_view seed);
+
+/// "850 ms", "24 s", "12 min", "3 h": rounded to what a person needs.
+std::string span_text(milliseconds span);
+
+}  // namespace rpcw

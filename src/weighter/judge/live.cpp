@@ -1,0 +1,254 @@
+#include "weighter/judge/live.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "weighter/constants.hpp"
+#include "weighter/state/decay.hpp"
+
+namespace rpcw {
+namespace {
+
+LiveCounts faded(const LiveCounts& c, double left) {
+  return {c.requests * left, c.failures * left, c.client_errors * left};
+}
+
+void add(LiveCounts& to, const LiveCounts& c) {
+  to.requests += c.requests;
+  to.failures += c.failures;
+  to.client_errors += c.client_errors;
+}
+
+/// Counts as of `now`. One read counts all servers, so what is left of those counted then is computed once for all.
+class Fading {
+ public:
+  explicit Fading(MonoTime now) : now_(now) {}
+
+  LiveCounts newest(const LiveHistory& h) { return faded(h.newest, left_of(h).newest); }
+  LiveCounts recent(const LiveHistory& h) { return faded(h.recent, left_of(h).recent); }
+  LiveCounts minute(const LiveHistory& h) { return faded(h.minute, left_of(h).minute); }
+
+ private:
+  struct Left {
+    double newest = 0;
+    double recent = 0;
+    double minute = 0;
+  };
+
+  const Left& left_of(const LiveHistory& h) {
+    if (std::exchange(known_, true) && counted_at_ == h.counted_at) return left_;
+    counted_at_ = h.counted_at;
+    const MonoTime elapsed = now_ - counted_at_;
+    left_ = {decay(elapsed, constants::kLiveNewest), decay(elapsed, constants::kLiveRecent),
+             decay(elapsed, constants::kLiveMinute)};
+    return left_;
+  }
+
+  const MonoTime now_;
+  bool known_ = false;
+  MonoTime counted_at_{};
+  Left left_;
+};
+
+double ratio(double part, double whole) {
+  return whole > 0 ? part / whole : 0.0;
+}
+
+/// Requests a second: what keeps a fading count at its height.
+double rate_of(const LiveCounts& recent) {
+  constexpr double kLn2 = 0.69314718055994530942;
+  return recent.requests * kLn2 / std::chrono::duration<double>(constants::kLiveRecent).count();
+}
+
+void set_quota(LiveHistory& h, double per_s, MonoTime now) {
+  h.quota_per_s = per_s;
+  h.quota_at = now;
+}
+
+/// Follows a provider's quota: down at once to what it has carried, and up again in steps that are small at first and
+/// become rarer with each time the limit is met, so that traffic stays at the limit instead of swinging around it.
+/// `everywhere`: the rate of 4xx that all servers show, since the requests are bad. `carried_per_s`: what was answered
+/// since the last read.
+void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double total_per_s, MonoTime now) {
+  const double excess = ratio(h.recent.client_errors, h.recent.requests) - everywhere;
+  const bool met = h.recent.requests >= constants::kLiveEnough && h.recent.client_errors >= constants::kQuotaRefusals &&
+                   excess > constants::kQuotaExcess;
+  if (met) {
+    // A read that comes long after the one before says too little; what the memory has seen answered bounds it.
+    const double answered = rate_of(h.recent) * (1.0 - ratio(h.recent.client_errors, h.recent.requests));
+    const double carried =
+        std::clamp(carried_per_s, constants::kQuotaFallMost * answered, rate_of(h.recent)) * constants::kQuotaMargin;
+    if (h.quota_per_s && now - h.quota_at < constants::kQuotaSettle) return;
+    h.quota_hold = h.quota_per_s ? std::min(h.quota_hold * 2, constants::kQuotaHoldMost) : constants::kQuotaHold;
+    h.quota_step = constants::kQuotaStep;
+    set_quota(h, h.quota_per_s ? std::min(*h.quota_per_s * constants::kQuotaMargin, carried) : carried, now);
+    // This evidence is used up: what comes now tells about the new share.
+    h.recent.client_errors = 0;
+    return;
+  }
+  if (!h.quota_per_s || now - h.quota_at < h.quota_hold) return;
+  if (*h.quota_per_s >= total_per_s) {
+    h.quota_per_s.reset();
+    return;
+  }
+  set_quota(h, *h.quota_per_s * (1.0 + h.quota_step), now);
+  h.quota_step = std::min(h.quota_step * 2, constants::kQuotaStepMost);
+  h.quota_hold = std::max(h.quota_hold / 2, constants::kQuotaHold);
+}
+
+/// More of what comes by chance than its usual number explains.
+bool beyond_chance(double count, double usual) {
+  return count > usual + constants::kLiveDeviations * std::sqrt(usual);
+}
+
+/// `before`: what the last minute was like.
+bool failing_suddenly(const LiveCounts& before, const LiveDelta& d) {
+  const double usual = ratio(before.failures, before.requests) * static_cast<double>(d.requests);
+  const auto failures = static_cast<double>(d.failures);
+  return failures >= constants::kLiveSuddenFailures && beyond_chance(failures, usual);
+}
+
+/// Requests that are open when each takes as long as usual (Little's law).
+double open_usually(const LiveHistory& h) {
+  return rate_of(h.recent) * h.latency_ms.value_or(0.0) / 1000.0;
+}
+
+/// Notes whose open requests pile up, and sets `suspect` where they seem to begin to. When clients send many at once,
+/// they pile up everywhere: that is no server's fault.
+void note_waiting(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, std::vector<bool>& suspect) {
+  double open = 0;
+  double usual = 0;
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    open += static_cast<double>(deltas[i].open);
+    usual += open_usually(servers[i].live);
+  }
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    LiveHistory& h = servers[i].live;
+    const auto own = static_cast<double>(deltas[i].open);
+    const double own_usually = open_usually(h);
+    const double elsewhere = ratio(open - own, usual - own_usually);
+    const double expected = own_usually * std::max(1.0, elsewhere);
+    h.waiting_ms.reset();
+    if (!beyond_chance(own - constants::kLivePileSuspected, expected)) continue;
+    suspect[i] = true;
+    if (beyond_chance(own - constants::kLivePile, constants::kLivePileFactor * expected))
+      h.waiting_ms = 1000.0 * own / std::max(rate_of(h.recent), 1.0);
+  }
+}
+
+/// The rate of failures that is exceeded even if chance was against the server: the lower end of Wilson's interval.
+double surely_failing(const LiveCounts& c) {
+  if (c.requests <= 0) return 0.0;
+  constexpr double kZ2 = constants::kLiveDeviations * constants::kLiveDeviations;
+  const double n = c.requests;
+  const double p = std::min(1.0, c.failures / n);
+  const double spread = constants::kLiveDeviations * std::sqrt(p * (1 - p) / n + kZ2 / (4 * n * n));
+  return std::max(0.0, (p + kZ2 / (2 * n) - spread) / (1 + kZ2 / n));
+}
+
+}  // namespace
+
+std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, MonoTime now) {
+  std::vector<bool> suspect(servers.size());
+  /// Negative: there was no read before, so that what was counted belongs to no known time.
+  std::vector<double> carried_per_s(servers.size(), -1.0);
+  LiveCounts all;
+  Fading fading(now);
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    LiveHistory& h = servers[i].live;
+    const LiveDelta& d = deltas[i];
+    // The memory of some seconds still holds what came before the limit was met.
+    const double seconds = std::chrono::duration<double>(now - h.counted_at).count();
+    if (h.counted_at != MonoTime{})
+      carried_per_s[i] =
+          static_cast<double>(d.requests - std::min(d.requests, d.client_errors)) / std::max(seconds, 0.1);
+    h.newest = fading.newest(h);
+    h.recent = fading.recent(h);
+    h.minute = fading.minute(h);
+    suspect[i] = failing_suddenly(h.minute, d);
+    h.counted_at = now;
+    const LiveCounts fresh{static_cast<double>(d.requests), static_cast<double>(d.failures),
+                           static_cast<double>(d.client_errors)};
+    add(h.newest, fresh);
+    add(h.recent, fresh);
+    add(h.minute, fresh);
+    if (d.requests > 0 && d.latency_ms) h.latency_ms = d.latency_ms;
+    add(all, h.recent);
+  }
+  note_waiting(servers, deltas, suspect);
+  std::vector<std::size_t> suspects;
+  for (std::size_t i = 0; i < servers.size(); ++i)
+    if (suspect[i] && !servers[i].ejected) suspects.push_back(i);
+  const double total_per_s = rate_of(all);
+  // Clients' own errors fall on all alike, so the least that any server shows is theirs. Pooled, the limits of several
+  // providers would hide each other.
+  double everywhere = 1.0;
+  unsigned heard = 0;
+  for (const TargetHistory& t : servers) {
+    if (t.live.recent.requests < constants::kLiveEnough) continue;
+    everywhere = std::min(everywhere, ratio(t.live.recent.client_errors, t.live.recent.requests));
+    ++heard;
+  }
+  if (heard < 2) everywhere = 0.0;
+  for (std::size_t i = 0; i < servers.size(); ++i)
+    if (carried_per_s[i] >= 0) steer_quota(servers[i].live, everywhere, carried_per_s[i], total_per_s, now);
+  return suspects;
+}
+
+void probe_was_limited(TargetHistory& target, MonoTime now) {
+  LiveHistory& server = target.live;
+  const LiveCounts recent = Fading(now).recent(server);
+  if (recent.requests < constants::kLiveEnough) return;
+  if (server.quota_per_s && now - server.quota_at < constants::kQuotaSettle) return;
+  if (!server.quota_per_s) server.quota_hold = constants::kQuotaHold;
+  server.quota_step = constants::kQuotaStep;
+  set_quota(server, std::min(server.quota_per_s.value_or(rate_of(recent)), rate_of(recent)) * constants::kQuotaMargin,
+            now);
+}
+
+std::vector<LiveView> look_at_live(std::span<const TargetHistory> servers, MonoTime now) {
+  LiveCounts all_newest;
+  LiveCounts all_recent;
+  LiveCounts all_minute;
+  Fading fading(now);
+  for (const TargetHistory& t : servers) {
+    add(all_newest, fading.newest(t.live));
+    add(all_recent, fading.recent(t.live));
+    add(all_minute, fading.minute(t.live));
+  }
+  const double total_per_s = rate_of(all_recent);
+  std::vector<LiveView> out;
+  out.reserve(servers.size());
+  for (const TargetHistory& t : servers) {
+    const LiveHistory& h = t.live;
+    LiveView& v = out.emplace_back();
+    const auto weigh = [&](const LiveCounts& own, const LiveCounts& all, double out_at, double failures_at_least) {
+      if (own.requests < 1.0) return;
+      const double peers = ratio(all.failures - own.failures, all.requests - own.requests);
+      const double rate = (own.failures + constants::kErrorPrior * peers) / (own.requests + constants::kErrorPrior);
+      const double excess = ratio(own.failures, own.requests) - peers;
+      v.out = v.out || (excess >= out_at && own.failures >= failures_at_least);
+      v.failing = v.failing || (excess >= constants::kLiveFailing && own.failures >= constants::kLiveFailingFailures);
+      if (rate < v.error_rate) return;
+      v.attempts = own.requests;
+      v.failures = own.failures;
+      v.peers_rate = peers;
+      v.error_rate = rate;
+    };
+    const LiveCounts recent = fading.recent(h);
+    weigh(recent, all_recent, constants::kLiveOutRecent, constants::kLiveOutRecentFailures);
+    weigh(fading.minute(h), all_minute, constants::kLiveOutMinute, constants::kLiveOutMinuteFailures);
+    const LiveCounts newest = fading.newest(h);
+    const double others = ratio(all_newest.failures - newest.failures, all_newest.requests - newest.requests);
+    v.out = v.out || (newest.failures >= constants::kLiveOutRecentFailures &&
+                      surely_failing(newest) - others >= constants::kLiveOutSurely);
+    if (recent.requests >= constants::kLiveEnough) v.latency_ms = h.latency_ms;
+    v.waiting_ms = h.waiting_ms;
+    if (h.quota_per_s && total_per_s > constants::kQuotaTrafficLeast)
+      v.quota_share = std::min(1.0, *h.quota_per_s / total_per_s);
+  }
+  return out;
+}
+
+}  // namespace rpcw

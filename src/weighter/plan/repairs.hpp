@@ -1,0 +1,41 @@
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/time.hpp"
+
+namespace rpcw {
+
+/// Finds out servers whose weight somebody else keeps changing: putting it back again and again would only make the
+/// traffic swing. No clock: the time is an argument.
+class Repairs {
+ public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+  /// Backend and server, by name: their numbers change with HAProxy's list.
+  using Key = std::pair<std::string, std::string>;
+
+  /// So many within the window are a fight. One writer who changes his mind is none.
+  static constexpr std::size_t kFight = 5;
+  static constexpr milliseconds kWindow{60'000};
+  /// The first time it is left alone; doubles with each fight that follows, up to the longest.
+  static constexpr milliseconds kFirstPause{60'000};
+  static constexpr milliseconds kLongestPause{600'000};
+
+  /// A weight of this server has to be put back. Returns how long it should be left alone instead; nullopt: go on.
+  std::optional<milliseconds> repaired(const Key& key, TimePoint now);
+
+ private:
+  struct Server {
+    std::deque<TimePoint> times;
+    milliseconds pause = kFirstPause;
+    TimePoint paused_until{};
+  };
+  std::map<Key, Server> servers_;
+};
+
+}  // namespace rpcw

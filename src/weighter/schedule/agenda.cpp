@@ -1,0 +1,82 @@
+#include "weighter/schedule/agenda.hpp"
+
+#include <algorithm>
+
+#include "weighter/constants.hpp"
+#include "weighter/judge/heads.hpp"
+#include "weighter/schedule/cadence.hpp"
+
+namespace rpcw {
+namespace {
+
+class Agenda {
+ public:
+  explicit Agenda(MonoTime now) : now_(now) {}
+
+  /// `again`: how long after the last answer to ask, sooner than usual.
+  void consider(Inquiry& inquiry, Ask ask, milliseconds every, std::optional<milliseconds> again = {}) {
+    if (inquiry.waiting) return;
+    MonoTime due = inquiry.due;
+    if (again) due = std::min(due, inquiry.asked_at + *again);
+    if (now_ < due) return;
+    inquiry = {.due = now_ + every, .asked_at = now_, .waiting = true};
+    out.push_back(ask);
+  }
+
+  std::vector<Ask> out;
+
+ private:
+  const MonoTime now_;
+};
+
+}  // namespace
+
+milliseconds probe_interval(const TargetHistory& target, const config::Probe& probe) {
+  if (target.limited) {
+    const milliseconds own = probe.interval * (1U << std::min(target.limited_in_row, kMostDoublings));
+    return std::clamp(target.limited->retry_after.value_or(own), probe.interval,
+                      std::max(kLongestRetryAfter, probe.interval));
+  }
+  const bool doubt =
+      target.ejected ? target.good_in_row > 0 : target.failure || target.bad_in_row > 0 || target.slipping;
+  return doubt ? probe.fast_interval : probe.interval;
+}
+
+milliseconds silence_noticed(double usual_ms) {
+  return std::max(constants::kSilenceLeast, silence_suspected(usual_ms));
+}
+
+milliseconds silence_suspected(double usual_ms) {
+  return std::max(constants::kSilenceAsks,
+                  milliseconds{static_cast<std::int64_t>(constants::kSilenceLatencies * usual_ms)});
+}
+
+bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend) {
+  return target.blocks_missing &&
+         lag_time(*target.blocks_missing, block_time_for_lag(block_time, backend.chain)) > backend.chain.max_lag;
+}
+
+std::vector<Ask> due_questions(TargetHistory& target, bool reference, const BlockTime& block_time,
+                               const config::Backend& backend, MonoTime now) {
+  if (target.limited) return {};
+  Agenda agenda(now);
+  if (backend.chain.chain_id) agenda.consider(target.identity_inquiry, {Question::kIdentity}, kIdentityEvery);
+  if (reference) return std::move(agenda.out);
+  // A bad answer counts again only when it is given again.
+  const auto again = [&](bool bad) {
+    return bad ? std::optional(target.ejected ? kBadAnswerEvery : milliseconds{0}) : std::nullopt;
+  };
+  agenda.consider(target.syncing_inquiry, {Question::kSyncing}, kNodeStateEvery,
+                  again(says_it_is_syncing(target, block_time, backend)));
+  if (backend.min_peers > 0)
+    agenda.consider(
+        target.peers_inquiry, {Question::kPeers}, kNodeStateEvery,
+        target.peers.value_or(backend.min_peers) < backend.min_peers ? std::optional(kBadAnswerEvery) : std::nullopt);
+  target.canaries.resize(backend.canaries.size());
+  for (std::size_t i = 0; i < backend.canaries.size(); ++i)
+    agenda.consider(target.canaries[i].inquiry, {Question::kCanary, i}, backend.canaries[i].interval,
+                    again(target.canaries[i].failure.has_value()));
+  return std::move(agenda.out);
+}
+
+}  // namespace rpcw

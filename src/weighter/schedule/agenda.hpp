@@ -1,0 +1,30 @@
+#pragma once
+
+#include <vector>
+
+#include "config/config.hpp"
+#include "weighter/state/history.hpp"
+#include "weighter/state/observation.hpp"
+
+/// What a target is asked besides its head. Pure: the caller sends the questions.
+namespace rpcw {
+
+/// The questions that are due, marked as asked. References are asked for their identity alone: nobody weighs them.
+/// None while the provider limits our rate, and none whose last answer has not come.
+std::vector<Ask> due_questions(TargetHistory& target, bool reference, const BlockTime& block_time,
+                               const config::Backend& backend, MonoTime now);
+
+/// How long after the last probe the next one is due: `fast_interval` while the server's state is in doubt. Probes must
+/// not keep a rate limit alive: with each in a row they become rarer, or as the provider asks, within reason.
+milliseconds probe_interval(const TargetHistory& target, const config::Probe& probe);
+
+/// How long a probe may go without an answer before that says something, by the latency that is usual for the target in
+/// ms; 0: none is known. New connections and single slow answers stay below.
+milliseconds silence_noticed(double usual_ms);
+/// Before that: when to look whether HAProxy sees the same.
+milliseconds silence_suspected(double usual_ms);
+
+/// Whether the node itself says that it is further behind than max_lag.
+bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend);
+
+}  // namespace rpcw

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+
+#include "base/time.hpp"
+
+/// How often a provider is asked for what is not its head. `check` counts with it what the probes cost.
+namespace rpcw {
+
+/// Chain id. A provider that is moved to another chain under the same URL is found within this time.
+inline constexpr milliseconds kIdentityEvery{60'000};
+/// The same of one that shows other blocks than the others while chains may not be compared yet: heads that contradict
+/// each other for a moment are nothing rare at the tip of a chain.
+inline constexpr milliseconds kIdentityContradicted{2'000};
+/// Sync state and number of peers: they change slowly, and many providers answer neither. The same for comparing chains
+/// when nothing is suspicious.
+inline constexpr milliseconds kNodeStateEvery{300'000};
+/// The same, and canaries, of a server that is out because of the last answer. While it is in doubt they are asked with
+/// each probe.
+inline constexpr milliseconds kBadAnswerEvery{30'000};
+/// What a provider does not offer is asked for again after this time: it may be another software by then.
+inline constexpr milliseconds kUnsupportedPause{86'400'000};
+/// Chains are not compared more often than this, whatever the heads say; and that often while somebody is on a fork.
+inline constexpr milliseconds kForkCheckLeast{10'000};
+inline constexpr milliseconds kForkedEvery{30'000};
+/// Heads are looked at for signs of a fork this often.
+inline constexpr milliseconds kForkLookEvery{200};
+
+/// From so many requests at once their number costs more time than one more round trip to whom answers no JSON-RPC
+/// batches: then what a provider is asked together goes in one. It does as well with fewer, but a provider that counts,
+/// refuses or loses batches is found out only by asking it again, and below this nothing is gained for that.
+inline constexpr std::size_t kRequestsWorthBatching = 100;
+
+/// Without a Retry-After the interval between two probes doubles with each rate limit in a row, this often at the most.
+inline constexpr unsigned kMostDoublings = 4;
+/// However long a provider asks us to stay away: it could be dead meanwhile, and one request a minute is no load.
+inline constexpr milliseconds kLongestRetryAfter{60'000};
+
+}  // namespace rpcw

@@ -1,0 +1,15 @@
+#pragma once
+
+#include "base/time.hpp"
+
+namespace rpcw {
+
+/// 2^(-elapsed/half_life), in (0, 1]; 1 for an elapsed time of 0 or below. Computed with additions and multiplications
+/// alone, so that a recording replays to the same bits on every machine, which libm does not promise.
+double decay(MonoTime elapsed, milliseconds half_life);
+
+/// The weight of a new value in an exponential average with time constant `tau`, for a value that comes `elapsed` after
+/// the one before: elapsed ÷ (tau + elapsed), in [0, 1).
+double blend(MonoTime elapsed, milliseconds tau);
+
+}  // namespace rpcw

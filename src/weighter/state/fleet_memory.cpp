@@ -1,0 +1,191 @@
+// What outlasts a fleet: who is who, and what another configuration, another list of servers or another run takes over.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "weighter/constants.hpp"
+#include "weighter/state/fleet.hpp"
+
+namespace rpcw {
+namespace {
+
+std::string canaries_text(const config::Backend& cfg) {
+  std::string out;
+  for (const config::Canary& c : cfg.canaries)
+    out += fmt::format("{} {} {}\n", c.method, c.params_json, c.interval.count());
+  return out;
+}
+
+/// Everything that weights follow besides what is observed.
+std::string settings_text(const config::Backend& cfg) {
+  const auto count = [](const std::optional<milliseconds>& t) { return t ? t->count() : -1; };
+  std::string out = fmt::format(
+      "{} {} {} {} {} {} {} {} {} {} {} {} {}\n{} {} {} {} {}\n", config::to_string(cfg.strategy),
+      config::to_string(cfg.scale), config::to_string(cfg.fallback), cfg.min_healthy, cfg.max_latency.count(),
+      cfg.max_block_lag.value_or(0), cfg.min_peers, cfg.ramp.count(), cfg.eject_time.count(),
+      cfg.max_eject_time.count(), cfg.max_share, cfg.live, cfg.switch_back, cfg.chain.chain_id.value_or(0),
+      cfg.chain.block_time.count(), count(cfg.chain.max_block_age), cfg.chain.max_lag.count(), cfg.chain.fork_depth);
+  for (const config::Server& s : cfg.servers)
+    out += fmt::format("{} {} {}\n", s.name, s.preference, s.target.operator_name);
+  for (const config::Target& t : cfg.references) out += fmt::format("{}\n", t.operator_name);
+  return out + canaries_text(cfg);
+}
+
+std::string itself(std::string_view, std::string_view text) {
+  return std::string(text);
+}
+
+}  // namespace
+
+Fleet::Memory Fleet::identity(std::size_t backend, const Keyer& key) const {
+  const config::Backend& cfg = config_.backends[backend];
+  Memory out;
+  out.name = cfg.name;
+  out.settings = key({}, settings_text(cfg));
+  out.canaries = key({}, canaries_text(cfg));
+  const auto target = [&](std::string_view name, const config::Target& t) {
+    return key(name, fmt::format("{}\n{}\n{}\n{}", cfg.name, cfg.chain.name, name, t.url));
+  };
+  for (const config::Server& s : cfg.servers) out.servers.push_back(target(s.name, s.target));
+  for (const config::Target& t : cfg.references) out.references.push_back(target({}, t));
+  return out;
+}
+
+std::vector<Fleet::Memory> Fleet::recall(const Keyer& key) const {
+  std::vector<Memory> out;
+  for (std::size_t b = 0; b < backends_.size(); ++b) {
+    Memory& m = out.emplace_back(identity(b, key));
+    m.history = backends_[b].history;
+    m.view = backends_[b].view;
+    m.decision = backends_[b].decision;
+    m.decided = backends_[b].decided;
+  }
+  return out;
+}
+
+void Fleet::adopt(Fleet&& other) {
+  blind_ = other.blind_;
+  changes_ = other.changes_;
+  departed_ = std::move(other.departed_);
+  adopt(other.recall(itself), itself);
+  cold_ = other.cold_;
+}
+
+void Fleet::change_servers(const std::function<void()>& change, MonoTime now) {
+  std::erase_if(departed_, [&](const Departed& d) { return now - d.at > constants::kAbsence; });
+  std::vector<Memory> memories = recall(itself);
+  std::vector<Backend> before = std::move(backends_);
+  change();
+  begin();
+  ++changes_;
+  for (std::size_t b = 0; b < backends_.size(); ++b) {
+    const std::vector<std::string> keys = identity(b, itself).servers;
+    if (keys == memories[b].servers) {
+      backends_[b] = std::move(before[b]);
+      continue;
+    }
+    const std::set<std::string_view> here(keys.begin(), keys.end());
+    for (std::size_t i = 0; i < memories[b].servers.size(); ++i)
+      if (!here.contains(memories[b].servers[i]))
+        departed_.push_back({memories[b].servers[i], now, outlasting(std::move(memories[b].history.servers[i]))});
+    const std::set<std::string> were(memories[b].servers.begin(), memories[b].servers.end());
+    adopt(b, std::move(memories[b]), itself, Continuity::kSameDaemon);
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      if (were.contains(keys[i])) continue;
+      const auto known = std::ranges::find(departed_, keys[i], &Departed::key);
+      if (known == departed_.end()) continue;
+      backends_[b].history.servers[i] = std::move(known->history);
+      departed_.erase(known);
+    }
+  }
+  while (departed_.size() > constants::kAbsentMost) departed_.pop_front();
+  if (tape_ != nullptr) tape_->servers_changed(*this);
+}
+
+void Fleet::adopt(std::vector<Memory>&& memories, const Keyer& key) {
+  cold_ = true;
+  ++changes_;
+  for (std::size_t b = 0; b < backends_.size(); ++b) {
+    const auto was = std::ranges::find(memories, config_.backends[b].name, &Memory::name);
+    if (was != memories.end()) adopt(b, std::move(*was), key, Continuity::kNewDaemon);
+  }
+}
+
+void Fleet::adopt(std::size_t b, Memory&& was, const Keyer& key, Continuity continuity) {
+  constexpr std::size_t kNew = SIZE_MAX;
+  const Memory here = identity(b, key);
+  Backend& backend = backends_[b];
+  const auto take = [&](TargetHistory& to, TargetHistory& from) {
+    to = std::move(from);
+    if (continuity == Continuity::kNewDaemon) forget_questions(to);
+    if (here.canaries != was.canaries) to.canaries.clear();
+  };
+  const auto places = [](const std::vector<std::string>& keys) {
+    std::multimap<std::string_view, std::size_t> out;
+    for (std::size_t i = 0; i < keys.size(); ++i) out.emplace(keys[i], i);
+    return out;
+  };
+  auto known = places(was.servers);
+  /// Where each server was.
+  std::vector<std::size_t> from(here.servers.size(), kNew);
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    const auto it = known.find(here.servers[i]);
+    if (it == known.end()) continue;
+    from[i] = it->second;
+    known.erase(it);
+    take(backend.history.servers[i], was.history.servers[from[i]]);
+    if (from[i] >= was.decision.servers.size()) continue;
+    backend.decision.servers.resize(from.size());
+    backend.decision.servers[i] = std::move(was.decision.servers[from[i]]);
+  }
+  known = places(was.references);
+  for (std::size_t i = 0; i < here.references.size(); ++i) {
+    const auto it = known.find(here.references[i]);
+    if (it == known.end()) continue;
+    take(backend.history.references[i], was.history.references[it->second]);
+    known.erase(it);
+  }
+  const bool none = std::ranges::all_of(from, [](std::size_t i) { return i == kNew; });
+  if (!was.decided || none) return;
+  // With all of its servers, and no other, all of its decision still holds.
+  const bool same = from.size() == was.servers.size() && std::ranges::find(from, kNew) == from.end();
+  was.decision.servers = std::move(backend.decision.servers);
+  backend.decision = std::move(was.decision);
+  backend.decided = same || continuity == Continuity::kSameDaemon;
+  if (was.view.servers.size() == was.servers.size()) {
+    backend.view = was.view;
+    backend.view.servers.assign(from.size(), std::nullopt);
+    for (std::size_t i = 0; i < from.size(); ++i)
+      if (from[i] != kNew) backend.view.servers[i] = was.view.servers[from[i]];
+  }
+
+  BackendHistory& h = backend.history;
+  was.history.servers = std::move(h.servers);
+  was.history.references = std::move(h.references);
+  const std::vector<double> shares = was.history.shares;
+  h = std::move(was.history);
+  forget_questions(h.forks);
+  const std::vector<double> scores = h.scores;
+  h.shares.clear();
+  h.scores.clear();
+  const auto take_each = [&](const std::vector<double>& was_then, std::vector<double>& now) {
+    if (was_then.size() != was.servers.size()) return;
+    for (const std::size_t i : from) now.push_back(i == kNew ? 0.0 : was_then[i]);
+  };
+  take_each(shares, h.shares);
+  take_each(scores, h.scores);
+  const auto move = [&](std::optional<std::uint32_t>& server) {
+    const auto now = server ? std::ranges::find(from, *server) : from.end();
+    server = now == from.end() ? std::nullopt : std::optional(static_cast<std::uint32_t>(now - from.begin()));
+  };
+  move(h.leader);
+  move(h.backup_leader);
+  move(h.challenger);
+  // The file wants other weights now, or other servers do, and those exactly.
+  if (!same || here.settings != was.settings) h.on_the_way = true;
+}
+
+}  // namespace rpcw

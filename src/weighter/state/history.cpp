@@ -1,0 +1,215 @@
+#include "weighter/state/history.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "weighter/constants.hpp"
+#include "weighter/schedule/cadence.hpp"
+#include "weighter/state/decay.hpp"
+
+namespace rpcw {
+namespace {
+
+using std::chrono::microseconds;
+
+double milliseconds_of(microseconds t) {
+  return static_cast<double>(t.count()) / 1000.0;
+}
+
+void count_attempt(TargetHistory& h, MonoTime now, bool failed) {
+  const Counts c = counts_at(h, now);
+  h.attempts = c.attempts + 1;
+  h.failures = c.failures + (failed ? 1 : 0);
+  h.counted_at = now;
+}
+
+void smooth_latency(TargetHistory& h, MonoTime now, microseconds latency) {
+  if (h.latency_count == h.latencies.size()) {
+    std::ranges::rotate(h.latencies, h.latencies.begin() + 1);
+    h.latencies.back() = latency;
+  } else {
+    h.latencies[h.latency_count++] = latency;
+  }
+  const double median = milliseconds_of(*h.median_latency());
+  if (h.smoothed_latency_ms) {
+    const milliseconds tau = median > *h.smoothed_latency_ms ? constants::kLatencyRise : constants::kLatencyFall;
+    *h.smoothed_latency_ms += (median - *h.smoothed_latency_ms) * blend(now - h.smoothed_at, tau);
+  } else {
+    h.smoothed_latency_ms = median;
+  }
+  h.smoothed_at = now;
+}
+
+/// FNV-1a: nobody gains by a collision who could not say the right hash in the first place.
+std::uint64_t fingerprint(std::string_view hash) {
+  std::uint64_t h = 14695981039346656037U;
+  for (const char c : hash) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211U;
+  return h;
+}
+
+void remember_block(TargetHistory& h) {
+  const SeenBlock block{h.head->number, fingerprint(h.head->hash)};
+  // A head that goes back, or is another one at the same height, has left the chain that the blocks from there were on.
+  while (h.seen_count > 0 && h.seen[h.seen_count - 1].number >= block.number) --h.seen_count;
+  if (h.seen_count == h.seen.size()) {
+    std::ranges::rotate(h.seen, h.seen.begin() + 1);
+    --h.seen_count;
+  }
+  h.seen[h.seen_count++] = block;
+}
+
+}  // namespace
+
+std::optional<microseconds> TargetHistory::median_latency() const {
+  switch (latency_count) {
+    case 0:
+      return std::nullopt;
+    case 1:
+      return latencies[0];
+    case 2:
+      return (latencies[0] + latencies[1]) / 2;
+    default: {
+      auto sorted = latencies;
+      std::ranges::sort(sorted);
+      return sorted[1];
+    }
+  }
+}
+
+Counts counts_at(const TargetHistory& history, MonoTime now) {
+  const double left = decay(now - history.counted_at, constants::kErrorHalfLife);
+  return {history.attempts * left, history.failures * left};
+}
+
+void fold(TargetHistory& history, HeadObservation&& observation) {
+  ++history.observations;
+  history.asked_at.reset();
+  const MonoTime now = observation.received.mono;
+  if (!observation.head && observation.head.error().code == Reason::kRateLimited) {
+    history.limited = std::move(observation.head.error());
+    ++history.limited_in_row;
+    history.failure.reset();
+    return;
+  }
+  history.limited.reset();
+  history.limited_in_row = 0;
+  // What happens while it is out is paid for by its time-out and its ramp; the rate speaks of the time it was trusted.
+  if (!history.ejected) count_attempt(history, now, !observation.head);
+  if (!observation.head) {
+    history.failure = std::move(observation.head.error());
+    history.silent_for = std::max(observation.latency, microseconds{0});
+    // Whoever comes back from a failure may be somebody else.
+    history.identity_inquiry.due = now;
+    history.compared = false;
+    return;
+  }
+  history.failure.reset();
+  history.silent_for = microseconds{0};
+  history.previous_head = std::exchange(history.head, std::move(*observation.head));
+  history.head_received = observation.received;
+  remember_block(history);
+  smooth_latency(history, now, std::max(observation.latency, microseconds{0}));
+}
+
+void fold(TargetHistory& history, const Answer& answer, const Chain& chain) {
+  const MonoTime now = answer.received.mono;
+  const auto settle = [&](Inquiry& inquiry) {
+    inquiry.waiting = false;
+    if (!answer.value && answer.value.error().unsupported) inquiry.due = now + kUnsupportedPause;
+  };
+  switch (answer.ask.question) {
+    case Question::kIdentity: {
+      Inquiry& inquiry = history.identity_inquiry;
+      history.identity_untold = !answer.value && !is_transport(answer.value.error().code) &&
+                                answer.value.error().code != Reason::kRateLimited;
+      if (answer.value) {
+        history.seen_chain_id = answer.value->number;
+        const bool right = !chain.chain_id || *chain.chain_id == answer.value->number;
+        history.identity = right ? TargetHistory::Identity::kVerified : TargetHistory::Identity::kWrong;
+      }
+      const bool not_sure = history.identity != TargetHistory::Identity::kVerified ||
+                            (!answer.value && is_transport(answer.value.error().code));
+      if (not_sure) inquiry.due = now;
+      settle(inquiry);
+      return;
+    }
+    case Question::kSyncing:
+      settle(history.syncing_inquiry);
+      if (answer.value) {
+        history.blocks_missing = answer.value->number;
+        ++history.slow_observations;
+      } else if (answer.value.error().unsupported) {
+        history.blocks_missing.reset();
+      }
+      return;
+    case Question::kPeers:
+      settle(history.peers_inquiry);
+      if (answer.value)
+        history.peers = answer.value->number;
+      else if (answer.value.error().unsupported)
+        history.peers.reset();
+      return;
+    case Question::kCanary: {
+      if (answer.ask.argument >= history.canaries.size()) return;
+      CanaryHistory& canary = history.canaries[answer.ask.argument];
+      canary.inquiry.waiting = false;
+      if (answer.value) {
+        canary.failure.reset();
+      } else if (answer.value.error().code != Reason::kRateLimited) {
+        canary.failure = answer.value.error();
+      } else {
+        return;
+      }
+      ++history.slow_observations;
+      return;
+    }
+    case Question::kBlock:
+      return;
+  }
+}
+
+TargetHistory outlasting(TargetHistory&& was) {
+  TargetHistory out;
+  out.latencies = was.latencies;
+  out.latency_count = was.latency_count;
+  out.smoothed_latency_ms = was.smoothed_latency_ms;
+  out.smoothed_at = was.smoothed_at;
+  out.attempts = was.attempts;
+  out.failures = was.failures;
+  out.counted_at = was.counted_at;
+  out.live = was.live;
+  out.live.waiting_ms.reset();
+  out.live_out = std::move(was.live_out);
+  out.ejected = was.ejected;
+  out.ejected_at = was.ejected_at;
+  out.out_until = was.out_until;
+  out.ejections = was.ejections;
+  out.forgiven = was.forgiven;
+  out.quiet_since = was.quiet_since;
+  out.returned_at = was.returned_at;
+  return out;
+}
+
+void forget_questions(TargetHistory& history) {
+  history.asked_at.reset();
+  const auto forget = [](Inquiry& inquiry) {
+    if (inquiry.waiting) inquiry = {};
+  };
+  forget(history.identity_inquiry);
+  forget(history.syncing_inquiry);
+  forget(history.peers_inquiry);
+  for (CanaryHistory& c : history.canaries) forget(c.inquiry);
+}
+
+void forget_questions(ForkCheck& forks) {
+  forks.height.reset();
+  forks.groups.clear();
+}
+
+milliseconds block_time_for_lag(const BlockTime& block_time, const Chain& chain) {
+  const milliseconds nominal = std::max(chain.block_time, milliseconds{1});
+  if (!block_time.measured) return nominal;
+  return std::clamp(*block_time.measured, milliseconds{1}, constants::kMostOfNominalBlockTime * nominal);
+}
+
+}  // namespace rpcw

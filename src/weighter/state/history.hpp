@@ -1,0 +1,259 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/time.hpp"
+#include "config/config.hpp"
+#include "weighter/state/observation.hpp"
+
+/// What is remembered between two decisions. Plain values: they can be copied, compared and stored. A new field that a
+/// later decision needs is also a line in src/store/state_codec.cpp.
+namespace rpcw {
+
+/// When a question besides the head is asked.
+struct Inquiry {
+  /// In the past: with the next probe.
+  MonoTime due{};
+  MonoTime asked_at{};
+  /// Asked, and the answer is not there yet.
+  bool waiting = false;
+};
+
+struct CanaryHistory {
+  Inquiry inquiry;
+  /// Why its newest request failed; absent: it did not, or there was none.
+  std::optional<ProbeFailure> failure;
+};
+
+/// A block that a target has shown, by a fingerprint of its hash.
+struct SeenBlock {
+  std::uint64_t number = 0;
+  std::uint64_t fingerprint = 0;
+
+  friend bool operator==(const SeenBlock&, const SeenBlock&) = default;
+};
+
+/// Counts that fade.
+struct LiveCounts {
+  double requests = 0;
+  double failures = 0;
+  double client_errors = 0;
+};
+
+/// What HAProxy has counted of one server (see live.hpp).
+struct LiveHistory {
+  /// With half-lives of kLiveNewest, kLiveRecent and kLiveMinute: the first two are quick, the other remembers.
+  LiveCounts newest;
+  LiveCounts recent;
+  LiveCounts minute;
+  MonoTime counted_at{};
+  std::optional<double> latency_ms;
+  /// How long its open requests have been waiting, as far as their number tells; absent: no longer than usual.
+  std::optional<double> waiting_ms;
+  /// What its quota carries, in requests a second, as found out so far; absent: no limit was met.
+  std::optional<double> quota_per_s;
+  /// When that was changed last, and how long it stays before more is tried.
+  MonoTime quota_at{};
+  milliseconds quota_hold{};
+  /// By what part more is tried next.
+  double quota_step = 0;
+};
+
+/// Of one probed target: a server, or a reference.
+struct TargetHistory {
+  enum class Identity : std::uint8_t { kUnknown, kVerified, kWrong };
+
+  Identity identity = Identity::kUnknown;
+  /// The chain id that a wrong one answered.
+  std::uint64_t seen_chain_id = 0;
+  Inquiry identity_inquiry;
+  /// The newest question for its chain id was answered with something else.
+  bool identity_untold = false;
+
+  /// The last good head and when it came; absent: there was none yet.
+  std::optional<Head> head;
+  Now head_received;
+  /// The good head before that.
+  std::optional<Head> previous_head;
+  /// The head rose further than time explains, and nobody has confirmed it since.
+  bool jumped = false;
+  /// Blocks behind the agreed head at the moment the last head was judged; absent: not known.
+  std::optional<std::uint64_t> lag_blocks;
+
+  /// It lags, and its last two heads were the same: it is about to be too far behind.
+  bool slipping = false;
+
+  /// Why the newest probe failed; absent: it did not, or there was none.
+  std::optional<ProbeFailure> failure;
+  /// The newest probe met a rate limit: neither a success nor a failure, and the last head stays valid.
+  std::optional<ProbeFailure> limited;
+  /// Rate limits in a row; 0: the newest probe met none.
+  unsigned limited_in_row = 0;
+
+  /// What the node says of itself; absent: it was not asked, or does not offer it. Blocks that it says it lacks: 0 is
+  /// up to date, kUnknownGap an unknown number.
+  std::optional<std::uint64_t> blocks_missing;
+  std::optional<std::uint64_t> peers;
+  Inquiry syncing_inquiry;
+  Inquiry peers_inquiry;
+  /// One for each canary of the backend; empty before the first was asked.
+  std::vector<CanaryHistory> canaries;
+  /// Answers on syncing and canaries folded in so far, and how many of them the judge has counted.
+  std::uint64_t slow_observations = 0;
+  std::uint64_t slow_judged = 0;
+
+  /// The newest blocks that it has shown, oldest first; `seen_count` of them are valid.
+  std::array<SeenBlock, 8> seen{};
+  unsigned seen_count = 0;
+  /// Its chain was compared with the others' since its last failure.
+  bool compared = false;
+  /// It was in the minority then: why, for a person; empty: it was not.
+  std::string forked;
+
+  /// The newest good latencies, oldest first; `latency_count` of them are valid.
+  std::array<std::chrono::microseconds, 3> latencies{};
+  unsigned latency_count = 0;
+  /// Their medians, smoothed, in ms; absent: no good probe yet.
+  std::optional<double> smoothed_latency_ms;
+  MonoTime smoothed_at{};
+  /// When the probe without an answer was sent; absent: none is under way.
+  std::optional<MonoTime> asked_at;
+  /// How long the newest probe was silent before it failed; 0 after a good one.
+  std::chrono::microseconds silent_for{0};
+
+  /// Probes and failed probes, decayed as of `counted_at`.
+  double attempts = 0;
+  double failures = 0;
+  MonoTime counted_at{};
+
+  LiveHistory live;
+  /// Why live traffic alone has taken it out; empty: it has not.
+  std::string live_out;
+
+  /// Answers and failures folded in so far; 0: nothing is known.
+  std::uint64_t observations = 0;
+  /// How many of them the judge has already counted.
+  std::uint64_t judged = 0;
+  unsigned good_in_row = 0;
+  unsigned bad_in_row = 0;
+  bool ejected = false;
+  MonoTime ejected_at{};
+  /// Before that it does not return, whatever its probes say.
+  MonoTime out_until{};
+  /// Ejections that are not yet forgiven; each doubles the time-out.
+  unsigned ejections = 0;
+  /// The present ejection was everybody's: no time-out, no ramp.
+  bool forgiven = false;
+  /// All heads stood still or stand still, and it has shown no younger block since.
+  bool stood_still = false;
+  /// Since when it has had no failure; forgiving counts from here.
+  MonoTime quiet_since{};
+  /// When it returned from its last ejection, or from MAINT or DRAIN; absent: it never was out, or its ramp is over.
+  std::optional<MonoTime> returned_at;
+  /// An operator had it in MAINT or DRAIN at the last decision.
+  bool was_disabled = false;
+
+  /// Median of the newest latencies (the mean of two); absent: none is known.
+  [[nodiscard]] std::optional<std::chrono::microseconds> median_latency() const;
+};
+
+/// What is still true of a target after some minutes in which it was not asked: how it has fared, not where its chain
+/// was.
+TargetHistory outlasting(TargetHistory&& history);
+
+/// The chain's pace, measured from agreed heads.
+struct BlockTime {
+  /// Where the measurement under way began; absent: not begun.
+  std::optional<Head> anchor;
+  /// Absent: not measured yet.
+  std::optional<milliseconds> measured;
+};
+
+/// Who has which block at one height: the comparison under way, and when the next is due.
+struct ForkCheck {
+  /// Targets that have shown the same blocks are asked once: one of them for all.
+  struct Group {
+    enum class State : std::uint8_t { kWanted, kAsked, kAnswered, kSilent };
+    /// Servers count from 0, references on from there. The first one is asked.
+    std::vector<std::uint32_t> members;
+    State state = State::kWanted;
+    std::string hash;
+  };
+
+  /// Absent: none is under way.
+  std::optional<std::uint64_t> height;
+  std::vector<Group> groups;
+  MonoTime begun{};
+  bool ever = false;
+  /// When heads are looked at next, and when the chains are compared though nothing is suspicious.
+  MonoTime next_look{};
+  MonoTime due{};
+  /// The last comparison had no majority: what stood against what; empty: it had one.
+  std::string tie;
+};
+
+/// Of one backend. Sized once from the configuration.
+struct BackendHistory {
+  std::vector<TargetHistory> servers;
+  std::vector<TargetHistory> references;
+  BlockTime block_time;
+  ForkCheck forks;
+
+  /// Each server's part of the traffic as last decided, in [0, 1], and when; empty: nothing was decided.
+  std::vector<double> shares;
+  MonoTime shares_at{};
+  /// The scores then, without what is for a moment; as long as `shares`.
+  std::vector<double> scores;
+  /// The last decision was the fallback: its weights are no shares to hold on to.
+  bool fell_back = false;
+  /// The weights held are a step on the way: somebody's share was limited in its growth or on its ramp.
+  bool on_the_way = false;
+
+  /// Strategy `leader`: who leads; absent: nobody yet.
+  std::optional<std::uint32_t> leader;
+  /// Who has been better than the leader, and since when; absent: nobody is.
+  std::optional<std::uint32_t> challenger;
+  MonoTime challenger_since{};
+  /// HAProxy has been read and asked who leads, so that a restart changes no leader.
+  bool leader_looked_up = false;
+  /// Who would lead if the backup servers had to take over; absent: nobody yet.
+  std::optional<std::uint32_t> backup_leader;
+
+  explicit BackendHistory(const config::Backend& backend)
+      : BackendHistory(backend.servers.size(), backend.references.size()) {}
+  BackendHistory(std::size_t server_count, std::size_t reference_count)
+      : servers(server_count), references(reference_count) {}
+
+  /// Servers count from 0, references on from there.
+  [[nodiscard]] TargetHistory& member(std::size_t i) {
+    return i < servers.size() ? servers[i] : references[i - servers.size()];
+  }
+};
+
+/// Folds an answer, or its absence, in.
+void fold(TargetHistory& history, HeadObservation&& observation);
+/// A question without an answer changes nothing: what was known stays so, and it is asked again. One that the provider
+/// does not offer is dropped for a day. `answer` is not to kBlock's question: see forks.hpp.
+void fold(TargetHistory& history, const Answer& answer, const Chain& chain);
+
+/// Nobody waits for answers to what was asked so far: it is asked again with the next probe.
+void forget_questions(TargetHistory& history);
+/// The same for a comparison of chains: it begins anew when the next one is due.
+void forget_questions(ForkCheck& forks);
+
+/// attempts and failures as of now.
+struct Counts {
+  double attempts = 0;
+  double failures = 0;
+};
+Counts counts_at(const TargetHistory& history, MonoTime now);
+
+/// What a block is worth in time when a lag is told: the measured block time, within reason, or the nominal one.
+milliseconds block_time_for_lag(const BlockTime& block_time, const Chain& chain);
+
+}  // namespace rpcw

@@ -1,0 +1,23 @@
+#include "weighter/state/observation.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace rpcw {
+namespace {
+
+constexpr std::array<std::string_view, 5> kQuestions{"identity", "syncing", "peers", "block", "canary"};
+
+}  // namespace
+
+std::string_view to_string(Question question) {
+  return kQuestions[static_cast<std::size_t>(question)];
+}
+
+std::optional<Question> question_from_string(std::string_view name) {
+  const auto at = std::ranges::find(kQuestions, name);
+  if (at == kQuestions.end()) return std::nullopt;
+  return static_cast<Question>(at - kQuestions.begin());
+}
+
+}  // namespace rpcw

@@ -1,0 +1,60 @@
+#include "weighter/state/topology.hpp"
+
+#include <bit>
+#include <functional>
+#include <limits>
+
+namespace rpcw::haproxy {
+namespace {
+
+constexpr std::uint32_t kFree = std::numeric_limits<std::uint32_t>::max();
+
+}  // namespace
+
+void BackendRow::index() {
+  // Twice the servers, so that chains of collisions stay short.
+  slots.assign(std::bit_ceil(servers.size() * 2 + 1), kFree);
+  const std::size_t mask = slots.size() - 1;
+  for (std::uint32_t i = 0; i < servers.size(); ++i) {
+    std::size_t at = std::hash<std::string_view>{}(servers[i].name) & mask;
+    while (slots[at] != kFree) at = (at + 1) & mask;
+    slots[at] = i;
+  }
+}
+
+const ServerRow* BackendRow::server(std::string_view server_name) const {
+  if (slots.empty()) {
+    for (const auto& row : servers) {
+      if (row.name == server_name) return &row;
+    }
+    return nullptr;
+  }
+  const std::size_t mask = slots.size() - 1;
+  for (std::size_t at = std::hash<std::string_view>{}(server_name)&mask; slots[at] != kFree; at = (at + 1) & mask) {
+    const auto& row = servers[slots[at]];
+    if (row.name == server_name) return &row;
+  }
+  return nullptr;
+}
+
+ServerRow* BackendRow::server(std::string_view server_name) {
+  return const_cast<ServerRow*>(static_cast<const BackendRow&>(*this).server(server_name));
+}
+
+const BackendRow* Instance::backend(std::string_view name) const {
+  for (const auto& row : backends) {
+    if (row.name == name) return &row;
+  }
+  return nullptr;
+}
+
+BackendRow* Instance::backend(std::string_view name) {
+  return const_cast<BackendRow*>(static_cast<const Instance&>(*this).backend(name));
+}
+
+const ServerRow* Instance::server(std::string_view backend_name, std::string_view server_name) const {
+  const auto* row = backend(backend_name);
+  return row == nullptr ? nullptr : row->server(server_name);
+}
+
+}  // namespace rpcw::haproxy

@@ -1,0 +1,47 @@
+#include "weighter/strategy/leader.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+#include "weighter/constants.hpp"
+
+namespace rpcw {
+namespace {
+
+std::uint32_t best_of(std::span<const Candidate> candidates) {
+  const double best = std::ranges::max(candidates, {}, &Candidate::score).score;
+  const Candidate* chosen = nullptr;
+  for (const Candidate& c : candidates) {
+    if (c.score * constants::kLeadMargin < best) continue;
+    if (chosen == nullptr || c.preference > chosen->preference) chosen = &c;
+  }
+  return chosen->server;
+}
+
+}  // namespace
+
+std::uint32_t choose_leader(LeaderMemory& memory, std::span<const Candidate> candidates, bool switch_back,
+                            MonoTime now) {
+  assert(!candidates.empty());
+  const auto current = std::ranges::find_if(candidates, [&](const Candidate& c) { return c.server == memory.leader; });
+  if (current == candidates.end()) {
+    memory = {best_of(candidates), std::nullopt, {}};
+    return *memory.leader;
+  }
+  const auto better = [&](const Candidate& c) { return c.score > current->score * constants::kLeadMargin; };
+  if (!switch_back || std::ranges::none_of(candidates, better)) {
+    memory.challenger.reset();
+    return *memory.leader;
+  }
+  // Whoever challenged first goes on challenging, so that two that are equally good do not restart each other's clock.
+  const auto standing =
+      std::ranges::find_if(candidates, [&](const Candidate& c) { return c.server == memory.challenger && better(c); });
+  if (standing == candidates.end()) {
+    memory.challenger = std::ranges::max(candidates, {}, &Candidate::score).server;
+    memory.challenger_since = now;
+  }
+  if (now - memory.challenger_since >= constants::kLeadFor) memory = {memory.challenger, std::nullopt, {}};
+  return *memory.leader;
+}
+
+}  // namespace rpcw
