@@ -9,6 +9,8 @@
 #include <set>
 #include <utility>
 
+#include "base/version.hpp"
+
 namespace rpcw::store {
 namespace {
 
@@ -369,8 +371,8 @@ class Replayer {
     const bool goes_on = section.cause == Cause::kRotation && fleet_ && section.steps == steps_;
     ++out_.sections;
     steps_ = section.steps;
-    if (section.program != RPCW_VERSION)
-      note(fmt::format("recorded by version {}, replayed by {}: the rules may differ", section.program, RPCW_VERSION));
+    if (section.program != version())
+      note(fmt::format("recorded by version {}, replayed by {}: the rules may differ", section.program, version()));
     fresh_ = true;
     keep_ = goes_on;
     if (goes_on) return std::nullopt;

@@ -7,6 +7,8 @@
 #include <functional>
 #include <map>
 
+#include "base/version.hpp"
+
 namespace rpcw::cli {
 namespace {
 
@@ -68,7 +70,7 @@ int run(int argc, const char* const* argv) try {
   std::function<int()> action;
   CLI::App app("Keeps HAProxy server weights in step with the health of blockchain RPC providers.", "rpc-weighter");
   app.footer(kExitCodes);
-  app.set_version_flag("--version", "rpc-weighter " RPCW_VERSION);
+  app.set_version_flag("--version", fmt::format("rpc-weighter {}", version()));
   app.require_subcommand(1);
 
   CLI::App* run_cmd = app.add_subcommand("run", "Probe, decide and push until stopped (SIGHUP re-reads the file)");

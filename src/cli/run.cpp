@@ -17,6 +17,7 @@
 
 #include "agent/daemon.hpp"
 #include "agent/roster_read.hpp"
+#include "base/version.hpp"
 #include "base/wait_group.hpp"
 #include "cli/cli.hpp"
 #include "cli/load.hpp"
@@ -74,7 +75,7 @@ class Runner {
 
  private:
   asio::awaitable<void> serve() {
-    log::info(fmt::format("rpc-weighter {} starts: {} backend{}{}", RPCW_VERSION, config_->backends.size(),
+    log::info(fmt::format("rpc-weighter {} starts: {} backend{}{}", version(), config_->backends.size(),
                           config_->backends.size() == 1 ? "" : "s",
                           options_.dry_run ? ", dry run: nothing will be sent" : ""));
     Lists lists;

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/lifetime_guard.hpp"
+#include "base/version.hpp"
 #include "config/tls_files.hpp"
 #include "config/url.hpp"
 #include "rpc/curl_failure.hpp"
@@ -226,7 +227,7 @@ struct HttpClient::Impl {
     // Addresses come with each request, from the URL or from our own look-up. libcurl's memory of them would only be
     // walked for each new connection.
     if (way != Way::kEnvironment) set(CURLOPT_DNS_CACHE_TIMEOUT, 0L);
-    set(CURLOPT_USERAGENT, "rpc-weighter/" RPCW_VERSION);
+    set(CURLOPT_USERAGENT, fmt::format("rpc-weighter/{}", version()).c_str());
     // Answers are small, and there may be hundreds of transfers.
     set(CURLOPT_BUFFERSIZE, 4096L);
     set(CURLOPT_WRITEFUNCTION, &Impl::on_body);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/version.hpp"
 #include "store/state_codec.hpp"
 
 namespace rpcw::store {
@@ -215,7 +216,7 @@ void write_section(JsonWriter& out, Cause cause, WallTime time, std::uint64_t st
   out.begin_object();
   out.field("event", "recording");
   out.field("version", kRecordingVersion);
-  out.field("program", RPCW_VERSION);
+  out.field("program", version());
   out.field("cause", kCauses[static_cast<std::size_t>(cause)]);
   out.field("wall_ms", time);
   out.field("steps", steps);

@@ -14,6 +14,7 @@
 #include <sstream>
 
 #include "agent/replay.hpp"
+#include "base/version.hpp"
 #include "config/load.hpp"
 #include "model/effort.hpp"
 #include "model/play.hpp"
@@ -443,7 +444,7 @@ TEST_CASE("a line that was cut off is a note, any other damage an error that nam
   }
   SUBCASE("another program's version is a note") {
     std::string other = text;
-    const std::size_t at = other.find(fmt::format("\"program\":\"{}\"", RPCW_VERSION));
+    const std::size_t at = other.find(fmt::format("\"program\":\"{}\"", version()));
     REQUIRE(at != std::string::npos);
     other.replace(at, 12, "\"program\":\"9");
     CHECK(mentions(replayed({other}, config).notes, "recorded by version 9"));

@@ -228,13 +228,13 @@ void Fleet::apply(const Event& event) {
 }
 
 void Fleet::note_blind() {
+  const ReasonNote blind{Reason::kBlind,
+                         "no provider of any backend can be reached: look at this machine's network and name servers "
+                         "first"};
   for (Backend& b : backends_) {
     for (ServerDecision& s : b.decision.servers) {
       std::erase_if(s.reasons, [](const ReasonNote& n) { return n.code == Reason::kBlind; });
-      if (blind_)
-        s.reasons.push_back({Reason::kBlind,
-                             "no provider of any backend can be reached: look at this machine's "
-                             "network and name servers first"});
+      if (blind_) s.reasons.push_back(blind);
     }
   }
 }
