@@ -41,10 +41,10 @@ constexpr std::array<std::string_view, std::tuple_size_v<decltype(Reply::values)
                                                                                              "/result/highestBlock"};
 
 /// JSON-RPC codes that mean "too many requests" on EVM; on other families some of them mean something else.
-constexpr std::array<std::string_view, 5> kRateLimits{
+/// -32016 is not among them: some providers mean a limit by it and say so in words, Nethermind means a time-out.
+constexpr std::array<std::string_view, 4> kRateLimits{
     "-32005",  // EIP-1474 "limit exceeded"; Infura
     "-32007",  // QuickNode, "…/second request limit reached"
-    "-32016",  // several providers, "rate limited"
     "-32605",  // Hedera's relay, "IP rate limit exceeded"
     "429",     // QuickNode: HTTP's status as a code
 };
@@ -54,7 +54,7 @@ bool is_rate_limit(std::string_view code) {
 }
 
 /// Words of providers for the same, under codes that say nothing (as erpc's error_normalizer.go collects them).
-constexpr std::array<std::string_view, 18> kRateLimitWords{"requests limited to",
+constexpr std::array<std::string_view, 28> kRateLimitWords{"requests limited to",
                                                            "has exceeded",
                                                            "exceeded the quota",
                                                            "too many requests",
@@ -71,7 +71,17 @@ constexpr std::array<std::string_view, 18> kRateLimitWords{"requests limited to"
                                                            "capacity exceeded",
                                                            "request cap",
                                                            "rate-limit",
-                                                           "ratelimit"};
+                                                           "ratelimit",
+                                                           "maximum cups limit",
+                                                           "not enough cups",
+                                                           "maximum qps limit",
+                                                           "credits limited to",
+                                                           "maximum api usage limit",
+                                                           "upgrade your plan",
+                                                           "upgrade to paid tier",
+                                                           "upgrade from discover plan",
+                                                           "resourceexhausted",
+                                                           "no server available"};
 /// The chain's sequencer limits an account, not the provider us.
 constexpr std::string_view kNotOurLimit = "sender is over rate limit";
 
@@ -91,20 +101,22 @@ bool words_of_rate_limit(std::string_view message) {
   return contains_any(text, kRateLimitWords) && text.find(kNotOurLimit) == std::string::npos;
 }
 
-/// Codes and words for "we do not offer this method"; statuses are those that gateways use for it.
+/// Codes that mean "we do not offer this method". A status or words do not count: a gateway whose nodes are gone
+/// answers "not available" as well, and it comes back.
 constexpr std::array<std::string_view, 3> kUnsupportedCodes{
     "-32601",  // JSON-RPC 2.0, "method not found"
     "-32004",  // EIP-1474, "method not supported"
     "-32604",  // several gateways, "method not allowed"
 };
-constexpr std::array<std::string_view, 6> kUnsupportedWords{"not supported",  "unsupported", "not available",
-                                                            "does not exist", "not found",   "not allowed"};
-constexpr std::array<long, 5> kUnsupportedStatuses{400, 403, 404, 405, 501};
 
-bool says_unsupported(std::string_view code, std::string_view message) {
-  return std::ranges::find(kUnsupportedCodes, code) != kUnsupportedCodes.end() ||
-         contains_any(lower(message), kUnsupportedWords);
+bool says_unsupported(std::string_view code) {
+  return std::ranges::find(kUnsupportedCodes, code) != kUnsupportedCodes.end();
 }
+
+/// Words for a key that does not serve this chain: the operator has to act, no waiting helps.
+constexpr std::array<std::string_view, 2> kNotEnabledWords{"not enabled for this app", "not enabled for network"};
+constexpr std::string_view kNotEnabledAdvice =
+    "an error of configuration: enable the network for this key at the provider, or correct the URL";
 
 /// A JSON string.
 std::string json_string(std::string_view text) {
@@ -154,16 +166,22 @@ std::expected<void, ProbeFailure> check(const Reply& r, const HttpTarget& target
         Reason::kRateLimited,
         has_error ? fmt::format("HTTP {}, {}", r.status, describe(r, target)) : fmt::format("HTTP {}", r.status),
         r.retry_after});
-  const bool unsupported = has_error && says_unsupported(code, error_message(r));
+  const bool unsupported = has_error && !r.of_another && says_unsupported(code);
+  const bool not_enabled = has_error && contains_any(lower(error_message(r)), kNotEnabledWords);
   if (r.status != 200) {
     std::string detail = fmt::format("HTTP {}", r.status);
     if (r.status >= 300 && r.status < 400) detail += ", redirects are not followed";
     if (has_error) detail += ", " + describe(r, target);
-    return fail(Reason::kHttpStatus, std::move(detail),
-                unsupported || std::ranges::find(kUnsupportedStatuses, r.status) != kUnsupportedStatuses.end());
+    if (not_enabled) detail += fmt::format("; {}", kNotEnabledAdvice);
+    return fail(Reason::kHttpStatus, std::move(detail), unsupported);
   }
   if (!r.json) return fail(Reason::kBadAnswer, std::string(looks_like(r.body)));
-  if (has_error) return fail(Reason::kRpcError, describe(r, target), unsupported);
+  if (r.of_another) return fail(Reason::kBadAnswer, "it answers another request: its id is not ours");
+  if (has_error) {
+    std::string detail = describe(r, target);
+    if (not_enabled) detail += fmt::format("; {}", kNotEnabledAdvice);
+    return fail(Reason::kRpcError, std::move(detail), unsupported);
+  }
   return {};
 }
 
@@ -188,6 +206,12 @@ std::expected<AnswerValue, ProbeFailure> syncing(const Reply& r) {
   if (current && highest) return AnswerValue{*highest > *current ? *highest - *current : 0, {}};
   // An empty object: nothing is left to do.
   return AnswerValue{result.text == "{}" ? 0 : kUnknownGap, {}};
+}
+
+/// Every single request has the id 1. Null stands in answers to what could not be read, and some gateways leave the id
+/// out or give it back in another notation.
+bool is_other_id(const Picked& id) {
+  return id.present() && id.text != "1.0" && to_integer(id) != std::uint64_t{1};
 }
 
 /// The request for what needs no argument.
@@ -224,17 +248,18 @@ std::string batch_request(std::span<const Ask> questions) {
 }
 
 Reply read_reply(const HttpAnswer& answer) {
-  Reply out{answer.status, answer.retry_after, answer.body, false, {}};
+  Reply out{answer.status, answer.retry_after, answer.body, false, false, {}};
   out.json = pick(answer.body, kPointers, out.values);
   // What was found before it turned out not to be JSON.
   if (!out.json) out.values = {};
+  out.of_another = is_other_id(out.values[kId]);
   return out;
 }
 
 std::vector<std::optional<Reply>> read_batch(const HttpAnswer& answer, std::size_t count) {
   std::vector<std::optional<Reply>> out(count);
   if (answer.status != 200) return out;
-  Reply each{answer.status, answer.retry_after, answer.body, true, {}};
+  Reply each{answer.status, answer.retry_after, answer.body, true, false, {}};
   std::size_t elements = 0;
   const bool whole = pick_each(answer.body, kPointers, each.values, [&] {
     // With more than were asked for it is no answer to us, and a long one would take time.

@@ -34,6 +34,8 @@ struct Reply {
   std::string_view body;
   /// It is JSON; else there are no values.
   bool json = false;
+  /// Its id is another request's. Always false in a batch, whose parts are found by their ids.
+  bool of_another = false;
   std::array<Picked, 10> values;
 };
 Reply read_reply(const HttpAnswer& answer);
@@ -41,8 +43,8 @@ Reply read_reply(const HttpAnswer& answer);
 /// whatever reason.
 std::vector<std::optional<Reply>> read_batch(const HttpAnswer& answer, std::size_t count);
 
-/// `target` scrubs what the provider says before any of it is quoted. A failure is `unsupported` when the answer means
-/// that the provider does not offer the method, whatever the words.
+/// `target` scrubs what the provider says before any of it is quoted. A failure is `unsupported` when the answer has a
+/// JSON-RPC code that means that the method does not exist.
 std::expected<Head, ProbeFailure> head_in(const Reply& reply, const HttpTarget& target);
 std::expected<AnswerValue, ProbeFailure> answer_in(const Ask& ask, const Reply& reply, const HttpTarget& target);
 

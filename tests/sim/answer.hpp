@@ -45,7 +45,7 @@ struct View {
 };
 
 /// How one call is answered.
-enum class Outcome : std::uint8_t { good, rpc_error, wrong_type, null_result, limited };
+enum class Outcome : std::uint8_t { good, rpc_error, wrong_type, null_result, other_id, limited };
 
 std::string error_body(std::string_view id, std::int64_t code, std::string_view message);
 /// Empty for a notification.

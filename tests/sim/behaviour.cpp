@@ -16,7 +16,7 @@ namespace {
 using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
 using rapidjson::Value;
 
-constexpr std::array<std::pair<Fault, std::string_view>, 20> kFaults{{
+constexpr std::array<std::pair<Fault, std::string_view>, 21> kFaults{{
     {Fault::none, "none"},
     {Fault::hang, "hang"},
     {Fault::accept_silent, "accept_silent"},
@@ -36,6 +36,7 @@ constexpr std::array<std::pair<Fault, std::string_view>, 20> kFaults{{
     {Fault::empty, "empty"},
     {Fault::wrong_type, "wrong_type"},
     {Fault::null_result, "null_result"},
+    {Fault::other_id, "other_id"},
     {Fault::no_http, "no_http"},
 }};
 
@@ -181,6 +182,7 @@ constexpr std::array kFields{
     field<&Behaviour::lag_blocks>("lag_blocks"),
     field<&Behaviour::frozen>("frozen"),
     field<&Behaviour::ahead_blocks>("ahead_blocks"),
+    field<&Behaviour::other_pool_head>("other_pool_head"),
     field<&Behaviour::timestamp_offset_s>("timestamp_offset_s"),
     field<&Behaviour::fork_from>("fork_from"),
     field<&Behaviour::fork_id>("fork_id"),

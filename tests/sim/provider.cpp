@@ -26,7 +26,8 @@ bool of_connection(Fault fault) {
 
 /// Faults that each call of a batch shows by itself.
 bool of_call(Fault fault) {
-  return fault == Fault::rpc_error || fault == Fault::wrong_type || fault == Fault::null_result;
+  return fault == Fault::rpc_error || fault == Fault::wrong_type || fault == Fault::null_result ||
+         fault == Fault::other_id;
 }
 
 Outcome outcome_of(Fault fault) {
@@ -37,6 +38,8 @@ Outcome outcome_of(Fault fault) {
       return Outcome::wrong_type;
     case Fault::null_result:
       return Outcome::null_result;
+    case Fault::other_id:
+      return Outcome::other_id;
     default:
       return Outcome::good;
   }
@@ -252,7 +255,8 @@ Answer ProviderServer::answer(const Request& request) {
     }
   }
 
-  const View view{b, *chain_, now->frozen_head, wall_now()};
+  if (b.other_pool_head) other_pool_ = !other_pool_;
+  const View view{b, *chain_, b.other_pool_head && other_pool_ ? b.other_pool_head : now->frozen_head, wall_now()};
   const std::string headers =
       fmt::format("X-Provider: {}\r\nX-Head: {} {}\r\n", name_, view.head(), view.hash(view.head()));
   Answer out;
@@ -305,6 +309,7 @@ Answer ProviderServer::faulty(const Setting& setting, const Request& request, co
     case Fault::rpc_error:
     case Fault::wrong_type:
     case Fault::null_result:
+    case Fault::other_id:
       out.bytes = plain(200, kJson, valid());
       break;
     case Fault::html:

@@ -80,6 +80,8 @@ class ProviderServer final : public Server {
   // On the io_context's thread alone.
   asio::steady_timer flap_timer_;
   Random random_;
+  /// The other pool answers.
+  bool other_pool_ = false;
   double tokens_ = 0;
   /// Of the quota that `tokens_` was counted by; another one starts with a full bucket.
   double tokens_quota_ = 0;

@@ -67,6 +67,8 @@ enum class Fault : std::uint8_t {
   wrong_type,
   /// The result is null.
   null_result,
+  /// A valid answer with another request's id.
+  other_id,
   /// Bytes that are no HTTP, then the connection is closed.
   no_http,
 };
@@ -92,6 +94,8 @@ struct Behaviour {
   bool frozen = false;
   /// Claims so many blocks above the shared head. Their timestamps are not in the future: only the height lies.
   std::uint64_t ahead_blocks = 0;
+  /// Every other request is answered by another pool of nodes, whose head is this block and stays so.
+  std::optional<std::uint64_t> other_pool_head{};
   /// Added to every block's timestamp.
   std::int64_t timestamp_offset_s = 0;
   /// Block hashes differ from this height on.

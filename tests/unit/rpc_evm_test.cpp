@@ -176,6 +176,19 @@ TEST_CASE("errors, and the limits among them") {
        "rate_limited", "HTTP 200, error -32000: Your app has exceeded its compute units per second capacity"},
       {"a quota for the day", 200, R"({"error":{"code":-32000,"message":"daily quota exceeded"}})", "rate_limited",
        "HTTP 200, error -32000: daily quota exceeded"},
+      {"Nethermind's time-out", 200, R"({"error":{"code":-32016,"message":"eth_getBlockByNumber request timed out"}})",
+       "rpc_error", "error -32016: eth_getBlockByNumber request timed out"},
+      {"the same code with other words", 200, R"({"error":{"code":-32016,"message":"over rate limit"}})",
+       "rate_limited", "HTTP 200, error -32016: over rate limit"},
+      {"a network that the key is not enabled for", 403,
+       R"({"error":{"code":-32600,"message":"ETH_MAINNET is not enabled for this app. Visit this page to enable it"}})",
+       "http_status",
+       "HTTP 403, error -32600: ETH_MAINNET is not enabled for this app. Visit this page to enable it; an error of "
+       "configuration: enable the network for this key at the provider, or correct the URL"},
+      {"the same in other words", 403, R"({"error":{"code":-32600,"message":"App not enabled for network: BASE"}})",
+       "http_status",
+       "HTTP 403, error -32600: App not enabled for network: BASE; an error of configuration: enable the network for "
+       "this key at the provider, or correct the URL"},
       {"a cap", 200, R"({"error":{"code":-32000,"message":"You have reached your request cap"}})", "rate_limited",
        "HTTP 200, error -32000: You have reached your request cap"},
       {"the sequencer limits an account, not us", 200,
@@ -212,6 +225,41 @@ TEST_CASE("errors, and the limits among them") {
   HttpAnswer slow = answer("", 429);
   slow.retry_after = std::chrono::seconds{9};
   CHECK(head_of(slow).error().retry_after == milliseconds{9000});
+}
+
+TEST_CASE("rate limits in the words of more providers") {
+  for (const char* words :
+       {"You've reached the maximum CUPS limit", "not enough CUPs", "maximum qps limit reached",
+        "your credits limited to 100/s", "You have reached the maximum API usage limit", "please upgrade your plan",
+        "Upgrade to paid tier at https://provider.test", "upgrade from discover plan", "ResourceExhausted",
+        "No server available to handle the request"}) {
+    CAPTURE(std::string(words));
+    const std::string body = fmt::format(R"({{"id":1,"error":{{"code":-32000,"message":"{}"}}}})", words);
+    CHECK(to_string(failure(body).code) == "rate_limited");
+    CHECK(to_string(failure(body, 403).code) == "rate_limited");
+  }
+}
+
+TEST_CASE("an answer with another request's id is none, a missing or null id does no harm") {
+  const auto head = [](std::string_view id) {
+    return head_of(answer(
+        fmt::format(R"({{"jsonrpc":"2.0",{}"result":{{"number":"0x1","hash":{},"timestamp":"0x2"}}}})", id, kHash)));
+  };
+  for (const char* fine : {"", R"("id":null,)", R"("id":1,)", R"("id":"1",)", R"("id":1.0,)"}) {
+    CAPTURE(std::string(fine));
+    CHECK(head(fine).has_value());
+  }
+  for (const char* other : {R"("id":2,)", R"("id":0,)", R"("id":"",)", R"("id":"7",)", R"("id":-1,)", R"("id":true,)",
+                            R"("id":{"x":1},)", R"("id":1.5,)"}) {
+    CAPTURE(std::string(other));
+    REQUIRE_FALSE(head(other).has_value());
+    CHECK(head(other).error().code == Reason::kBadAnswer);
+    CHECK(head(other).error().detail == "it answers another request: its id is not ours");
+  }
+  CHECK(parsed(Question::kIdentity, R"({"id":5,"result":"0x1"})").error().code == Reason::kBadAnswer);
+  // A limit is one, whoever it was said to.
+  CHECK(failure(R"({"id":5,"error":{"code":-32005,"message":"limit"}})").code == Reason::kRateLimited);
+  CHECK(failure(R"({"id":5,"error":{"code":-32601,"message":"not found"}})").code == Reason::kBadAnswer);
 }
 
 TEST_CASE("the chain id") {
@@ -254,7 +302,7 @@ TEST_CASE("syncing: what geth, Nitro and others say") {
   }
 }
 
-TEST_CASE("what a provider does not offer, in the words that are used for it") {
+TEST_CASE("a provider does not offer a method when it says so by code, whatever the status") {
   struct Case {
     long status;
     std::string_view body;
@@ -263,10 +311,16 @@ TEST_CASE("what a provider does not offer, in the words that are used for it") {
   const std::vector<Case> cases{
       {200, R"({"error":{"code":-32601,"message":"the method net_peerCount does not exist/is not available"}})", true},
       {400, R"({"error":{"code":-32601,"message":"[Request ID: 1] Method net_peerCount not found"}})", true},
-      {200, R"({"error":{"code":-32000,"message":"eth_syncing is not supported on Sei EVM RPC"}})", true},
       {200, R"({"error":{"code":-32004,"message":"nope"}})", true},
-      {405, "", true},
-      {404, "<html>", true},
+      {200, R"({"error":{"code":-32604,"message":"nope"}})", true},
+      // A gateway that is about to fail says the same.
+      {200, R"({"error":{"code":-32000,"message":"eth_syncing is not supported on Sei EVM RPC"}})", false},
+      {200, R"({"error":{"code":-32000,"message":"backend not available"}})", false},
+      {400, "", false},
+      {403, "", false},
+      {405, "", false},
+      {404, "<html>", false},
+      {501, "", false},
       {200, R"({"error":{"code":-32000,"message":"internal error"}})", false},
       {500, "", false},
       {200, "<html>", false},
