@@ -121,6 +121,8 @@ class Daemon::Impl {
     /// HAProxy does not have it any more.
     bool gone = false;
     steady_clock::time_point last_start{};
+    /// When its newest request left our queue.
+    steady_clock::time_point left_at{};
     /// Its head is asked for, and has not come.
     bool head_under_way = false;
     /// Answers of its first round that are still to come: the first decision waits for them.
@@ -154,15 +156,13 @@ class Daemon::Impl {
     if (requests >= kRequestsWorthBatching) {
       for (const Beside& b : beside) {
         prober_.head_and_questions(b.probe->subject, b.questions, rpc::Afterwards::kKeep,
-                                   head_handler(b.probe, b.first_round), answer_handler(b.probe, b.first_round));
-        listen_to_silence(b.probe);
+                                   head_handler(b.probe, b.first_round), answer_handler(b.probe, b.first_round),
+                                   left_handler(b.probe));
       }
       return;
     }
-    for (const Beside& b : beside) {
-      prober_.head(b.probe->subject, head_handler(b.probe, b.first_round));
-      listen_to_silence(b.probe);
-    }
+    for (const Beside& b : beside)
+      prober_.head(b.probe->subject, head_handler(b.probe, b.first_round), left_handler(b.probe));
     for (const Beside& b : beside)
       for (const Ask& q : b.questions) ask(b.probe, q, b.first_round);
   }
@@ -182,6 +182,16 @@ class Daemon::Impl {
       p->head_under_way = false;
       to_schedule_.push_back(p);
       settle(*p, first_round);
+    };
+  }
+
+  /// Silence counts from here: what a probe has waited for its turn among ours is not the provider's.
+  std::move_only_function<void()> left_handler(const ProbePtr& p) {
+    return [this, p] {
+      if (stopping_ || p->gone) return;
+      p->left_at = steady_clock::now();
+      fleet_.probe_sent(p->target, read_clocks().mono);
+      listen_to_silence(p);
     };
   }
 
@@ -251,7 +261,7 @@ class Daemon::Impl {
       fleet_.silent(p->target);
       if (all_answered()) want_decision();
       // Again when it has become a quarter longer: less would change no weight.
-      wait_for_silence(p, (steady_clock::now() - p->last_start) / 4);
+      wait_for_silence(p, (steady_clock::now() - p->left_at) / 4);
     }));
   }
 

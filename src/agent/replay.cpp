@@ -110,6 +110,7 @@ class Fit {
         return at.has_value();
       }
       bool operator()(event::ProbeBegun& e) const { return to(e.target); }
+      bool operator()(event::ProbeSent& e) const { return to(e.target); }
       bool operator()(event::Silent& e) const { return to(e.target); }
       bool operator()(event::HeadCame& e) const { return to(e.target); }
       bool operator()(event::AnswerCame& e) const { return to(e.target); }

@@ -377,6 +377,8 @@ class Table {
                                 times(1.0 / (1.0 + constants::kErrorWeight * errors))));
     if (d.inputs.limited_by == "growth") out.emplace_back("its share is still growing");
     if (d.inputs.limited_by == "quota") out.emplace_back("its share is what its quota carries");
+    if (d.inputs.limited_by == "identity")
+      out.emplace_back("its share does not grow until it tells its chain id again");
     if (d.inputs.limited_by == "max_share") out.emplace_back("max_share keeps its share down");
     return out;
   }

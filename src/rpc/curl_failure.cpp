@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -29,7 +30,18 @@ std::string where(const FailedTransfer& f) {
   return fmt::format("{}{}{}:{}", v6 ? "[" : "", f.target.parts.host, v6 ? "]" : "", f.target.parts.port);
 }
 
+/// Errors of socket() that mean that this machine has run out of something.
+bool is_shortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
 ProbeFailure cannot_connect(const FailedTransfer& f) {
+  if (is_shortage(f.no_socket)) {
+    ProbeFailure out = because(Reason::kConnectFailed,
+                               fmt::format("this machine has no socket for a probe: {}", std::strerror(f.no_socket)));
+    out.ours = true;
+    return out;
+  }
   const long error = info<long>(f.easy, CURLINFO_OS_ERRNO);
   return because(
       Reason::kConnectFailed,

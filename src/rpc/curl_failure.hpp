@@ -23,6 +23,8 @@ struct FailedTransfer {
   /// Whether it was us who ended it, the answer being longer than `max_bytes`.
   bool too_large = false;
   std::uint64_t max_bytes = 0;
+  /// Why the system gave no socket, an errno; 0: it did.
+  int no_socket = 0;
 };
 
 /// The reason and a sentence, free of secrets.

@@ -8,6 +8,7 @@
 #include <array>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <cerrno>
 #include <deque>
 #include <stdexcept>
 #include <unordered_map>
@@ -60,7 +61,7 @@ struct HttpClient::Impl {
     std::string_view body;
     milliseconds timeout{};
     Handler handler;
-    Afterwards afterwards{};
+    Sending sending{};
     /// What the name look-up has taken of the time-out.
     microseconds spent{0};
     /// For CURLOPT_RESOLVE; empty: libcurl needs no addresses from us.
@@ -78,6 +79,8 @@ struct HttpClient::Impl {
     std::uint64_t max_bytes = 0;
     /// The limit that the answer went beyond; 0: none.
     std::uint64_t exceeded = 0;
+    /// Why the system gave no socket, an errno; 0: it did.
+    int no_socket = 0;
     Slist addresses;
     std::array<char, CURL_ERROR_SIZE> words{};
     /// The last member: libcurl refers to the ones above.
@@ -185,7 +188,10 @@ struct HttpClient::Impl {
   }
 
   void admit(Request&& request) {
-    if (under_way >= settings.max_in_flight || !waiting.empty())
+    const bool full = under_way >= settings.max_in_flight;
+    if (full && request.sending.next)
+      waiting.push_front(std::move(request));
+    else if (full || (!waiting.empty() && !request.sending.next))
       waiting.push_back(std::move(request));
     else
       begin(std::move(request));
@@ -200,6 +206,7 @@ struct HttpClient::Impl {
     if (!request.target->pool) request.target->pool = next_pool++;
     t->pool = &multis.pool(*request.target->pool);
     t->request = std::move(request);
+    if (t->request.sending.left) t->request.sending.left();
     perform(t);
   }
 
@@ -234,6 +241,8 @@ struct HttpClient::Impl {
     set(CURLOPT_WRITEDATA, t);
     set(CURLOPT_HEADERFUNCTION, &Impl::on_header);
     set(CURLOPT_HEADERDATA, t);
+    set(CURLOPT_OPENSOCKETFUNCTION, &Impl::on_open_socket);
+    set(CURLOPT_OPENSOCKETDATA, t);
     set_proxy(set);
     set_tls(set);
     transfers.push_back(std::move(owned));
@@ -300,6 +309,14 @@ struct HttpClient::Impl {
     buffers.push_back(std::move(buffer));
   }
 
+  /// libcurl does not tell why it has no socket.
+  static curl_socket_t on_open_socket(void* self, curlsocktype, curl_sockaddr* address) {
+    const int fd = ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (fd >= 0) return fd;
+    static_cast<Transfer*>(self)->no_socket = errno;
+    return CURL_SOCKET_BAD;
+  }
+
   static std::size_t on_header(char*, std::size_t size, std::size_t count, void* self) {
     auto* t = static_cast<Transfer*>(self);
     const std::size_t bytes = size * count;
@@ -315,6 +332,7 @@ struct HttpClient::Impl {
     t->body.clear();
     t->header_bytes = 0;
     t->exceeded = 0;
+    t->no_socket = 0;
     t->words[0] = '\0';
     const Request& r = t->request;
     CURL* e = t->easy.get();
@@ -326,7 +344,7 @@ struct HttpClient::Impl {
     curl_easy_setopt(e, CURLOPT_RESOLVE, t->addresses.get());
     const milliseconds left = std::max(r.timeout - duration_cast<milliseconds>(r.spent), milliseconds{1});
     curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, static_cast<long>(left.count()));
-    const bool close = r.afterwards == Afterwards::kClose && way == Way::kDirect && is_alone(*r.target);
+    const bool close = r.sending.afterwards == Afterwards::kClose && way == Way::kDirect && is_alone(*r.target);
     curl_easy_setopt(e, CURLOPT_FORBID_REUSE, close ? 1L : 0L);
     if (r.body.empty()) {
       curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
@@ -368,7 +386,8 @@ struct HttpClient::Impl {
                                 .timeout = t->request.timeout,
                                 .by_proxy = way == Way::kProxy,
                                 .too_large = t->exceeded > 0,
-                                .max_bytes = t->exceeded}),
+                                .max_bytes = t->exceeded,
+                                .no_socket = t->no_socket}),
                        t->request.spent + microseconds{total});
       if (code == CURLE_OPERATION_TIMEDOUT) give_up_connection(e);
     }
@@ -446,8 +465,8 @@ HttpClient::HttpClient(boost::asio::io_context& io, const config::Probe& setting
 HttpClient::~HttpClient() = default;
 
 void HttpClient::start(const HttpTarget& target, std::string_view body, milliseconds timeout, Handler handler,
-                       Afterwards afterwards) {
-  impl_->start({target.impl_.get(), body, timeout, std::move(handler), afterwards, {}, {}});
+                       Sending sending) {
+  impl_->start({target.impl_.get(), body, timeout, std::move(handler), std::move(sending), {}, {}});
 }
 
 }  // namespace rpcw::rpc

@@ -61,6 +61,16 @@ using HttpResult = std::expected<HttpAnswer, HttpFailure>;
 /// One that other targets can use, or that is a proxy's, is kept all the same.
 enum class Afterwards : std::uint8_t { kKeep, kClose };
 
+/// How a request is sent.
+struct Sending {
+  Afterwards afterwards = Afterwards::kKeep;
+  /// It repeats one whose answer is being handled, and takes over its place: it does not wait for its turn.
+  bool next = false;
+  /// Called once when the request has got its turn and leaves, perhaps from within start(), and not at all when its
+  /// name cannot be looked up. Must not start requests. Empty: nothing is called.
+  std::move_only_function<void()> left{};
+};
+
 class HttpClient {
  public:
   using Handler = std::move_only_function<void(HttpResult)>;
@@ -86,7 +96,7 @@ class HttpClient {
   /// from the loop, at the latest `timeout` after the request got its turn. At most `max_in_flight` are under way,
   /// the others wait in order.
   void start(const HttpTarget& target, std::string_view body, milliseconds timeout, Handler handler,
-             Afterwards afterwards = Afterwards::kKeep);
+             Sending sending = {});
 
  private:
   struct Impl;

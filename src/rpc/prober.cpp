@@ -76,19 +76,29 @@ void Prober::remove(std::size_t target) {
   known_[target].reset();
 }
 
-void Prober::head(std::size_t target, HeadHandler handler) {
-  send_head(known_[target], std::move(handler));
+void Prober::head(std::size_t target, HeadHandler handler, LeftHandler left) {
+  const KnownPtr& known = known_[target];
+  send_head(known, std::move(handler), {.left = unless_removed(known, std::move(left))});
+}
+
+Prober::LeftHandler Prober::unless_removed(const KnownPtr& known, LeftHandler left) {
+  if (!left) return {};
+  return [known, left = std::move(left)]() mutable {
+    if (!known->removed) left();
+  };
 }
 
 void Prober::ask(std::size_t target, const Ask& ask, AnswerHandler handler) {
   send(known_[target], ask, std::move(handler));
 }
 
-void Prober::send_head(const KnownPtr& known, HeadHandler handler) {
-  client_.start(known->target, evm::kHeadRequest, settings_.timeout,
-                [known, handler = std::move(handler)](const HttpResult& result) mutable {
-                  if (!known->removed) handler(head_from(result, known->target));
-                });
+void Prober::send_head(const KnownPtr& known, HeadHandler handler, Sending sending) {
+  client_.start(
+      known->target, evm::kHeadRequest, settings_.timeout,
+      [known, handler = std::move(handler)](const HttpResult& result) mutable {
+        if (!known->removed) handler(head_from(result, known->target));
+      },
+      std::move(sending));
 }
 
 void Prober::send(const KnownPtr& known, const Ask& ask, AnswerHandler handler) {
@@ -111,17 +121,19 @@ std::shared_ptr<const std::string> Prober::batch_body(const std::vector<Ask>& qu
 }
 
 void Prober::head_and_questions(std::size_t target, std::span<const Ask> questions, Afterwards afterwards,
-                                HeadHandler head, AnswerHandler answered) {
+                                HeadHandler head, AnswerHandler answered, LeftHandler left) {
   const KnownPtr& known = known_[target];
   struct Batch {
     std::vector<Ask> questions;
     std::shared_ptr<const std::string> body;
     HeadHandler head;
     AnswerHandler answered;
+    LeftHandler left;
   };
   auto batch = std::make_shared<Batch>();
   batch->head = std::move(head);
   batch->answered = std::move(answered);
+  batch->left = unless_removed(known, std::move(left));
   const auto tell = [batch](Answer a) { batch->answered(std::move(a)); };
   for (const Ask& q : questions)
     if (q.question == Question::kCanary || q.question == Question::kBlock)
@@ -129,7 +141,7 @@ void Prober::head_and_questions(std::size_t target, std::span<const Ask> questio
     else
       batch->questions.push_back(q);
   if (batch->questions.empty()) {
-    send_head(known, std::move(batch->head));
+    send_head(known, std::move(batch->head), {.left = std::move(batch->left)});
     return;
   }
   batch->body = batch_body(batch->questions);
@@ -145,7 +157,9 @@ void Prober::head_and_questions(std::size_t target, std::span<const Ask> questio
     if (newest)
       batch->head({read_clocks(), result->latency, std::move(*newest)});
     else
-      send_head(known, std::move(batch->head));
+      // It takes over the batch's place, so that our queue does not look like the provider's silence. A batch that was
+      // answered ends that silence; of one that was not the single request goes on with it.
+      send_head(known, std::move(batch->head), {.next = true, .left = result ? std::move(batch->left) : LeftHandler{}});
     for (std::size_t i = 0; i < batch->questions.size() && !known->removed; ++i) {
       const Ask& q = batch->questions[i];
       std::optional<AnswerValue> value;
@@ -157,8 +171,9 @@ void Prober::head_and_questions(std::size_t target, std::span<const Ask> questio
         send(known, q, tell);
     }
   };
-  client_.start(known->target, view, std::min(settings_.timeout / 2, kBatchPatience), std::move(take_apart),
-                afterwards);
+  client_.start(
+      known->target, view, std::min(settings_.timeout / 2, kBatchPatience), std::move(take_apart),
+      {.afterwards = afterwards, .left = batch->left ? LeftHandler([batch] { batch->left(); }) : LeftHandler{}});
 }
 
 }  // namespace rpc

@@ -38,9 +38,14 @@ class Prober {
   /// Handlers of its requests under way are not called any more. Its index may be given to a new one.
   void remove(std::size_t target);
 
+  /// Called when a head's request has got its turn among those under way and leaves. Until then it waits for us, not
+  /// for the provider. Perhaps called from within `head`; again when the head is asked for a second time, after an
+  /// answer that had none. Must not ask for anything. Empty: nothing is called.
+  using LeftHandler = std::move_only_function<void()>;
+
   /// Each handler is called once, from the loop, unless the prober is destroyed before; which is not to be done from
   /// within a handler.
-  void head(std::size_t target, std::move_only_function<void(HeadObservation)> handler);
+  void head(std::size_t target, std::move_only_function<void(HeadObservation)> handler, LeftHandler left = {});
   void ask(std::size_t target, const Ask& ask, std::move_only_function<void(Answer)> handler);
 
   /// Both at once, for when there are many targets to ask: what takes the provider no work goes into the head's
@@ -50,7 +55,7 @@ class Prober {
   /// is called once for each of `questions`; `afterwards` is for the batch's connection.
   void head_and_questions(std::size_t target, std::span<const Ask> questions, Afterwards afterwards,
                           std::move_only_function<void(HeadObservation)> head,
-                          std::move_only_function<void(Answer)> answered);
+                          std::move_only_function<void(Answer)> answered, LeftHandler left = {});
 
  private:
   struct Known {
@@ -62,7 +67,8 @@ class Prober {
   using HeadHandler = std::move_only_function<void(HeadObservation)>;
   using AnswerHandler = std::move_only_function<void(Answer)>;
 
-  void send_head(const KnownPtr& known, HeadHandler handler);
+  void send_head(const KnownPtr& known, HeadHandler handler, Sending sending);
+  static LeftHandler unless_removed(const KnownPtr& known, LeftHandler left);
   void send(const KnownPtr& known, const Ask& ask, AnswerHandler handler);
   std::shared_ptr<const std::string> batch_body(const std::vector<Ask>& questions);
 

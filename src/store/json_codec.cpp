@@ -214,6 +214,7 @@ void write(JsonWriter& out, const ProbeFailure& failure) {
   out.field("detail", failure.detail);
   out.field("retry_after_ms", failure.retry_after);
   if (failure.unsupported) out.field("unsupported", true);
+  if (failure.ours) out.field("ours", true);
   out.end_object();
 }
 
@@ -223,6 +224,7 @@ ProbeFailure read_failure(const JsonField& in) {
   out.detail = in["detail"].text();
   out.retry_after = in["retry_after_ms"].optional([](const JsonField& f) { return f.duration<milliseconds>(); });
   out.unsupported = in["unsupported"].present() && in["unsupported"].boolean();
+  out.ours = in["ours"].present() && in["ours"].boolean();
   return out;
 }
 

@@ -70,6 +70,11 @@ struct StepWriter {
     out.field("target", targets[e.target]);
     out.field("mono_us", e.at);
   }
+  void operator()(const event::ProbeSent& e) const {
+    out.field("event", "sent");
+    out.field("target", targets[e.target]);
+    out.field("mono_us", e.at);
+  }
   void operator()(const event::Silent& e) const {
     out.field("event", "silent");
     out.field("target", targets[e.target]);
@@ -402,6 +407,9 @@ Step LineReader::read_step(std::string_view event, const JsonField& in) const {
   if (event == "probe") {
     out.event = event::ProbeBegun{target(in["target"]),
                                   in["mono_us"].duration<MonoTime>(MonoTime{-kMostUs}, MonoTime{kMostUs})};
+  } else if (event == "sent") {
+    out.event =
+        event::ProbeSent{target(in["target"]), in["mono_us"].duration<MonoTime>(MonoTime{-kMostUs}, MonoTime{kMostUs})};
   } else if (event == "silent") {
     out.event = event::Silent{target(in["target"])};
   } else if (event == "head") {

@@ -15,7 +15,7 @@ namespace rpcw::store {
 namespace {
 
 constexpr std::string_view kFormat = "rpc-weighter state";
-constexpr std::uint64_t kVersion = 1;
+constexpr std::uint64_t kVersion = 2;
 
 /// More than any configuration has; arrays that long are still small.
 constexpr std::size_t kMostTargets = 65536;
@@ -229,6 +229,7 @@ void inquiry(A& a, const char* name, FieldsOf<A, Inquiry>& q) {
   a.object(name, [&](A& o) {
     o.ago("due_ago_us", q.due);
     o.ago("asked_ago_us", q.asked_at);
+    o.integer("refusals", q.refusals, 0U, kMostCount);
     if (o.exact) o.boolean("waiting", q.waiting);
   });
 }
@@ -262,6 +263,7 @@ void target(A& a, FieldsOf<A, TargetHistory>& t) {
   a.integer("seen_chain_id", t.seen_chain_id, std::uint64_t{0}, kAny);
   inquiry(a, "identity_inquiry", t.identity_inquiry);
   a.boolean("identity_untold", t.identity_untold);
+  a.boolean("identity_in_question", t.identity_in_question);
 
   a.head("head", t.head);
   a.wall("head_received_ms", t.head_received.wall);
@@ -269,10 +271,14 @@ void target(A& a, FieldsOf<A, TargetHistory>& t) {
   a.head("previous_head", t.previous_head);
   a.boolean("jumped", t.jumped);
   a.integer("lag_blocks", t.lag_blocks, std::uint64_t{0}, kAny);
+  a.boolean("level_with_others", t.level_with_others);
+  a.integer("head_falls", t.head_falls, 0U, kMostCount);
+  a.integer("steady_heads", t.steady_heads, 0U, kMostCount);
   a.demand(t.head || !t.lag_blocks, "lag_blocks", "must be left out where there is no head");
 
   a.failure("failure", t.failure);
   a.failure("limited", t.limited);
+  a.failure("not_asked", t.not_asked);
   a.integer("limited_in_row", t.limited_in_row, 0U, kMostCount);
 
   a.integer("blocks_missing", t.blocks_missing, std::uint64_t{0}, kAny);

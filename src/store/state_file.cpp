@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include <algorithm>
 #include <array>
 #include <random>
 #include <utility>
@@ -56,6 +57,13 @@ std::optional<std::string> StateFile::load(Fleet& fleet, Now now) {
   if (age > kOldestState)
     return ignored(fmt::format("was saved {} ago, at most {} is of use", span_text(age), span_text(kOldestState)),
                    kAnew);
+  const auto wake = [&](std::vector<TargetHistory>& targets) {
+    for (TargetHistory& t : targets) t = awoken(std::move(t), std::max(age, milliseconds{0}), now);
+  };
+  for (Fleet::Memory& m : state->backends) {
+    wake(m.history.servers);
+    wake(m.history.references);
+  }
   fleet.adopt(std::move(state->backends), keyer(salt_));
   if (-age > kClockSlack)
     return ignored(fmt::format("was saved {} in the future, so this machine's clock was or is wrong", span_text(-age)),

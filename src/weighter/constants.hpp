@@ -31,8 +31,16 @@ inline constexpr int kMostOfNominalBlockTime = 2;
 /// Freshness is full up to one block and this much behind: propagation and the probe's own way.
 inline constexpr milliseconds kFreshSlack = seconds{2};
 
+/// A head that falls back so often recurs: a node that is restored from a backup does it once.
+inline constexpr unsigned kHeadFallsRecur = 2;
+/// After so many heads in a row that did not fall back the falls are forgotten. Of two pools behind one address a
+/// client meets the same one that often by chance once in a million times.
+inline constexpr unsigned kSteadyHeads = 20;
+
 // ---- failures
 
+/// A method does not exist when so many answers in a row have said so while heads came: one may be a gateway's.
+inline constexpr unsigned kRefusalsDrop = 2;
 /// What the first failure in a row leaves of a score.
 inline constexpr double kDoubt = 0.5;
 /// What a rate limit leaves of a score: the provider is alive, but cannot carry its share.
@@ -149,6 +157,10 @@ inline constexpr double kQuotaTrafficLeast = 1.0;
 /// and adds it again, or reloads twice, must not pardon one that was thrown out.
 inline constexpr milliseconds kAbsence = seconds{600};
 inline constexpr std::size_t kAbsentMost = 1000;
+
+/// What another process knew of heads and ejections counts for this long: passes from cron half an hour apart count
+/// failures in a row, also when one is late. After that it would only delay servers that are well by now.
+inline constexpr milliseconds kSleepLongest = seconds{35 * 60};
 
 // ---- leader
 

@@ -18,8 +18,13 @@ class Fleet;
 
 namespace event {
 
-/// A head probe was sent.
+/// A head probe is due, and waits for its turn.
 struct ProbeBegun {
+  std::size_t target = 0;
+  MonoTime at{};
+};
+/// Its request has left our queue: from here on the provider is waited for.
+struct ProbeSent {
   std::size_t target = 0;
   MonoTime at{};
 };
@@ -68,8 +73,9 @@ struct Decided {
 
 }  // namespace event
 
-using Event = std::variant<event::ProbeBegun, event::Silent, event::HeadCame, event::AnswerCame, event::AskedUrgently,
-                           event::Looked, event::HeldUp, event::Seen, event::TrafficCame, event::Decided>;
+using Event =
+    std::variant<event::ProbeBegun, event::ProbeSent, event::Silent, event::HeadCame, event::AnswerCame,
+                 event::AskedUrgently, event::Looked, event::HeldUp, event::Seen, event::TrafficCame, event::Decided>;
 
 /// Listens to a Fleet.
 class Tape {

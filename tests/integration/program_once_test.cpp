@@ -51,7 +51,7 @@ TEST_CASE("many providers are asked in one request each, a few of them without b
   faulty(2, {.fault = sim::Fault::reset});
   faulty(3, {.fault = sim::Fault::hang});
   stage.providers[4]->set({.chain_id = 56});
-  stage.providers[5]->set({.syncing = true});
+  stage.providers[5]->set({.lag_blocks = 40, .syncing = true});
   const std::string config = stage.config({.probe = "timeout = \"500ms\""});
   for (const std::string command : {"scores", "once"}) {
     CAPTURE(command);
@@ -64,7 +64,7 @@ TEST_CASE("many providers are asked in one request each, a few of them without b
       const auto& server = at(doc, fmt::format("/backends/0/servers/{}", i));
       CHECK(std::string(at(server, "/state").GetString()) == (i == 4 || i == 5 ? "ejected" : "healthy"));
       if (i == 4) CHECK(at(server, "/reasons/0/code").GetString() == std::string("wrong_chain"));
-      if (i == 5) CHECK(at(server, "/reasons/0/code").GetString() == std::string("syncing"));
+      if (i == 5) CHECK(at(server, "/reasons/1/code").GetString() == std::string("syncing"));
       const bool alone = i >= 1 && i <= 3;
       CHECK(asked(i) == (alone ? 2 : 1));
       // Those whose heads differ are asked for another block, to compare their chains.

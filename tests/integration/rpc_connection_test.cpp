@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -235,6 +236,63 @@ TEST_CASE("waiting for a place does not count toward the time-out") {
   client.start(good_target, rpc::evm::kHeadRequest, 200ms, [&](const rpc::HttpResult& r) { answered = r.has_value(); });
   REQUIRE(run_until(io, [&] { return answered; }));
   CHECK(failed == 2);
+}
+
+TEST_CASE("a head is told to have left when its request gets its place, not when it is asked for") {
+  sim::World world;
+  sim::Provider& hanging = world.add("hanging");
+  sim::Provider& good = world.add("good");
+  hanging.set({.fault = sim::Fault::hang});
+  config::Probe probe = settings();
+  probe.max_in_flight = 1;
+  const config::Target bad_target = target(hanging.url());
+  const config::Target good_target = target(good.url());
+  boost::asio::io_context io{1};
+  rpc::Prober prober(io, probe, {{&bad_target, {}}, {&good_target, {}}});
+  std::string order;
+  SUBCASE("alone") {
+    prober.head(
+        0, [&](const HeadObservation&) { order += "0"; }, [&] { order += "a"; });
+    prober.head(
+        1, [&](const HeadObservation&) { order += "1"; }, [&] { order += "b"; });
+    CHECK(order == "a");
+    REQUIRE(run_until(io, [&] { return order.size() == 4; }));
+    CHECK(order == "a0b1");
+  }
+  SUBCASE("in a batch, which a single request follows at once when it has no answer in it") {
+    good.set({.fault = sim::Fault::http_status, .fault_methods = {"batch"}, .http_status = 400});
+    const std::vector<Ask> questions{{Question::kIdentity}};
+    unsigned answers = 0;
+    prober.head_and_questions(
+        1, questions, rpc::Afterwards::kKeep, [&](const HeadObservation& o) { order += o.head ? "1" : "?"; },
+        [&](const Answer&) { ++answers; }, [&] { order += "b"; });
+    prober.head(
+        0, [&](const HeadObservation&) { order += "0"; }, [&] { order += "a"; });
+    REQUIRE(run_until(io, [&] { return order.size() == 5 && answers == 1; }));
+    CHECK(order == "bb1a0");
+  }
+}
+
+TEST_CASE("without a descriptor it is our own failure") {
+  sim::World world;
+  sim::Provider& provider = world.add("a");
+  Stage stage({target(provider.url())});
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  // Below what is open by now, so that there is no new one.
+  rlimit none = before;
+  none.rlim_cur = 4;
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const HeadObservation failed = stage.head();
+  const Answer unanswered = stage.ask({Question::kIdentity});
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  REQUIRE_FALSE(failed.head.has_value());
+  CHECK(failed.head.error().ours);
+  CHECK(failed.head.error().code == Reason::kConnectFailed);
+  CHECK(failed.head.error().detail == "this machine has no socket for a probe: Too many open files");
+  REQUIRE_FALSE(unanswered.value.has_value());
+  CHECK(unanswered.value.error().ours);
+  CHECK(stage.head().head.has_value());
 }
 
 TEST_CASE("an explicit proxy is used") {

@@ -83,6 +83,7 @@ class Play {
   void probe(std::size_t i) {
     const Mood mood = moods_[i];
     const std::vector<Ask> beside = fleet.begin_probe(i, now.mono);
+    fleet.probe_sent(i, now.mono);
     if (mood == Mood::kSilent && chance(70)) {
       fleet.silent(i);
       return;

@@ -128,7 +128,7 @@ TEST_CASE("a rate limit is neither success nor failure") {
 }
 
 TEST_CASE("the agreed head") {
-  const auto agree = [](std::vector<Voice> voices) { return agree_on_head(voices, 2.5); };
+  const auto agree = [](std::vector<Voice> voices) { return agree_on_head(voices, 12s, 30s); };
   CHECK_FALSE(agree({}).has_value());
   CHECK(agree({{"a", 7}}) == AgreedHead{7, 1});
   CHECK(agree({{"a", 7}, {"b", 9}}) == AgreedHead{9, 1});
@@ -516,7 +516,7 @@ TEST_CASE("syncing is a failure, too few peers only weigh less") {
   w.backend.min_peers = 5;
   w.history->servers[0].peers = 2;
   fold(w.history->servers[1], Answer{w.now, {Question::kSyncing}, AnswerValue{1000, {}}}, w.backend.chain);
-  w.good(0, 100);
+  w.good(0, 103);
   w.good(1, 100);
   const BackendVerdict v = w.verdict();
   CHECK(v.servers[0].state == State::kDegraded);

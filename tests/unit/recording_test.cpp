@@ -275,7 +275,8 @@ TEST_CASE("files are bounded also where HAProxy's list changes all the time") {
     CHECK(text.size() < kLimit + 120'000);
     const Replayed r = replayed({text}, config);
     CHECK(r.other == 0);
-    CHECK(mentions(r.notes, "HAProxy's list had other servers"));
+    // The newest file may just have begun.
+    CHECK((name == std::string_view("r") || mentions(r.notes, "HAProxy's list had other servers")));
   }
 }
 
@@ -439,8 +440,8 @@ TEST_CASE("a line that was cut off is a note, any other damage an error that nam
   }
   SUBCASE("another version") {
     std::string newer = text;
-    newer.replace(newer.find("\"version\":1"), 11, "\"version\":2");
-    CHECK(error_of(newer, config) == "file0:1: version: is 2, and this program reads version 1");
+    newer.replace(newer.find("\"version\":2"), 11, "\"version\":1");
+    CHECK(error_of(newer, config) == "file0:1: version: is 1, and this program reads version 2");
   }
   SUBCASE("another program's version is a note") {
     std::string other = text;

@@ -357,12 +357,20 @@ TEST_CASE("the clock: time that passed counts, time that went back does not, an 
   const auto load = [&](milliseconds later, Fleet& fleet) {
     return StateFile(s.path).load(fleet, {kWall + 15s + later, kBoot});
   };
-  Fleet hour(s.config);
-  CHECK_FALSE(load(45min, hour).has_value());
-  CHECK(hour.history(0).head_received.mono == kBoot - 45min);
+  Fleet half_hour(s.config);
+  CHECK_FALSE(load(35min, half_hour).has_value());
+  CHECK(half_hour.history(0).head_received.mono == kBoot - 35min);
+  CHECK(half_hour.history(2).ejected);
+  // Heads and ejections so old would only delay servers that are well by now.
+  Fleet longer(s.config);
+  CHECK_FALSE(load(45min, longer).has_value());
+  CHECK_FALSE(longer.history(0).head.has_value());
+  CHECK(longer.history(0).smoothed_at == kBoot - 45min);
+  CHECK_FALSE(longer.history(2).ejected);
+  CHECK(longer.history(2).ejections == 1);
   Fleet back(s.config);
   CHECK_FALSE(load(-60s, back).has_value());
-  CHECK(back.history(0).head_received.mono == kBoot);
+  CHECK(back.history(0).smoothed_at == kBoot);
   Fleet future(s.config);
   const auto warning = load(-3h, future);
   REQUIRE(warning.has_value());
@@ -370,8 +378,10 @@ TEST_CASE("the clock: time that passed counts, time that went back does not, an 
         fmt::format("state file {}: was saved 3 h in the future, so this machine's clock was or is wrong; it "
                     "is used as if saved just now",
                     s.path));
-  CHECK(future.history(2).ejected);
-  CHECK(future.history(0).head_received.mono == kBoot);
+  // So would heads from the future.
+  CHECK_FALSE(future.history(0).head.has_value());
+  CHECK_FALSE(future.history(2).ejected);
+  CHECK(future.history(0).smoothed_at == kBoot);
   Fleet old(s.config);
   const auto too_old = load(46min, old);
   REQUIRE(too_old.has_value());
@@ -425,8 +435,8 @@ TEST_CASE("foreign and damaged files are told from good ones, with a reason and 
   CHECK(warning("[log]\nlevel = 1\n").starts_with("byte "));
   CHECK(warning("{\"schema\":1}") == "is no state file: its \"format\" is not \"rpc-weighter state\"");
   CHECK(warning("[]") == "is no state file: its \"format\" is not \"rpc-weighter state\"");
-  CHECK(changed("\"version\":1", "\"version\":2") == "has version 2, and this program reads version 1");
-  CHECK(changed("\"version\":1", "\"version\":-1").starts_with("version: must be an integer"));
+  CHECK(changed("\"version\":2", "\"version\":1") == "has version 1, and this program reads version 2");
+  CHECK(changed("\"version\":2", "\"version\":-1").starts_with("version: must be an integer"));
   CHECK(changed("\"ejections\":1", "\"ejections\":4294967296") ==
         "backends[0].servers[2].ejections: must be an integer, 0 to 1000");
   CHECK(changed("\"attempts\":", "\"attempts\":-") ==

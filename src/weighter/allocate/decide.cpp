@@ -259,6 +259,20 @@ class Decider {
     return fell ? steady_[i] / history_.scores[i] : 1.0;
   }
 
+  /// Servers that were verified and do not tell their chain id now keep at most the share that they had: it becomes
+  /// their cap. None is marked where there is no other server to trust instead.
+  std::vector<bool> must_not_grow(const Members& who, const std::vector<double>& before,
+                                  std::vector<double>& caps) const {
+    std::vector<bool> out(who.size());
+    if (before.empty()) return out;
+    for (std::size_t k = 0; k < who.size(); ++k) out[k] = must_tell_identity(history_.servers[who[k]]);
+    if (std::ranges::find(out, false) == out.end()) return std::vector<bool>(who.size());
+    // Not `before`, which grows when others fall.
+    for (std::size_t k = 0; k < who.size(); ++k)
+      if (out[k]) caps[k] = history_.shares.empty() ? before[k] : history_.shares[who[k]];
+    return out;
+  }
+
   /// Parts by score, none grown faster than allowed since the decision before.
   std::vector<double> grow(const Members& who, const std::vector<double>& scores) {
     const std::vector<double> free = shares_below(scores, std::vector<double>(who.size(), 2.0));
@@ -274,15 +288,22 @@ class Decider {
         caps[k] = std::max(before[k] * (1.0 + constants::kShareGrowth * intervals),
                            before[k] + constants::kShareStep * intervals);
     }
+    const std::vector<bool> by_identity = must_not_grow(who, before, caps);
     std::vector<bool> by_quota(who.size());
     for (std::size_t k = 0; k < who.size(); ++k) {
       const auto quota = out_.servers[who[k]].inputs.quota_share;
       by_quota[k] = quota && *quota < caps[k];
       if (by_quota[k]) caps[k] = *quota;
     }
+    // Rather than scale up a share that must not grow, let the others grow faster.
+    const bool everybody_capped = std::accumulate(caps.begin(), caps.end(), 0.0) <= 1.0;
+    if (everybody_capped && std::ranges::find(by_identity, true) != by_identity.end())
+      for (std::size_t k = 0; k < who.size(); ++k)
+        if (!by_identity[k] && !by_quota[k]) caps[k] = 2.0;
     std::vector<double> parts = shares_below(scores, caps);
     for (std::size_t k = 0; k < who.size(); ++k) {
-      if (parts[k] + kVisible < free[k]) out_.servers[who[k]].inputs.limited_by = by_quota[k] ? "quota" : "growth";
+      if (parts[k] + kVisible < free[k])
+        out_.servers[who[k]].inputs.limited_by = by_quota[k] ? "quota" : by_identity[k] ? "identity" : "growth";
       if (!before.empty() && (before[k] <= 0 || (!by_quota[k] && parts[k] < 0.5 * free[k]))) far_ = true;
     }
     return parts;
@@ -332,6 +353,11 @@ class Decider {
     Members able;
     std::ranges::copy_if(who, std::back_inserter(able), [&](std::size_t i) { return can_serve(i); });
     if (able.empty()) able = who;
+    // One that may be another chain by now keeps the lead, but is not given it while there is another choice.
+    Members trusted;
+    std::ranges::copy_if(able, std::back_inserter(trusted),
+                         [&](std::size_t i) { return i == memory.leader || !must_tell_identity(history_.servers[i]); });
+    if (!trusted.empty()) able = std::move(trusted);
     std::vector<Candidate> candidates;
     for (const std::size_t i : able)
       candidates.push_back({static_cast<std::uint32_t>(i), out_.servers[i].score, backend_.servers[i].preference});

@@ -111,7 +111,7 @@ std::vector<double> shares_below(std::span<const double> scores, std::span<const
   const double room = std::accumulate(caps.begin(), caps.end(), 0.0);
   if (room > 1.0) return share_below_caps(relative_to_best(scores), 1.0, caps);
   std::vector<double> out(caps.begin(), caps.end());
-  for (double& part : out) part /= room;
+  for (double& part : out) part = room > 0 ? part / room : 1.0 / static_cast<double>(caps.size());
   return out;
 }
 

@@ -28,7 +28,7 @@ std::vector<unsigned> scale_peak(std::span<const double> scores, double max_shar
 
 /// Parts of 1 in proportion to `scores`, none above its cap; what is cut off goes to the others by score. If all caps
 /// together do not reach 1, the parts are the caps made to add up to 1. Scores are treated as in scale_share; `caps` is
-/// as long as `scores`, each in (0, ...].
+/// as long as `scores`, none negative; if all are 0, all parts are equal.
 std::vector<double> shares_below(std::span<const double> scores, std::span<const double> caps);
 
 }  // namespace rpcw

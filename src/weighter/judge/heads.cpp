@@ -43,6 +43,30 @@ class HighestOfOthers {
   std::optional<Voice> next_;
 };
 
+/// Votes on the claim that the chain has reached a height.
+struct Weighing {
+  /// Within max_lag of it.
+  unsigned in_favour = 0;
+  /// Too far below, with a head so fresh that the chain cannot have gone there since: by a liar's claim, not by its own
+  /// fault. A head that is older than max_lag may just stand still, and says nothing.
+  unsigned against = 0;
+  std::uint64_t highest_against = 0;
+};
+
+Weighing weigh(std::span<const Voice> votes, std::uint64_t claim, milliseconds block_time, milliseconds max_lag) {
+  Weighing out;
+  for (const Voice& v : votes) {
+    if (lag_time(distance(v.number, claim), block_time) <= max_lag) {
+      ++out.in_favour;
+    } else if (v.number < claim &&
+               (v.age <= max_lag || !rise_explained(claim - v.number, v.age, block_time, max_lag))) {
+      ++out.against;
+      out.highest_against = std::max(out.highest_against, v.number);
+    }
+  }
+  return out;
+}
+
 class Heads {
  public:
   Heads(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now)
@@ -67,14 +91,20 @@ class Heads {
     std::vector<Voice> voices;
     for (const Speaker& s : speakers_)
       if (!s.target->jumped && s.target->forked.empty())
-        voices.push_back({s.config->operator_name, s.target->head->number});
+        voices.push_back({s.config->operator_name, s.target->head->number, now_.wall - s.target->head->timestamp});
     HeadView out;
     out.clock_behind = clock_behind;
-    out.agreed = agree_on_head(voices, blocks_in(backend_.chain.max_lag, block_time_));
+    out.agreed = agree_on_head(voices, block_time_, backend_.chain.max_lag);
     for (const Speaker& s : speakers_)
       if (out.agreed && !s.target->jumped && s.target->forked.empty() && s.target->head->number == out.agreed->number)
         out.agreed_timestamp = std::max(out.agreed_timestamp, s.target->head->timestamp);
     out.no_quorum = !out.agreed && !voices.empty();
+    for (const Voice& v : voices) {
+      if (!out.agreed || lag_time(distance(v.number, out.agreed->number), block_time_) > backend_.chain.max_lag)
+        continue;
+      if (out.near_operator.empty()) out.near_operator = v.operator_name;
+      out.several_near = out.several_near || v.operator_name != out.near_operator;
+    }
     out.halted = out.agreed && halted(*out.agreed);
     if (out.agreed && !out.halted) measure(*out.agreed);
     if (out.agreed) compare_chains(*out.agreed);
@@ -99,7 +129,7 @@ class Heads {
 
   bool has_voice(const TargetHistory& t) const {
     const bool verified = t.identity == TargetHistory::Identity::kVerified || !backend_.chain.chain_id;
-    return verified && t.head && !t.failure && now_.mono - t.head_received.mono <= fresh_for_;
+    return verified && t.head && !t.failure && !heads_contradict(t) && now_.mono - t.head_received.mono <= fresh_for_;
   }
 
   bool two_operators() const {
@@ -210,7 +240,7 @@ bool rise_explained(std::uint64_t blocks, milliseconds dated, milliseconds block
   return lag_time(blocks, block_time) <= constants::kExplainedPace * std::max(dated, milliseconds{0}) + max_lag;
 }
 
-std::optional<AgreedHead> agree_on_head(std::span<const Voice> voices, double max_lag_blocks) {
+std::optional<AgreedHead> agree_on_head(std::span<const Voice> voices, milliseconds block_time, milliseconds max_lag) {
   std::vector<Voice> freshest(voices.begin(), voices.end());
   std::ranges::sort(freshest, [](const Voice& a, const Voice& b) {
     return a.operator_name != b.operator_name ? a.operator_name < b.operator_name : a.number > b.number;
@@ -220,12 +250,20 @@ std::optional<AgreedHead> agree_on_head(std::span<const Voice> voices, double ma
   if (freshest.empty()) return std::nullopt;
   std::ranges::sort(freshest, std::ranges::greater{}, &Voice::number);
 
-  std::uint64_t number = freshest.front().number;
-  if (freshest.size() >= 3) {
-    number = freshest[1].number;
-  } else if (freshest.size() == 2 && static_cast<double>(freshest[0].number - freshest[1].number) > max_lag_blocks) {
-    return std::nullopt;
+  while (freshest.size() >= 3) {
+    const std::uint64_t claim = freshest[1].number;
+    const Weighing w = weigh(freshest, claim, block_time, max_lag);
+    if (w.against == 0 || w.in_favour > w.against) break;
+    if (w.in_favour == w.against) return std::nullopt;
+    std::erase_if(freshest, [&](const Voice& v) {
+      return v.number > w.highest_against && lag_time(v.number - w.highest_against, block_time) > max_lag;
+    });
   }
+  std::uint64_t number = freshest.front().number;
+  if (freshest.size() >= 3)
+    number = freshest[1].number;
+  else if (freshest.size() == 2 && lag_time(freshest[0].number - freshest[1].number, block_time) > max_lag)
+    return std::nullopt;
   const auto reached = std::ranges::count_if(freshest, [&](const Voice& v) { return v.number >= number; });
   return AgreedHead{number, static_cast<unsigned>(reached)};
 }

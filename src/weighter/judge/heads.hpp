@@ -23,25 +23,36 @@ struct AgreedHead {
 struct Voice {
   std::string_view operator_name;
   std::uint64_t number = 0;
+  /// Wall clock minus the head's timestamp.
+  milliseconds age{0};
 };
 
-/// Three operators or more: the highest number that at least two have reached, so that one liar cannot move it. Two:
-/// the higher one, unless they are more than `max_lag_blocks` apart, when nobody can tell who is right (absent). One:
-/// its own. None: absent.
-std::optional<AgreedHead> agree_on_head(std::span<const Voice> voices, double max_lag_blocks);
+/// One operator: its own head. Two: the higher one, unless they are more than `max_lag` apart. Three or more: the
+/// highest number that two have reached, so that one liar cannot move it, unless as many or more contradict: their
+/// heads are more than `max_lag` below and too fresh for the chain to have gone that far since. Then a majority of
+/// those that contradict counts. Absent: there is none, or nobody voted.
+std::optional<AgreedHead> agree_on_head(std::span<const Voice> voices, milliseconds block_time, milliseconds max_lag);
 
 /// What a backend's heads say at one moment.
 struct HeadView {
   std::optional<AgreedHead> agreed;
   /// Of the agreed head; of several that have just reached it, the latest.
   WallTime agreed_timestamp{};
-  /// Two operators are too far apart and nobody else can tell who is right.
+  /// Operators are too far apart and no majority can tell who is right.
   bool no_quorum = false;
+  /// An operator that is within max_lag of the agreed head, empty: none is; and whether another one is, too.
+  std::string_view near_operator;
+  bool several_near = false;
   /// Two operators or more have fresh heads, they agree, and all of them are too old: the chain stands still, or our
   /// clock is wrong.
   bool halted = false;
   /// Two operators or more have fresh heads, and all of them lie in the future: this machine's clock is behind.
   bool clock_behind = false;
+
+  /// Whether an operator other than this one is within max_lag of the agreed head.
+  [[nodiscard]] bool others_near(std::string_view operator_name) const {
+    return several_near || (!near_operator.empty() && near_operator != operator_name);
+  }
 };
 
 /// Finds the agreed head, marks heads that jumped further than time explains, measures the block time, and compares

@@ -27,6 +27,7 @@ class Judge {
 
   BackendVerdict run() {
     const HeadView heads = look_at_heads(history_, backend_, probe_, now_);
+    heads_ = heads;
     agreed_ = heads.agreed;
     agreed_timestamp_ = heads.agreed_timestamp;
     block_time_ = block_time_for_lag(history_.block_time, backend_.chain);
@@ -37,7 +38,7 @@ class Judge {
       return t.failure && is_transport(t.failure->code);
     });
     if (heads.no_quorum)
-      note("no_quorum", "two operators are more than max_lag apart and no third one can tell who is right");
+      note("no_quorum", "operators are more than max_lag apart and no majority can tell who is right");
     if (!history_.forks.tie.empty()) note("fork_tie", history_.forks.tie);
     if (heads.halted)
       note("halted", "all heads are too old and agree: the chain stands still, or this machine's clock is wrong");
@@ -106,9 +107,13 @@ class Judge {
     const bool news = t.judged != t.observations;
     // Against the agreed head of this very moment, and kept until the next answer: else a server would seem to fall
     // behind merely because others were asked after it.
-    if (news && t.head && !t.failure && !t.limited)
+    if (news && t.head && !t.failure && !t.limited) {
       t.lag_blocks = agreed_ ? std::optional(agreed_->number > t.head->number ? agreed_->number - t.head->number : 0)
                              : std::nullopt;
+      t.level_with_others = t.lag_blocks && lag_time(*t.lag_blocks, block_time_) <= backend_.chain.max_lag &&
+                            heads_.others_near(backend_.servers[i].target.operator_name);
+      notice_fall(t);
+    }
 
     if (auto why = never(t)) {
       v.never = true;
@@ -119,7 +124,10 @@ class Judge {
       eject(i);
       return;
     }
-    if (t.observations == 0) return;
+    if (t.observations == 0) {
+      if (t.not_asked) v.reasons.push_back({t.not_asked->code, t.not_asked->detail});
+      return;
+    }
 
     v.reasons = hard(t);
     const bool bad = !v.reasons.empty();
@@ -168,6 +176,20 @@ class Judge {
     }
     soften(t, v);
     if (backend_.live) weigh_live(i);
+  }
+
+  /// A node that is restored from a backup falls back once. A head that does so again and again comes from two pools of
+  /// nodes behind one address, and clients meet both.
+  void notice_fall(TargetHistory& t) const {
+    if (!t.previous_head) return;
+    const std::uint64_t before = t.previous_head->number;
+    if (before > t.head->number && lag_time(before - t.head->number, block_time_) > backend_.chain.max_lag) {
+      t.head_falls = std::min(t.head_falls + 1, constants::kHeadFallsRecur);
+      t.steady_heads = 0;
+      question_identity(t, now_.mono);
+    } else if (t.head_falls > 0 && ++t.steady_heads >= constants::kSteadyHeads) {
+      t.head_falls = t.steady_heads = 0;
+    }
   }
 
   /// A rate limit is no failure, and the last head stays valid. But not for ever: when that has been too old for as
@@ -255,6 +277,11 @@ class Judge {
       if (std::ranges::find(v.reasons, reason, &ReasonNote::code) == v.reasons.end())
         v.reasons.push_back({reason, std::move(detail)});
     };
+    // No part of the score: it is our trouble, and hits all alike.
+    if (t.not_asked) {
+      v.state = State::kDegraded;
+      v.reasons.push_back({t.not_asked->code, t.not_asked->detail});
+    }
     // Where live traffic has found the quota, the share stays at what that carries; a factor on top would make it
     // swing.
     if (t.limited)
@@ -327,7 +354,13 @@ class Judge {
     if (backend_.chain.max_block_age && age > *backend_.chain.max_block_age)
       out.push_back({Reason::kBlockTooOld, fmt::format("block {} is {} old, limit {}", t.head->number, span_text(age),
                                                        span_text(*backend_.chain.max_block_age))});
-    if (lags_too_far(t)) out.push_back({Reason::kBlockLag, lag_text(t)});
+    if (heads_contradict(t))
+      out.push_back(
+          {Reason::kBlockLag, fmt::format("its head falls back by more than max_lag again and again, {} of {} "
+                                          "heads in a row did not: two pools of nodes may answer here",
+                                          t.steady_heads, constants::kSteadyHeads)});
+    else if (lags_too_far(t))
+      out.push_back({Reason::kBlockLag, lag_text(t)});
     if (const auto median = t.median_latency(); median && *median > backend_.max_latency)
       out.push_back({Reason::kLatencyTooHigh,
                      fmt::format("{} (median of {}), limit {}", span_text(duration_cast<milliseconds>(*median)),
@@ -470,6 +503,7 @@ class Judge {
   const config::Probe& probe_;
   const Now now_;
   BackendVerdict out_;
+  HeadView heads_;
   std::optional<AgreedHead> agreed_;
   WallTime agreed_timestamp_{};
   milliseconds block_time_{};

@@ -19,7 +19,9 @@ class Agenda {
     MonoTime due = inquiry.due;
     if (again) due = std::min(due, inquiry.asked_at + *again);
     if (now_ < due) return;
-    inquiry = {.due = now_ + every, .asked_at = now_, .waiting = true};
+    inquiry.due = now_ + every;
+    inquiry.asked_at = now_;
+    inquiry.waiting = true;
     out.push_back(ask);
   }
 
@@ -52,7 +54,7 @@ milliseconds silence_suspected(double usual_ms) {
 }
 
 bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend) {
-  return target.blocks_missing &&
+  return target.blocks_missing && !target.level_with_others &&
          lag_time(*target.blocks_missing, block_time_for_lag(block_time, backend.chain)) > backend.chain.max_lag;
 }
 

@@ -24,7 +24,7 @@ milliseconds silence_noticed(double usual_ms);
 /// Before that: when to look whether HAProxy sees the same.
 milliseconds silence_suspected(double usual_ms);
 
-/// Whether the node itself says that it is further behind than max_lag.
+/// Whether the node itself says that it is further behind than max_lag, and its head does not show the contrary.
 bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend);
 
 }  // namespace rpcw

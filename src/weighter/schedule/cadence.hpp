@@ -9,6 +9,9 @@ namespace rpcw {
 
 /// Chain id. A provider that is moved to another chain under the same URL is found within this time.
 inline constexpr milliseconds kIdentityEvery{60'000};
+/// After an answer that does not tell it; doubled with each one in a row, up to kIdentityEvery. A server that is
+/// another chain has traffic until it is found out.
+inline constexpr milliseconds kIdentityRefused{1'000};
 /// The same of one that shows other blocks than the others while chains may not be compared yet: heads that contradict
 /// each other for a moment are nothing rare at the tip of a chain.
 inline constexpr milliseconds kIdentityContradicted{2'000};
@@ -18,7 +21,7 @@ inline constexpr milliseconds kNodeStateEvery{300'000};
 /// The same, and canaries, of a server that is out because of the last answer. While it is in doubt they are asked with
 /// each probe.
 inline constexpr milliseconds kBadAnswerEvery{30'000};
-/// What a provider does not offer is asked for again after this time: it may be another software by then.
+/// A method that does not exist is asked for again after this time: it may be another software by then.
 inline constexpr milliseconds kUnsupportedPause{86'400'000};
 /// Chains are not compared more often than this, whatever the heads say; and that often while somebody is on a fork.
 inline constexpr milliseconds kForkCheckLeast{10'000};

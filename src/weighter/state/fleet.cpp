@@ -90,11 +90,15 @@ const TargetHistory& Fleet::history(std::size_t target) const {
 std::vector<Ask> Fleet::begin_probe(std::size_t target, MonoTime now) {
   const Target& t = targets_[target];
   TargetHistory& h = mutable_history(target);
-  h.asked_at = now;
   std::vector<Ask> out =
       due_questions(h, t.reference, backends_[t.backend].history.block_time, config_.backends[t.backend], now);
   tell(event::ProbeBegun{target, now});
   return out;
+}
+
+void Fleet::probe_sent(std::size_t target, MonoTime now) {
+  mutable_history(target).asked_at = now;
+  tell(event::ProbeSent{target, now});
 }
 
 void Fleet::silent(std::size_t target) {
@@ -212,6 +216,7 @@ void Fleet::apply(const Event& event) {
   struct Caller {
     Fleet& fleet;
     void operator()(const event::ProbeBegun& e) const { static_cast<void>(fleet.begin_probe(e.target, e.at)); }
+    void operator()(const event::ProbeSent& e) const { fleet.probe_sent(e.target, e.at); }
     void operator()(const event::Silent& e) const { fleet.silent(e.target); }
     void operator()(const event::HeadCame& e) const { fleet.observe(e.target, HeadObservation(e.observation)); }
     void operator()(const event::AnswerCame& e) const { fleet.observe(e.target, e.answer); }

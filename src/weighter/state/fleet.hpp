@@ -49,8 +49,10 @@ class Fleet {
   [[nodiscard]] const TargetHistory& history(std::size_t target) const;
   [[nodiscard]] const config::Config& config() const { return config_; }
 
-  /// A head probe is being sent. Returns what to ask beside it.
+  /// A head probe is due. Returns what to ask beside it.
   std::vector<Ask> begin_probe(std::size_t target, MonoTime now);
+  /// Its request has left our queue: silence counts from here. Of several for one head the newest counts.
+  void probe_sent(std::size_t target, MonoTime now);
   /// It has had no answer for so long that the next `decide` should weigh that.
   void silent(std::size_t target);
   /// Fold an answer in; the next `decide` counts it.

@@ -82,13 +82,20 @@ Counts counts_at(const TargetHistory& history, MonoTime now) {
 }
 
 void fold(TargetHistory& history, HeadObservation&& observation) {
-  ++history.observations;
   history.asked_at.reset();
   const MonoTime now = observation.received.mono;
+  if (!observation.head && observation.head.error().ours) {
+    history.not_asked = std::move(observation.head.error());
+    return;
+  }
+  history.not_asked.reset();
+  ++history.observations;
   if (!observation.head && observation.head.error().code == Reason::kRateLimited) {
     history.limited = std::move(observation.head.error());
     ++history.limited_in_row;
     history.failure.reset();
+    // It answers again: how long it was silent before says nothing about now.
+    history.silent_for = microseconds{0};
     return;
   }
   history.limited.reset();
@@ -98,11 +105,13 @@ void fold(TargetHistory& history, HeadObservation&& observation) {
   if (!observation.head) {
     history.failure = std::move(observation.head.error());
     history.silent_for = std::max(observation.latency, microseconds{0});
-    // Whoever comes back from a failure may be somebody else.
-    history.identity_inquiry.due = now;
+    // After a failure, check the chain id again: the URL may now serve another node.
+    question_identity(history, now);
     history.compared = false;
     return;
   }
+  // The check that went out with a failed probe may have been refused as well: ask again now that the server answers.
+  if (history.failure && history.identity_inquiry.refusals > 0) question_identity(history, now);
   history.failure.reset();
   history.silent_for = microseconds{0};
   history.previous_head = std::exchange(history.head, std::move(*observation.head));
@@ -111,43 +120,99 @@ void fold(TargetHistory& history, HeadObservation&& observation) {
   smooth_latency(history, now, std::max(observation.latency, microseconds{0}));
 }
 
-void fold(TargetHistory& history, const Answer& answer, const Chain& chain) {
+void question_identity(TargetHistory& history, MonoTime now) {
+  history.identity_inquiry.due = now;
+  history.identity_inquiry.refusals = 0;
+}
+
+bool must_tell_identity(const TargetHistory& history) {
+  return history.identity_in_question && history.identity == TargetHistory::Identity::kVerified;
+}
+
+bool heads_contradict(const TargetHistory& history) {
+  return history.head_falls >= constants::kHeadFallsRecur;
+}
+
+namespace {
+
+/// nullptr: kBlock's, which no target has, or that of a canary which is gone.
+Inquiry* inquiry_of(TargetHistory& history, const Ask& ask) {
+  switch (ask.question) {
+    case Question::kIdentity:
+      return &history.identity_inquiry;
+    case Question::kSyncing:
+      return &history.syncing_inquiry;
+    case Question::kPeers:
+      return &history.peers_inquiry;
+    case Question::kCanary:
+      return ask.argument < history.canaries.size() ? &history.canaries[ask.argument].inquiry : nullptr;
+    case Question::kBlock:
+      return nullptr;
+  }
+  return nullptr;
+}
+
+void fold_identity(TargetHistory& history, const Answer& answer, const Chain& chain) {
+  using Identity = TargetHistory::Identity;
   const MonoTime now = answer.received.mono;
+  Inquiry& inquiry = history.identity_inquiry;
+  inquiry.waiting = false;
+  if (answer.value) {
+    history.seen_chain_id = answer.value->number;
+    const bool right = !chain.chain_id || *chain.chain_id == answer.value->number;
+    history.identity = right ? Identity::kVerified : Identity::kWrong;
+    history.identity_untold = history.identity_in_question = false;
+    inquiry.refusals = 0;
+    if (!right) inquiry.due = now;
+    return;
+  }
+  const Reason why = answer.value.error().code;
+  history.identity_untold = !is_transport(why) && why != Reason::kRateLimited;
+  if (why != Reason::kRateLimited) history.identity_in_question = true;
+  if (is_transport(why)) {
+    inquiry.due = now;
+    return;
+  }
+  // A gateway that refuses while it starts is asked again soon; one that never tells costs a request a minute.
+  constexpr unsigned kMostShifts = 6;
+  inquiry.due = now + std::min(kIdentityEvery, kIdentityRefused * (1 << std::min(inquiry.refusals, kMostShifts)));
+  ++inquiry.refusals;
+}
+
+}  // namespace
+
+void fold(TargetHistory& history, const Answer& answer, const Chain& chain) {
+  if (!answer.value && answer.value.error().ours) {
+    if (Inquiry* inquiry = inquiry_of(history, answer.ask)) {
+      inquiry->waiting = false;
+      inquiry->due = answer.received.mono;
+    }
+    return;
+  }
+  const MonoTime now = answer.received.mono;
+  const bool not_found = !answer.value && answer.value.error().unsupported;
+  const bool head_comes = history.head && !history.failure && !history.limited;
+  // Returns whether the provider does not offer it.
   const auto settle = [&](Inquiry& inquiry) {
     inquiry.waiting = false;
-    if (!answer.value && answer.value.error().unsupported) inquiry.due = now + kUnsupportedPause;
+    inquiry.refusals = not_found && head_comes ? inquiry.refusals + 1 : 0;
+    if (inquiry.refusals < constants::kRefusalsDrop) return false;
+    inquiry.due = now + kUnsupportedPause;
+    return true;
   };
   switch (answer.ask.question) {
-    case Question::kIdentity: {
-      Inquiry& inquiry = history.identity_inquiry;
-      history.identity_untold = !answer.value && !is_transport(answer.value.error().code) &&
-                                answer.value.error().code != Reason::kRateLimited;
-      if (answer.value) {
-        history.seen_chain_id = answer.value->number;
-        const bool right = !chain.chain_id || *chain.chain_id == answer.value->number;
-        history.identity = right ? TargetHistory::Identity::kVerified : TargetHistory::Identity::kWrong;
-      }
-      const bool not_sure = history.identity != TargetHistory::Identity::kVerified ||
-                            (!answer.value && is_transport(answer.value.error().code));
-      if (not_sure) inquiry.due = now;
-      settle(inquiry);
+    case Question::kIdentity:
+      fold_identity(history, answer, chain);
       return;
-    }
     case Question::kSyncing:
-      settle(history.syncing_inquiry);
-      if (answer.value) {
-        history.blocks_missing = answer.value->number;
-        ++history.slow_observations;
-      } else if (answer.value.error().unsupported) {
-        history.blocks_missing.reset();
-      }
+      if (settle(history.syncing_inquiry)) history.blocks_missing.reset();
+      if (!answer.value) return;
+      history.blocks_missing = answer.value->number;
+      ++history.slow_observations;
       return;
     case Question::kPeers:
-      settle(history.peers_inquiry);
-      if (answer.value)
-        history.peers = answer.value->number;
-      else if (answer.value.error().unsupported)
-        history.peers.reset();
+      if (settle(history.peers_inquiry)) history.peers.reset();
+      if (answer.value) history.peers = answer.value->number;
       return;
     case Question::kCanary: {
       if (answer.ask.argument >= history.canaries.size()) return;
@@ -166,6 +231,17 @@ void fold(TargetHistory& history, const Answer& answer, const Chain& chain) {
     case Question::kBlock:
       return;
   }
+}
+
+TargetHistory awoken(TargetHistory&& history, milliseconds slept, Now now) {
+  const bool from_future = history.head && history.head->timestamp > now.wall + constants::kClockTolerance;
+  if (slept <= constants::kSleepLongest && !from_future) return std::move(history);
+  TargetHistory out = outlasting(std::move(history));
+  // The first verdict decides alone, as for one that is new. Its ejections stay counted.
+  out.ejected = false;
+  out.live_out.clear();
+  out.returned_at.reset();
+  return out;
 }
 
 TargetHistory outlasting(TargetHistory&& was) {

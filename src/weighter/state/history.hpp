@@ -22,6 +22,9 @@ struct Inquiry {
   MonoTime asked_at{};
   /// Asked, and the answer is not there yet.
   bool waiting = false;
+  /// kIdentity: answers in a row that did not tell it. Others: how often in a row the method was said not to exist
+  /// while heads came. 0: the newest answer was none of these.
+  unsigned refusals = 0;
 };
 
 struct CanaryHistory {
@@ -74,6 +77,8 @@ struct TargetHistory {
   Inquiry identity_inquiry;
   /// The newest question for its chain id was answered with something else.
   bool identity_untold = false;
+  /// The newest check of its chain id had no answer that tells it, whatever the reason but a rate limit.
+  bool identity_in_question = false;
 
   /// The last good head and when it came; absent: there was none yet.
   std::optional<Head> head;
@@ -84,6 +89,13 @@ struct TargetHistory {
   bool jumped = false;
   /// Blocks behind the agreed head at the moment the last head was judged; absent: not known.
   std::optional<std::uint64_t> lag_blocks;
+  /// At that moment another operator's vote was within max_lag of the agreed head, and so was its own head.
+  bool level_with_others = false;
+
+  /// How often the head fell back by more than max_lag, and how many heads in a row have not since; both are 0 again
+  /// after constants::kSteadyHeads heads that did not.
+  unsigned head_falls = 0;
+  unsigned steady_heads = 0;
 
   /// It lags, and its last two heads were the same: it is about to be too far behind.
   bool slipping = false;
@@ -92,6 +104,8 @@ struct TargetHistory {
   std::optional<ProbeFailure> failure;
   /// The newest probe met a rate limit: neither a success nor a failure, and the last head stays valid.
   std::optional<ProbeFailure> limited;
+  /// Why this machine could not ask it the last time; absent: it could. Everything else is as it was before that.
+  std::optional<ProbeFailure> not_asked;
   /// Rate limits in a row; 0: the newest probe met none.
   unsigned limited_in_row = 0;
 
@@ -121,7 +135,7 @@ struct TargetHistory {
   /// Their medians, smoothed, in ms; absent: no good probe yet.
   std::optional<double> smoothed_latency_ms;
   MonoTime smoothed_at{};
-  /// When the probe without an answer was sent; absent: none is under way.
+  /// When the probe without an answer left our queue; absent: none is under way, or it has not left yet.
   std::optional<MonoTime> asked_at;
   /// How long the newest probe was silent before it failed; 0 after a good one.
   std::chrono::microseconds silent_for{0};
@@ -161,6 +175,10 @@ struct TargetHistory {
   /// Median of the newest latencies (the mean of two); absent: none is known.
   [[nodiscard]] std::optional<std::chrono::microseconds> median_latency() const;
 };
+
+/// Of a target that another process has known and was not asked for `slept`: unchanged, unless that is so long, or its
+/// head is dated so far in the future, that nothing of its head and its ejection says anything about now.
+TargetHistory awoken(TargetHistory&& history, milliseconds slept, Now now);
 
 /// What is still true of a target after some minutes in which it was not asked: how it has fared, not where its chain
 /// was.
@@ -235,11 +253,20 @@ struct BackendHistory {
   }
 };
 
-/// Folds an answer, or its absence, in.
+/// Folds an answer, or its absence, in. A failure that is `ours` changes nothing but `not_asked`.
 void fold(TargetHistory& history, HeadObservation&& observation);
-/// A question without an answer changes nothing: what was known stays so, and it is asked again. One that the provider
-/// does not offer is dropped for a day. `answer` is not to kBlock's question: see forks.hpp.
+/// A check without an answer changes nothing: what was known stays so, and it is asked again. One whose method does not
+/// exist, by two answers in a row that came while heads did, is dropped for a day; identity never is. `answer` is not
+/// to kBlock's question: see forks.hpp.
 void fold(TargetHistory& history, const Answer& answer, const Chain& chain);
+
+/// It may be another chain by now: its chain id is asked for with the next probe.
+void question_identity(TargetHistory& history, MonoTime now);
+/// It was verified before, and does not tell its chain id now: its share must not grow until it does.
+bool must_tell_identity(const TargetHistory& history);
+
+/// Whether its head falls back again and again, as with two pools of nodes behind one address.
+bool heads_contradict(const TargetHistory& history);
 
 /// Nobody waits for answers to what was asked so far: it is asked again with the next probe.
 void forget_questions(TargetHistory& history);

@@ -30,6 +30,8 @@ struct ProbeFailure {
   std::optional<milliseconds> retry_after;
   /// The provider does not offer what was asked: no failure where it could be done without.
   bool unsupported = false;
+  /// This machine could not ask, for want of a descriptor or a port: it says nothing about the provider.
+  bool ours = false;
 };
 
 /// What one head probe brought.
