@@ -1,6 +1,10 @@
 #include "cli/cli.hpp"
 
+#include <fcntl.h>
+
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -8,6 +12,7 @@
 #include <map>
 
 #include "base/version.hpp"
+#include "observe/log.hpp"
 
 namespace rpcw::cli {
 namespace {
@@ -58,9 +63,18 @@ void add_pass(CLI::App& command, Options& options) {
       ->type_name("N");
 }
 
-}  // namespace
+/// How long the last lines of the log may take at the end.
+constexpr std::chrono::milliseconds kLastLines{1000};
 
-int run(int argc, const char* const* argv) try {
+/// A standard descriptor that is closed would be the next file or socket that is opened, and the log would be written
+/// into that. Opened so that using it still fails.
+void occupy_standard_descriptors() {
+  for (int fd = 0; fd <= 2; ++fd)
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+      static_cast<void>(::open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY));
+}
+
+int run_command(int argc, const char* const* argv) try {
   // A peer that closes early must be an error of one exchange, not the end of the program.
   std::signal(SIGPIPE, SIG_IGN);
   // So must a limit on the size of files.
@@ -139,6 +153,15 @@ int run(int argc, const char* const* argv) try {
 } catch (const std::exception& e) {
   std::fprintf(stderr, "rpc-weighter: %s\n", e.what());
   return kOwnError;
+}
+
+}  // namespace
+
+int run(int argc, const char* const* argv) {
+  occupy_standard_descriptors();
+  const int code = run_command(argc, argv);
+  log::flush(kLastLines);
+  return code;
 }
 
 }  // namespace rpcw::cli

@@ -3,21 +3,43 @@
 #include <fmt/format.h>
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
+#include <mutex>
+
+#include "observe/line_writer.hpp"
 
 namespace rpcw::log {
 namespace {
 
 bool json = false;
 
+/// Lasts as long as the process: its thread may be in a write that does not return.
+LineWriter& writer() {
+  static auto& instance = *new LineWriter(STDERR_FILENO);
+  return instance;
+}
+
+/// How many lines the next one stands for, see LineWriter::push.
+std::size_t stands_for = 1;
+
+class Sink : public spdlog::sinks::base_sink<std::mutex> {
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    writer().push(std::string(line.data(), line.size()), stands_for);
+  }
+  void flush_() override {}
+};
+
 spdlog::logger& logger() {
   // Not registered by name and not the default one: nothing else in the process may write through it.
-  static const auto instance =
-      std::make_shared<spdlog::logger>("rpc-weighter", std::make_shared<spdlog::sinks::stderr_sink_st>());
+  static const auto instance = std::make_shared<spdlog::logger>("rpc-weighter", std::make_shared<Sink>());
   return *instance;
 }
 
@@ -101,14 +123,29 @@ std::string json_members(std::string_view message, std::initializer_list<Field> 
 void configure(const config::Log& settings) {
   json = settings.json;
   logger().set_level(to_spdlog(settings.level));
-  logger().flush_on(spdlog::level::trace);
   logger().set_pattern(json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v)" : "%Y-%m-%dT%H:%M:%S.%eZ %-7l %v",
                        spdlog::pattern_time_type::utc);
 }
 
 void write(config::LogLevel level, std::string_view message, std::initializer_list<Field> fields) {
   if (!logger().should_log(to_spdlog(level))) return;
-  logger().log(to_spdlog(level), "{}", json ? json_members(message, fields) : escaped(message, true));
+  const auto put = [](spdlog::level::level_enum at, std::string_view text, std::initializer_list<Field> more) {
+    logger().log(at, "{}", json ? json_members(text, more) : escaped(text, true));
+  };
+  if (const std::size_t lost = writer().take_dropped(); lost > 0) {
+    stands_for = lost;
+    // Among them may have been errors, so no level hides it.
+    put(std::max(spdlog::level::warn, logger().level()),
+        fmt::format("log: {} line{} lost, since standard error could not be written", lost,
+                    lost == 1 ? " was" : "s were"),
+        {});
+    stands_for = 1;
+  }
+  put(to_spdlog(level), message, fields);
+}
+
+void flush(std::chrono::milliseconds most) {
+  writer().flush(most);
 }
 
 }  // namespace rpcw::log

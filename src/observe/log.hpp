@@ -1,12 +1,14 @@
 #pragma once
 
+#include <chrono>
 #include <initializer_list>
 #include <string>
 #include <string_view>
 
 #include "config/config.hpp"
 
-/// Log lines on standard error, as text or as one JSON object a line.
+/// Log lines on standard error, as text or as one JSON object a line. Writing never waits: while standard error takes
+/// nothing, lines are kept up to 1 MiB and then dropped, and once it does again a line says how many were.
 namespace rpcw::log {
 
 struct Field {
@@ -20,6 +22,10 @@ void configure(const config::Log& settings);
 /// `message` is for a person and says all there is to say; `fields` say the same to a program. A text line is the
 /// message alone, with control characters escaped; a JSON line has the fields that are not empty, too.
 void write(config::LogLevel level, std::string_view message, std::initializer_list<Field> fields = {});
+
+/// Waits until everything is written, for `most` at the longest and not for a reader that takes nothing. At the end of
+/// the program; lines that are left then are lost.
+void flush(std::chrono::milliseconds most);
 
 inline void debug(std::string_view message, std::initializer_list<Field> fields = {}) {
   write(config::LogLevel::kDebug, message, fields);

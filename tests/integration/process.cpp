@@ -60,7 +60,10 @@ Process::Process(const std::string& program, const Setup& setup) : out_(memory_f
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(126);
   dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
-  dup2(err_, STDERR_FILENO);
+  if (setup.err_to == "-")
+    close(STDERR_FILENO);
+  else
+    dup2(setup.err_to.empty() ? err_ : open(setup.err_to.c_str(), O_WRONLY), STDERR_FILENO);
   if (setup.out_to == "-")
     close(STDOUT_FILENO);
   else

@@ -37,6 +37,8 @@ class Process {
     std::vector<std::string> environment{};
     /// A file that standard output goes to instead; "-" closes it.
     std::string out_to{};
+    /// The same for standard error.
+    std::string err_to{};
     /// Soft and hard limit.
     std::optional<rlim_t> open_files{};
     /// The soft limit alone; the hard one stays.

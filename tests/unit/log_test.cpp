@@ -1,11 +1,18 @@
 #include "observe/log.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <rapidjson/document.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <chrono>
 #include <string>
+#include <thread>
+
+#include "observe/line_writer.hpp"
 
 using namespace rpcw;
 
@@ -18,6 +25,7 @@ class StandardError {
     dup2(file_, STDERR_FILENO);
   }
   ~StandardError() {
+    log::flush(std::chrono::seconds(20));
     dup2(saved_, STDERR_FILENO);
     close(saved_);
     close(file_);
@@ -26,10 +34,15 @@ class StandardError {
   StandardError(const StandardError&) = delete;
   StandardError& operator=(const StandardError&) = delete;
 
+  [[nodiscard]] std::string text() const {
+    log::flush(std::chrono::seconds(20));
+    std::string out(65536, '\0');
+    out.resize(static_cast<std::size_t>(pread(file_, out.data(), out.size(), 0)));
+    return out;
+  }
   /// Of the one line that was written: all behind the time.
   [[nodiscard]] std::string line() const {
-    std::string text(65536, '\0');
-    text.resize(static_cast<std::size_t>(pread(file_, text.data(), text.size(), 0)));
+    std::string text = this->text();
     CHECK(std::string_view(text).find('\n') == text.size() - 1);
     text.pop_back();
     return text;
@@ -95,4 +108,111 @@ TEST_CASE("levels below the chosen one are not written") {
   log::info("no");
   log::error("yes");
   CHECK(captured.line().ends_with("Z error   yes"));
+}
+
+// ---- what takes no lines
+
+namespace {
+
+/// A pipe whose reader reads only when it is told.
+struct Pipe {
+  std::array<int, 2> ends{-1, -1};
+  Pipe() { REQUIRE(pipe2(ends.data(), O_CLOEXEC) == 0); }
+  ~Pipe() {
+    close(ends[0]);
+    if (ends[1] >= 0) close(ends[1]);
+  }
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+
+  /// Until `end` has been read.
+  [[nodiscard]] std::string read_until(std::string_view end) const {
+    std::string out;
+    std::array<char, 4096> block{};
+    while (out.find(end) == std::string::npos) {
+      const ssize_t n = read(ends[0], block.data(), block.size());
+      if (n <= 0) return out;
+      out.append(block.data(), static_cast<std::size_t>(n));
+    }
+    return out;
+  }
+};
+
+std::size_t lines_in(std::string_view text) {
+  return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
+}  // namespace
+
+TEST_CASE("a pipe that nobody reads holds nobody up: whole lines are dropped, and counted") {
+  const Pipe pipe;
+  constexpr std::size_t kLines = 10'000;
+  log::LineWriter writer(pipe.ends[1], 300'000);
+  const std::string line(99, 'x');
+  const auto begun = std::chrono::steady_clock::now();
+  for (std::size_t i = 0; i < kLines; ++i) writer.push(line + "\n");
+  writer.flush(std::chrono::milliseconds(300));
+  CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(10));
+  // The queue is still more than half full.
+  CHECK(writer.take_dropped() == 0);
+
+  std::thread reader([&] {
+    std::array<char, 4096> block{};
+    for (std::size_t left = 200'000; left > 0;) {
+      const ssize_t n = read(pipe.ends[0], block.data(), std::min(block.size(), left));
+      if (n <= 0) break;
+      left -= static_cast<std::size_t>(n);
+    }
+  });
+  reader.join();
+  std::size_t dropped = 0;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while ((dropped = writer.take_dropped()) == 0 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  REQUIRE(dropped > 0);
+  CHECK(writer.take_dropped() == 0);
+  writer.push("end\n");
+  const std::string rest = pipe.read_until("end\n");
+  CHECK(lines_in(rest) - 1 + 2'000 + dropped == kLines);
+  CHECK(rest.find(std::string(100, 'x')) == std::string::npos);
+}
+
+TEST_CASE("lines that cannot be written are dropped and counted, and the next that can be says so") {
+  const StandardError captured;
+  const int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+  const int works = dup(STDERR_FILENO);
+  REQUIRE(full >= 0);
+  dup2(full, STDERR_FILENO);
+  log::configure({});
+  log::info("one");
+  log::flush(std::chrono::seconds(20));
+  // Takes the count of the first with it, and brings it back.
+  log::info("two");
+  log::flush(std::chrono::seconds(20));
+  close(STDERR_FILENO);
+  log::info("three");
+  log::flush(std::chrono::seconds(20));
+  dup2(works, STDERR_FILENO);
+  log::configure({.level = config::LogLevel::kError});
+  log::error("four");
+  const std::string text = captured.text();
+  CHECK(text.find("error   log: 3 lines were lost, since standard error could not be written\n") != std::string::npos);
+  CHECK(text.ends_with("error   four\n"));
+  CHECK(lines_in(text) == 2);
+  log::error("five");
+  CHECK(lines_in(captured.text()) == 3);
+  close(full);
+  close(works);
+}
+
+TEST_CASE("a descriptor that another process has made non-blocking loses nothing to a slow reader") {
+  const Pipe pipe;
+  REQUIRE(fcntl(pipe.ends[1], F_SETFL, O_NONBLOCK) == 0);
+  log::LineWriter writer(pipe.ends[1]);
+  std::string line(100, 'x');
+  line.back() = '\n';
+  for (int i = 0; i < 5'000; ++i) writer.push(line);
+  writer.push("end\n");
+  CHECK(lines_in(pipe.read_until("end\n")) == 5'001);
+  CHECK(writer.take_dropped() == 0);
 }
