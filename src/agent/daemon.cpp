@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <set>
 #include <span>
@@ -48,7 +49,7 @@ constexpr milliseconds kNamesTake{60'000};
 
 class Daemon::Impl {
  public:
-  Impl(asio::io_context& io, const config::Config& file, bool dry_run, Lists lists)
+  Impl(asio::io_context& io, const config::Config& file, bool dry_run, Lists lists, FirstRound first_round)
       : io_(io),
         file_(file),
         known_before_(std::move(lists)),
@@ -56,6 +57,7 @@ class Daemon::Impl {
         config_(expanded()),
         fleet_(config_),
         prober_(io, config_.probe, subjects(fleet_, file_)),
+        first_round_before_(std::move(first_round)),
         random_(std::random_device{}()),
         decide_timer_(io),
         loops_(io.get_executor()),
@@ -83,13 +85,25 @@ class Daemon::Impl {
     return out;
   }
 
+  FirstRound first_round() const {
+    FirstRound out;
+    for (const ProbePtr& p : probes_)
+      if (p->answered)
+        out.emplace(key_of(p->target), std::nullopt);
+      else if (p->first_asked)
+        out.emplace(key_of(p->target), p->first_asked);
+    return out;
+  }
+
   Fleet& fleet() { return fleet_; }
 
   asio::awaitable<void> run() {
     watches_.start(loops_);
     // What an earlier daemon has learned needs no first answer.
-    for (std::size_t i = 0; i < probes_.size(); ++i)
+    for (std::size_t i = 0; i < probes_.size(); ++i) {
       if (fleet_.history(i).observations > 0 && !fleet_.cold()) answered(*probes_[i]);
+      wait_on(probes_[i]);
+    }
     probe(probes_);
     loops_.expect();  // for request_stop
     if (stopping_) loops_.arrive();
@@ -100,7 +114,10 @@ class Daemon::Impl {
   void request_stop() {
     if (std::exchange(stopping_, true)) return;
     watches_.request_stop();
-    for (const ProbePtr& p : probes_) p->timer.cancel();
+    for (const ProbePtr& p : probes_) {
+      p->timer.cancel();
+      p->chance.cancel();
+    }
     decide_timer_.cancel();
     if (running_) loops_.arrive();
   }
@@ -113,8 +130,10 @@ class Daemon::Impl {
  private:
   struct Probe {
     Probe(asio::io_context& io, std::size_t in_fleet, std::size_t in_prober)
-        : timer(io), target(in_fleet), subject(in_prober) {}
+        : timer(io), chance(io), target(in_fleet), subject(in_prober) {}
     asio::steady_timer timer;
+    /// Ends the waiting for a first answer that an earlier daemon has begun.
+    asio::steady_timer chance;
     /// Index in the fleet, which changes with HAProxy's list, and in the prober, which does not.
     std::size_t target;
     std::size_t subject;
@@ -123,6 +142,8 @@ class Daemon::Impl {
     steady_clock::time_point last_start{};
     /// When its newest request left our queue.
     steady_clock::time_point left_at{};
+    /// By this daemon, or one before that it goes on from.
+    std::optional<steady_clock::time_point> first_asked{};
     /// Its head is asked for, and has not come.
     bool head_under_way = false;
     /// Answers of its first round that are still to come: the first decision waits for them.
@@ -170,6 +191,7 @@ class Daemon::Impl {
   /// Returns what is to be asked besides.
   std::vector<Ask> begin(Probe& p, bool first_round) {
     p.last_start = steady_clock::now();
+    if (!p.first_asked) p.first_asked = p.last_start;
     p.head_under_way = true;
     std::vector<Ask> beside = fleet_.begin_probe(p.target, read_clocks().mono);
     if (first_round) p.first_round = static_cast<unsigned>(1 + beside.size());
@@ -228,6 +250,23 @@ class Daemon::Impl {
 
   void answered(Probe& p) {
     if (!std::exchange(p.answered, true)) ++first_answers_;
+  }
+
+  /// The first decision waits for a target as long as it would without the reload.
+  void wait_on(const ProbePtr& p) {
+    const auto before = first_round_before_.find(key_of(p->target));
+    if (p->answered || before == first_round_before_.end()) return;
+    if (!before->second) {
+      answered(*p);
+      return;
+    }
+    p->first_asked = *before->second;
+    p->chance.expires_at(*p->first_asked + config_.probe.timeout);
+    p->chance.async_wait(alive_.guard([this, p] {
+      if (stopping_ || p->gone || p->answered) return;
+      answered(*p);
+      if (all_answered()) want_decision();
+    }));
   }
 
   /// The first decision waits until everybody had a chance: a share for whoever happens to answer first would swing the
@@ -307,8 +346,9 @@ class Daemon::Impl {
   std::string key_of(std::size_t target) const {
     const Fleet::Target& t = fleet_.targets()[target];
     const config::Backend& b = config_.backends[t.backend];
-    return t.reference ? fmt::format("{}\n{}", t.backend, t.index)
-                       : fmt::format("{}\n{}\n{}", t.backend, b.servers[t.index].name, b.servers[t.index].target.url);
+    // By names: another daemon's lists may have another order.
+    return t.reference ? fmt::format("{}\n{}", b.name, b.references[t.index].url)
+                       : fmt::format("{}\n{}\n{}", b.name, b.servers[t.index].name, b.servers[t.index].target.url);
   }
 
   void follow_lists() {
@@ -353,6 +393,7 @@ class Daemon::Impl {
     for (const auto& [key, p] : known) {
       p->gone = true;
       p->timer.cancel();
+      p->chance.cancel();
       prober_.remove(p->subject);
     }
     first_answers_ =
@@ -437,6 +478,7 @@ class Daemon::Impl {
   config::Config config_;
   Fleet fleet_;
   rpc::Prober prober_;
+  const FirstRound first_round_before_;
   std::minstd_rand random_;
   /// In the fleet's order.
   std::vector<ProbePtr> probes_;
@@ -455,8 +497,9 @@ class Daemon::Impl {
   Alive alive_;
 };
 
-Daemon::Daemon(boost::asio::io_context& io, const config::Config& file, bool dry_run, Lists lists)
-    : impl_(std::make_unique<Impl>(io, file, dry_run, std::move(lists))) {}
+Daemon::Daemon(boost::asio::io_context& io, const config::Config& file, bool dry_run, Lists lists,
+               FirstRound first_round)
+    : impl_(std::make_unique<Impl>(io, file, dry_run, std::move(lists), std::move(first_round))) {}
 Daemon::~Daemon() = default;
 boost::asio::awaitable<void> Daemon::run() {
   return impl_->run();
@@ -469,6 +512,9 @@ void Daemon::abandon() {
 }
 Fleet& Daemon::fleet() {
   return impl_->fleet();
+}
+Daemon::FirstRound Daemon::first_round() const {
+  return impl_->first_round();
 }
 Lists Daemon::lists() const {
   return impl_->lists();

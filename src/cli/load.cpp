@@ -18,71 +18,84 @@ std::expected<void, std::string> ensure_open_files(const config::Config& config)
   return rpc::ensure_open_files(open_files_for(config));
 }
 
-std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Voice voice) {
+Reading read_config(const Options& options, Needs needs) {
+  Reading out;
+  const auto refuse = [&out](std::string why) {
+    out.errors.push_back(std::move(why));
+    return std::move(out);
+  };
+  config::Surroundings surroundings = config::Surroundings::of_process();
+  surroundings.network = needs != Needs::kRules;
+  auto loaded = config::load(options.config_file, surroundings);
+  if (!loaded) {
+    for (const config::Diagnostic& d : loaded.error()) {
+      out.errors.push_back(d.to_text());
+      out.error_count += d.count;
+    }
+    return out;
+  }
+  for (const config::Diagnostic& d : loaded->warnings) out.warnings.push_back(d.to_text());
+  config::Config& config = loaded->config;
+  for (const std::string& name : options.backends) {
+    if (std::ranges::any_of(config.backends, [&](const config::Backend& b) { return b.name == name; })) continue;
+    std::string known;
+    for (const config::Backend& b : config.backends) known += fmt::format("{}{}", known.empty() ? "" : ", ", b.name);
+    return refuse(fmt::format("--backend {}: {} has no such backend; it has {}", name, options.config_file, known));
+  }
+  if (!options.backends.empty())
+    std::erase_if(config.backends, [&](const config::Backend& b) {
+      return std::ranges::find(options.backends, b.name) == options.backends.end();
+    });
+  if (needs != Needs::kRules) {
+    for (const config::Backend& b : config.backends) {
+      if (b.discover.empty() || !config.haproxy.endpoints.empty()) continue;
+      return refuse(
+          fmt::format("{}: backend.{}.discover: takes the servers from HAProxy, so haproxy.endpoints is needed, such "
+                      "as endpoints = [\"unix:/run/haproxy/admin.sock\"]",
+                      options.config_file, b.name));
+    }
+    if (needs == Needs::kHaproxy && config.haproxy.endpoints.empty())
+      return refuse(
+          fmt::format("{}: haproxy.endpoints: is needed for this command, such as "
+                      "endpoints = [\"unix:/run/haproxy/admin.sock\"]",
+                      options.config_file));
+    for (const auto& [table, files] :
+         {std::pair("haproxy", &config.haproxy.tls), std::pair("probe", &config.probe.tls)})
+      if (const auto ok = config::check_tls_files(*files); !ok)
+        return refuse(fmt::format("{}: {}: {}", options.config_file, table, ok.error()));
+  }
+  out.config = std::move(config);
+  return out;
+}
+
+std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs, Voice voice) {
   const auto complain = [voice](const std::string& text) {
     if (voice == Voice::kLog)
       log::error(text);
     else
       std::fprintf(stderr, "%s\n", text.c_str());
   };
-  config::Surroundings surroundings = config::Surroundings::of_process();
-  surroundings.network = needs != Needs::kRules;
-  auto loaded = config::load(options.config_file, surroundings);
-  if (!loaded) {
-    for (const config::Diagnostic& d : loaded.error()) complain(d.to_text());
-    complain(fmt::format("{} error{} in the configuration{}", loaded.error().size(),
-                         loaded.error().size() == 1 ? "" : "s",
+  for (const std::string& text : reading.errors) complain(text);
+  if (reading.error_count > 0)
+    complain(fmt::format("{} error{} in the configuration{}", reading.error_count, reading.error_count == 1 ? "" : "s",
                          voice == Voice::kLog ? "" : "; nothing was probed or sent"));
-    return std::unexpected(kUsage);
-  }
-  config::Config config = std::move(loaded->config);
-  for (const std::string& name : options.backends) {
-    if (std::ranges::any_of(config.backends, [&](const config::Backend& b) { return b.name == name; })) continue;
-    std::string known;
-    for (const config::Backend& b : config.backends) known += fmt::format("{}{}", known.empty() ? "" : ", ", b.name);
-    complain(fmt::format("--backend {}: {} has no such backend; it has {}", name, options.config_file, known));
-    return std::unexpected(kUsage);
-  }
-  if (!options.backends.empty())
-    std::erase_if(config.backends, [&](const config::Backend& b) {
-      return std::ranges::find(options.backends, b.name) == options.backends.end();
-    });
-
-  if (needs == Needs::kRules) return config;
-  for (const config::Backend& b : config.backends) {
-    if (b.discover.empty() || !config.haproxy.endpoints.empty()) continue;
-    complain(
-        fmt::format("{}: backend.{}.discover: takes the servers from HAProxy, so haproxy.endpoints is needed, such "
-                    "as endpoints = [\"unix:/run/haproxy/admin.sock\"]",
-                    options.config_file, b.name));
-    return std::unexpected(kUsage);
-  }
-  if (needs == Needs::kHaproxy && config.haproxy.endpoints.empty()) {
-    complain(
-        fmt::format("{}: haproxy.endpoints: is needed for this command, such as "
-                    "endpoints = [\"unix:/run/haproxy/admin.sock\"]",
-                    options.config_file));
-    return std::unexpected(kUsage);
-  }
-  for (const auto& [table, files] :
-       {std::pair("haproxy", &config.haproxy.tls), std::pair("probe", &config.probe.tls)}) {
-    const auto ok = config::check_tls_files(*files);
-    if (ok) continue;
-    complain(fmt::format("{}: {}: {}", options.config_file, table, ok.error()));
-    return std::unexpected(kUsage);
-  }
-  if (auto ok = ensure_open_files(config); !ok) {
+  if (!reading.config || needs == Needs::kRules) return std::move(reading.config);
+  if (auto ok = ensure_open_files(*reading.config); !ok) {
     complain(ok.error());
     return std::unexpected(kOwnError);
   }
-  if (voice != Voice::kPlain) log::configure(config.log);
-  for (const config::Diagnostic& d : loaded->warnings) {
+  if (voice != Voice::kPlain) log::configure(reading.config->log);
+  for (const std::string& text : reading.warnings) {
     if (voice == Voice::kPlain)
-      std::fprintf(stderr, "warning: %s\n", d.to_text().c_str());
+      std::fprintf(stderr, "warning: %s\n", text.c_str());
     else
-      log::warn(d.to_text());
+      log::warn(text);
   }
-  return config;
+  return std::move(reading.config);
+}
+
+std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Voice voice) {
+  return take_config(read_config(options, needs), needs, voice);
 }
 
 }  // namespace rpcw::cli

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <expected>
 #include <string>
+#include <vector>
 
 #include "cli/cli.hpp"
 #include "config/config.hpp"
@@ -21,9 +23,25 @@ enum class Voice {
   kLog,    ///< a running daemon's log
 };
 
-/// Loads the file, limits it to the chosen backends and raises the limit on open files. On success, and unless the
-/// voice is plain, the log is as the file says. On failure everything has been said on standard error, and the exit
-/// code is the error.
+/// A configuration that was read, with all that is to be said of it and has not been said.
+struct Reading {
+  std::expected<config::Config, ExitCode> config = std::unexpected(kUsage);
+  /// Why there is none, each a line.
+  std::vector<std::string> errors;
+  /// Of the file, those that are not shown included; 0: the file is good.
+  std::size_t error_count = 0;
+  std::vector<std::string> warnings;
+};
+
+/// Reads the file and limits it to the chosen backends. Says nothing and changes nothing, so that any thread may call
+/// it.
+Reading read_config(const Options& options, Needs needs);
+
+/// Says what is to be said and raises the limit on open files. On success, and unless the voice is plain, the log is as
+/// the file says. On failure everything has been said on standard error, and the exit code is the error.
+std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs, Voice voice);
+
+/// Both.
 std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Voice voice = Voice::kPlain);
 
 /// Raises the limit on open files to what this configuration may need. The error is a sentence.

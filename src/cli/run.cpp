@@ -6,7 +6,6 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <csignal>
 #include <cstdint>
@@ -17,11 +16,13 @@
 
 #include "agent/daemon.hpp"
 #include "agent/roster_read.hpp"
+#include "base/off_loop.hpp"
+#include "base/read_file.hpp"
 #include "base/version.hpp"
 #include "base/wait_group.hpp"
 #include "cli/cli.hpp"
 #include "cli/load.hpp"
-#include "config/load.hpp"
+#include "config/document.hpp"
 #include "observe/log.hpp"
 #include "rpc/prober.hpp"
 #include "store/recording.hpp"
@@ -40,6 +41,9 @@ constexpr milliseconds kFileWatch{1000};
 /// How long exchanges with HAProxy that are under way may take to end after a signal.
 constexpr milliseconds kGrace{700};
 
+/// How long the last writing of the state file may take after that. A disk that takes longer may never answer.
+constexpr milliseconds kDiskGrace{3000};
+
 /// How often HAProxy is asked at the start for its list of servers, at the most.
 constexpr milliseconds kListAgain{500};
 
@@ -47,6 +51,14 @@ constexpr milliseconds kListAgain{500};
 constexpr milliseconds kKeepEvery{3000};
 /// How much of a recording a crash may cost.
 constexpr milliseconds kFlush{1000};
+
+/// Tells one version of a file from another. A file that cannot be read has one too, by what is wrong with it, so that
+/// it is told; nullopt: there is none, as between the two steps of replacing it.
+std::optional<std::size_t> file_version(const std::string& path) {
+  const auto text = read_regular_file(path, config::kMostTextBytes);
+  if (!text) return std::hash<std::string>{}(text.error());
+  return *text ? std::optional(std::hash<std::string>{}(**text)) : std::nullopt;
+}
 
 class Runner {
  public:
@@ -100,15 +112,20 @@ class Runner {
       co_await daemon->run();
       current_ = nullptr;
       if (terminating_ || !next_) break;
-      auto fresh = std::make_unique<Daemon>(io_, *next_, options_.dry_run, daemon->lists());
+      auto fresh = std::make_unique<Daemon>(io_, *next_, options_.dry_run, daemon->lists(), daemon->first_round());
       fresh->fleet().adopt(std::move(daemon->fleet()));
       if (recording_) recording_->follow(fresh->fleet(), store::Cause::kReload);
       daemon = std::move(fresh);
       config_ = std::move(next_);
     }
     if (state_) {
+      disk_timer_.expires_after(kDiskGrace);
+      disk_timer_.async_wait([this](boost::system::error_code error) {
+        if (!error) leave_disk();
+      });
       co_await writing_.wait();
-      if (worth_keeping(daemon->fleet())) tell(state_->save(daemon->fleet(), read_clocks()));
+      if (worth_keeping(daemon->fleet())) tell(co_await write_state(daemon->fleet()));
+      disk_timer_.cancel();
     }
     if (recording_) recording_->flush();
     log::info("stopped; HAProxy keeps the last weights");
@@ -129,6 +146,11 @@ class Runner {
   bool worth_keeping(const Fleet& fleet) const { return !fleet.cold() && fleet.changes() != kept_changes_; }
 
   /// The disk may be slow: only the text is made here, and another thread writes it.
+  asio::awaitable<std::expected<void, std::string>> write_state(const Fleet& fleet) {
+    auto work = [file = *state_, text = state_->text(fleet, read_clocks())] { return file.write(text); };
+    co_return co_await off_loop_.run(std::move(work));
+  }
+
   asio::awaitable<void> keep_state() {
     for (;;) {
       keep_timer_.expires_after(kKeepEvery);
@@ -136,15 +158,20 @@ class Runner {
       if (ec) co_return;
       if (terminating_ || current_ == nullptr || !worth_keeping(current_->fleet())) continue;
       const std::uint64_t changes = current_->fleet().changes();
-      const std::string text = state_->text(current_->fleet(), read_clocks());
       writing_.expect();
-      const std::expected<void, std::string> written = co_await asio::co_spawn(
-          disk_, [&]() -> asio::awaitable<std::expected<void, std::string>> { co_return state_->write(text); },
-          asio::use_awaitable);
+      const std::expected<void, std::string> written = co_await write_state(current_->fleet());
       tell(written);
       if (written) kept_changes_ = changes;
       writing_.arrive();
     }
+  }
+
+  /// The disk hangs while the program is to end.
+  void leave_disk() {
+    log::warn(
+        fmt::format("state file {}: the disk does not answer; not waiting for it any longer", options_.state_file));
+    log::info("stopped; HAProxy keeps the last weights");
+    io_.stop();
   }
 
   /// Each kind of trouble once, not every few seconds.
@@ -165,7 +192,10 @@ class Runner {
         continue;
       }
       if (std::exchange(terminating_, true)) {  // asked twice
-        if (current_ != nullptr) current_->abandon();
+        if (current_ != nullptr)
+          current_->abandon();
+        else if (state_)
+          leave_disk();
         continue;
       }
       log::info(fmt::format("{}: stopping", number == SIGINT ? "SIGINT" : "SIGTERM"));
@@ -187,8 +217,29 @@ class Runner {
 
   void reload(std::string_view why) {
     if (terminating_ || (current_ == nullptr && !waiting_for_list_)) return;
-    known_version_ = file_version();
-    auto loaded = load_config(options_, Needs::kHaproxy, Voice::kLog);
+    again_ = why;
+    if (!std::exchange(reading_, true)) asio::co_spawn(io_, read_again(), rethrow);
+  }
+
+  /// Reads the file as often as it was asked for while it was being read, and one reading at a time: on a disk that
+  /// hangs, one thread does.
+  asio::awaitable<void> read_again() {
+    while (!again_.empty() && !terminating_) {
+      const std::string why = std::exchange(again_, {});
+      auto work = [options = options_] {
+        // Before the reading: what changes between them is read again.
+        const std::optional<std::size_t> version = file_version(options.config_file);
+        return std::pair(version, read_config(options, Needs::kHaproxy));
+      };
+      auto found = co_await off_loop_.run(std::move(work));
+      known_version_ = found.first;
+      if (!terminating_) take(why, std::move(found.second));
+    }
+    reading_ = false;
+  }
+
+  void take(std::string_view why, Reading&& reading) {
+    auto loaded = take_config(std::move(reading), Needs::kHaproxy, Voice::kLog);
     if (!loaded) {
       log::error(
           fmt::format("{}: {} is not usable; going on with the configuration as it was", why, options_.config_file));
@@ -211,19 +262,14 @@ class Runner {
     }
   }
 
-  /// What tells one version of the file from another; nullopt while it cannot be read.
-  std::optional<std::size_t> file_version() const {
-    const auto text = config::Surroundings::of_process().read_file(options_.config_file);
-    return text ? std::optional(std::hash<std::string>{}(*text)) : std::nullopt;
-  }
-
   asio::awaitable<void> watch_file() {
     for (;;) {
       file_timer_.expires_after(kFileWatch);
       const auto [ec] = co_await file_timer_.async_wait(asio::as_tuple(asio::use_awaitable));
       if (ec) co_return;
-      if (!config_->watch_config) continue;
-      const std::optional<std::size_t> found = file_version();
+      if (!config_->watch_config || reading_) continue;
+      auto work = [path = options_.config_file] { return file_version(path); };
+      const std::optional<std::size_t> found = co_await off_loop_.run(std::move(work));
       // A file that is missing is one that is just being replaced.
       if (!found || found == known_version_) continue;
       reload("watch_config");
@@ -236,7 +282,10 @@ class Runner {
   std::unique_ptr<config::Config> config_;
   std::unique_ptr<config::Config> next_;
   /// Of the file as it was last read.
-  std::optional<std::size_t> known_version_ = file_version();
+  std::optional<std::size_t> known_version_ = file_version(options_.config_file);
+  /// Why the file is to be read, or read again; empty: it is not.
+  std::string again_;
+  bool reading_ = false;
   asio::signal_set signals_;
   asio::steady_timer file_timer_;
   asio::steady_timer flush_timer_;
@@ -249,7 +298,8 @@ class Runner {
   std::uint64_t kept_changes_ = 0;
   /// Why the file could not be written the last time; empty: it could.
   std::string state_trouble_;
-  asio::thread_pool disk_{1};
+  asio::steady_timer disk_timer_{io_};
+  OffLoop off_loop_{io_.get_executor()};
   std::optional<store::Recording> recording_;
   Daemon* current_ = nullptr;
   bool terminating_ = false;

@@ -15,7 +15,7 @@
 #include <array>
 #include <utility>
 
-#include "config/stray.hpp"
+#include "config/scan.hpp"
 
 namespace rpcw::config {
 namespace {
@@ -24,7 +24,9 @@ Place place_of(const toml::source_region& region) {
   return {.line = static_cast<unsigned>(region.begin.line), .column = static_cast<unsigned>(region.begin.column)};
 }
 
-Node convert(const toml::node& from) {
+/// The place of the first node that is too deep, as a failure: below it nothing is converted.
+std::expected<Node, Place> convert(const toml::node& from, unsigned levels = 0) {
+  if (levels > kMostLevels) return std::unexpected(place_of(from.source()));
   Node out;
   out.place = place_of(from.source());
   switch (from.type()) {
@@ -46,13 +48,20 @@ Node convert(const toml::node& from) {
       break;
     case toml::node_type::array:
       out.kind = Node::Kind::kArray;
-      for (const toml::node& item : *from.as_array()) out.items.push_back(convert(item));
+      for (const toml::node& item : *from.as_array()) {
+        auto inner = convert(item, levels + 1);
+        if (!inner) return inner;
+        out.items.push_back(std::move(*inner));
+      }
       break;
     case toml::node_type::table:
       out.kind = Node::Kind::kTable;
-      for (auto&& [key, value] : *from.as_table())
+      for (auto&& [key, value] : *from.as_table()) {
+        auto inner = convert(value, levels + 1);
+        if (!inner) return inner;
         out.members.push_back(
-            {.key = std::string(key.str()), .place = place_of(key.source()), .value = convert(value)});
+            {.key = std::string(key.str()), .place = place_of(key.source()), .value = std::move(*inner)});
+      }
       // The library orders by name.
       std::ranges::stable_sort(out.members, {}, &Member::place);
       break;
@@ -142,14 +151,29 @@ std::string_view kind_name(Node::Kind kind) {
 }
 
 std::expected<Node, SyntaxError> parse_document(std::string_view text) {
-  // The library (3.3) runs into undefined behaviour when it meets one: its test for blanks takes it for impossible.
-  if (const auto stray = find_stray_character(text))
+  const auto too_deep = [](Place place) {
     return std::unexpected(SyntaxError{
-        .place = place_at(text, *stray),
+        .place = place, .message = fmt::format("nested too deeply; at most {} levels are accepted", kMostLevels)});
+  };
+  if (text.size() > kMostTextBytes)
+    return std::unexpected(
+        SyntaxError{.place = {}, .message = fmt::format("it is longer than {} bytes", kMostTextBytes)});
+  // For the library (3.3) a stray character is undefined behaviour, its test for blanks takes it for impossible; and
+  // what is deep enough ends the stack.
+  if (const auto found = find_obstacle(text)) {
+    const Place place = place_at(text, found->offset);
+    if (found->kind == Obstacle::Kind::kTooDeep) return too_deep(place);
+    return std::unexpected(SyntaxError{
+        .place = place,
         .message = "TOML syntax: a character beyond ASCII is only possible in quotation marks and comments (are the "
                    "quotation marks typographic ones?)"});
+  }
   const toml::parse_result result = toml::parse(text);
-  if (result) return convert(result.table());
+  if (result) {
+    auto out = convert(result.table());
+    if (!out) return too_deep(out.error());
+    return std::move(*out);
+  }
   const toml::parse_error& error = result.error();
   std::string message = fmt::format("TOML syntax: {}", without_quotations(error.description()));
   // `interval = 5s` and `level = info` are what people write; the library's sentence about them does not say so.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <string>
@@ -53,6 +54,10 @@ struct SyntaxError {
   std::string message;
 };
 
+/// Far above any configuration; what a larger file makes of itself in memory is many times its size.
+inline constexpr std::size_t kMostTextBytes = std::size_t{1} << 20U;
+
+/// A text that is longer than `kMostTextBytes` or nested more deeply than 32 levels is refused too.
 std::expected<Node, SyntaxError> parse_document(std::string_view text);
 
 }  // namespace rpcw::config

@@ -3,14 +3,12 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
-#include <array>
 #include <cerrno>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <utility>
 
+#include "base/read_file.hpp"
 #include "config/backends.hpp"
 #include "config/chains.hpp"
 #include "config/context.hpp"
@@ -71,6 +69,7 @@ void read_probe(Reader& r, const Context& context, Probe& out) {
           r.error(
               found->place, "proxy",
               blaming_empty(fmt::format("{}; expected a proxy's URL, \"environment\" or \"\"", parts.error()), *text));
+      if (found->value.find('@') != std::string::npos && found->value.find("${") == std::string::npos) r.note_secret();
       if (text->value.empty()) warn_of_empty(r, "proxy", found->place, *text);
       out.proxy = text->value;
     }
@@ -108,25 +107,11 @@ void read_root(Reader& root, const Context& context, Config& out) {
   if (backends == 0) root.error({}, "", "there is no [[backend]]; at least one is needed");
 }
 
-struct Close {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-
 std::expected<std::string, std::string> read_whole(const std::string& path) {
-  // Far above any configuration, key or bundle of certificates; it ends the reading of /dev/zero.
-  constexpr std::size_t kMost = std::size_t{16} << 20U;
-  const std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "rbe"));
-  if (!file) return std::unexpected(std::strerror(errno));
-  std::string out;
-  std::array<char, 16384> block{};
-  while (true) {
-    const std::size_t got = std::fread(block.data(), 1, block.size(), file.get());
-    out.append(block.data(), got);
-    if (out.size() > kMost) return std::unexpected("it is larger than 16 MiB");
-    if (got == block.size()) continue;
-    if (std::ferror(file.get()) != 0) return std::unexpected(std::strerror(errno));
-    return out;
-  }
+  auto text = read_regular_file(path, kMostTextBytes);
+  if (!text) return std::unexpected(std::move(text.error()));
+  if (!*text) return std::unexpected(std::strerror(ENOENT));
+  return std::move(**text);
 }
 
 }  // namespace
@@ -164,6 +149,7 @@ std::expected<Loaded, std::vector<Diagnostic>> parse(std::string_view text, cons
   root.finish();
   if (findings.failed()) return std::unexpected(findings.take_errors());
   out.warnings = findings.take_warnings();
+  out.holds_secret = findings.holds_secret();
   return out;
 }
 
@@ -179,14 +165,16 @@ std::expected<Loaded, std::vector<Diagnostic>> load(const std::string& file, con
   if (!out) return out;
   struct stat status {};
   if (::stat(file.c_str(), &status) == 0 && S_ISREG(status.st_mode)) {
-    const bool readable = (status.st_mode & S_IROTH) != 0;
+    const bool readable = out->holds_secret && (status.st_mode & S_IROTH) != 0;
     const bool writable = (status.st_mode & S_IWOTH) != 0;
-    if (readable || writable)
+    const auto warn = [&](std::string_view may, std::string_view remedy) {
       out->warnings.insert(out->warnings.begin(),
-                           about_file(fmt::format("everybody may {} the file; chmod o-rwx keeps its keys to you",
-                                                  readable && writable ? "read and write"
-                                                  : readable           ? "read"
-                                                                       : "write")));
+                           about_file(fmt::format("everybody may {} the file; {}", may, remedy)));
+    };
+    if (readable)
+      warn(writable ? "read and write" : "read", "chmod o-rwx keeps its keys to you");
+    else if (writable)
+      warn("write", "chmod o-w keeps what it decides to you");
   }
   return out;
 }

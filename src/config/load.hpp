@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <expected>
 #include <functional>
 #include <optional>
@@ -22,6 +23,9 @@ struct Diagnostic {
   std::string key;
   /// What was found and what is accepted. Never holds a secret.
   std::string message;
+  /// How many findings it is about: more than 1 only in the last one of a list that was cut, which says how many more
+  /// there are.
+  std::size_t count = 1;
 
   /// `file:line:column: key: message`, without the parts that are absent.
   [[nodiscard]] std::string to_text() const;
@@ -40,18 +44,25 @@ struct Surroundings {
   static Surroundings of_process();
 };
 
+/// A file can be wrong in every line; a person reads the first lines of a list.
+inline constexpr std::size_t kMostTold = 50;
+
 struct Loaded {
   Config config;
   /// Questionable, but not wrong.
   std::vector<Diagnostic> warnings;
+  /// A secret stands in the file itself, rather than in a variable or another file.
+  bool holds_secret = false;
 };
 
 /// Parses and checks a configuration. `file` is only used in messages and to resolve relative paths of `url_file` and
-/// the TLS files. On failure: every semantic error of the file in the order of their lines, or the one syntax error.
+/// the TLS files. On failure: the semantic errors of the file in the order of their lines, or the one syntax error. Of
+/// errors and warnings at most `kMostTold` are told, and the number of the rest.
 std::expected<Loaded, std::vector<Diagnostic>> parse(std::string_view text, const std::string& file,
                                                      const Surroundings& surroundings);
 
-/// Reads `file` and parses it. Adds a warning when everybody may read or write it.
+/// Reads `file`, a regular file of at most 1 MiB, and parses it. Adds a warning when everybody may write it, or may
+/// read a secret that stands in it. Neither logs nor changes anything, so that any thread may call it.
 std::expected<Loaded, std::vector<Diagnostic>> load(const std::string& file, const Surroundings& surroundings);
 
 }  // namespace rpcw::config

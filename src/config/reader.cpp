@@ -30,14 +30,35 @@ std::string number_text(const Node& node) {
 
 }  // namespace
 
-Diagnostic Findings::make(Place place, std::string key, std::string message) const {
-  return {
-      .file = file_, .line = place.line, .column = place.column, .key = std::move(key), .message = std::move(message)};
+void Findings::add(List& list, Place place, std::string key, std::string message) {
+  // A file of 1 MiB can have 250,000 errors, and each of them takes more memory than its line.
+  constexpr std::size_t kMostKept = 20 * kMostTold;
+  if (list.first.size() >= kMostKept) cut(list);
+  list.first.push_back({.file = file_,
+                        .line = place.line,
+                        .column = place.column,
+                        .key = std::move(key),
+                        .message = std::move(message)});
 }
 
-std::vector<Diagnostic> Findings::ordered(std::vector<Diagnostic> list) {
-  std::ranges::stable_sort(list, {}, [](const Diagnostic& d) { return std::tuple(d.line, d.column); });
-  return list;
+void Findings::cut(List& list) {
+  std::ranges::stable_sort(list.first, {}, [](const Diagnostic& d) { return std::tuple(d.line, d.column); });
+  if (list.first.size() <= kMostTold) return;
+  list.dropped += list.first.size() - kMostTold;
+  list.first.resize(kMostTold);
+}
+
+std::vector<Diagnostic> Findings::take(List& list, std::string_view what) const {
+  cut(list);
+  if (list.dropped > 0)
+    list.first.push_back(
+        {.file = file_,
+         .line = 0,
+         .column = 0,
+         .key = {},
+         .message = fmt::format("{} more {}{} not shown", list.dropped, what, list.dropped == 1 ? " is" : "s are"),
+         .count = list.dropped});
+  return std::move(list.first);
 }
 
 std::string shown(std::string_view text) {

@@ -28,24 +28,37 @@ class Findings {
   explicit Findings(std::string file) : file_(std::move(file)) {}
 
   void error(Place place, std::string key, std::string message) {
-    errors_.push_back(make(place, std::move(key), std::move(message)));
+    add(errors_, place, std::move(key), std::move(message));
   }
   void warning(Place place, std::string key, std::string message) {
-    warnings_.push_back(make(place, std::move(key), std::move(message)));
+    add(warnings_, place, std::move(key), std::move(message));
   }
 
-  [[nodiscard]] bool failed() const { return !errors_.empty(); }
-  /// In the order of their places.
-  [[nodiscard]] std::vector<Diagnostic> take_errors() { return ordered(std::move(errors_)); }
-  [[nodiscard]] std::vector<Diagnostic> take_warnings() { return ordered(std::move(warnings_)); }
+  [[nodiscard]] bool failed() const { return !errors_.first.empty(); }
+  /// In the order of their places; the last one is about all those that are not told.
+  [[nodiscard]] std::vector<Diagnostic> take_errors() { return take(errors_, "error"); }
+  [[nodiscard]] std::vector<Diagnostic> take_warnings() { return take(warnings_, "warning"); }
+
+  /// A secret was found that stands in the file itself.
+  void note_secret() { holds_secret_ = true; }
+  [[nodiscard]] bool holds_secret() const { return holds_secret_; }
 
  private:
-  [[nodiscard]] Diagnostic make(Place place, std::string key, std::string message) const;
-  static std::vector<Diagnostic> ordered(std::vector<Diagnostic> list);
+  struct List {
+    /// Of those found so far, the first ones of the file and perhaps some more.
+    std::vector<Diagnostic> first;
+    std::size_t dropped = 0;
+  };
+
+  void add(List& list, Place place, std::string key, std::string message);
+  /// Leaves the first `kMostTold` of the file, in order.
+  static void cut(List& list);
+  [[nodiscard]] std::vector<Diagnostic> take(List& list, std::string_view what) const;
 
   std::string file_;
-  std::vector<Diagnostic> errors_;
-  std::vector<Diagnostic> warnings_;
+  List errors_;
+  List warnings_;
+  bool holds_secret_ = false;
 };
 
 /// How text of the file is shown in a message: quoted, control characters escaped, cut when long, URLs redacted.
@@ -91,6 +104,8 @@ class Reader {
   /// Notes an error about one of its keys; with an empty key about the table.
   void error(Place place, std::string_view key, std::string message);
   void warning(Place place, std::string_view key, std::string message);
+  /// Notes that a secret stands in the file itself.
+  void note_secret() { findings_.note_secret(); }
 
   // Each of these leaves `out` as it is, with its default, when the key is absent or wrong.
   Given boolean(std::string_view key, bool& out);

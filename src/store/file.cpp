@@ -10,6 +10,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <utility>
+
+#include "base/read_file.hpp"
 
 namespace rpcw::store {
 namespace {
@@ -64,28 +67,9 @@ std::expected<std::filesystem::path, std::string> behind_links(std::filesystem::
 }  // namespace
 
 std::expected<std::optional<std::string>, std::string> read_file(const std::string& path, std::size_t most_bytes) {
-  // Without O_NONBLOCK a named pipe would wait for somebody who writes.
-  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!file.open()) {
-    if (errno == ENOENT) return std::nullopt;
-    return failed("cannot be read");
-  }
-  struct stat found {};
-  if (fstat(file.get(), &found) != 0) return failed("cannot be read");
-  if (!S_ISREG(found.st_mode)) return std::unexpected("cannot be read: it is no regular file");
-  const auto too_long = [&] { return std::unexpected(fmt::format("is longer than {} bytes", most_bytes)); };
-  if (static_cast<std::uintmax_t>(found.st_size) > most_bytes) return too_long();
-  std::string out;
-  char buffer[65536];
-  for (;;) {
-    const ssize_t n = ::read(file.get(), buffer, sizeof buffer);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return failed("cannot be read");
-    if (n == 0) return out;
-    // It may grow while it is read.
-    if (out.size() + static_cast<std::size_t>(n) > most_bytes) return too_long();
-    out.append(buffer, static_cast<std::size_t>(n));
-  }
+  auto text = read_regular_file(path, most_bytes);
+  if (!text) return std::unexpected(fmt::format("cannot be read: {}", text.error()));
+  return std::move(*text);
 }
 
 std::expected<void, std::string> replace_file(const std::string& path, std::string_view text) {

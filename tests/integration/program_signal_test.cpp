@@ -1,8 +1,13 @@
 // run: signals at any moment, and configurations that change under it.
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <functional>
 #include <random>
 
@@ -203,4 +208,161 @@ TEST_CASE("a storm of SIGHUPs does no harm") {
     for (unsigned i = 0; i < 20; ++i) program.signal(SIGHUP);
     CHECK(program.stop() == 0);
   }
+}
+
+// ---- files that cannot be a configuration
+
+namespace {
+
+std::string repeated(std::string_view text, std::size_t times) {
+  std::string out;
+  for (std::size_t i = 0; i < times; ++i) out += text;
+  return out;
+}
+
+void make_pipe(const std::string& path) {
+  std::filesystem::remove(path);
+  REQUIRE(mkfifo(path.c_str(), 0600) == 0);
+}
+
+}  // namespace
+
+TEST_CASE("SIGHUP with a file that is meant to do harm: its fault is told in a few lines, and everything goes on") {
+  const Stage stage;
+  const std::string path = stage.config();
+  Program program({"run", "--config", path});
+  REQUIRE(stage.reaches(kAll));
+  std::size_t told = 0;
+  const auto survives = [&](const char* what) {
+    CAPTURE(std::string(what));
+    const std::size_t before = program.lines().size();
+    program.signal(SIGHUP);
+    CHECK(program.says("going on with the configuration as it was", ++told));
+    CHECK(program.says(what));
+    CHECK(program.lines().size() <= before + 53);
+    CHECK(stage.goes_on(2));
+  };
+  stage.folder.write("config.toml", repeated("x.", 50'000) + "y=1");
+  survives("nested too deeply");
+  stage.folder.write("config.toml", repeated("[[backend]]\n", 1'000'000));
+  survives("it is longer than 1048576 bytes");
+  stage.folder.write("config.toml", repeated("[[backend]]\n", 80'000));
+  survives("239950 more errors are not shown");
+  CHECK(program.says("240000 errors in the configuration"));
+  make_pipe(path);
+  survives("it is no regular file");
+  stage.break_provider(1);
+  CHECK(stage.reaches({{"a", 128}, {"b", 0}, {"c", 128}}));
+  CHECK(program.stop() == 0);
+
+  const auto checked = run({"check", "--config", path});
+  CHECK(checked.code == 2);
+  CHECK(checked.took < 10s);
+}
+
+TEST_CASE("watch_config: a pipe in the file's place is told once and holds nothing up") {
+  const Stage stage;
+  const std::string path = stage.config({.top = "watch_config = true"});
+  Program program({"run", "--config", path});
+  REQUIRE(stage.reaches(kAll));
+  make_pipe(path);
+  CHECK(program.says("it is no regular file"));
+  CHECK(program.says("watch_config: "));
+  CHECK(stage.goes_on(12));
+  CHECK(program.count("it is no regular file") == 1);
+  std::string text = stage.toml({.top = "watch_config = true"});
+  text.replace(text.find("name = \"a\""), 10, "name = \"a\"\n  preference = 2.0");
+  stage.folder.write("config.toml", text);
+  CHECK(stage.reaches({{"a", 128}, {"b", 64}, {"c", 64}}));
+  CHECK(program.stop() == 0);
+}
+
+// ---- a standard error that takes nothing
+
+TEST_CASE("a log that nobody reads stops nothing, and SIGTERM ends it") {
+  Stage stage;
+  const std::string config = stage.config({.log = "level = \"debug\""});
+  const std::string pipe = stage.folder.path("pipe");
+  int reader = -1;
+  Process::Setup setup;
+  SUBCASE("a pipe that is full") {
+    make_pipe(pipe);
+    reader = open(pipe.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    REQUIRE(reader >= 0);
+    while (write(reader, "x", 1) == 1) continue;
+    setup.err_to = pipe;
+  }
+  SUBCASE("a full disk") {
+    setup.err_to = "/dev/full";
+  }
+  SUBCASE("closed") {
+    setup.err_to = "-";
+  }
+  Program program({"run", "--config", config}, setup);
+  CHECK(stage.reaches(kAll));
+  stage.break_provider(1);
+  CHECK(stage.reaches({{"a", 128}, {"b", 0}, {"c", 128}}));
+  for (int i = 0; i < 20; ++i) program.signal(SIGHUP);
+  stage.mend_provider(1);
+  CHECK(stage.reaches(kAll));
+  CHECK(program.stop() == 0);
+  if (reader >= 0) close(reader);
+}
+
+TEST_CASE("a log that is read again says how many lines were lost") {
+  const Stage stage;
+  const std::string pipe = stage.folder.path("pipe");
+  make_pipe(pipe);
+  const int reader = open(pipe.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  REQUIRE(reader >= 0);
+  // With `trace` nothing more is said than with `debug`, so errors in the file make the lines.
+  const std::string config = stage.config();
+  Program program({"run", "--config", config}, {.err_to = pipe});
+  REQUIRE(stage.reaches(kAll));
+  stage.folder.write("config.toml", repeated("[[backend]]\n", 100));
+  // More than the pipe and the queue take.
+  std::string text;
+  for (int i = 0; i < 1'000; ++i) {
+    program.signal(SIGHUP);
+    std::this_thread::sleep_for(5ms);
+  }
+  REQUIRE(stage.goes_on(2));
+  const auto read_on = [&] {
+    char block[65536];  // NOLINT: filled by the kernel
+    ssize_t n = 0;
+    while ((n = read(reader, block, sizeof block)) > 0) text.append(block, static_cast<std::size_t>(n));
+  };
+  const auto deadline = Clock::now() + kPatience;
+  while (text.find("since standard error could not be written") == std::string::npos && Clock::now() < deadline) {
+    program.signal(SIGHUP);
+    std::this_thread::sleep_for(20ms);
+    read_on();
+  }
+  CHECK(text.find(" lines were lost, since standard error could not be written") != std::string::npos);
+  CHECK(program.stop() == 0);
+  close(reader);
+}
+
+// ---- reloads during the first round
+
+TEST_CASE("a SIGHUP now and then does not begin the waiting for a provider that hangs anew") {
+  const Stage stage;
+  stage.break_provider(2, sim::Fault::hang);
+  ask(stage.haproxy, "set weight rpc/a 1; set weight rpc/b 1; set weight rpc/c 1");
+  Program program({"run", "--config", stage.config({.probe = "timeout = \"1500ms\""})});
+  REQUIRE(program.says("rpc-weighter"));
+  const auto begun = Clock::now();
+  bool decided = false;
+  // Each time before the time-out.
+  while (!decided && Clock::now() < begun + kPatience) {
+    program.signal(SIGHUP);
+    const auto next = Clock::now() + 700ms;
+    while (!decided && Clock::now() < next) {
+      std::this_thread::sleep_for(20ms);
+      const Weights now = stage.weights();
+      decided = now.at("a") > 64 && now.at("b") > 64;
+    }
+  }
+  CHECK(decided);
+  CHECK(program.stop() == 0);
 }

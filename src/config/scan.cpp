@@ -1,4 +1,4 @@
-#include "config/stray.hpp"
+#include "config/scan.hpp"
 
 #include <algorithm>
 
@@ -9,11 +9,12 @@ class Scanner {
  public:
   explicit Scanner(std::string_view text) : text_(text) {}
 
-  std::optional<std::size_t> run() {
+  std::optional<Obstacle> run() {
     constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
     if (text_.starts_with(kByteOrderMark)) text_.remove_prefix(offset_ = kByteOrderMark.size());
-    while (at_ < text_.size() && !stray_) {
+    while (at_ < text_.size() && !found_) {
       const char c = text_[at_];
+      note_depth(c);
       if (c == '#')
         at_ = std::min(text_.find('\n', at_), text_.size());
       else if ((c == '"' || c == '\'') && may_begin_string())
@@ -21,10 +22,24 @@ class Scanner {
       else if (!note_stray())
         ++at_;
     }
-    return stray_ ? std::optional(*stray_ + offset_) : std::nullopt;
+    if (found_) found_->offset += offset_;
+    return found_;
   }
 
  private:
+  /// Counts brackets, and dots since the last character that begins another key or value. The dot of a number and that
+  /// of a wrong file count as well: nothing that is right has so many.
+  void note_depth(char c) {
+    if (c == '[' || c == '{') ++brackets_;
+    if ((c == ']' || c == '}') && brackets_ > 0) --brackets_;
+    constexpr std::string_view kBegins = "\n=,[]{}";
+    if (c == '.')
+      ++dots_;
+    else if (kBegins.find(c) != std::string_view::npos)
+      dots_ = 0;
+    if (dots_ >= kMostLevels || brackets_ > kMostLevels) found_ = {Obstacle::Kind::kTooDeep, at_};
+  }
+
   /// Elsewhere, as in `a = +"é"`, the parser reads on through what looks like a string.
   [[nodiscard]] bool may_begin_string() const {
     constexpr std::string_view kBefore = " \t\r\n=[{,.";
@@ -35,8 +50,8 @@ class Scanner {
   bool note_stray() {
     if (at_ >= text_.size()) return false;
     const auto c = static_cast<unsigned char>(text_[at_]);
-    if (c >= 0xc2 && c <= 0xf4) stray_ = at_;
-    return stray_.has_value();
+    if (c >= 0xc2 && c <= 0xf4) found_ = {Obstacle::Kind::kStray, at_};
+    return found_.has_value();
   }
 
   void skip_string(char quote) {
@@ -87,12 +102,14 @@ class Scanner {
   /// Of `text_` in the whole.
   std::size_t offset_ = 0;
   std::size_t at_ = 0;
-  std::optional<std::size_t> stray_;
+  unsigned brackets_ = 0;
+  unsigned dots_ = 0;
+  std::optional<Obstacle> found_;
 };
 
 }  // namespace
 
-std::optional<std::size_t> find_stray_character(std::string_view text) {
+std::optional<Obstacle> find_obstacle(std::string_view text) {
   return Scanner(text).run();
 }
 
