@@ -148,7 +148,9 @@ std::string redact_template(std::string_view text) {
   std::string_view authority = text.substr(colon + 3);
   authority = authority.substr(0, std::min(authority.find_first_of("/?#"), authority.size()));
   if (const std::size_t at = authority.rfind('@'); at != std::string_view::npos) authority.remove_prefix(at + 1);
-  return fmt::format("{}://{}/…", text.substr(0, colon), authority);
+  const std::size_t port = std::min(authority.rfind(':'), authority.size());
+  return fmt::format("{}://{}{}/…", text.substr(0, colon), url::shown_host(authority.substr(0, port)),
+                     authority.substr(port));
 }
 
 void describe_limits(Page& page, const Backend& backend) {
@@ -227,18 +229,16 @@ void describe_backend(Page& page, const Config& config, const Backend& backend) 
   for (const Server& server : backend.servers) widest = std::max(widest, width(server.name));
   for (const Server& server : backend.servers) {
     page.line("server", {padded(server.name, widest) + "  " +
-                         (server.target.url.empty() ? "if HAProxy has it" : url::redact(server.target.url))});
+                         (server.target.url.empty() ? "if HAProxy has it" : shown_url(server.target))});
     auto more = details(server.target, server.name);
     if (server.preference != 1.0) more.push_back(fmt::format("preference {:g}", server.preference));
     if (!more.empty()) page.line("", more);
   }
   if (!backend.discover.empty()) page.line("servers", {"HAProxy's own list", redact_template(backend.discover)});
   for (const Target& reference : backend.references) {
-    std::string_view host;
-    const auto at = url::parse(reference.url);
-    if (at) host = at->host;
-    page.line("reference", {url::redact(reference.url)});
-    if (auto more = details(reference, host); !more.empty()) page.line("", more);
+    page.line("reference", {shown_url(reference)});
+    const std::string_view known = reference.operator_given ? std::string_view{} : reference.operator_name;
+    if (auto more = details(reference, known); !more.empty()) page.line("", more);
   }
   for (const Canary& canary : backend.canaries) page.line("canary", {canary.method, every(canary.interval)});
   describe_cost(page, config, backend);

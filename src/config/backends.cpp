@@ -128,7 +128,10 @@ void Backends::read_reference(Reader& r, Backend& out) const {
   read_target(r, context_, target);
   if (!target.url.empty()) {
     if (!target.operator_given)
-      if (const auto parts = url::parse(target.url)) target.operator_name = parts->host;
+      if (const auto parts = url::parse(target.url))
+        // Operators are shown. One that is made of a host must tell apart those whose hosts are not.
+        target.operator_name =
+            shown_host(target) == parts->host ? parts->host : fmt::format("reference {}", out.references.size() + 1);
     const auto same = [&](const Target& other) { return other.url == target.url; };
     const auto server = std::ranges::find_if(out.servers, [&](const Server& s) { return same(s.target); });
     if (server != out.servers.end())
@@ -187,11 +190,15 @@ void Backends::warn_of_shared_operators(Reader& r, const Backend& backend) const
     group.place = server_places_.at(i);
   }
   for (const auto& [domain, group] : groups)
+    /// Whether a host of these is not to be shown.
+    bool hidden = false;
     if (group.names.size() > 1)
-      r.warning(group.place, "",
-                fmt::format("the servers {} share the domain {} and count as separate voices on the chain's head; if "
-                            "one operator runs them, give them the same operator",
-                            quoted_list(group.names), domain));
+      r.warning(
+          group.place, "",
+          fmt::format("the servers {} share the domain {} and count as separate voices on the chain's head; if "
+                      "one operator runs them, give them the same operator",
+                      quoted_list(group.names), group.hidden ? url::shown_host(domain, url::HostShown::kEnd) : domain));
 }
 
 }  // namespace rpcw::config
+    group.hidden = group.hidden || shown_host(server.target) != parts->host;

@@ -91,7 +91,7 @@ using Headers = std::vector<std::pair<std::string, std::string>>;
 
 /// A provider that is probed: a server of HAProxy's, or a reference that is only compared with.
 struct Target {
-  /// With user info, path and query: a secret. Show `url::redact(url)` and nothing else.
+  /// With user info, path and query: a secret. Show `shown_url(target)` and nothing else.
   std::string url;
   /// Values are secrets too.
   Headers headers;
@@ -99,7 +99,13 @@ struct Target {
   std::string operator_name;
   /// Whether the file gave `operator`, rather than it being derived from the name.
   bool operator_given = false;
+  /// A key stands in the host name: nothing shows it.
+  bool redact_host = false;
 };
+
+/// The target's URL, and its host, as they may be shown. An empty URL gives "…".
+std::string shown_url(const Target& target);
+std::string shown_host(const Target& target);
 
 struct Server {
   /// The name in haproxy.cfg.

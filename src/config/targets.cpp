@@ -26,7 +26,50 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-std::string read_url(Reader& r, const Context& context, bool needed) {
+constexpr char kFilledIn = '\x01';
+
+/// The file's text with one `kFilledIn` for each variable and placeholder: what stands in the file itself.
+std::string literal_text(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    if (text.starts_with("$${")) {
+      out += "${";
+      text.remove_prefix(3);
+    } else if (const std::size_t close = text.find('}');
+               (text.starts_with("${") || text.starts_with('{')) && close != std::string_view::npos) {
+      out += kFilledIn;
+      text.remove_prefix(close + 1);
+    } else {
+      out += text.front();
+      text.remove_prefix(1);
+    }
+  }
+  return out;
+}
+
+/// Whether user info, path or query of a URL stand in the file. Where one of them has a variable, that is the secret,
+/// and the rest is such as "v3".
+bool holds_secret(std::string_view from) {
+  constexpr std::string_view kMarks = "/?#&=:";
+  const std::string text = literal_text(from);
+  std::string_view rest = text;
+  if (const std::size_t scheme = rest.find("://"); scheme != std::string_view::npos) rest.remove_prefix(scheme + 3);
+  const std::size_t path = std::min(rest.find_first_of("/?#"), rest.size());
+  std::string_view host = rest.substr(0, path);
+  const auto literal = [&](std::string_view part) {
+    return part.find_first_not_of(kMarks) != std::string_view::npos && part.find(kFilledIn) == std::string_view::npos;
+  };
+  if (literal(rest.substr(path))) return true;
+  if (const std::size_t at = host.rfind('@'); at != std::string_view::npos) {
+    // Of a name and a password the latter.
+    const std::string_view user_info = host.substr(0, at);
+    if (literal(user_info.substr(user_info.find(':') + 1))) return true;
+    host.remove_prefix(at + 1);
+  }
+  return url::shown_host(host.substr(0, host.find(':'))).starts_with("…") || url::looks_like_key(rest.substr(path));
+}
+
+std::string read_url(Reader& r, const Context& context, bool needed, bool secret_host) {
   const auto direct = r.text("url");
   const auto file = r.text("url_file");
   if (r.has("url") && r.has("url_file")) {
@@ -37,6 +80,9 @@ std::string read_url(Reader& r, const Context& context, bool needed) {
     if (needed) r.error(r.place(), "url", "missing; expected url, or url_file with the name of a file that holds it");
     return {};
   }
+  if (direct && (holds_secret(direct->value) ||
+                 (secret_host && literal_text(direct->value).find(kFilledIn) == std::string::npos)))
+    r.note_secret();
   if (!context.network()) return {};
   if (direct) {
     auto text = context.expanded(r, "url", *direct);
@@ -91,6 +137,7 @@ void read_headers(Reader& r, const Context& context, const Node& table, Headers&
       r.error(member.value.place, key, fmt::format("found {}; expected a string", kind_name(member.value.kind)));
       continue;
     }
+    if (member.value.text.find("${") == std::string::npos) r.note_secret();
     auto text = context.expanded(r, key, {.value = member.value.text, .place = member.value.place});
     if (!text) continue;
     const bool clean =
@@ -111,7 +158,8 @@ void read_headers(Reader& r, const Context& context, const Node& table, Headers&
 }  // namespace
 
 void read_target(Reader& r, const Context& context, Target& out, bool needs_url) {
-  out.url = read_url(r, context, needs_url);
+  r.boolean("redact_host", out.redact_host);
+  out.url = read_url(r, context, needs_url, out.redact_host);
   if (const Node* headers = r.free_table("headers"); headers != nullptr && context.network())
     read_headers(r, context, *headers, out.headers);
   if (const auto name = r.text("operator")) {
@@ -135,6 +183,7 @@ std::string read_discover(Reader& r, const Context& context, const Found<std::st
                                                       {"{server}", "server"},
                                                       {"{backend}", "backend"}}};
   constexpr std::string_view kAccepted = "accepted: {addr}, {host}, {port}, {server}, {backend}";
+  if (holds_secret(from.value)) r.note_secret();
   if (!context.network()) return from.value;
   // The file's text is checked, not the expanded one: what variables bring is neither a placeholder nor shown.
   bool good = true;

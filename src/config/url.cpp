@@ -70,6 +70,42 @@ std::expected<std::uint16_t, std::string> parse_port(std::string_view text) {
   return static_cast<std::uint16_t>(value);
 }
 
+/// A to Z, a to z, 0 to 9.
+bool is_alphanumeric(char c) {
+  return is_letter(c) || is_digit(c);
+}
+
+/// As random letters and digits are: digits between letters, more digits than a name's number or year has, or more
+/// consonants in a row than can be spoken.
+bool is_random(std::string_view stretch) {
+  constexpr int kConsonants = 5;
+  constexpr int kDigits = 6;
+  constexpr std::string_view kVowels = "aeiouyAEIOUY";
+  int changes = 0;
+  int digits = 0;
+  int consonants = 0;
+  int most_consonants = 0;
+  for (std::size_t i = 0; i < stretch.size(); ++i) {
+    if (i > 0 && is_digit(stretch[i]) != is_digit(stretch[i - 1])) ++changes;
+    digits += is_digit(stretch[i]) ? 1 : 0;
+    const bool consonant = is_letter(stretch[i]) && kVowels.find(stretch[i]) == std::string_view::npos;
+    consonants = consonant ? consonants + 1 : 0;
+    most_consonants = std::max(most_consonants, consonants);
+  }
+  return changes >= 2 || (changes == 1 && digits >= kDigits) || most_consonants >= kConsonants;
+}
+
+bool is_uuid(std::string_view text) {
+  constexpr std::string_view kForm = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+  if (text.size() != kForm.size()) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool hex = is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+    if (kForm[i] == '-' ? c != '-' : !hex) return false;
+  }
+  return true;
+}
+
 struct Split {
   Url url;
   bool port_given = false;
@@ -153,12 +189,41 @@ std::expected<Url, std::string> parse(std::string_view text) {
   return std::move(out->url);
 }
 
-std::string redact(std::string_view text) {
+bool looks_like_key(std::string_view part) {
+  constexpr std::size_t kShortest = 16;
+  if (is_uuid(part)) return true;
+  while (!part.empty()) {
+    const auto end = std::ranges::find_if_not(part, is_alphanumeric);
+    const std::string_view stretch = part.substr(0, static_cast<std::size_t>(end - part.begin()));
+    if (stretch.size() >= kShortest && is_random(stretch)) return true;
+    part.remove_prefix(std::min(stretch.size() + 1, part.size()));
+  }
+  return false;
+}
+
+std::string shown_host(std::string_view host, HostShown what) {
+  bool hide = what == HostShown::kEnd;
+  for (std::string_view rest = host; !hide && !rest.empty();) {
+    const std::size_t end = std::min(rest.find('.'), rest.size());
+    hide = looks_like_key(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  if (!hide) return std::string(host);
+  if (host.ends_with('.')) host.remove_suffix(1);
+  const std::size_t dot = host.rfind('.');
+  if (dot == std::string_view::npos || host.find(':') != std::string_view::npos || ends_like_an_address(host))
+    return "…";
+  const std::string_view last = host.substr(dot + 1);
+  return looks_like_key(last) ? "…" : fmt::format("…{}", last);
+}
+
+std::string redact(std::string_view text, HostShown what) {
   const auto out = split(text);
   if (!out) return "…";
   const Url& url = out->url;
-  const bool v6 = url.host.find(':') != std::string::npos;
-  std::string shown = fmt::format("{}://{}{}{}", url.scheme, v6 ? "[" : "", url.host, v6 ? "]" : "");
+  const std::string host = shown_host(url.host, what);
+  const bool v6 = host.find(':') != std::string::npos;
+  std::string shown = fmt::format("{}://{}{}{}", url.scheme, v6 ? "[" : "", host, v6 ? "]" : "");
   if (out->port_given) shown += fmt::format(":{}", url.port);
   return shown + "/…";
 }

@@ -20,9 +20,22 @@ struct Url {
 /// Errors are sentences for a person and never contain any part of the URL but its scheme.
 std::expected<Url, std::string> parse(std::string_view text);
 
-/// `scheme://host[:port]/…`: user info, path and query cut off, as they may hold keys. Never fails: what is not
-/// recognised as a URL becomes "…".
-std::string redact(std::string_view text);
+/// Whether a part of a host name or path looks like a key: 16 or more letters and digits without a dash between them,
+/// of high variety, as no word is; or a UUID. Without regard to case.
+bool looks_like_key(std::string_view part);
+
+/// What of a URL's host may be shown.
+enum class HostShown : std::uint8_t {
+  kUnlessKey,  ///< all of it, unless one of its labels looks like a key
+  kEnd,        ///< the last label
+};
+
+/// `host` as it may be shown: itself, or "…" and its last label ("…example"); "…" alone for a single label or address.
+std::string shown_host(std::string_view host, HostShown what = HostShown::kUnlessKey);
+
+/// `scheme://host[:port]/…`: user info, path and query cut off, as they may hold keys, and the host as `shown_host`
+/// gives it. Never fails: what is not recognised as a URL becomes "…".
+std::string redact(std::string_view text, HostShown what = HostShown::kUnlessKey);
 
 /// The registrable domain by the usual rule of thumb (last two labels, three under the common second-level suffixes
 /// such as co.uk); the host itself for addresses and single labels.

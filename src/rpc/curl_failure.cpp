@@ -26,8 +26,9 @@ Value info(CURL* easy, CURLINFO what) {
 /// host:port, or the proxy in front of it.
 std::string where(const FailedTransfer& f) {
   if (f.by_proxy) return "the proxy";
-  const bool v6 = f.target.parts.host.find(':') != std::string::npos;
-  return fmt::format("{}{}{}:{}", v6 ? "[" : "", f.target.parts.host, v6 ? "]" : "", f.target.parts.port);
+  const std::string& host = f.target.shown_host;
+  const bool v6 = host.find(':') != std::string::npos;
+  return fmt::format("{}{}{}:{}", v6 ? "[" : "", host, v6 ? "]" : "", f.target.parts.port);
 }
 
 /// Errors of socket() that mean that this machine has run out of something.
@@ -87,7 +88,7 @@ ProbeFailure broken(const FailedTransfer& f, const char* how) {
 ProbeFailure explain(const FailedTransfer& f) {
   switch (f.code) {
     case CURLE_COULDNT_RESOLVE_HOST:
-      return because(Reason::kDnsFailed, fmt::format("{} does not resolve", f.target.parts.host));
+      return because(Reason::kDnsFailed, fmt::format("{} does not resolve", f.target.shown_host));
     case CURLE_COULDNT_RESOLVE_PROXY:
       return because(Reason::kDnsFailed, "the proxy's name does not resolve");
     case CURLE_COULDNT_CONNECT:

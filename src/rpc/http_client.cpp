@@ -154,6 +154,11 @@ struct HttpClient::Impl {
     return out;
   }
 
+  /// The name that is looked up for a request, as messages may have it.
+  std::string shown_name(const Request& request) const {
+    return way == Way::kProxy ? url::shown_host(proxy.host) : request.target->shown_host;
+  }
+
   void look_up(Request&& asked, const std::string& name) {
     const auto since = steady_clock::now();
     const std::uint64_t ticket = ++last_ticket;
@@ -161,16 +166,16 @@ struct HttpClient::Impl {
     Nameless& n = *nameless.emplace(ticket, std::make_unique<Nameless>(std::move(asked), asio::steady_timer(context)))
                        .first->second;
     n.timer.expires_after(timeout);
-    n.timer.async_wait(alive.guard([this, ticket, timeout, &name] {
+    n.timer.async_wait(alive.guard([this, ticket, timeout] {
       if (auto r = take(ticket))
-        fail(std::move(*r), fmt::format("{} was not looked up within {}", name, span_text(timeout)), timeout);
+        fail(std::move(*r), fmt::format("{} was not looked up within {}", shown_name(*r), span_text(timeout)), timeout);
     }));
-    resolver.resolve(name, [this, ticket, since, &name](const Resolver::Addresses& found) {
+    resolver.resolve(name, [this, ticket, since](const Resolver::Addresses& found) {
       auto r = take(ticket);
       if (!r) return;  // timed out meanwhile
       const auto took = duration_cast<microseconds>(steady_clock::now() - since);
       if (!found) {
-        fail(std::move(*r), fmt::format("{} does not resolve: {}", name, found.error()), took);
+        fail(std::move(*r), fmt::format("{} does not resolve: {}", shown_name(*r), found.error()), took);
         return;
       }
       r->spent = took;

@@ -44,7 +44,8 @@ Slist header_lines(const config::Target& target) {
 
 }  // namespace
 
-HttpTarget::Impl::Impl(const config::Target& target) : url(target.url), scrub(target) {
+HttpTarget::Impl::Impl(const config::Target& target)
+    : url(target.url), shown_host(config::shown_host(target)), scrub(target) {
   auto found = url::parse(target.url);
   if (!found) throw std::invalid_argument("HttpTarget: " + found.error());
   parts = std::move(*found);

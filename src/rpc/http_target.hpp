@@ -28,6 +28,8 @@ struct HttpTarget::Impl {
 
   std::string url;
   url::Url parts;
+  /// The host as messages may have it.
+  std::string shown_host;
   /// For CURLOPT_HTTPHEADER; nearly all targets have the same.
   [[nodiscard]] curl_slist* headers() const;
 

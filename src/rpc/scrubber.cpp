@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <optional>
 
+#include "config/url.hpp"
+
 namespace rpcw::rpc {
 namespace {
 
@@ -96,6 +98,7 @@ Scrubber::Scrubber(const config::Target& target) {
     add(base64(decoded(user_info)));
   }
   add_pieces(rest.substr(path), "/?#&=;");
+  add_host(target);
   for (const auto& [name, value] : target.headers) {
     add(value);
     add_pieces(value, " ,;=");
@@ -109,6 +112,18 @@ void Scrubber::add(std::string_view secret) {
   if (secret.size() < kShortestSecret) return;
   secrets_.push_back(lower(secret));
   if (std::string plain = lower(decoded(secret)); plain.size() >= kShortestSecret) secrets_.push_back(std::move(plain));
+}
+
+void Scrubber::add_host(const config::Target& target) {
+  const auto parts = url::parse(target.url);
+  if (!parts || config::shown_host(target) == parts->host) return;
+  std::string_view host = parts->host;
+  add(host);
+  for (std::size_t dot = host.find('.'); dot != std::string_view::npos; dot = host.find('.')) {
+    const std::string_view label = host.substr(0, dot);
+    if (target.redact_host || url::looks_like_key(label)) add(label);
+    host.remove_prefix(dot + 1);
+  }
 }
 
 void Scrubber::add_pieces(std::string_view text, std::string_view separators) {

@@ -12,7 +12,9 @@ namespace rpcw::rpc {
 class Scrubber {
  public:
   /// The secrets are user info, path segments and query of the URL, and the headers' values, each from four characters
-  /// on: shorter pieces ("v1", "rpc") are in every URL, and cutting them out would make messages unreadable.
+  /// on: shorter pieces ("v1", "rpc") are in every URL, and cutting them out would make messages unreadable. A host
+  /// that is not shown is one too, and so are its labels but the last, with `redact_host` all of them and else those
+  /// that look like keys.
   explicit Scrubber(const config::Target& target);
 
   /// Secrets become "...", also where they are percent-encoded, JSON-escaped or in other case, or begin with six
@@ -22,6 +24,7 @@ class Scrubber {
 
  private:
   void add(std::string_view secret);
+  void add_host(const config::Target& target);
   void add_pieces(std::string_view text, std::string_view separators);
 
   /// In lower case.

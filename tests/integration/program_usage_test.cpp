@@ -326,3 +326,40 @@ TEST_CASE("chains lists what it knows") {
   CHECK(contains(r.out, "ethereum"));
   CHECK(contains(r.out, "12 s"));
 }
+
+TEST_CASE("a key in a host name is in no report, no error and no file") {
+  const Stage stage;
+  const std::string keys =
+      "[[backend.server]]\nname = \"d\"\nurl = \"http://HostKey.rpc.invalid/\"\nredact_host = true\n"
+      "[[backend.server]]\nname = \"e\"\nurl = \"https://h0stk3yh0stk3yh0stk3y.rpc.invalid/\"\n"
+      "[[backend.reference]]\nurl = \"http://h0stk3yh0stk3yh0stk3y.ref.invalid/\"\n";
+  const std::string config = stage.folder.write("config.toml", stage.toml() + keys);
+  const std::string state = stage.folder.path("state.json");
+  const std::string recording = stage.folder.path("recording");
+  std::string all;
+  for (const char* format : {"table", "json", "csv"}) {
+    const Result r = run({"scores", "--config", config, "--format", format, "--state", state});
+    all += r.out + r.err;
+  }
+  CHECK(contains(all, "https://…invalid/…"));
+  CHECK(contains(all, "…invalid does not resolve"));
+  for (const char* command : {"check", "once"}) {
+    const Result r = run({command, "--config", config});
+    all += r.out + r.err;
+  }
+  {
+    Program program({"run", "--config", config, "--record", recording});
+    CHECK(program.says("rpc/d: "));
+    CHECK(program.says("rpc/e: "));
+    CHECK(program.stop() == 0);
+    all += program.err();
+  }
+  for (const std::string& path : {state, recording}) {
+    std::ifstream file(path);
+    std::stringstream text;
+    text << file.rdbuf();
+    CHECK(text.str().size() > 100);
+    all += text.str();
+  }
+  for (const char* key : {"HostKey", "hostkey", "h0stk3y"}) CHECK_FALSE(contains(all, key));
+}

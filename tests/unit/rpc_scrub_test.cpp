@@ -35,6 +35,18 @@ TEST_CASE("the host is no secret") {
   CHECK(with("https://h.test/KEY0123456").scrub("cannot connect to h.test") == "cannot connect to h.test");
 }
 
+TEST_CASE("a host that is not to be shown is a secret, and its labels are") {
+  config::Target t;
+  t.url = "https://KEY.mainnet.rpc.example/";
+  t.redact_host = true;
+  const HttpTarget hidden(t);
+  CHECK(hidden.scrub("certificate does not match key.mainnet.rpc.example") == "certificate does not match ...");
+  CHECK(hidden.scrub("no mainnet, rpc.example") == "no ..., rpc.example");
+  const HttpTarget found = with("https://9f8e7d6c5b4a39281706.mainnet.rpc.example/");
+  CHECK(found.scrub("key 9f8e7d6c5b4a39281706 of mainnet") == "key ... of mainnet");
+  CHECK(found.scrub("no name matches 9f8e7d6c5b4a39281706.mainnet.rpc.example.") == "no name matches ....");
+}
+
 TEST_CASE("values of headers are secrets, their names are not") {
   const HttpTarget t = with(
       "https://h.test/", {{"Authorization", "Bearer TOKEN-1234"}, {"X-Key", "abcd"}, {"Cookie", "sid=9f8e7d6c; a=b"}});

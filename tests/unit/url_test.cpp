@@ -142,6 +142,50 @@ TEST_CASE("url: refused, with a sentence that shows none of it") {
   }
 }
 
+TEST_CASE("url: parts that look like keys") {
+  for (const char* key : {"0123456789abcdef", "k3y9x7w2q8v4z1m6", "9f8e7d6c5b4a39281706f5e4d3c2b1a0",
+                          "A1B2c3D4e5F6g7H8", "qwrtzpsdfghklmnb", "abcdefghijklmnop", "eth-9f8e7d6c5b4a39281706f5e4",
+                          "123e4567-e89b-12d3-a456-426614174000", "5ecre7k3y5ecre7k3y"}) {
+    CAPTURE(key);
+    CHECK(looks_like_key(key));
+  }
+  for (const char* name :
+       {"", "rpc", "ethereum-mainnet", "polygon-zkevm-mainnet-rpc", "node1-eu2-rpc3-k8s4-az1", "arbitrumonemainnet",
+        "ethereummainnet2024", "blockchainservices", "ip-10-0-12-255", "ec2-203-0-113-25", "silent-dimension-patron",
+        "0123456789abcde", "1111111111111111", "aaaaaaaaaaaaaaaaaaaaaaaa", "localhost", "internationalbanking"}) {
+    CAPTURE(name);
+    CHECK_FALSE(looks_like_key(name));
+  }
+}
+
+TEST_CASE("url: a host that holds a key is shown by its end alone") {
+  struct Case {
+    const char* host;
+    const char* unless_key;
+    const char* end;
+  };
+  const Case cases[] = {
+      {"key.rpc.example", "key.rpc.example", "…example"},
+      {"9f8e7d6c5b4a39281706.rpc.example", "…example", "…example"},
+      {"eth.9f8e7d6c5b4a39281706.rpc.example.", "…example", "…example"},
+      {"9f8e7d6c5b4a39281706.example", "…example", "…example"},
+      {"9f8e7d6c5b4a39281706", "…", "…"},
+      {"rpc.9f8e7d6c5b4a39281706", "…", "…"},
+      {"geth", "geth", "…"},
+      {"192.0.2.1", "192.0.2.1", "…"},
+      {"2001:db8::1", "2001:db8::1", "…"},
+      {"2001:db8:1a2b:3c4d:5e6f:7a8b:9c0d:1e2f", "2001:db8:1a2b:3c4d:5e6f:7a8b:9c0d:1e2f", "…"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.host);
+    CHECK(shown_host(c.host) == c.unless_key);
+    CHECK(shown_host(c.host, HostShown::kEnd) == c.end);
+  }
+  CHECK(redact("https://9f8e7d6c5b4a39281706.rpc.example:8443/x") == "https://…example:8443/…");
+  CHECK(redact("https://u@key.rpc.example/x", HostShown::kEnd) == "https://…example/…");
+  CHECK(redact("https://[2001:db8::1]:1/x", HostShown::kEnd) == "https://…:1/…");
+}
+
 TEST_CASE("url: registrable domain") {
   struct Case {
     const char* host;

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <utility>
 
-#include "config/url.hpp"
 #include "weighter/judge/forks.hpp"
 #include "weighter/judge/heads.hpp"
 #include "weighter/plan/haproxy_notes.hpp"
@@ -358,7 +357,7 @@ Report Fleet::report(Now now, const haproxy::Instance* instance) const {
     for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
       ServerReport& sr = br.servers.emplace_back();
       sr.name = cfg.servers[i].name;
-      sr.url = url::redact(cfg.servers[i].target.url);
+      sr.url = config::shown_url(cfg.servers[i].target);
       if (i < d.servers.size()) sr.decision = d.servers[i];
       const haproxy::ServerRow* s = row != nullptr ? row->server(sr.name) : nullptr;
       if (s == nullptr) continue;
