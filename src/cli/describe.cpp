@@ -231,6 +231,10 @@ void describe_backend(Page& page, const Config& config, const Backend& backend) 
     page.line("server", {padded(server.name, widest) + "  " +
                          (server.target.url.empty() ? "if HAProxy has it" : shown_url(server.target))});
     auto more = details(server.target, server.name);
+    if (server.target.url.empty() && !server.target.headers.empty())
+      more.emplace_back(backend.headers_to_discovered          ? "sent to any address that HAProxy has"
+                        : sends_headers_to_discovered(backend) ? "sent to the host of discover alone"
+                                                               : "not sent");
     if (server.preference != 1.0) more.push_back(fmt::format("preference {:g}", server.preference));
     if (!more.empty()) page.line("", more);
   }

@@ -85,6 +85,8 @@ Backend Backends::read(Reader& r) {
 
   const auto discover = r.text("discover");
   if (discover) out.discover = read_discover(r, context_, *discover);
+  const Given headers_to = r.choice<bool>("headers_to", out.headers_to_discovered, {{"discovered", true}});
+  if (headers_to.valid() && !r.has("discover")) r.error(headers_to.place, "headers_to", "is only of use with discover");
   const std::size_t servers = read_servers(r, out);
   if (!discover && !r.has("discover") && servers == 0)
     r.error(r.place(), "",
@@ -104,6 +106,7 @@ Backend Backends::read(Reader& r) {
                           out.max_share, servers, servers == 1 ? "" : "s",
                           range_text(std::ceil(1e4 / static_cast<double>(servers)) / 1e4, 1.0)));
   }
+  if (discover) warn_of_unsent_headers(r, out);
   r.tables("reference", "", [&](Reader& inner) { read_reference(inner, out); });
   r.tables("canary", "", [&](Reader& inner) { read_canary(inner, out); });
   warn_of_shared_operators(r, out);
@@ -168,11 +171,27 @@ void Backends::read_canary(Reader& r, Backend& out) {
   out.canaries.push_back(std::move(canary));
 }
 
+void Backends::warn_of_unsent_headers(Reader& r, const Backend& backend) const {
+  if (backend.discover.empty() || sends_headers_to_discovered(backend)) return;
+  for (std::size_t i = 0; i < backend.servers.size(); ++i) {
+    const Server& server = backend.servers[i];
+    // With a URL of its own it is probed where the file says.
+    if (server.target.headers.empty() || !server.target.url.empty()) continue;
+    r.warning(
+        server_places_.at(i), "headers",
+        fmt::format("the headers of {} are not sent: HAProxy's list decides where to. To send them to any address "
+                    "on it, set headers_to = \"discovered\" in the [[backend]]; or give the server a url",
+                    server.name));
+  }
+}
+
 // Two keys at one vendor are one voice on the chain's head, and would count as two.
 void Backends::warn_of_shared_operators(Reader& r, const Backend& backend) const {
   struct Group {
     std::vector<std::string> names;
     Place place;
+    /// Whether a host of these is not to be shown.
+    bool hidden = false;
   };
   std::map<std::string, Group> groups;
   for (std::size_t i = 0; i < backend.servers.size(); ++i) {
@@ -186,12 +205,11 @@ void Backends::warn_of_shared_operators(Reader& r, const Backend& backend) const
                          std::ranges::all_of(domain, [](char c) { return c == '.' || (c >= '0' && c <= '9'); });
     if (address || domain.find('.') == std::string::npos) continue;
     Group& group = groups[std::move(domain)];
+    group.hidden = group.hidden || shown_host(server.target) != parts->host;
     group.names.push_back(server.name);
     group.place = server_places_.at(i);
   }
   for (const auto& [domain, group] : groups)
-    /// Whether a host of these is not to be shown.
-    bool hidden = false;
     if (group.names.size() > 1)
       r.warning(
           group.place, "",
@@ -201,4 +219,3 @@ void Backends::warn_of_shared_operators(Reader& r, const Backend& backend) const
 }
 
 }  // namespace rpcw::config
-    group.hidden = group.hidden || shown_host(server.target) != parts->host;

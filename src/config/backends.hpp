@@ -18,6 +18,7 @@ class Backends {
   std::size_t read_servers(Reader& r, Backend& out);
   void read_reference(Reader& r, Backend& out) const;
   static void read_canary(Reader& r, Backend& out);
+  void warn_of_unsent_headers(Reader& r, const Backend& backend) const;
   void warn_of_shared_operators(Reader& r, const Backend& backend) const;
 
   const Context& context_;

@@ -1,5 +1,7 @@
 #include "config/config.hpp"
 
+#include <fmt/format.h>
+
 #include "config/url.hpp"
 
 namespace rpcw::config {
@@ -18,6 +20,27 @@ std::string shown_url(const Target& target) {
 std::string shown_host(const Target& target) {
   const auto parts = url::parse(target.url);
   return parts ? url::shown_host(parts->host, host_shown(target)) : "…";
+}
+
+std::string literal_host_of(const Backend& backend) {
+  std::string_view rest = backend.discover;
+  const std::size_t colon = rest.find("://");
+  if (colon == std::string_view::npos) return {};
+  rest.remove_prefix(colon + 3);
+  std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
+  // What HAProxy has could end the authority early, wherever before the host it stands.
+  const std::size_t at = authority.rfind('@');
+  if (at != std::string_view::npos && authority.substr(0, at).find('{') != std::string_view::npos) return {};
+  authority = authority.substr(at == std::string_view::npos ? 0 : at + 1);
+  // A port may have placeholders.
+  authority = authority.substr(0, authority.find(':', authority.starts_with('[') ? authority.find(']') : 0));
+  if (authority.find('{') != std::string_view::npos) return {};
+  const auto parts = url::parse(fmt::format("http://{}/", authority));
+  return parts ? parts->host : std::string{};
+}
+
+bool sends_headers_to_discovered(const Backend& backend) {
+  return backend.headers_to_discovered || !literal_host_of(backend).empty();
 }
 
 std::string_view to_string(Strategy strategy) {

@@ -159,6 +159,9 @@ struct Backend {
   bool switch_back = false;
   /// URL template for servers taken from HAProxy's own list; empty: the list is `servers`.
   std::string discover;
+  /// With `discover`: headers of servers without a URL of their own go to whatever address HAProxy names. False: only
+  /// where the host of `discover` stands in the file.
+  bool headers_to_discovered = false;
   /// With `discover`: in a file's configuration those with settings of their own, see weighter/roster.hpp.
   std::vector<Server> servers;
   /// Servers that the file names without a URL, and that no HAProxy has. Never in a file's configuration.
@@ -166,6 +169,11 @@ struct Backend {
   std::vector<Target> references;
   std::vector<Canary> canaries;
 };
+
+/// The host of the `discover` template where it is the same for all servers; empty: it has a placeholder.
+std::string literal_host_of(const Backend& backend);
+/// Whether headers go to servers that are probed at the address on HAProxy's list.
+bool sends_headers_to_discovered(const Backend& backend);
 
 struct Config {
   bool watch_config = false;

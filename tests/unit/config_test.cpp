@@ -675,7 +675,7 @@ TEST_CASE("config: backends") {
           {"[[backend.reference]]\nurl = \"http://r/\"\n[[backend.reference]]\nurl = \"http://r/\"",
            {"6:1: backend.b.reference[2]: its URL is that of another reference of this backend"}},
           {"[[backend.reference]]\nname = \"r\"\nurl = \"http://r/\"",
-           {"5:1: backend.b.reference[1].name: unknown key; accepted: url, url_file, headers, operator"}},
+           {"5:1: backend.b.reference[1].name: unknown key; accepted: redact_host, url, url_file, headers, operator"}},
           {"[[backend.canary]]",
            {"4:1: backend.b.canary[1].method: missing; expected a method's name such as \"eth_call\""}},
           {"[[backend.canary]]\nmethod = \"\"\nparams = \"x\"\ninterval = \"1ms\"",
@@ -937,35 +937,218 @@ struct TemporaryFile {
 };
 
 TEST_CASE("config: load says who else may touch the file") {
-  const TemporaryFile file(kBackend);
   struct Row {
     mode_t mode;
-    const char* may;
+    const char* of_secrets;
+    const char* without;
   };
-  for (const Row row :
-       {Row{0600, nullptr}, Row{0640, nullptr}, Row{0644, "read"}, Row{0602, "write"}, Row{0666, "read and write"}}) {
-    CAPTURE(row.mode);
-    REQUIRE(chmod(file.path.c_str(), row.mode) == 0);
+  const char* read = "everybody may read the file; chmod o-rwx keeps its keys to you";
+  const char* both = "everybody may read and write the file; chmod o-rwx keeps its keys to you";
+  const char* write = "everybody may write the file; chmod o-w keeps what it decides to you";
+  const TemporaryFile secrets(fmt::format("{}headers = {{ Key = \"secret\" }}\n", kBackend));
+  const TemporaryFile none(kBackend);
+  const auto warning = [](const TemporaryFile& file, mode_t mode) {
+    REQUIRE(chmod(file.path.c_str(), mode) == 0);
     const auto out = load(file.path, Surroundings::of_process());
     REQUIRE(out.has_value());
-    REQUIRE(out->warnings.size() == (row.may == nullptr ? 0U : 1U));
-    if (row.may != nullptr)
-      CHECK(out->warnings[0].to_text() ==
-            fmt::format("{}: everybody may {} the file; chmod o-rwx keeps its keys to you", file.path, row.may));
+    return out->warnings.empty() ? std::string{} : out->warnings.at(0).message;
+  };
+  for (const Row row :
+       {Row{0600, "", ""}, Row{0640, "", ""}, Row{0644, read, ""}, Row{0602, write, write}, Row{0666, both, write}}) {
+    CAPTURE(row.mode);
+    CHECK(warning(secrets, row.mode) == row.of_secrets);
+    CHECK(warning(none, row.mode) == row.without);
   }
 }
 
+TEST_CASE("config: what of a file is a secret that stands in it") {
+  const World world{.variables = {{"V", "v"}, {"U", "https://u:p@h/k"}}, .files = kWorld.files};
+  const auto holds = [&](std::string_view keys) {
+    CAPTURE(keys);
+    return good(fmt::format("{}[[backend.server]]\nname = \"s\"\n{}\n", kInBackend, keys), world).holds_secret;
+  };
+  for (const char* secret :
+       {"url = \"http://h/v3/key\"", "url = \"http://h/?k=key\"", "url = \"http://h/#key\"",
+        "url = \"http://user:pass@h/\"", "url = \"http://key@h/\"", "url = \"http://${V}:pass@h/${V}\"",
+        "url = \"http://h/$${V}\"", "url = \"http://h/${V}/0a1b2c3d4e5f60718293\"",
+        "url = \"http://0a1b2c3d4e5f60718293.rpc.example/\"", "url = \"http://h/\"\nheaders = { A = \"b\" }",
+        "url = \"http://k.example/\"\nredact_host = true"})
+    CHECK(holds(secret));
+  for (const char* none :
+       {"url = \"http://h\"", "url = \"http://h:8545/\"", "url = \"http://h/?\"", "url = \"http://h/v3/${V}\"",
+        "url = \"http://h/?key=${V}\"", "url = \"http://user:${V}@h/\"", "url = \"${U}\"",
+        "url = \"http://${V}.rpc.example/\"\nredact_host = true", "url_file = \"url\"",
+        "url = \"http://h/\"\nheaders = { A = \"Bearer ${V}\" }"})
+    CHECK_FALSE(holds(none));
+  const auto discovers = [&](std::string_view url) {
+    return good(fmt::format("{}discover = \"{}\"\n", kInBackend, url), world).holds_secret;
+  };
+  CHECK_FALSE(discovers("http://{addr}/"));
+  CHECK_FALSE(discovers("http://{addr}/{server}/${V}"));
+  CHECK(discovers("http://{addr}/key"));
+  CHECK(good(fmt::format("[probe]\nproxy = \"http://u:p@h:1\"\n{}", kBackend), world).holds_secret);
+  CHECK_FALSE(good(fmt::format("[probe]\nproxy = \"http://u:${{V}}@h:1\"\n{}", kBackend), world).holds_secret);
+}
+
 TEST_CASE("config: load of what cannot be read") {
-  const auto missing = load("/nonexistent/c.toml", Surroundings::of_process());
-  REQUIRE_FALSE(missing.has_value());
-  REQUIRE(missing.error().size() == 1);
-  CHECK(missing.error()[0].to_text() == "/nonexistent/c.toml: the file cannot be read: No such file or directory");
-  const auto directory = load("/tmp", Surroundings::of_process());
-  REQUIRE_FALSE(directory.has_value());
-  CHECK(directory.error()[0].to_text() == "/tmp: the file cannot be read: Is a directory");
-  const auto endless = load("/dev/zero", Surroundings::of_process());
-  REQUIRE_FALSE(endless.has_value());
-  CHECK(endless.error()[0].to_text() == "/dev/zero: the file cannot be read: it is larger than 16 MiB");
+  const auto error = [](const std::string& path) {
+    const auto out = load(path, Surroundings::of_process());
+    REQUIRE_FALSE(out.has_value());
+    REQUIRE(out.error().size() == 1);
+    return out.error()[0].to_text();
+  };
+  CHECK(error("/nonexistent/c.toml") == "/nonexistent/c.toml: the file cannot be read: No such file or directory");
+  CHECK(error("/tmp") == "/tmp: the file cannot be read: it is no regular file");
+  CHECK(error("/dev/zero") == "/dev/zero: the file cannot be read: it is no regular file");
+  const TemporaryFile large(std::string((1U << 20U) + 1, '#'));
+  CHECK(error(large.path) == large.path + ": the file cannot be read: it is longer than 1048576 bytes");
+  const TemporaryFile full(std::string(kBackend) + std::string((1U << 20U) - kBackend.size(), '#'));
+  CHECK(load(full.path, Surroundings::of_process()).has_value());
+  // Opened without waiting, or this would never end.
+  const TemporaryFile place("");
+  REQUIRE(unlink(place.path.c_str()) == 0);
+  REQUIRE(mkfifo(place.path.c_str(), 0600) == 0);
+  CHECK(error(place.path) == place.path + ": the file cannot be read: it is no regular file");
+  const TemporaryFile url(
+      fmt::format("{}[[backend.server]]\nname = \"s\"\nurl_file = \"{}\"\n[probe]\nca_file = "
+                  "\"{}\"\n",
+                  kInBackend, place.path, place.path));
+  const auto out = load(url.path, Surroundings::of_process());
+  REQUIRE_FALSE(out.has_value());
+  REQUIRE(out.error().size() == 2);
+  for (const Diagnostic& d : out.error()) CHECK(d.message == "the file cannot be read: it is no regular file");
+}
+
+// ---- files that are meant to do harm
+
+TEST_CASE("config: at most 32 levels, and no depth ends the program") {
+  const auto repeated = [](std::string_view text, std::size_t times) {
+    std::string out;
+    for (std::size_t i = 0; i < times; ++i) out += text;
+    return out;
+  };
+  const std::string deep = "nested too deeply; at most 32 levels are accepted";
+  const auto error = [](const std::string& text) {
+    const auto out = errors(text);
+    REQUIRE(out.size() == 1);
+    return out[0];
+  };
+  CHECK(error(repeated("x.", 50'000) + "y=1").ends_with(deep));
+  CHECK(error(repeated("x .", 50'000) + "y=1").ends_with(deep));
+  CHECK(error(repeated("\"a.b\".", 50'000) + "y=1").ends_with(deep));
+  CHECK(error("[" + repeated("x.", 50'000) + "y]").ends_with(deep));
+  CHECK(error("[[" + repeated("x.", 50'000) + "y]]").ends_with(deep));
+  CHECK(error("x = " + repeated("[", 200'000)).ends_with(deep));
+  CHECK(error("x = " + repeated("[", 100'000) + repeated("]", 100'000)).ends_with(deep));
+  CHECK(error("x = " + repeated("{ a = ", 100'000)).ends_with(deep));
+  CHECK(error("x = { " + repeated("x.", 50'000) + "y = 1 }").ends_with(deep));
+  // Below the limits of the scan, and above the limit all together.
+  CHECK(error("x = " + repeated("{ a.b.c = ", 20) + "1" + repeated(" }", 20)).ends_with(deep));
+  CHECK(error("[" + repeated("x.", 20) + "y]\n" + repeated("x.", 20) + "y=1").ends_with(deep));
+  CHECK(error("é" + repeated("x.", 50'000)).find("beyond ASCII") != std::string::npos);
+
+  const auto levels = [&](std::size_t n) { return repeated("x.", n - 1) + "x=1"; };
+  CHECK(error(levels(33)) == "1:64: " + deep);
+  CHECK(joined(errors(levels(32))).find("nested") == std::string::npos);
+  // Dots, brackets and line ends in strings and comments are no levels.
+  CHECK(errors(fmt::format("# {0}\n{1}operator = \"{0}\"", repeated(".[", 100), kBackend)).empty());
+}
+
+TEST_CASE("config: of many errors the first 50 are told, and how many more there are") {
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += fmt::format("key-{} = 1\n", i);
+  text += kBackend;
+  for (const int more : {0, 1, 2000, 50'000}) {
+    std::string large = text;
+    for (int i = 0; i < more; ++i) large += "[[backend]]\n";
+    const auto out = parse(large, kFile, kWorld.surroundings());
+    REQUIRE_FALSE(out.has_value());
+    REQUIRE(out.error().size() == 51);
+    CHECK(out.error()[0].line == 1);
+    CHECK(out.error()[49].line == 50);
+    std::size_t count = 0;
+    for (const Diagnostic& d : out.error()) count += d.count;
+    CHECK(count == 1000 + 3 * static_cast<std::size_t>(more));
+    CHECK(out.error()[50].to_text() == fmt::format("{}: {} more errors are not shown", kFile, count - 50));
+  }
+  // The errors that come late may stand early: chains are read before backends.
+  std::string backwards = "[[backend]]\n";
+  for (int i = 0; i < 2000; ++i) backwards += "[[chain]]\n";
+  CHECK(errors(backwards).at(0).starts_with("1:1: backend[1]"));
+}
+
+TEST_CASE("config: a text that is too long is refused whoever has read it") {
+  CHECK(joined(errors(std::string((1U << 20U) + 1, ' '))) == " it is longer than 1048576 bytes");
+}
+
+// ---- headers to servers that HAProxy names
+
+TEST_CASE("config: headers go to hosts that the file names, and check says where") {
+  const auto file = [](std::string_view discover, std::string_view keys, std::string_view server) {
+    return fmt::format("{}discover = \"{}\"\n{}\n[[backend.server]]\nname = \"s\"\nheaders = {{ A = \"b\" }}\n{}\n",
+                       kInBackend, discover, keys, server);
+  };
+  struct Row {
+    const char* discover;
+    bool sent;
+  };
+  for (const Row row :
+       {Row{"http://{addr}/", false}, Row{"http://{host}:8545/", false}, Row{"http://{server}.example/", false},
+        Row{"http://x@{addr}/", false}, Row{"http://{addr}@gate.example/", false},
+        Row{"http://gate.example:{port}/", true}, Row{"http://gate.example/{addr}/", true},
+        Row{"http://[::1]:{port}/", true}, Row{"http://u@[::1]/{port}", true}, Row{"http://${HOST}/{server}", true}}) {
+    CAPTURE(row.discover);
+    const Loaded out = good(file(row.discover, "", ""));
+    CHECK(sends_headers_to_discovered(out.config.backends[0]) == row.sent);
+    REQUIRE(out.warnings.size() == (row.sent ? 0U : 1U));
+    const std::string text = describe(out.config);
+    CHECK((text.find("not sent") == std::string::npos) == row.sent);
+    if (!row.sent)
+      CHECK(out.warnings[0].message ==
+            "the headers of s are not sent: HAProxy's list decides where to. To send them to any address on it, set "
+            "headers_to = \"discovered\" in the [[backend]]; or give the server a url");
+    const Loaded all = good(file(row.discover, "headers_to = \"discovered\"", ""));
+    CHECK(sends_headers_to_discovered(all.config.backends[0]));
+    CHECK(all.warnings.empty());
+    CHECK(describe(all.config).find("sent to any address that HAProxy has") != std::string::npos);
+  }
+  const Loaded own = good(file("http://{addr}/", "", "url = \"http://own.example/\""));
+  CHECK(own.warnings.empty());
+  CHECK(describe(own.config).find("sent") == std::string::npos);
+  check(kInBackend, kServer,
+        {{"headers_to = \"discovered\"", {"4:14: backend.b.headers_to: is only of use with discover"}}});
+  CHECK(joined(errors(file("http://{addr}/", "headers_to = \"all\"", ""))).find("accepted: discovered") !=
+        std::string::npos);
+}
+
+// ---- hosts with keys
+
+TEST_CASE("config: a host name that holds a key is not shown") {
+  const std::string text = fmt::format(
+      "{}[[backend.server]]\nname = \"s\"\nurl = \"https://SECRET.rpc.example:8443/\"\nredact_host = true\n"
+      "[[backend.server]]\nname = \"t\"\nurl = \"https://SECRET.mainnet.rpc.example/\"\nredact_host = true\n"
+      "[[backend.server]]\nname = \"u\"\nurl = \"https://5ecre7k3y5ecre7k3y.rpc2.example/\"\n"
+      "[[backend.reference]]\nurl = \"https://SECRET.rpc.example/\"\nredact_host = true\n"
+      "[[backend.reference]]\nurl = \"https://5ecre7k3y5ecre7k3y.rpc3.example/\"\n"
+      "[[backend.reference]]\nurl = \"https://rpc4.example/\"\n",
+      kInBackend);
+  const Loaded out = good(text);
+  const Backend& b = out.config.backends[0];
+  CHECK(shown_url(b.servers[0].target) == "https://…example:8443/…");
+  CHECK(shown_host(b.servers[1].target) == "…example");
+  CHECK(shown_url(b.servers[2].target) == "https://…example/…");
+  // Operators are told apart, and are shown.
+  CHECK(b.references[0].operator_name == "reference 1");
+  CHECK(b.references[1].operator_name == "reference 2");
+  CHECK(b.references[2].operator_name == "rpc4.example");
+  std::string shown_text = describe(out.config);
+  for (const Diagnostic& d : out.warnings) shown_text += d.to_text() + "\n";
+  CHECK(shown_text.find("share the domain …example") != std::string::npos);
+  CHECK(shown_text.find("https://rpc4.example/…") != std::string::npos);
+  for (const char* hidden : {"SECRET", "secret", "5ecre7k3y", "rpc.example", "rpc2", "rpc3"}) {
+    CAPTURE(hidden);
+    CHECK(shown_text.find(hidden) == std::string::npos);
+  }
 }
 
 // ---- secrets

@@ -165,3 +165,28 @@ TEST_CASE("roster: backends without discover are left as they are") {
   CHECK(servers(expand(file, {&list})) == Texts{"a http://a.example/"});
   CHECK(discovers(file_of()));
 }
+
+TEST_CASE("roster: HAProxy's list does not decide where headers go, unless the file says so") {
+  const auto list = instance_of({{"a", "10.0.0.2:8545"}, {"b", "10.0.0.3:80@evil.example:80"}});
+  const auto with_headers = [&](const char* discover, bool to_discovered) {
+    config::Config file = file_of(discover);
+    file.backends[0].headers_to_discovered = to_discovered;
+    for (const char* server : {"a", "b"}) {
+      name(file, server, "");
+      file.backends[0].servers.back().target.headers = {{"Authorization", "Bearer SECRET"}};
+    }
+    name(file, "own", "http://own.example/");
+    file.backends[0].servers.back().target.headers = {{"Authorization", "Bearer SECRET"}};
+    const Expansion expansion = expand(file, {&list});
+    std::string out;
+    for (const config::Server& s : expansion.config.backends[0].servers)
+      if (!s.target.headers.empty()) out += s.name + " ";
+    return out;
+  };
+  CHECK(with_headers("http://{addr}/", false) == "own ");
+  CHECK(with_headers("http://{host}:8545/", false) == "own ");
+  CHECK(with_headers("http://gate.example/{server}", false) == "a b own ");
+  // What HAProxy has makes another host of it.
+  CHECK(with_headers("http://gate.example:{addr}/", false) == "own ");
+  CHECK(with_headers("http://{addr}/", true) == "a b own ");
+}

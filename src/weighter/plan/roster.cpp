@@ -72,6 +72,15 @@ std::string fault(const std::string& text, const Roster::Server& server, const s
   return {};
 }
 
+/// HAProxy's list must not decide where secrets are sent. Compares hosts, since what HAProxy has may have made another
+/// host of the template's.
+bool may_have_headers(const config::Backend& from, const std::string& url) {
+  if (from.headers_to_discovered) return true;
+  const std::string host = config::literal_host_of(from);
+  const auto parts = url::parse(url);
+  return !host.empty() && parts && parts->host == host;
+}
+
 }  // namespace
 
 bool discovers(const config::Config& config) {
@@ -154,6 +163,7 @@ Expansion with_servers(const config::Config& file, const Roster& roster) {
               from.name, s.name, why));
           continue;
         }
+        if (!may_have_headers(from, server.target.url)) server.target.headers.clear();
       }
       to.servers.push_back(std::move(server));
     }
