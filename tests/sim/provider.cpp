@@ -270,6 +270,12 @@ Answer ProviderServer::answer(const Request& request) {
     out.ending = ending_of(request);
   } else if (hit) {
     out = faulty(*now, request, calls, headers);
+  } else if (request.websocket) {
+    // Opened, and silent from then on. The key in it is nobody's: HAProxy does not compare it.
+    out.bytes =
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    out.ending = Answer::Ending::hang;
   } else {
     // geth too answers a plain GET with an empty 200.
     const std::string body = get ? std::string() : body_of(view, calls, Outcome::good);

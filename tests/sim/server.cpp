@@ -178,7 +178,8 @@ void Session::process() {
       reply(server_->answer({.method = {method.data(), method.size()},
                              .target = {target.data(), target.size()},
                              .body = request.body(),
-                             .keep_alive = request.keep_alive()}));
+                             .keep_alive = request.keep_alive(),
+                             .websocket = request[http::field::upgrade] == "websocket"}));
       continue;
     }
     if (ec == http::error::need_more || (!ec && used == 0)) break;
@@ -208,6 +209,7 @@ void Session::carry_out() {
     case Answer::Ending::hang:
       hanging_ = true;
       in_.clear();
+      if (!answer_.bytes.empty()) send(std::move(answer_.bytes));
       return;
     case Answer::Ending::reset: {
       error_code ignored;

@@ -24,6 +24,8 @@ struct Request {
   std::string_view target;
   std::string_view body;
   bool keep_alive = true;
+  /// It asks for a WebSocket.
+  bool websocket = false;
 };
 
 /// What a session does about a request: wait, send `bytes`, then the rest as far as there is any, then `ending`.
@@ -33,7 +35,7 @@ struct Answer {
     close,
     /// RST instead of an answer.
     reset,
-    /// No answer; the connection stays open until the client closes it.
+    /// Nothing follows `bytes`, often none; the connection stays open until the client closes it.
     hang,
   };
 
