@@ -16,6 +16,7 @@
 #include "traffic/oracle.hpp"
 #include "weighter/schedule/agenda.hpp"
 #include "weighter/state/fleet.hpp"
+#include "weighter/state/live_delta.hpp"
 
 namespace rpcw::bench {
 namespace {
@@ -151,10 +152,16 @@ class Proxy {
     unsigned weight = 100;
     double current = 0;
     std::uint64_t requests = 0;
-    std::uint64_t failures = 0;
+    std::uint64_t redispatched = 0;
+    std::uint64_t connect_failures = 0;
+    std::uint64_t time_outs = 0;
+    std::uint64_t good = 0;
     std::uint64_t client_errors = 0;
+    std::uint64_t server_errors = 0;
     std::uint64_t open = 0;
-    std::optional<double> rtime_ms;
+    double rtime_ms = 0;
+
+    std::uint64_t answers() const { return good + client_errors + server_errors; }
   };
 
   Proxy() : servers(providers().size()) {}
@@ -174,9 +181,9 @@ class Proxy {
   }
 
   void answered(std::size_t i, double seconds) {
-    // As HAProxy does: an average over about 512 answers.
-    auto& average = servers[i].rtime_ms;
-    average = average.value_or(seconds * 1000) * (511.0 / 512) + seconds * 1000 / 512;
+    // As HAProxy does: an average over the last 512 answers, once there are so many.
+    const auto of = std::clamp(static_cast<double>(servers[i].answers()), 1.0, 512.0);
+    servers[i].rtime_ms += (seconds * 1000 - servers[i].rtime_ms) / of;
   }
 
   std::vector<Server> servers;
@@ -239,9 +246,10 @@ class Lanes {
       time_.after(outcome.seconds, [this, at, method, i, again] {
         --proxy_.servers[i].open;
         if (again) {
-          ++proxy_.servers[i].failures;
+          ++proxy_.servers[i].connect_failures;
           note(at, Verdict::kError, -1);
         } else {
+          ++proxy_.servers[i].redispatched;
           send(at, method, proxy_.choose(i), true);
         }
       });
@@ -252,18 +260,19 @@ class Lanes {
       --s.open;
       const int who = static_cast<int>(i);
       if (outcome.seconds >= kServerTimeout) {
-        ++s.failures;
+        ++s.time_outs;
         note(at, Verdict::kTimedOut, -1);
         return;
       }
+      ++(outcome.kind == Outcome::Kind::kStatus    ? s.server_errors
+         : outcome.kind == Outcome::Kind::kLimited ? s.client_errors
+                                                   : s.good);
       proxy_.answered(i, time_.now() - sent);
       switch (outcome.kind) {
         case Outcome::Kind::kStatus:
-          ++s.failures;
           note(at, Verdict::kError, who);
           return;
         case Outcome::Kind::kLimited:
-          ++s.client_errors;
           note(at, Verdict::kLimited, who);
           return;
         case Outcome::Kind::kError:
@@ -337,7 +346,7 @@ class Lanes {
       static_cast<void>(fleet_->see(&instance_));
       probes_.resize(fleet_->targets().size());
       for (std::size_t i = 0; i < probes_.size(); ++i) probe(i);
-      before_ = proxy_.servers;
+      static_cast<void>(count());
       watch_timer_ = time_.after(std::uniform_real_distribution<>(0, 1)(random_), [this] { watch(); });
     });
   }
@@ -454,20 +463,40 @@ class Lanes {
     watch();
   }
 
-  void watch() {
-    last_read_ = time_.now();
-    std::vector<LiveDelta> deltas;
-    for (std::size_t i = 0; i < before_.size(); ++i) {
-      const Proxy::Server& was = before_[i];
-      const Proxy::Server& is = proxy_.servers[i];
-      LiveDelta& d = deltas.emplace_back();
-      d.requests = is.requests - was.requests;
-      d.failures = is.failures - was.failures;
-      d.client_errors = is.client_errors - was.client_errors;
-      d.open = is.open;
-      if (is.rtime_ms) d.latency_ms = std::floor(*is.rtime_ms);
+  /// As `show stat` would have it now.
+  haproxy::BackendRow row() const {
+    haproxy::BackendRow out = instance_.backends[0];
+    for (std::size_t i = 0; i < out.servers.size(); ++i) {
+      const Proxy::Server& s = proxy_.servers[i];
+      out.servers[i].uweight = s.weight;
+      haproxy::Counters& c = out.servers[i].counters;
+      c.stot = c.lbtot = s.requests;
+      c.wretr = c.cli_abrt = c.qcur = 0;
+      c.wredis = s.redispatched;
+      c.econ = s.connect_failures;
+      c.eresp = s.time_outs;
+      c.hrsp_2xx = s.good;
+      c.hrsp_4xx = s.client_errors;
+      c.hrsp_5xx = s.server_errors;
+      c.scur = s.open;
+      c.rtime = static_cast<std::uint64_t>(std::ceil(s.rtime_ms));
     }
-    before_ = proxy_.servers;
+    return out;
+  }
+
+  std::vector<LiveDelta> count() {
+    std::vector<std::string_view> names;
+    for (const config::Server& s : config_.backends[0].servers) names.push_back(s.name);
+    haproxy::BackendRow now = row();
+    const MonoTime elapsed{before_ ? static_cast<std::int64_t>((time_.now() - last_read_) * 1e6) : 0};
+    std::vector<LiveDelta> out = count_traffic(before_ ? &*before_ : nullptr, now, names, elapsed);
+    before_ = std::move(now);
+    last_read_ = time_.now();
+    return out;
+  }
+
+  void watch() {
+    const std::vector<LiveDelta> deltas = count();
     const std::vector<std::size_t> suspects = fleet_->observe_live(0, deltas, clocks().mono);
     for (const std::size_t i : suspects) look_at(i);
     want_decision();
@@ -517,7 +546,8 @@ class Lanes {
   std::optional<Fleet> fleet_;
   haproxy::Instance instance_;
   std::vector<Probe> probes_;
-  std::vector<Proxy::Server> before_;
+  /// The last read; absent: there was none.
+  std::optional<haproxy::BackendRow> before_;
   bool wanted_ = false;
   double last_read_ = -kNever;
   Time::Handle watch_timer_;

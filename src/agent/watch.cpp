@@ -10,6 +10,7 @@
 #include "observe/log.hpp"
 #include "rpc/prober.hpp"
 #include "weighter/plan/haproxy_notes.hpp"
+#include "weighter/state/live_delta.hpp"
 
 namespace rpcw {
 
@@ -99,29 +100,6 @@ bool Watch::has_left() const {
   return unlisted_ && (!instance_ || steady_clock::now() - *unlisted_ > kUnlistedStay);
 }
 
-namespace {
-
-/// A counter that went back was cleared by somebody, and says nothing until the next read.
-LiveDelta difference(const haproxy::Counters& was, const haproxy::Counters& is) {
-  bool cleared = false;
-  const auto grown = [&](const std::optional<std::uint64_t>& a, const std::optional<std::uint64_t>& b) {
-    if (!a || !b) return std::uint64_t{0};
-    cleared = cleared || *b < *a;
-    return *b - *a;
-  };
-  LiveDelta out;
-  out.requests = grown(was.lbtot, is.lbtot);
-  out.failures = grown(was.econ, is.econ) + grown(was.eresp, is.eresp) + grown(was.hrsp_5xx, is.hrsp_5xx);
-  out.client_errors = grown(was.hrsp_4xx, is.hrsp_4xx);
-  // A `maxconn` keeps the open ones few; what piles up then waits in the server's queue.
-  out.open = is.scur.value_or(0) + is.qcur.value_or(0);
-  if (cleared) return {};
-  if (is.rtime.value_or(0) > 0) out.latency_ms = static_cast<double>(*is.rtime);
-  return out;
-}
-
-}  // namespace
-
 asio::awaitable<void> Watch::read() {
   // The read itself is due at the interval's end, and must not find that it is a moment too early.
   if (instance_ && steady_clock::now() < last_look_ + std::max(affordable_, interval()) - interval() / 2) {
@@ -150,10 +128,9 @@ asio::awaitable<void> Watch::read() {
   const bool was_reachable = instance_.has_value();
   const std::int64_t old_pid = was_reachable ? instance_->pid : 0;
   foreign_.clear();
-  if (was_reachable && old_pid == got->pid) {
-    note_foreign(*got);
-    count_traffic(*got);
-  }
+  const bool same_worker = was_reachable && old_pid == got->pid;
+  if (same_worker) note_foreign(*got);
+  count_traffic(same_worker ? &*instance_ : nullptr, *got);
   instance_ = std::move(*got);
   last_.reset();
   back_off_ = milliseconds{0};
@@ -205,23 +182,23 @@ void Watch::note_cost(std::uint64_t bytes) {
       {{"endpoint", name()}});
 }
 
-void Watch::count_traffic(const haproxy::Instance& fresh) {
+void Watch::count_traffic(const haproxy::Instance* before, haproxy::Instance& fresh) {
   const auto& backends = common_.config.backends;
   const MonoTime now = read_clocks().mono;
+  const MonoTime elapsed = now - std::exchange(counted_at_, now);
   std::vector<std::size_t> suspects;
   for (std::uint32_t b = 0; b < backends.size(); ++b) {
-    const haproxy::BackendRow* before = instance_->backend(backends[b].name);
-    const haproxy::BackendRow* after = fresh.backend(backends[b].name);
-    if (!backends[b].live || before == nullptr || after == nullptr) continue;
-    std::vector<LiveDelta> deltas;
-    deltas.reserve(backends[b].servers.size());
-    for (const config::Server& s : backends[b].servers) {
-      const haproxy::ServerRow* was = before->server(s.name);
-      const haproxy::ServerRow* is = after->server(s.name);
-      deltas.push_back(was != nullptr && is != nullptr ? difference(was->counters, is->counters) : LiveDelta{});
-    }
+    haproxy::BackendRow* row = fresh.backend(backends[b].name);
+    if (!backends[b].live || row == nullptr) continue;
+    std::vector<std::string_view> names;
+    names.reserve(backends[b].servers.size());
+    for (const config::Server& s : backends[b].servers) names.push_back(s.name);
+    const haproxy::BackendRow* was = before != nullptr ? before->backend(backends[b].name) : nullptr;
+    const std::vector<LiveDelta> deltas = rpcw::count_traffic(was, *row, names, elapsed);
+    if (was == nullptr) continue;
     for (const std::size_t s : common_.fleet.observe_live(b, deltas, now)) suspects.push_back(s);
   }
+  if (before == nullptr) return;
   in_doubt_ = !suspects.empty();
   common_.on_live(suspects);
 }

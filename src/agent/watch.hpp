@@ -76,7 +76,8 @@ class Watch {
   milliseconds interval() const;
   boost::asio::awaitable<bool> push();
   bool has_left() const;
-  void count_traffic(const haproxy::Instance& fresh);
+  /// `before`: the same worker's last read; nullptr: there was none.
+  void count_traffic(const haproxy::Instance* before, haproxy::Instance& fresh);
   /// Which weights somebody else has changed since the last read.
   void note_foreign(const haproxy::Instance& fresh);
   /// Counts a repair; true: there have been so many that the server is left alone for now.
@@ -105,6 +106,8 @@ class Watch {
   TimePoint last_look_{};
   milliseconds affordable_{0};
   TimePoint next_read_{};
+  /// When traffic was counted last.
+  MonoTime counted_at_{};
   /// The last read has shown something that the next one should settle.
   bool in_doubt_ = false;
   bool told_of_pace_ = false;

@@ -123,9 +123,12 @@ struct StepWriter {
       out.begin_object();
       out.field("index", static_cast<std::uint64_t>(i));
       out.field("requests", d.requests);
+      out.field("ended", d.ended);
       out.field("failures", d.failures);
       out.field("client_errors", d.client_errors);
       out.field("latency_ms", d.latency_ms);
+      out.field("timed", d.timed);
+      out.field("average_ms", d.average_ms);
       out.field("open", d.open);
       out.end_object();
     }
@@ -444,12 +447,17 @@ Step LineReader::read_step(std::string_view event, const JsonField& in) const {
         list[i]["index"].fail("must be that of a server of the backend");
         break;
       }
-      traffic.deltas[index] = {
-          list[i]["requests"].integer<std::uint64_t>(0, kMostRequests),
-          list[i]["failures"].integer<std::uint64_t>(0, kMostRequests),
-          list[i]["client_errors"].integer<std::uint64_t>(0, kMostRequests),
-          list[i]["latency_ms"].present() ? std::optional(list[i]["latency_ms"].real(0, 1e9)) : std::nullopt,
-          list[i]["open"].integer<std::uint64_t>(0, kMostRequests)};
+      const auto milliseconds_in = [&](const char* name) {
+        return list[i][name].optional([](const JsonField& f) { return f.real(0, 1e9); });
+      };
+      traffic.deltas[index] = {list[i]["requests"].integer<std::uint64_t>(0, kMostRequests),
+                               list[i]["ended"].integer<std::uint64_t>(0, kMostRequests),
+                               list[i]["failures"].integer<std::uint64_t>(0, kMostRequests),
+                               list[i]["client_errors"].integer<std::uint64_t>(0, kMostRequests),
+                               milliseconds_in("latency_ms"),
+                               list[i]["timed"].integer<std::uint64_t>(0, kMostRequests),
+                               milliseconds_in("average_ms"),
+                               list[i]["open"].integer<std::uint64_t>(0, kMostRequests)};
     }
     out.event = std::move(traffic);
   } else if (event == "decide") {

@@ -15,7 +15,7 @@ namespace rpcw::store {
 namespace {
 
 constexpr std::string_view kFormat = "rpc-weighter state";
-constexpr std::uint64_t kVersion = 2;
+constexpr std::uint64_t kVersion = 3;
 
 /// More than any configuration has; arrays that long are still small.
 constexpr std::size_t kMostTargets = 65536;
@@ -238,6 +238,7 @@ template <typename A>
 void live_counts(A& a, const char* name, FieldsOf<A, LiveCounts>& c) {
   a.object(name, [&](A& o) {
     o.real("requests", c.requests, 0, kMostReal);
+    o.real("ended", c.ended, 0, kMostReal);
     o.real("failures", c.failures, 0, kMostReal);
     o.real("client_errors", c.client_errors, 0, kMostReal);
   });
@@ -249,7 +250,10 @@ void live(A& a, FieldsOf<A, LiveHistory>& l) {
   live_counts(a, "recent", l.recent);
   live_counts(a, "minute", l.minute);
   a.ago("counted_ago_us", l.counted_at);
+  a.real("timed", l.timed, 0, kMostReal);
+  a.real("timed_ms", l.timed_ms, 0, kMostReal);
   a.real("latency_ms", l.latency_ms, 0, kMostReal);
+  a.real("average_ms", l.average_ms, 0, kMostReal);
   a.real("waiting_ms", l.waiting_ms, 0, kMostReal);
   a.real("quota_per_s", l.quota_per_s, 0, kMostReal);
   a.ago("quota_ago_us", l.quota_at);
@@ -303,6 +307,13 @@ void target(A& a, FieldsOf<A, TargetHistory>& t) {
          [](A& o, FieldsOf<A, microseconds>& l) { o.duration("us", l, microseconds{0}, microseconds{kMostUs}); });
   a.real("smoothed_latency_ms", t.smoothed_latency_ms, 0, kMostReal);
   a.ago("smoothed_ago_us", t.smoothed_at);
+  a.object("level", [&](A& o) {
+    o.real("spread", t.level.spread, constants::kLevelSpreadLeast, kMostReal);
+    o.real("centre", t.level.centre, -kMostReal, kMostReal);
+    o.real("count", t.level.count, 0, constants::kLevelProbes);
+    o.real("down", t.level.down, 0, kMostReal);
+    o.real("up", t.level.up, 0, kMostReal);
+  });
   a.duration("silent_for_us", t.silent_for, microseconds{0}, microseconds{kMostUs});
 
   a.real("attempts", t.attempts, 0, kMostReal);

@@ -75,6 +75,21 @@ inline constexpr double kLatencyFloorMs = 20.0;
 /// Time constants of the smoothed latency: bad news is believed sooner than good news.
 inline constexpr milliseconds kLatencyRise = seconds{10};
 inline constexpr milliseconds kLatencyFall = seconds{60};
+/// A change of level ends both: the estimate starts from the probes since. Page's cumulative sum on the logarithm of
+/// latencies looks for a change by this factor (2), the least that a share should not wait for.
+inline constexpr double kLevelStep = 0.6931471805599453;
+/// Log-likelihood that decides: ln 10000, since without a change this sum is reached once in that many probes (Wald).
+inline constexpr double kLevelDecided = 9.21;
+/// The most of it that one probe adds: two outliers in a row, a slow name server say, are no change of level.
+inline constexpr double kLevelSampleMost = 0.4;
+/// Standard deviation of a log latency: assumed at first, and the least (providers were seen between 0.1 and 0.5). It
+/// is measured as the mean difference of neighbours times sqrt(pi) / 2.
+inline constexpr double kLevelSpread = 0.3;
+inline constexpr double kLevelSpreadLeast = 0.2;
+inline constexpr double kLevelDeviation = 0.886;
+/// Time constant of that mean, and of how many probes the level is the mean: 60, 5 s apart, tell both to a tenth.
+inline constexpr milliseconds kLevelSpreadTime = seconds{300};
+inline constexpr double kLevelProbes = 60;
 /// A probe without an answer becomes evidence when it is older than this and three usual latencies: new connections
 /// and single slow answers stay below. HAProxy is asked what it sees sooner: that costs nobody a weight.
 inline constexpr milliseconds kSilenceLeast{150};
@@ -105,6 +120,14 @@ inline constexpr double kDeadStepWaived = 0.5;
 inline constexpr milliseconds kLiveNewest{500};
 inline constexpr milliseconds kLiveRecent = seconds{3};
 inline constexpr milliseconds kLiveMinute = seconds{60};
+/// HAProxy's `rtime` is an average over this many answers (TIME_STATS_SAMPLES in its defaults.h).
+inline constexpr double kRtimeSamples = 512;
+/// The mean of the newest ones is told from so many on: whole milliseconds of the average give it to about 10 ms then,
+/// half of kLatencyFloorMs. Where they take longer than this to come, a change in between would be averaged over.
+inline constexpr double kLiveTimed = 50;
+inline constexpr MonoTime kLiveTimedWithin = seconds{5};
+/// Counters slip (a client that leaves while it waits in the queue, a retry): what is counted as unanswered fades.
+inline constexpr milliseconds kBacklogHalfLife = seconds{60};
 /// Fewer recent requests say nothing about quotas and latency.
 inline constexpr double kLiveEnough = 20;
 /// Failures above the others' rate, and how many: what is told as live_errors, and what takes a server out, in the

@@ -23,3 +23,8 @@ TEST_CASE("blend grows from 0 toward 1 and is half at its time constant") {
   CHECK(blend(10s, 10s) == 0.5);
   CHECK(blend(90s, 10s) == 0.9);
 }
+
+TEST_CASE("natural_log is ln x") {
+  for (const double x : {1e-9, 0.3, 0.5, 0.999, 1.0, 1.001, 2.0, 20.0, 1410.0, 1e9})
+    CHECK(natural_log(x) == doctest::Approx(std::log(x)).epsilon(1e-11));
+}

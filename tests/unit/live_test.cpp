@@ -34,9 +34,12 @@ struct Traffic : Direct {
       const double exact = per_s * held[i] / sum + rest[i];
       deltas[i].requests = static_cast<std::uint64_t>(exact);
       rest[i] = exact - static_cast<double>(deltas[i].requests);
-      deltas[i].latency_ms = 40;
+      deltas[i].ended = deltas[i].timed = deltas[i].requests;
+      deltas[i].latency_ms = deltas[i].average_ms = 40;
       deltas[i].open = 2;
       answers(i, deltas[i]);
+      // More failures than requests: those of requests that were sent before.
+      deltas[i].ended = std::max(deltas[i].ended, deltas[i].failures);
     }
     last = deltas;
     auto suspects = fold_live(history->servers, deltas, now.mono);

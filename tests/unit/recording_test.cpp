@@ -440,8 +440,8 @@ TEST_CASE("a line that was cut off is a note, any other damage an error that nam
   }
   SUBCASE("another version") {
     std::string newer = text;
-    newer.replace(newer.find("\"version\":2"), 11, "\"version\":1");
-    CHECK(error_of(newer, config) == "file0:1: version: is 1, and this program reads version 2");
+    newer.replace(newer.find("\"version\":3"), 11, "\"version\":2");
+    CHECK(error_of(newer, config) == "file0:1: version: is 2, and this program reads version 3");
   }
   SUBCASE("another program's version is a note") {
     std::string other = text;

@@ -435,8 +435,8 @@ TEST_CASE("foreign and damaged files are told from good ones, with a reason and 
   CHECK(warning("[log]\nlevel = 1\n").starts_with("byte "));
   CHECK(warning("{\"schema\":1}") == "is no state file: its \"format\" is not \"rpc-weighter state\"");
   CHECK(warning("[]") == "is no state file: its \"format\" is not \"rpc-weighter state\"");
-  CHECK(changed("\"version\":2", "\"version\":1") == "has version 1, and this program reads version 2");
-  CHECK(changed("\"version\":2", "\"version\":-1").starts_with("version: must be an integer"));
+  CHECK(changed("\"version\":3", "\"version\":2") == "has version 2, and this program reads version 3");
+  CHECK(changed("\"version\":3", "\"version\":-1").starts_with("version: must be an integer"));
   CHECK(changed("\"ejections\":1", "\"ejections\":4294967296") ==
         "backends[0].servers[2].ejections: must be an integer, 0 to 1000");
   CHECK(changed("\"attempts\":", "\"attempts\":-") ==

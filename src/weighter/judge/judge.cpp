@@ -436,9 +436,8 @@ class Judge {
     t.quiet_since = now_.mono;
     // It begins anew: what it did to the traffic before is paid for.
     t.live_out.clear();
-    t.live.newest = {};
-    t.live.recent = {};
-    t.live.minute = {};
+    restart_live(t.live);
+    restart_latency(t, t.good_in_row);
     if (backend_.ramp > milliseconds{0} && !t.forgiven) t.returned_at = now_.mono;
   }
 

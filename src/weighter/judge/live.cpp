@@ -11,11 +11,12 @@ namespace rpcw {
 namespace {
 
 LiveCounts faded(const LiveCounts& c, double left) {
-  return {c.requests * left, c.failures * left, c.client_errors * left};
+  return {c.requests * left, c.ended * left, c.failures * left, c.client_errors * left};
 }
 
 void add(LiveCounts& to, const LiveCounts& c) {
   to.requests += c.requests;
+  to.ended += c.ended;
   to.failures += c.failures;
   to.client_errors += c.client_errors;
 }
@@ -71,12 +72,12 @@ void set_quota(LiveHistory& h, double per_s, MonoTime now) {
 /// `everywhere`: the rate of 4xx that all servers show, since the requests are bad. `carried_per_s`: what was answered
 /// since the last read.
 void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double total_per_s, MonoTime now) {
-  const double excess = ratio(h.recent.client_errors, h.recent.requests) - everywhere;
+  const double excess = ratio(h.recent.client_errors, h.recent.ended) - everywhere;
   const bool met = h.recent.requests >= constants::kLiveEnough && h.recent.client_errors >= constants::kQuotaRefusals &&
                    excess > constants::kQuotaExcess;
   if (met) {
     // A read that comes long after the one before says too little; what the memory has seen answered bounds it.
-    const double answered = rate_of(h.recent) * (1.0 - ratio(h.recent.client_errors, h.recent.requests));
+    const double answered = rate_of(h.recent) * (1.0 - ratio(h.recent.client_errors, h.recent.ended));
     const double carried =
         std::clamp(carried_per_s, constants::kQuotaFallMost * answered, rate_of(h.recent)) * constants::kQuotaMargin;
     if (h.quota_per_s && now - h.quota_at < constants::kQuotaSettle) return;
@@ -104,14 +105,14 @@ bool beyond_chance(double count, double usual) {
 
 /// `before`: what the last minute was like.
 bool failing_suddenly(const LiveCounts& before, const LiveDelta& d) {
-  const double usual = ratio(before.failures, before.requests) * static_cast<double>(d.requests);
+  const double usual = ratio(before.failures, before.ended) * static_cast<double>(d.ended);
   const auto failures = static_cast<double>(d.failures);
   return failures >= constants::kLiveSuddenFailures && beyond_chance(failures, usual);
 }
 
 /// Requests that are open when each takes as long as usual (Little's law).
 double open_usually(const LiveHistory& h) {
-  return rate_of(h.recent) * h.latency_ms.value_or(0.0) / 1000.0;
+  return rate_of(h.recent) * h.average_ms.value_or(0.0) / 1000.0;
 }
 
 /// Notes whose open requests pile up, and sets `suspect` where they seem to begin to. When clients send many at once,
@@ -137,12 +138,24 @@ void note_waiting(std::span<TargetHistory> servers, std::span<const LiveDelta> d
   }
 }
 
+/// Answers are timed for some seconds, so that a slow spell is not remembered for longer.
+void time_answers(LiveHistory& h, const LiveDelta& d, MonoTime now) {
+  const double left = decay(now - h.counted_at, constants::kLiveRecent);
+  h.timed *= left;
+  h.timed_ms *= left;
+  if (d.average_ms) h.average_ms = d.average_ms;
+  if (!d.latency_ms) return;
+  h.timed += static_cast<double>(d.timed);
+  h.timed_ms += static_cast<double>(d.timed) * *d.latency_ms;
+  h.latency_ms = ratio(h.timed_ms, h.timed);
+}
+
 /// The rate of failures that is exceeded even if chance was against the server: the lower end of Wilson's interval.
 double surely_failing(const LiveCounts& c) {
-  if (c.requests <= 0) return 0.0;
+  if (c.ended <= 0) return 0.0;
   constexpr double kZ2 = constants::kLiveDeviations * constants::kLiveDeviations;
-  const double n = c.requests;
-  const double p = std::min(1.0, c.failures / n);
+  const double n = c.ended;
+  const double p = c.failures / n;
   const double spread = constants::kLiveDeviations * std::sqrt(p * (1 - p) / n + kZ2 / (4 * n * n));
   return std::max(0.0, (p + kZ2 / (2 * n) - spread) / (1 + kZ2 / n));
 }
@@ -163,17 +176,17 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
     if (h.counted_at != MonoTime{})
       carried_per_s[i] =
           static_cast<double>(d.requests - std::min(d.requests, d.client_errors)) / std::max(seconds, 0.1);
+    time_answers(h, d, now);
     h.newest = fading.newest(h);
     h.recent = fading.recent(h);
     h.minute = fading.minute(h);
     suspect[i] = failing_suddenly(h.minute, d);
     h.counted_at = now;
-    const LiveCounts fresh{static_cast<double>(d.requests), static_cast<double>(d.failures),
-                           static_cast<double>(d.client_errors)};
+    const LiveCounts fresh{static_cast<double>(d.requests), static_cast<double>(d.ended),
+                           static_cast<double>(d.failures), static_cast<double>(d.client_errors)};
     add(h.newest, fresh);
     add(h.recent, fresh);
     add(h.minute, fresh);
-    if (d.requests > 0 && d.latency_ms) h.latency_ms = d.latency_ms;
     add(all, h.recent);
   }
   note_waiting(servers, deltas, suspect);
@@ -187,13 +200,21 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
   unsigned heard = 0;
   for (const TargetHistory& t : servers) {
     if (t.live.recent.requests < constants::kLiveEnough) continue;
-    everywhere = std::min(everywhere, ratio(t.live.recent.client_errors, t.live.recent.requests));
+    everywhere = std::min(everywhere, ratio(t.live.recent.client_errors, t.live.recent.ended));
     ++heard;
   }
   if (heard < 2) everywhere = 0.0;
   for (std::size_t i = 0; i < servers.size(); ++i)
     if (carried_per_s[i] >= 0) steer_quota(servers[i].live, everywhere, carried_per_s[i], total_per_s, now);
   return suspects;
+}
+
+void restart_live(LiveHistory& live) {
+  live.newest = {};
+  live.recent = {};
+  live.minute = {};
+  restart_live_latency(live);
+  live.waiting_ms.reset();
 }
 
 void probe_was_limited(TargetHistory& target, MonoTime now) {
@@ -224,14 +245,14 @@ std::vector<LiveView> look_at_live(std::span<const TargetHistory> servers, MonoT
     const LiveHistory& h = t.live;
     LiveView& v = out.emplace_back();
     const auto weigh = [&](const LiveCounts& own, const LiveCounts& all, double out_at, double failures_at_least) {
-      if (own.requests < 1.0) return;
-      const double peers = ratio(all.failures - own.failures, all.requests - own.requests);
-      const double rate = (own.failures + constants::kErrorPrior * peers) / (own.requests + constants::kErrorPrior);
-      const double excess = ratio(own.failures, own.requests) - peers;
+      if (own.ended < 1.0) return;
+      const double peers = ratio(all.failures - own.failures, all.ended - own.ended);
+      const double rate = (own.failures + constants::kErrorPrior * peers) / (own.ended + constants::kErrorPrior);
+      const double excess = ratio(own.failures, own.ended) - peers;
       v.out = v.out || (excess >= out_at && own.failures >= failures_at_least);
       v.failing = v.failing || (excess >= constants::kLiveFailing && own.failures >= constants::kLiveFailingFailures);
       if (rate < v.error_rate) return;
-      v.attempts = own.requests;
+      v.attempts = own.ended;
       v.failures = own.failures;
       v.peers_rate = peers;
       v.error_rate = rate;
@@ -240,10 +261,11 @@ std::vector<LiveView> look_at_live(std::span<const TargetHistory> servers, MonoT
     weigh(recent, all_recent, constants::kLiveOutRecent, constants::kLiveOutRecentFailures);
     weigh(fading.minute(h), all_minute, constants::kLiveOutMinute, constants::kLiveOutMinuteFailures);
     const LiveCounts newest = fading.newest(h);
-    const double others = ratio(all_newest.failures - newest.failures, all_newest.requests - newest.requests);
+    const double others = ratio(all_newest.failures - newest.failures, all_newest.ended - newest.ended);
     v.out = v.out || (newest.failures >= constants::kLiveOutRecentFailures &&
                       surely_failing(newest) - others >= constants::kLiveOutSurely);
-    if (recent.requests >= constants::kLiveEnough) v.latency_ms = h.latency_ms;
+    if (h.timed * decay(now - h.counted_at, constants::kLiveRecent) >= constants::kLiveEnough)
+      v.latency_ms = h.latency_ms;
     v.waiting_ms = h.waiting_ms;
     if (h.quota_per_s && total_per_s > constants::kQuotaTrafficLeast)
       v.quota_share = std::min(1.0, *h.quota_per_s / total_per_s);

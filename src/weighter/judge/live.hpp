@@ -1,43 +1,31 @@
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "base/time.hpp"
 #include "weighter/state/history.hpp"
+#include "weighter/state/live_delta.hpp"
 
 /// Evidence from the traffic that HAProxy has counted: real methods, real load, real quotas. Pure, as judging is.
 namespace rpcw {
-
-/// What HAProxy counted of one server between two reads. All 0: it had no traffic, or nothing is known.
-struct LiveDelta {
-  /// Times the balancer chose it (`lbtot`).
-  std::uint64_t requests = 0;
-  /// Failed connects, broken answers and 5xx (`econ`, `eresp`, `hrsp_5xx`, which do not overlap).
-  std::uint64_t failures = 0;
-  /// 4xx, among them 429.
-  std::uint64_t client_errors = 0;
-  /// HAProxy's average over its last 1024 requests (`rtime`), in ms; absent: there was none.
-  std::optional<double> latency_ms;
-  /// Requests open or waiting for it at the second read (`scur`, `qcur`).
-  std::uint64_t open = 0;
-
-  friend bool operator==(const LiveDelta&, const LiveDelta&) = default;
-};
 
 /// Folds what one HAProxy has counted of a backend's servers in; deltas of several HAProxys add up. Returns the servers
 /// of which a probe and a read at once would tell more: sudden failures, or open requests that pile up. `open` counts
 /// as the whole backend's: with several HAProxys a pile shows a little later.
 std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, MonoTime now);
 
+/// The server returns after an ejection: what its traffic was like before says nothing any more. What its quota carries
+/// stays.
+void restart_live(LiveHistory& live);
+
 /// A probe met a rate limit: the quota that live traffic has found is a little too high. Without live traffic nothing.
 void probe_was_limited(TargetHistory& target, MonoTime now);
 
 /// What a backend's live traffic says of one of its servers.
 struct LiveView {
-  /// Requests and failed ones, faded, of the memory that shows the higher rate.
+  /// Requests that ended and failed ones among them, faded, of the memory that shows the higher rate.
   double attempts = 0;
   double failures = 0;
   /// The others' rate of failures, which few requests are shrunk toward.
@@ -48,7 +36,7 @@ struct LiveView {
   bool out = false;
   /// Enough of it to speak of errors at all.
   bool failing = false;
-  /// ms; absent: too little traffic of late.
+  /// Of the answers of the last seconds, in ms; absent: too few.
   std::optional<double> latency_ms;
   /// How long its open requests have been waiting, in ms; absent: no longer than usual.
   std::optional<double> waiting_ms;

@@ -31,4 +31,15 @@ double blend(MonoTime elapsed, milliseconds tau) {
   return t / (t + static_cast<double>(tau.count()) * 1000.0);
 }
 
+double natural_log(double x) {
+  int halves = 0;
+  // In [0.5, 1), where the series of 2 artanh y converges: y lies between -1/3 and 0, and 9^-12 is below 1e-11.
+  const double part = std::frexp(x, &halves);
+  const double y = (part - 1.0) / (part + 1.0);
+  constexpr int kTerms = 13;
+  double sum = 0.0;
+  for (int term = kTerms; term >= 0; --term) sum = 1.0 / (2 * term + 1) + y * y * sum;
+  return 2.0 * y * sum + halves * 0.69314718055994530942;
+}
+
 }  // namespace rpcw

@@ -12,4 +12,7 @@ double decay(MonoTime elapsed, milliseconds half_life);
 /// the one before: elapsed ÷ (tau + elapsed), in [0, 1).
 double blend(MonoTime elapsed, milliseconds tau);
 
+/// ln x for x > 0, to 1e-12, with the same promise as `decay`.
+double natural_log(double x);
+
 }  // namespace rpcw

@@ -173,14 +173,15 @@ bool Fleet::see(std::vector<event::Seen::Of> news) {
 std::vector<std::size_t> Fleet::observe_live(std::uint32_t b, const std::vector<LiveDelta>& deltas, MonoTime now) {
   Backend& backend = backends_[b];
   if (!config_.backends[b].live || deltas.size() != backend.history.servers.size()) return {};
-  const bool idle = std::ranges::all_of(deltas, [](const LiveDelta& d) { return d.requests == 0 && d.open == 0; }) &&
+  const bool idle = std::ranges::all_of(deltas, [](const LiveDelta& d) { return d == LiveDelta{}; }) &&
                     std::ranges::all_of(backend.history.servers, [](const TargetHistory& t) {
                       return t.live.counted_at == MonoTime{} && !t.live.quota_per_s;
                     });
   if (idle) return {};
   std::vector<std::size_t> suspects = fold_live(backend.history.servers, deltas, now);
   for (std::size_t& s : suspects) s += first_target(b);
-  if (std::ranges::any_of(deltas, [](const LiveDelta& d) { return d.requests > 0; })) backend.dirty = true;
+  if (std::ranges::any_of(deltas, [](const LiveDelta& d) { return d.requests > 0 || d.ended > 0; }))
+    backend.dirty = true;
   tell(event::TrafficCame{b, deltas, now});
   return suspects;
 }

@@ -1,6 +1,7 @@
 #include "weighter/state/history.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "weighter/constants.hpp"
@@ -23,7 +24,40 @@ void count_attempt(TargetHistory& h, MonoTime now, bool failed) {
   h.counted_at = now;
 }
 
+/// Of a latency. Below the floor all are equal, so that no change there is one.
+double log_of(double ms) {
+  return natural_log(std::max(ms, constants::kLatencyFloorMs));
+}
+
+/// Page's test in both directions. True: the level has changed.
+bool level_has_changed(TargetHistory& h, MonoTime now, double ms) {
+  LevelTest& t = h.level;
+  const double log = log_of(ms);
+  if (t.count > 0) {
+    const double off = log - t.centre;
+    // The centre of a few probes is no better known than they are spread.
+    const double step = constants::kLevelStep / (t.spread * t.spread * (1.0 + 1.0 / t.count));
+    const auto weigh = [&](double evidence, double distance) {
+      const double news = step * (distance - constants::kLevelStep / 2);
+      return std::max(0.0, evidence + std::min(news, constants::kLevelDecided * constants::kLevelSampleMost));
+    };
+    t.down = weigh(t.down, -off);
+    t.up = weigh(t.up, off);
+  }
+  if (h.latency_count > 0) {
+    // From one to the next: a change of level is in one of these differences only.
+    const double difference = std::abs(log - log_of(milliseconds_of(h.latencies[h.latency_count - 1])));
+    t.spread +=
+        (difference * constants::kLevelDeviation - t.spread) * blend(now - h.smoothed_at, constants::kLevelSpreadTime);
+    t.spread = std::max(t.spread, constants::kLevelSpreadLeast);
+  }
+  t.count = std::min(t.count + 1, constants::kLevelProbes);
+  t.centre += (log - t.centre) / t.count;
+  return std::max(t.down, t.up) >= constants::kLevelDecided;
+}
+
 void smooth_latency(TargetHistory& h, MonoTime now, microseconds latency) {
+  const bool changed = level_has_changed(h, now, milliseconds_of(latency));
   if (h.latency_count == h.latencies.size()) {
     std::ranges::rotate(h.latencies, h.latencies.begin() + 1);
     h.latencies.back() = latency;
@@ -31,7 +65,10 @@ void smooth_latency(TargetHistory& h, MonoTime now, microseconds latency) {
     h.latencies[h.latency_count++] = latency;
   }
   const double median = milliseconds_of(*h.median_latency());
-  if (h.smoothed_latency_ms) {
+  if (changed) {
+    restart_latency(h, h.latency_count);
+    restart_live_latency(h.live);
+  } else if (h.smoothed_latency_ms) {
     const milliseconds tau = median > *h.smoothed_latency_ms ? constants::kLatencyRise : constants::kLatencyFall;
     *h.smoothed_latency_ms += (median - *h.smoothed_latency_ms) * blend(now - h.smoothed_at, tau);
   } else {
@@ -74,6 +111,24 @@ std::optional<microseconds> TargetHistory::median_latency() const {
       return sorted[1];
     }
   }
+}
+
+void restart_latency(TargetHistory& h, unsigned probes) {
+  const unsigned kept = std::min(probes, h.latency_count);
+  if (kept == 0) return;
+  const auto first = h.latencies.begin() + (h.latency_count - kept);
+  std::copy(first, first + kept, h.latencies.begin());
+  h.latency_count = kept;
+  h.smoothed_latency_ms = milliseconds_of(*h.median_latency());
+  LevelTest& t = h.level;
+  t = LevelTest{.spread = t.spread};
+  for (unsigned i = 0; i < kept; ++i) t.centre += log_of(milliseconds_of(h.latencies[i])) / kept;
+  t.count = kept;
+}
+
+void restart_live_latency(LiveHistory& live) {
+  live.timed = live.timed_ms = 0;
+  live.latency_ms.reset();
 }
 
 Counts counts_at(const TargetHistory& history, MonoTime now) {
@@ -250,6 +305,7 @@ TargetHistory outlasting(TargetHistory&& was) {
   out.latency_count = was.latency_count;
   out.smoothed_latency_ms = was.smoothed_latency_ms;
   out.smoothed_at = was.smoothed_at;
+  out.level = was.level;
   out.attempts = was.attempts;
   out.failures = was.failures;
   out.counted_at = was.counted_at;

@@ -9,6 +9,7 @@
 
 #include "base/time.hpp"
 #include "config/config.hpp"
+#include "weighter/constants.hpp"
 #include "weighter/state/observation.hpp"
 
 /// What is remembered between two decisions. Plain values: they can be copied, compared and stored. A new field that a
@@ -43,7 +44,9 @@ struct SeenBlock {
 
 /// Counts that fade.
 struct LiveCounts {
+  /// Sent to it, and those that were answered or failed: at least `failures`.
   double requests = 0;
+  double ended = 0;
   double failures = 0;
   double client_errors = 0;
 };
@@ -55,7 +58,13 @@ struct LiveHistory {
   LiveCounts recent;
   LiveCounts minute;
   MonoTime counted_at{};
+  /// Answers whose latency is known, and the sum of theirs in ms, with a half-life of kLiveRecent as of `counted_at`.
+  double timed = 0;
+  double timed_ms = 0;
+  /// Their mean when some came last; absent: none came since it last changed its level.
   std::optional<double> latency_ms;
+  /// HAProxy's long average, in ms: how long answers usually take; absent: there was none.
+  std::optional<double> average_ms;
   /// How long its open requests have been waiting, as far as their number tells; absent: no longer than usual.
   std::optional<double> waiting_ms;
   /// What its quota carries, in requests a second, as found out so far; absent: no limit was met.
@@ -65,6 +74,18 @@ struct LiveHistory {
   milliseconds quota_hold{};
   /// By what part more is tried next.
   double quota_step = 0;
+};
+
+/// A test for a change of level of a target's latency (see constants.hpp, "latency"). As logarithms.
+struct LevelTest {
+  /// Standard deviation from one probe to the next.
+  double spread = constants::kLevelSpread;
+  /// Mean of the newest probes, and of how many: at most kLevelProbes; 0: none.
+  double centre = 0;
+  double count = 0;
+  /// What speaks for a change down and up: the log-likelihood ratio, at least 0.
+  double down = 0;
+  double up = 0;
 };
 
 /// Of one probed target: a server, or a reference.
@@ -135,6 +156,7 @@ struct TargetHistory {
   /// Their medians, smoothed, in ms; absent: no good probe yet.
   std::optional<double> smoothed_latency_ms;
   MonoTime smoothed_at{};
+  LevelTest level;
   /// When the probe without an answer left our queue; absent: none is under way, or it has not left yet.
   std::optional<MonoTime> asked_at;
   /// How long the newest probe was silent before it failed; 0 after a good one.
@@ -175,6 +197,11 @@ struct TargetHistory {
   /// Median of the newest latencies (the mean of two); absent: none is known.
   [[nodiscard]] std::optional<std::chrono::microseconds> median_latency() const;
 };
+
+/// The cause of what it was like before is over: the latency is what its last `probes` good probes took.
+void restart_latency(TargetHistory& history, unsigned probes);
+/// The same for its live traffic: nothing is known of it.
+void restart_live_latency(LiveHistory& live);
 
 /// Of a target that another process has known and was not asked for `slept`: unchanged, unless that is so long, or its
 /// head is dated so far in the future, that nothing of its head and its ejection says anything about now.

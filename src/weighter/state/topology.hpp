@@ -21,8 +21,16 @@ struct Counters {
   std::optional<std::uint64_t> hrsp_3xx{};
   std::optional<std::uint64_t> hrsp_4xx{};
   std::optional<std::uint64_t> hrsp_5xx{};
-  /// Times the balancer chose this server: the denominator for rates.
+  std::optional<std::uint64_t> hrsp_other{};
+  /// Times the balancer chose this server. A request that sticks to its server by a cookie or a table is not counted.
   std::optional<std::uint64_t> lbtot{};
+  /// Requests (sessions in mode tcp) handed to this server, one more for each attempt to connect again.
+  std::optional<std::uint64_t> stot{};
+  /// Attempts to connect again to this server, and requests that went to another one instead.
+  std::optional<std::uint64_t> wretr{};
+  std::optional<std::uint64_t> wredis{};
+  /// Requests that ended because the client left, before or after the answer began.
+  std::optional<std::uint64_t> cli_abrt{};
   /// Milliseconds to the answer's header, averaged over the last 1024 requests; 0 also when there were none.
   std::optional<std::uint64_t> rtime{};
   /// Milliseconds in the queue, averaged as `rtime` is.
@@ -31,6 +39,24 @@ struct Counters {
   std::optional<std::uint64_t> qcur{};
   /// Sessions open now.
   std::optional<std::uint64_t> scur{};
+};
+
+/// Which of the open requests say something about the server now. Kept from one read of a worker to the next, see
+/// live_delta.hpp.
+struct Backlog {
+  /// Requests without an answer that were sent since the server last had weight 0, and since the first read.
+  double waiting = 0;
+  /// Requests without an answer that were sent before that: how they end says nothing about the server now.
+  double past = 0;
+  /// Nothing is sent to it: weight 0, MAINT or DRAIN.
+  bool shut = false;
+  /// Where the measurement of the latency under way began: `rtime` in ms, answers since the worker's start, and how
+  /// long ago. Negative answers: not begun.
+  double rtime_then = 0;
+  double answers_then = -1;
+  std::chrono::microseconds measured_for{0};
+
+  friend bool operator==(const Backlog&, const Backlog&) = default;
 };
 
 /// Bits of `srv_admin_state` (SRV_ADMF_* in HAProxy's server-t.h).
@@ -69,6 +95,7 @@ struct ServerRow {
   /// Somebody else keeps changing its weight, and it is left alone for now. Set by whoever has seen that.
   bool contended = false;
   Counters counters{};
+  Backlog backlog{};
   /// `srv_admin_state` (see kForcedMaint, kForcedDrain); absent when `show servers state` was refused or lacks it.
   std::optional<unsigned> admin_state{};
   /// The weight in haproxy.cfg. [0, 256]

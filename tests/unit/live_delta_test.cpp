@@ -1,0 +1,273 @@
+// What HAProxy's counters say of the present.
+#include "weighter/state/live_delta.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+using namespace rpcw;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// One server of one worker, read once a second.
+struct Reads {
+  haproxy::BackendRow now;
+  haproxy::BackendRow last;
+  bool tcp = false;
+
+  explicit Reads(bool mode_tcp = false) : tcp(mode_tcp) {
+    haproxy::ServerRow& s = now.servers.emplace_back();
+    s.name = "a";
+    s.uweight = 100;
+    haproxy::Counters& c = s.counters;
+    c.econ = c.eresp = c.lbtot = c.stot = c.wretr = c.wredis = c.cli_abrt = c.rtime = c.qcur = c.scur = 0;
+    if (!tcp) c.hrsp_1xx = c.hrsp_2xx = c.hrsp_3xx = c.hrsp_4xx = c.hrsp_5xx = c.hrsp_other = 0;
+  }
+
+  haproxy::Counters& c() { return now.servers[0].counters; }
+  void weight(unsigned w) { now.servers[0].uweight = w; }
+  /// A read by a program that has not read this worker before.
+  void first() {
+    count_traffic(nullptr, now, {"a"}, 0s);
+    last = now;
+  }
+  LiveDelta read(MonoTime elapsed = 1s) {
+    const LiveDelta out = count_traffic(&last, now, {"a"}, elapsed)[0];
+    last = now;
+    return out;
+  }
+  void send(unsigned n) {
+    *c().stot += n;
+    *c().lbtot += n;
+    *c().scur += n;
+  }
+  void answer(unsigned n) {
+    *c().hrsp_2xx += n;
+    *c().scur -= n;
+  }
+  void time_out(unsigned n) {
+    *c().eresp += n;
+    *c().scur -= n;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("traffic: what was sent and answered, and what waits for an answer") {
+  Reads r;
+  r.first();
+  r.send(10);
+  r.answer(7);
+  LiveDelta d = r.read();
+  CHECK(d.requests == 10);
+  CHECK(d.ended == 7);
+  CHECK(d.failures == 0);
+  CHECK(d.open == 3);
+  r.answer(2);
+  r.time_out(1);
+  d = r.read();
+  CHECK(d.requests == 0);
+  CHECK(d.ended == 3);
+  CHECK(d.failures == 1);
+  CHECK(d.open == 0);
+}
+
+TEST_CASE("traffic: an open WebSocket or a long answer does not wait; a request that hangs beside them does") {
+  Reads r;
+  r.first();
+  r.send(100);
+  *r.c().hrsp_1xx += 100;
+  LiveDelta d = r.read();
+  CHECK(d.ended == 100);
+  CHECK(d.open == 0);
+  CHECK(*r.c().scur == 100);
+  r.send(30);
+  CHECK(r.read().open >= 29);
+}
+
+TEST_CASE("traffic: WebSockets that were open at the first read are no evidence") {
+  Reads r;
+  *r.c().stot = *r.c().hrsp_1xx = *r.c().scur = 100;
+  r.first();
+  CHECK(r.now.servers[0].backlog.past == 0);
+  r.send(5);
+  r.time_out(5);
+  CHECK(r.read().failures == 5);
+}
+
+TEST_CASE("traffic: requests that were swallowed before a server's return fail without consequence") {
+  Reads r;
+  r.first();
+  r.send(35);
+  CHECK(r.read().open == 35);
+  r.weight(0);
+  CHECK(r.read().open == 0);
+  r.weight(50);
+  SUBCASE("after it") {}
+  SUBCASE("after a reload of ours") {
+    r.first();
+  }
+  SUBCASE("with a read in between") {
+    r.send(10);
+    r.answer(10);
+    CHECK(r.read().open == 0);
+  }
+  r.send(5);
+  r.answer(5);
+  r.time_out(30);
+  LiveDelta d = r.read();
+  CHECK(d.failures <= 1);
+  CHECK(d.ended <= 6);
+  CHECK(d.open <= 1);
+  // The next ones are of requests that were sent since.
+  *r.c().scur = 0;
+  r.send(20);
+  r.time_out(20);
+  d = r.read();
+  CHECK(d.failures >= 15);
+}
+
+TEST_CASE("traffic: late 5xx of a gateway belong to the time before as well") {
+  Reads r;
+  r.first();
+  r.send(35);
+  r.read();
+  r.weight(0);
+  r.read();
+  r.weight(50);
+  *r.c().hrsp_5xx += 30;
+  *r.c().scur -= 30;
+  const LiveDelta d = r.read();
+  CHECK(d.failures <= 1);
+  CHECK(d.ended == d.failures);
+}
+
+TEST_CASE("traffic: no more fails than ends, whenever it was sent") {
+  Reads r;
+  r.first();
+  r.send(40);
+  r.read();
+  r.time_out(40);
+  const LiveDelta d = r.read();
+  CHECK(d.requests == 0);
+  CHECK(d.failures >= 39);
+  CHECK(d.ended >= d.failures);
+}
+
+TEST_CASE("traffic: a request that went on to another server neither waits nor fails here") {
+  Reads r;
+  r.first();
+  *r.c().lbtot += 10;
+  *r.c().stot += 30;
+  *r.c().wretr += 20;
+  *r.c().wredis += 10;
+  const LiveDelta d = r.read();
+  CHECK(d.requests == 10);
+  CHECK(d.failures == 0);
+  CHECK(d.open == 0);
+}
+
+TEST_CASE("traffic: requests that stick to their server count though the balancer did not choose it") {
+  Reads r;
+  r.first();
+  *r.c().stot += 10;
+  *r.c().hrsp_5xx += 10;
+  const LiveDelta d = r.read();
+  CHECK(d.requests == 10);
+  CHECK(d.failures == 10);
+}
+
+TEST_CASE("traffic: clients that leave do not wait any more") {
+  Reads r;
+  r.first();
+  r.send(20);
+  r.read();
+  *r.c().cli_abrt += 20;
+  *r.c().scur = 50;
+  CHECK(r.read().open == 0);
+}
+
+TEST_CASE("traffic: counters that slip are no pile of requests after an hour") {
+  Reads r;
+  r.first();
+  *r.c().scur = 1000;
+  std::uint64_t most = 0;
+  for (int s = 0; s < 3600; ++s) {
+    // Of every thousand requests one more is missed.
+    *r.c().stot += 100;
+    *r.c().hrsp_2xx += s % 10 == 0 ? 99 : 100;
+    most = std::max(most, r.read().open);
+  }
+  CHECK(most <= 10);
+}
+
+TEST_CASE("traffic: in mode tcp connections are no requests, and only those that fail soon say something") {
+  Reads r(true);
+  r.first();
+  r.send(100);
+  LiveDelta d = r.read();
+  CHECK(d.requests == 100);
+  CHECK(d.ended == 100);
+  CHECK(d.failures == 0);
+  CHECK(d.open == 0);
+  CHECK_FALSE(d.latency_ms.has_value());
+  *r.c().lbtot += 10;
+  *r.c().stot += 10;
+  *r.c().econ += 10;
+  d = r.read();
+  CHECK(d.failures == 10);
+  CHECK(d.ended == 10);
+  // An hour later the server is started anew, and resets all of them.
+  for (int s = 0; s < 3600; ++s) r.read();
+  *r.c().eresp += 100;
+  *r.c().scur = 0;
+  CHECK(r.read().failures == 0);
+}
+
+TEST_CASE("traffic: counters that were cleared say nothing, and count from then on") {
+  Reads r;
+  r.first();
+  r.send(10);
+  r.read();
+  r.c().econ = r.c().eresp = r.c().lbtot = r.c().stot = r.c().hrsp_2xx = 0;
+  CHECK(r.read() == LiveDelta{});
+  r.send(4);
+  CHECK(r.read().requests == 4);
+}
+
+TEST_CASE("traffic: latency is that of the newest answers, not HAProxy's average over 512") {
+  Reads r;
+  double average = 0;
+  double answers = 0;
+  const auto second = [&](unsigned n, double ms) {
+    for (unsigned i = 0; i < n; ++i) {
+      ++answers;
+      average += (ms - average) / std::min(answers, 512.0);
+    }
+    *r.c().stot += n;
+    *r.c().lbtot += n;
+    *r.c().hrsp_2xx += n;
+    r.c().rtime = static_cast<std::uint64_t>(std::ceil(average));
+    return r.read();
+  };
+  r.first();
+  std::optional<double> last;
+  const auto seconds = [&](int count, unsigned n, double ms) {
+    for (int s = 0; s < count; ++s)
+      if (const LiveDelta d = second(n, ms); d.latency_ms) last = d.latency_ms;
+  };
+  seconds(8, 40, 47);
+  CHECK(last.value_or(0) == doctest::Approx(47).epsilon(0.1));
+  seconds(60, 40, 47);
+  CHECK(last.value_or(0) == doctest::Approx(47).epsilon(0.25));
+  seconds(14, 40, 1410);
+  CHECK(last.value_or(0) == doctest::Approx(1410).epsilon(0.05));
+  seconds(4, 40, 47);
+  CHECK(last.value_or(0) == doctest::Approx(47).epsilon(0.3));
+  CHECK(average > 500);
+  // One a second: HAProxy's whole milliseconds do not tell.
+  last.reset();
+  seconds(120, 1, 47);
+  CHECK_FALSE(last.has_value());
+}
