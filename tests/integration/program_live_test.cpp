@@ -203,3 +203,32 @@ TEST_CASE("live: requests that pile up behind a provider that hangs bring its ne
     CHECK(t.program.stop() == 0);
   }
 }
+
+TEST_CASE("live: requests that were swallowed before a server returned end after it without consequence") {
+  const Stage stage;
+  Stage::Keys keys;
+  keys.backend = "strategy = \"adaptive\"";
+  keys.probe = "timeout = \"500ms\"\nrise = 1";
+  keys.eject_time = "1s";
+  Traffic t(stage, {.more = "  timeout server 6s\n"}, keys);
+  REQUIRE(t.reaches(kThirds));
+  REQUIRE(t.flows(100));
+  // Everything hangs until it is out, and is answered from then on; HAProxy waits for the swallowed ones still.
+  stage.providers[1]->update([](sim::Behaviour& b) { b.fault = sim::Fault::hang; });
+  REQUIRE(eventually([&] { return weights_of(t.haproxy)["b"] == 0; }));
+  stage.mend_provider(1);
+  REQUIRE(eventually([&] { return weights_of(t.haproxy)["b"] > 0; }));
+  CHECK(t.load.with_status(504) == 0);
+  // Not one of them keeps it from its share: they do not pile up now.
+  CHECK(eventually([&] { return weights_of(t.haproxy)["b"] > 60; }, 5s));
+  SUBCASE("while we go on") {}
+  SUBCASE("with a reload of ours between") {
+    t.program.signal(SIGHUP);
+    REQUIRE(t.program.says("was read again"));
+  }
+  REQUIRE(eventually([&] { return t.load.with_status(504) > 5; }));
+  REQUIRE(t.flows(200));
+  CHECK(weights_of(t.haproxy)["b"] > 60);
+  CHECK(t.program.count("-> ejected") == 1);
+  CHECK(t.program.stop() == 0);
+}
