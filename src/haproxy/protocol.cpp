@@ -36,6 +36,19 @@ std::string_view next_line(std::string_view& text) {
   return line;
 }
 
+/// Length of the prefix that `severity-output number` ("[3]: ") or `string` ("[err]: ") puts before a message; 0: none.
+/// A line of the prefix alone keeps it: an empty line would mean the end of the reply.
+std::size_t severity_prefix(std::string_view line) {
+  if (!line.starts_with('[')) return 0;
+  const auto end = line.find("]: ");
+  if (end == std::string_view::npos || end + 3 >= line.size()) return 0;
+  static constexpr std::array<std::string_view, 8> kLevels{"emerg",   "alert",  "crit", "err",
+                                                           "warning", "notice", "info", "debug"};
+  const auto level = line.substr(1, end - 1);
+  const bool known = number<unsigned>(level).has_value() || std::ranges::find(kLevels, level) != kLevels.end();
+  return known ? end + 3 : 0;
+}
+
 std::string weight_command(std::string_view backend, std::string_view server, unsigned weight, std::string_view unit) {
   if (!valid_name(backend) || !valid_name(server)) {
     throw std::invalid_argument("not a name HAProxy can have: " + presentable(backend) + "/" + presentable(server));
@@ -70,7 +83,7 @@ std::vector<Line> pack(std::span<const std::string> commands, std::size_t max_li
 }
 
 void ReplyReader::reset(std::size_t expected, std::size_t max_bytes) {
-  used_ = line_ = scanned_ = 0;
+  used_ = line_ = scanned_ = removed_ = 0;
   ends_.clear();
   expected_ = expected;
   max_bytes_ = max_bytes;
@@ -78,15 +91,24 @@ void ReplyReader::reset(std::size_t expected, std::size_t max_bytes) {
 }
 
 std::span<char> ReplyReader::prepare(std::size_t at_least) {
-  const auto wanted = std::min(used_ + at_least, max_bytes_);
-  if (buffer_.size() < wanted) buffer_.resize(std::min(std::max(wanted, buffer_.size() * 2), max_bytes_));
+  // Removed prefixes count too: a hostile peer could send nothing else.
+  const auto limit = max_bytes_ - removed_;
+  const auto wanted = std::min(used_ + at_least, limit);
+  if (buffer_.size() < wanted) buffer_.resize(std::min(std::max(wanted, buffer_.size() * 2), limit));
   // A buffer kept from a larger exchange does not widen the limit of this one.
-  const auto end = std::min(buffer_.size(), max_bytes_);
+  const auto end = std::min(buffer_.size(), limit);
   return {buffer_.data() + used_, end > used_ ? end - used_ : 0};
 }
 
 ReplyReader::State ReplyReader::commit(std::size_t bytes) {
   used_ += bytes;
+  // Lines move down over the prefixes that were removed from lines before them.
+  std::size_t kept = line_;
+  std::size_t line = line_;
+  const auto keep = [&](std::size_t begin, std::size_t end) {
+    if (kept != begin) std::memmove(buffer_.data() + kept, buffer_.data() + begin, end - begin);
+    kept += end - begin;
+  };
   while (state_ == State::kMore) {
     const auto* found = std::memchr(buffer_.data() + scanned_, '\n', used_ - scanned_);
     if (found == nullptr) {
@@ -94,13 +116,20 @@ ReplyReader::State ReplyReader::commit(std::size_t bytes) {
       break;
     }
     const auto at = static_cast<std::size_t>(static_cast<const char*>(found) - buffer_.data());
-    if (at == line_) {
-      ends_.push_back(at);
+    if (at == line) {
+      ends_.push_back(kept);
       if (ends_.size() == expected_) state_ = State::kFinished;
     }
-    line_ = scanned_ = at + 1;
+    const auto prefix = severity_prefix({buffer_.data() + line, at - line});
+    removed_ += prefix;
+    keep(line + prefix, at + 1);
+    line = scanned_ = at + 1;
   }
-  if (state_ == State::kMore && used_ >= max_bytes_) state_ = State::kTooLarge;
+  line_ = kept;
+  scanned_ -= line - kept;
+  keep(line, used_);
+  used_ = kept;
+  if (state_ == State::kMore && used_ + removed_ >= max_bytes_) state_ = State::kTooLarge;
   return state_;
 }
 

@@ -34,7 +34,8 @@ struct Line {
 std::vector<Line> pack(std::span<const std::string> commands, std::size_t max_line = kMaxLine,
                        std::string_view prefix = {});
 
-/// Cuts what arrives into replies. An empty line ends each of them.
+/// Cuts what arrives into replies. An empty line ends each of them. Every line loses the prefix that `severity-output`
+/// on the `stats socket` line gives it, so that nothing else has to know of that setting.
 class ReplyReader {
  public:
   enum class State : std::uint8_t {
@@ -63,7 +64,7 @@ class ReplyReader {
   std::size_t count() const { return ends_.size(); }
   /// A complete reply without its last line end. Valid until the next feed, prepare or reset.
   std::string_view reply(std::size_t index) const;
-  /// What came after the last complete reply. When finished this should be empty: if it is not, commands and replies do
+  /// What came after the last complete reply, the prefix of a line without its end included. When finished this should be empty: if it is not, commands and replies do
   /// not belong together.
   std::string_view rest() const;
 
@@ -73,6 +74,8 @@ class ReplyReader {
   std::size_t used_ = 0;
   std::size_t line_ = 0;
   std::size_t scanned_ = 0;
+  /// Bytes of prefixes that are no longer in the buffer.
+  std::size_t removed_ = 0;
   std::vector<std::size_t> ends_;
   std::size_t expected_ = 0;
   std::size_t max_bytes_ = 0;

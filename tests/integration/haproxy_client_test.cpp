@@ -143,6 +143,32 @@ class FakeServer {
 
 }  // namespace
 
+TEST_CASE("severity-output: replies read as without it") {
+  const HaproxyProcess haproxy(haproxy_cfg("    stats socket @DIR@/number.sock mode 600 level admin severity-output number\n"
+                                           "    stats socket @DIR@/string.sock mode 600 level admin severity-output "
+                                           "string\n    stats socket @DIR@/low.sock mode 600 level operator "
+                                           "severity-output string\n"));
+  for (const char* socket : {"number.sock", "string.sock"}) {
+    CAPTURE(socket);
+    Blocking haproxy_at(unix_endpoint(haproxy.path(socket)));
+    CHECK(haproxy_at.read().backend("rpc")->servers.size() == 4);
+    CHECK(haproxy_at.run({"show cli level"}) == std::vector<std::string>{"admin"});
+    const auto outcomes = haproxy_at.push({weight("rpc", "a", 7), weight("fixed", "a", 7), weight("rpc", "x", 7),
+                                           weight("nothing", "a", 7), percent("fixed", "a", 0), weight("rpc", "b", 9)});
+    REQUIRE(outcomes.size() == 6);
+    CHECK(outcomes[0].kind == Kind::kDone);
+    CHECK(outcomes[1].refusal == Refusal::kStaticAlgorithm);
+    CHECK(outcomes[2].refusal == Refusal::kNoSuchServer);
+    CHECK(outcomes[3].refusal == Refusal::kNoSuchBackend);
+    CHECK(outcomes[4].kind == Kind::kDone);
+    CHECK(outcomes[5].kind == Kind::kDone);
+    CHECK(haproxy_at.read().server("rpc", "b")->uweight == 9);
+    CHECK(haproxy_at.read({"rpc", "absent"}).backends.size() == 1);
+  }
+  Blocking low(unix_endpoint(haproxy.path("low.sock")));
+  CHECK(low.push({weight("rpc", "a", 7)})[0].refusal == Refusal::kPermissionDenied);
+}
+
 TEST_CASE("weights are set and read back") {
   HaproxyProcess haproxy(haproxy_cfg());
   Blocking client(unix_endpoint(haproxy.admin_socket()));

@@ -75,6 +75,26 @@ TEST_CASE("static algorithms: one healthy server has all the traffic, be the has
   }
 }
 
+TEST_CASE("severity-output: a static backend is driven all the same, and the socket's level is known") {
+  const Stage stage;
+  for (const char* form : {"number", "string"}) {
+    CAPTURE(form);
+    std::string cfg = haproxy_cfg(stage.providers, {.balance = "static-rr"});
+    const std::string from = "level admin\n";
+    cfg.insert(cfg.find(from) + from.size() - 1, fmt::format(" severity-output {}", form));
+    const HaproxyProcess haproxy(cfg);
+    stage.break_provider(1);
+    const Result once = run({"once", "--config", stage.config_for(haproxy), "--format", "json"});
+    CHECK(once.code == 0);
+    CHECK(at(json(once.out), "/backends/0/driven").GetString() == std::string("percent"));
+    CHECK(weights_of(haproxy)["b"] == 0);
+    stage.mend_provider(1);
+    const Result online = run({"check", "--online", "--config", stage.config_for(haproxy)});
+    CHECK(online.code == 0);
+    CHECK((online.out + online.err).find("level") == std::string::npos);
+  }
+}
+
 TEST_CASE("balance first: a weight of 0 takes a server out all the same") {
   const Stage stage;
   const std::uint16_t port = free_port();

@@ -116,6 +116,30 @@ TEST_CASE("what is not complete is told apart") {
   CHECK(reader.rest() == "extra");
 }
 
+TEST_CASE("the prefix of `severity-output` is taken off every line, and nothing else is") {
+  ReplyReader reader(7, 4096);
+  reader.feed(
+      "\n[3]: No such server.\n\n[err]: No such backend.\n\n[6]: admin\n\n[info]: two\n[6]: lines\n\n"
+      "[4]: \n\n[::1]:80, [x]: [3]: [9\n\n");
+  REQUIRE(reader.finished());
+  CHECK(replies_of(reader) == std::vector<std::string>{"", "No such server.", "No such backend.", "admin", "two\nlines",
+                                                       "[4]: ", "[::1]:80, [x]: [3]: [9"});
+  CHECK(classify_set_weight(reader.reply(1)).refusal == Refusal::kNoSuchServer);
+  CHECK_FALSE(classify_set_weight(reader.reply(5)).done());
+
+  SUBCASE("of what is not complete too") {
+    reader.reset(2, 4096);
+    reader.feed("\n[3]: The command line is too big for the buffer size\n");
+    CHECK(line_too_big(reader.rest()));
+  }
+  SUBCASE("a peer that sends prefixes only meets the limit of bytes") {
+    reader.reset(1, 60);
+    std::string stream;
+    for (int i = 0; i < 100; ++i) stream += "[3]: a\n";
+    CHECK(reader.feed(stream) == ReplyReader::State::kTooLarge);
+  }
+}
+
 TEST_CASE("a reader is bounded, and usable again afterwards") {
   ReplyReader reader(1, 10);
   CHECK(reader.feed("123456789") == ReplyReader::State::kMore);
@@ -143,9 +167,9 @@ TEST_CASE("any chunking gives the same replies") {
   std::vector<std::string> expected;
   for (int i = 0; i < 40; ++i) {
     stream += kAnswers;
-    stream += "12 (initial 100)\n\n# a,b,\nx,y,\n\n";
+    stream += "12 (initial 100)\n\n# a,b,\nx,y,\n\n[3]: No such server.\n\n[info]: a\n[6]: b\n\n";
   }
-  const std::size_t count = 40 * 7;
+  const std::size_t count = 40 * 9;
   ReplyReader whole(count, stream.size());
   REQUIRE(whole.feed(stream) == ReplyReader::State::kFinished);
   expected = replies_of(whole);
