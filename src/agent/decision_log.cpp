@@ -41,10 +41,22 @@ bool other_reason(const ServerDecision& before, const ServerDecision& now) {
   return !now.reasons.empty() && !before.reasons.empty() && before.reasons[0].code != now.reasons[0].code;
 }
 
+/// Whether a fallback gives some servers nothing while others have a weight.
+bool shares_among_some(const BackendDecision& decision) {
+  const auto has = [&](bool weight) {
+    return std::ranges::any_of(decision.servers, [weight](const ServerDecision& s) {
+      return s.state != State::kDisabled && (s.weight > 0) == weight;
+    });
+  };
+  return has(true) && has(false);
+}
+
 std::string_view what_follows(const BackendDecision& after) {
   if (std::ranges::all_of(after.servers, [](const ServerDecision& s) { return s.state == State::kDisabled; }))
     return "all are in MAINT or DRAIN, and keep their weights for when they are not";
-  return *after.fallback == config::Fallback::kEqual ? "all get the same weight" : "the last weights are kept";
+  if (*after.fallback == config::Fallback::kKeep) return "the last weights are kept";
+  return shares_among_some(after) ? "those that answer get the same weight, the others nothing"
+                                  : "all get the same weight";
 }
 
 }  // namespace

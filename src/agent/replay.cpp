@@ -164,6 +164,7 @@ class Fit {
     h.leader_looked_up = was.leader_looked_up;
     if (!was.shares.empty()) h.shares.resize(cfg.servers.size());
     if (!was.scores.empty()) h.scores.resize(cfg.servers.size());
+    if (!was.kept.empty()) h.kept.resize(cfg.servers.size());
     std::vector<ServerDecision> decided(out.decision.servers.empty() ? 0 : cfg.servers.size());
     for (std::uint32_t i = 0; i < place.servers.size(); ++i) {
       const Index to = place.servers[i];
@@ -171,6 +172,7 @@ class Fit {
       h.servers[*to] = was.servers[i];
       if (!was.shares.empty()) h.shares[*to] = was.shares[i];
       if (!was.scores.empty()) h.scores[*to] = was.scores[i];
+      if (!was.kept.empty()) h.kept[*to] = was.kept[i];
       if (!decided.empty()) decided[*to] = std::move(out.decision.servers[i]);
       if (was.leader == i) h.leader = to;
       if (was.challenger == i) h.challenger = to;

@@ -175,6 +175,15 @@ const ServerReport* leader_of(const BackendReport& b) {
   return at == b.servers.end() ? nullptr : &*at;
 }
 
+/// The weights of a fallback, which the report has.
+std::string_view fallback_text(const BackendReport& b) {
+  if (b.fallback == config::Fallback::kKeep) return "the last weights are kept";
+  const bool some_have_none = std::ranges::any_of(b.servers, [](const ServerReport& s) {
+    return s.decision.state != State::kDisabled && s.decision.weight == 0;
+  });
+  return some_have_none ? "those that answer get the same weight, the others nothing" : "all get the same weight";
+}
+
 /// "backup", "leader", "standby", or nothing. `leader`: of its backend, see `leader_of`.
 std::string_view role(const ServerReport& s, const ServerReport* leader) {
   if (is_backup(s)) return "backup";
@@ -257,10 +266,7 @@ class Table {
       paragraph(head, "");
     }
     if (b.fallback)
-      paragraph(*b.fallback == config::Fallback::kEqual
-                    ? "Fewer than min_healthy servers are healthy: all get the same weight."
-                    : "Fewer than min_healthy servers are healthy: the last weights are kept.",
-                "33");
+      paragraph(fmt::format("Fewer than min_healthy servers are healthy: {}.", fallback_text(b)), "33");
     const Traffic traffic(b);
     if (traffic.by_backups && traffic.sum > 0 && !b.fallback)
       paragraph("No active server is healthy: the backup servers have the traffic.", "33");

@@ -50,6 +50,12 @@ class Saver {
     for (const double x : v) out_.real(x);
     out_.end_array();
   }
+  void integers(const char* name, const std::vector<unsigned>& v, unsigned, unsigned) {
+    out_.key(name);
+    out_.begin_array();
+    for (const std::uint64_t x : v) out_.integer(x);
+    out_.end_array();
+  }
   void text(const char* name, const std::string& v) { out_.field(name, std::string_view(v).substr(0, kMostText / 4)); }
   template <typename Enum, std::size_t N>
   void choice(const char* name, const Enum& v, const std::array<std::string_view, N>& names) {
@@ -143,6 +149,11 @@ class Loader {
     const JsonField f = in_[name];
     v.resize(f.size(kMostTargets));
     for (std::size_t i = 0; i < v.size(); ++i) v[i] = f[i].real(low, high);
+  }
+  void integers(const char* name, std::vector<unsigned>& v, unsigned low, unsigned high) {
+    const JsonField f = in_[name];
+    v.resize(f.size(kMostTargets));
+    for (std::size_t i = 0; i < v.size(); ++i) v[i] = f[i].integer<unsigned>(low, high);
   }
   void text(const char* name, std::string& v) { v = in_[name].text(); }
   template <typename Enum, std::size_t N>
@@ -392,6 +403,8 @@ void beside_targets(A& a, FieldsOf<A, BackendHistory>& h) {
   a.reals("scores", h.scores, 0, 201);
   a.demand(h.scores.empty() || h.scores.size() == count, "scores", "must have one element for each server, or none");
   a.boolean("fell_back", h.fell_back);
+  a.integers("kept", h.kept, 0U, 256U);
+  a.demand(h.kept.empty() || h.kept.size() == count, "kept", "must have one element for each server, or none");
   a.boolean("on_the_way", h.on_the_way);
 
   const auto last = static_cast<std::uint32_t>(count == 0 ? 0 : count - 1);

@@ -49,6 +49,22 @@ TEST_CASE("nothing healthy: a server on another chain still gets nothing") {
   CHECK(stage.weights() == Weights{{"a", 128}, {"b", 128}, {"c", 0}});
 }
 
+TEST_CASE("a chain that stands still: those that answer share, the dead ones get nothing") {
+  const Stage stage(4);
+  Program program({"run", "--config", stage.config({.probe = "timeout = \"500ms\""})});
+  CHECK(stage.reaches({{"a", 64}, {"b", 64}, {"c", 64}, {"d", 64}}));
+  stage.break_provider(2, sim::Fault::hang);
+  stage.break_provider(3, sim::Fault::refuse);
+  CHECK(stage.reaches({{"a", 128}, {"b", 128}, {"c", 0}, {"d", 0}}));
+  for (const std::size_t i : {0U, 1U})
+    stage.providers[i]->update([](sim::Behaviour& b) { b.timestamp_offset_s = -3600; });
+  CHECK(program.says("those that answer get the same weight"));
+  const std::uint64_t before = stage.providers[0]->stats().requests;
+  REQUIRE(eventually([&] { return stage.providers[0]->stats().requests >= before + 4; }));
+  CHECK(stage.weights() == Weights{{"a", 128}, {"b", 128}, {"c", 0}, {"d", 0}});
+  CHECK(program.stop() == 0);
+}
+
 TEST_CASE("a usable backup takes over from active servers that all fail") {
   sim::World world;
   const Folder folder;

@@ -115,10 +115,13 @@ TEST_CASE("fallback keep: the last weights, or equal ones if those are all zero"
   w.held = {200, 56};
   CHECK(w.weights() == Weights{200, 56});
   CHECK(w.decision().fallback == config::Fallback::kKeep);
+  // Another fallback, before which all were 0.
+  w.history->kept.clear();
   w.held = {0, 0};
   CHECK(w.weights() == Weights{128, 128});
   CHECK(w.decision().fallback == config::Fallback::kEqual);
   SUBCASE("after a start, the last ones are HAProxy's") {
+    w.history->kept.clear();
     w.held.clear();
     CHECK(w.weights() == Weights{100, 100});
   }
@@ -133,6 +136,86 @@ TEST_CASE("fewer healthy than min_healthy is the fallback, though not nothing") 
   const BackendDecision d = w.decision();
   CHECK(d.fallback == config::Fallback::kEqual);
   CHECK(d.healthy == 1);
+}
+
+TEST_CASE("a fallback feeds no dead server while another one answers") {
+  World w(4);
+  w.good(0, 40ms, 10min);
+  w.good(1, 40ms, 10min);
+  w.bad(2, Reason::kTimeout);
+  for (const Reason why : {Reason::kConnectFailed, Reason::kHttpStatus, Reason::kRpcError, Reason::kBadAnswer}) {
+    w.bad(3, why);
+    CHECK(w.weights() == Weights{128, 128, 0, 0});
+  }
+  CHECK(w.decision().fallback == config::Fallback::kEqual);
+  SUBCASE("it has its part again once it answers") {
+    w.good(2, 40ms, 10min);
+    CHECK(w.weights() == Weights{85, 85, 85, 0});
+  }
+  SUBCASE("HAProxy cannot use those that answer") {
+    w.view.servers[0]->disabled = true;
+    w.view.servers[1]->down = true;
+    CHECK(w.weights() == Weights{100, 85, 85, 85});
+  }
+  SUBCASE("min_healthy: the healthy ones and those that answer share") {
+    w.backend.min_healthy = 2;
+    w.good(0);
+    w.history->servers[0].good_in_row = w.probe.rise;
+    CHECK(w.weights() == Weights{128, 128, 0, 0});
+  }
+  SUBCASE("nobody answers any more") {
+    w.bad(0);
+    w.bad(1);
+    CHECK(w.weights() == Weights{64, 64, 64, 64});
+  }
+  SUBCASE("one that only real work fails on comes before the dead ones, and after the others") {
+    w.history->servers[1].canaries.resize(1);
+    w.backend.canaries.resize(1);
+    w.history->servers[1].canaries[0].failure = ProbeFailure{Reason::kRpcError, "no", {}};
+    CHECK(w.weights() == Weights{256, 0, 0, 0});
+    w.bad(0);
+    CHECK(w.weights() == Weights{0, 256, 0, 0});
+  }
+}
+
+TEST_CASE("a fallback hands over to a backup that answers when no active server does") {
+  World w(3);
+  w.view.servers[2]->backup = true;
+  w.bad(0);
+  w.bad(1);
+  w.good(2, 40ms, 10min);
+  CHECK(w.decision().fallback == config::Fallback::kEqual);
+  CHECK(w.weights() == Weights{0, 0, 256});
+  SUBCASE("not to one that HAProxy has DOWN") {
+    w.view.servers[2]->down = true;
+    CHECK(w.weights() == Weights{128, 128, 256});
+  }
+}
+
+TEST_CASE("fallback keep: a server that fails meanwhile gets nothing, and its last weight when it answers again") {
+  World w(3);
+  w.backend.fallback = config::Fallback::kKeep;
+  w.held = {100, 156, 0};
+  const auto step = [&] {
+    const Weights out = w.weights();
+    w.held = out;
+    return out;
+  };
+  for (std::size_t i = 0; i < 3; ++i) w.good(i, 40ms, 10min);
+  CHECK(step() == Weights{100, 156, 0});
+  w.bad(0);
+  CHECK(step() == Weights{0, 156, 0});
+  w.good(0, 40ms, 10min);
+  CHECK(step() == Weights{100, 156, 0});
+  // Only one answers that had nothing: the last weights are of no use then.
+  w.bad(0);
+  w.bad(1);
+  CHECK(step() == Weights{0, 0, 256});
+  w.good(1, 40ms, 10min);
+  CHECK(step() == Weights{0, 156, 0});
+  w.bad(1);
+  w.bad(2);
+  CHECK(step() == Weights{100, 156, 0});
 }
 
 TEST_CASE("a disabled server stands outside the shares and keeps its weight") {

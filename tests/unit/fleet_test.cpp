@@ -329,6 +329,25 @@ TEST_CASE("several HAProxys: what is held leaves none of them with nobody") {
   CHECK(planned(two) == Weights{256, 0, 0});
 }
 
+TEST_CASE("several HAProxys: one that lacks the healthy server is given to those that answer, not to the dead") {
+  const config::Config config = config_of({"a", "b", "c"});
+  Fleet fleet(config);
+  answer(fleet, 0);
+  fail(fleet, 1);
+  fleet.observe(2, Answer{at(0ms), {Question::kIdentity}, AnswerValue{1, {}}});
+  fleet.observe(2, HeadObservation{at(0ms), 10ms, Head{50, "0x1", kWall - 90s}});
+  const auto one = instance_of({"a", "b", "c"}, 100);
+  auto two = instance_of({"a", "b", "c"}, 100);
+  two.backends[0].servers[0].admin_state = haproxy::kForcedMaint;
+  const std::vector<const haproxy::Instance*> both{&one, &two};
+  fleet.see(both);
+  fleet.decide(at(0ms));
+  REQUIRE(weights(fleet) == Weights{256, 0, 0});
+  Weights planned{100, 100, 100};
+  for (const WeightChange& c : fleet.plan(two)) planned[c.server] = c.to;
+  CHECK(planned == Weights{256, 0, 256});
+}
+
 TEST_CASE("one HAProxy: what it cannot use has no part, and it is never left with nobody") {
   config::Config config = config_of({"a", "b", "gone"});
   config.backends[0].servers[2].preference = 10;

@@ -44,6 +44,12 @@ TEST_CASE("any history: never all zero, sums kept, nothing but finite numbers") 
       bool any_serving = false;
       const bool was_read = std::ranges::any_of(c.view.servers, [](const auto& v) { return v.has_value(); });
       bool held_is_target = true;
+      Standing best = Standing::kDisqualified;
+      for (std::size_t k = 0; k < d.servers.size(); ++k) {
+        const auto& view = c.view.servers[k];
+        const bool serves = view ? !view->stuck && !view->down : !was_read;
+        if (serves && d.servers[k].state != State::kDisabled) best = std::min(best, standing_of(d.servers[k]));
+      }
       for (std::size_t k = 0; k < d.servers.size(); ++k) {
         const ServerDecision& s = d.servers[k];
         MUST(std::isfinite(s.score));
@@ -53,6 +59,8 @@ TEST_CASE("any history: never all zero, sums kept, nothing but finite numbers") 
         MUST(finite(s.inputs.error_rate));
         MUST(finite(s.inputs.freshness));
         if (s.state == State::kDisabled) continue;
+        // A fallback feeds no worse server while a better one can serve.
+        if (d.fallback && standing_of(s) > best) MUST(s.weight == 0);
         const auto& view = c.view.servers[k];
         const bool in_reach = view ? !view->stuck : !was_read;
         const bool serves = in_reach && !(view && view->down);

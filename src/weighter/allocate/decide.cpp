@@ -91,6 +91,7 @@ class Decider {
     targets_.assign(out_.servers.size(), 0);
     parts_.assign(out_.servers.size(), 0.0);
     const bool falls_back = out_.healthy < backend_.min_healthy && !backup_takes_over;
+    if (!falls_back) history_.kept.clear();
     if (falls_back) {
       fall_back(active, backups);
     } else if (backend_.strategy == config::Strategy::kLeader) {
@@ -108,9 +109,9 @@ class Decider {
       share(active);
       share(backups);
     }
-    if (falls_back || backend_.strategy == config::Strategy::kLeader) {
-      parts_from_targets(active, backups);
-    } else {
+    const bool leads = backend_.strategy == config::Strategy::kLeader;
+    if (falls_back || leads) parts_from_targets(active, backups);
+    if (!leads) {
       keep_places(active);
       keep_places(backups);
     }
@@ -317,13 +318,13 @@ class Decider {
     double kept = 0;
     for (const std::size_t i : group) {
       const TargetHistory& t = history_.servers[i];
-      if (!t.ejected || !t.forgiven || never_[i]) continue;
+      if (!t.ejected || !t.forgiven || never_[i] || targets_[i] > 0) continue;
       parts_[i] = history_.shares[i] * left;
       kept += parts_[i];
     }
     if (kept <= 0 || kept >= 1) return;
     for (const std::size_t i : group)
-      if (eligible(i)) parts_[i] *= 1.0 - kept;
+      if (targets_[i] > 0) parts_[i] *= 1.0 - kept;
   }
 
   /// Begins with a server that is far from its share, and ends when nobody is kept below it any more.
@@ -402,36 +403,54 @@ class Decider {
 
   void fall_back(const Members& active, const Members& backups) {
     out_.fallback = backend_.fallback;
+    const Standing worst = worst_served();
     if (backend_.fallback == config::Fallback::kKeep) {
+      if (history_.kept.size() != targets_.size()) {
+        history_.kept.resize(targets_.size());
+        for (std::size_t i = 0; i < targets_.size(); ++i) history_.kept[i] = last_weight(i);
+      }
       bool any = false;
       for (std::size_t i = 0; i < targets_.size(); ++i) {
-        targets_[i] = last_weight(i);
+        const bool served = out_.servers[i].state == State::kDisabled || standing_of(out_.servers[i]) <= worst;
+        targets_[i] = served ? history_.kept[i] : 0;
         if (targets_[i] > 0 && can_serve(i)) any = true;
       }
       if (any) return;
       out_.fallback = config::Fallback::kEqual;
     }
-    equal(active);
-    equal(backups);
+    equal(active, worst);
+    equal(backups, worst);
   }
 
-  void equal(const Members& group) {
-    Members usable;
+  /// The worst standing that gets traffic: the best one of all servers that HAProxy can use, backups included. A
+  /// fallback must not feed a dead server while another one answers.
+  Standing worst_served() const {
+    std::optional<Standing> of_serving;
+    std::optional<Standing> of_any;
+    const auto better = [](std::optional<Standing>& best, Standing standing) {
+      if (!best || standing < *best) best = standing;
+    };
+    for (std::size_t i = 0; i < out_.servers.size(); ++i) {
+      if (out_of_reach(i) || out_.servers[i].state == State::kDisabled) continue;
+      const Standing standing = standing_of(out_.servers[i]);
+      better(of_any, standing);
+      if (can_serve(i)) better(of_serving, standing);
+    }
+    return of_serving.value_or(of_any.value_or(Standing::kDisqualified));
+  }
+
+  void equal(const Members& group, Standing worst) {
+    Members served;
     for (const std::size_t i : group) {
       targets_[i] = 0;
       if (out_.servers[i].state == State::kDisabled)
         targets_[i] = disabled_weight(i);
-      else
-        usable.push_back(i);
+      else if (standing_of(out_.servers[i]) <= worst)
+        served.push_back(i);
     }
-    Members plausible;
-    std::ranges::copy_if(usable, std::back_inserter(plausible), [&](std::size_t i) { return !never_[i]; });
-    const auto serves = [&](std::size_t i) { return can_serve(i); };
-    if (!plausible.empty() && (std::ranges::any_of(plausible, serves) || std::ranges::none_of(usable, serves)))
-      usable = std::move(plausible);
-    if (usable.empty()) return;
-    const unsigned each = std::max(1U, kFullWeight / static_cast<unsigned>(usable.size()));
-    for (const std::size_t i : usable) targets_[i] = each;
+    if (served.empty()) return;
+    const unsigned each = std::max(1U, kFullWeight / static_cast<unsigned>(served.size()));
+    for (const std::size_t i : served) targets_[i] = each;
   }
 
   void settle(bool exact) {
@@ -458,6 +477,46 @@ class Decider {
 };
 
 }  // namespace
+
+Standing standing_of(const ServerDecision& server) {
+  if (server.state == State::kHealthy || server.state == State::kDegraded) return Standing::kAnswers;
+  const bool unheard = server.state == State::kUnknown && server.reasons.empty();
+  Standing out = unheard ? Standing::kNoAnswer : Standing::kAnswers;
+  for (const ReasonNote& note : server.reasons) {
+    switch (note.code) {
+      case Reason::kWrongChain:
+      case Reason::kForked:
+      case Reason::kBlockAhead:
+        return Standing::kDisqualified;
+      case Reason::kConnectFailed:
+      case Reason::kTlsFailed:
+      case Reason::kDnsFailed:
+      case Reason::kTimeout:
+      case Reason::kHttpStatus:
+      case Reason::kRpcError:
+      case Reason::kBadAnswer:
+      case Reason::kTooLarge:
+        out = std::max(out, Standing::kNoAnswer);
+        break;
+      case Reason::kRateLimited:
+      case Reason::kCanaryFailed:
+      case Reason::kLiveErrors:
+        out = std::max(out, Standing::kWorkFails);
+        break;
+      case Reason::kLatencyTooHigh:
+      case Reason::kBlockTooOld:
+      case Reason::kBlockLag:
+      case Reason::kSyncing:
+      case Reason::kTooFewPeers:
+      case Reason::kLiveLatency:
+      case Reason::kWarmingUp:
+      case Reason::kStandby:
+      case Reason::kBlind:
+        break;
+    }
+  }
+  return out;
+}
 
 std::string slowness_text(const ServerDecision& server) {
   if (!server.latency || !server.inputs.latency_used_ms) return {};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -89,6 +90,15 @@ struct ServerDecision {
 /// What lowers a score without being a reason: a latency that counts for much more than what the newest answers took,
 /// since a probe is silent or was slow a moment ago. A sentence for a person; empty: nothing of the kind.
 std::string slowness_text(const ServerDecision& server);
+
+/// How much a server is worth in a fallback, best first. Traffic goes to the best standing that HAProxy can use.
+enum class Standing : std::uint8_t {
+  kAnswers,       ///< healthy, or its answers are only old, slow or behind
+  kWorkFails,     ///< shows heads, but its real work fails: canaries, live traffic, a rate limit that stays
+  kNoAnswer,      ///< its newest probe failed, or there is no answer yet
+  kDisqualified,  ///< wrong chain, forked, or a head that cannot be
+};
+Standing standing_of(const ServerDecision& server);
 
 struct BackendDecision {
   std::vector<ServerDecision> servers;

@@ -283,20 +283,19 @@ std::vector<unsigned> Fleet::wanted_at(std::uint32_t b, const haproxy::BackendRo
   }
   if (has_usable_foreign_backup(config_.backends[b], row)) return out;
   const auto share_equally = [&](auto which) {
-    std::vector<std::size_t> who;
+    std::vector<std::size_t> served;
     for (std::size_t i = 0; i < decided.size(); ++i)
-      if (usable_here[i] && which(decided[i])) who.push_back(i);
-    for (const std::size_t i : who) out[i] = std::max(1U, 256U / static_cast<unsigned>(who.size()));
-    return !who.empty();
+      if (usable_here[i] && which(decided[i])) served.push_back(i);
+    for (const std::size_t i : served) out[i] = std::max(1U, 256U / static_cast<unsigned>(served.size()));
+    return !served.empty();
   };
   const auto well = [](const ServerDecision& s) { return s.state == State::kHealthy || s.state == State::kDegraded; };
-  const auto plausible = [](const ServerDecision& s) {
-    return std::ranges::none_of(s.reasons, [](const ReasonNote& n) {
-      return n.code == Reason::kWrongChain || n.code == Reason::kForked || n.code == Reason::kBlockAhead;
-    });
+  const auto with = [](Standing standing) {
+    return [standing](const ServerDecision& s) { return standing_of(s) == standing; };
   };
-  const auto any = [](const ServerDecision&) { return true; };
-  static_cast<void>(share_equally(well) || share_equally(plausible) || share_equally(any));
+  static_cast<void>(share_equally(well) || share_equally(with(Standing::kAnswers)) ||
+                    share_equally(with(Standing::kWorkFails)) || share_equally(with(Standing::kNoAnswer)) ||
+                    share_equally(with(Standing::kDisqualified)));
   return out;
 }
 

@@ -169,14 +169,17 @@ void Fleet::adopt(std::size_t b, Memory&& was, const Keyer& key, Continuity cont
   h = std::move(was.history);
   forget_questions(h.forks);
   const std::vector<double> scores = h.scores;
+  const std::vector<unsigned> kept = h.kept;
   h.shares.clear();
   h.scores.clear();
-  const auto take_each = [&](const std::vector<double>& was_then, std::vector<double>& now) {
+  h.kept.clear();
+  const auto take_each = [&]<typename T>(const std::vector<T>& was_then, std::vector<T>& now) {
     if (was_then.size() != was.servers.size()) return;
-    for (const std::size_t i : from) now.push_back(i == kNew ? 0.0 : was_then[i]);
+    for (const std::size_t i : from) now.push_back(i == kNew ? T{} : was_then[i]);
   };
   take_each(shares, h.shares);
   take_each(scores, h.scores);
+  take_each(kept, h.kept);
   const auto move = [&](std::optional<std::uint32_t>& server) {
     const auto now = server ? std::ranges::find(from, *server) : from.end();
     server = now == from.end() ? std::nullopt : std::optional(static_cast<std::uint32_t>(now - from.begin()));

@@ -256,6 +256,9 @@ struct BackendHistory {
   std::vector<double> scores;
   /// The last decision was the fallback: its weights are no shares to hold on to.
   bool fell_back = false;
+  /// `fallback = "keep"`: the weights when the fallback began, [0, 256] each; empty: none is on. A server that fails
+  /// meanwhile gets nothing, and has its weight again once it answers.
+  std::vector<unsigned> kept;
   /// The weights held are a step on the way: somebody's share was limited in its growth or on its ramp.
   bool on_the_way = false;
 
