@@ -7,6 +7,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <vector>
 
+#include "haproxy/back_off.hpp"
 #include "observe/log.hpp"
 #include "rpc/prober.hpp"
 #include "weighter/plan/haproxy_notes.hpp"
@@ -18,9 +19,6 @@ namespace asio = boost::asio;
 using std::chrono::steady_clock;
 
 namespace {
-
-/// A HAProxy that cannot be reached is tried again after the watch interval, then ever less often up to this.
-constexpr milliseconds kLongestBackOff{5000};
 
 /// A weight that HAProxy refused is not sent again for this long: its words will be the same.
 constexpr milliseconds kRefusalPause{30'000};
@@ -52,12 +50,9 @@ asio::awaitable<void> Watch::run() {
         instance_.reset();
         break;
       }
-      next_read_ = steady_clock::now() + (instance_ ? interval() : back_off_);
+      next_read_ = steady_clock::now() + (instance_ ? interval() : reads_.back_off);
     }
-    if (instance_ && !stopping_) {
-      const bool fine = co_await push();
-      if (!fine) next_read_ = steady_clock::now() + back_off_;
-    }
+    if (instance_ && !stopping_ && steady_clock::now() >= next_push_) co_await push();
     if (stopping_) break;
     if (!std::exchange(woken_, false)) {
       wake_.expires_at(next_read_);
@@ -115,6 +110,7 @@ asio::awaitable<void> Watch::read() {
   }
   const std::vector<std::string> backends = common_.fleet.backend_names();
   const std::uint64_t received = client_.received();
+  const TimePoint begun = steady_clock::now();
   std::expected<haproxy::Instance, haproxy::Failure> got;
   if (instance_)
     got = co_await client_.refresh(*instance_, backends);
@@ -127,13 +123,20 @@ asio::awaitable<void> Watch::read() {
   note_cost(client_.received() - received);
   const bool was_reachable = instance_.has_value();
   const std::int64_t old_pid = was_reachable ? instance_->pid : 0;
+  const auto elapsed = std::chrono::ceil<milliseconds>(steady_clock::now() - asked_at_);
+  const haproxy::Instance* const before = last();
+  const haproxy::Worker worker =
+      before != nullptr ? haproxy::worker_between(*before, *got, elapsed) : haproxy::Worker::kNew;
   foreign_.clear();
-  const bool same_worker = was_reachable && old_pid == got->pid;
+  // A new worker has the weights of its file, and counters that may have been loaded from another file.
+  const bool same_worker = was_reachable && worker == haproxy::Worker::kSame;
   if (same_worker) note_foreign(*got);
   count_traffic(same_worker ? &*instance_ : nullptr, *got);
+  unconfirmed_.clear();
+  asked_at_ = begun;
   instance_ = std::move(*got);
   last_.reset();
-  back_off_ = milliseconds{0};
+  reads_.back_off = milliseconds{0};
   if (!was_reachable) {
     log::info(fmt::format("HAProxy {} is {}: version {}, pid {}", name(), ever_reached_ ? "back" : "there",
                           instance_->version, instance_->pid),
@@ -141,8 +144,17 @@ asio::awaitable<void> Watch::read() {
   } else if (old_pid != instance_->pid) {
     log::info(fmt::format("HAProxy {} was reloaded: pid {} -> {}", name(), old_pid, instance_->pid),
               {{"endpoint", name()}});
+  } else if (worker == haproxy::Worker::kNew) {
+    log::info(fmt::format("HAProxy {} was restarted: pid {} as before, running for {} s", name(), instance_->pid,
+                          instance_->uptime.count()),
+              {{"endpoint", name()}});
   }
-  if (!was_reachable || old_pid != instance_->pid) {
+  if (worker == haproxy::Worker::kNew) {
+    sets_ = {};
+    untold_.reset();
+    next_push_ = {};
+  }
+  if (!was_reachable || worker == haproxy::Worker::kNew) {
     paused_.clear();
     repairs_ = {};
     said_.clear();
@@ -154,7 +166,8 @@ asio::awaitable<void> Watch::read() {
   mark_contended();
   tell_notes();
   ever_reached_ = true;
-  troubles_.clear();
+  reads_.told.clear();
+  tell_of_sets();
   for (const std::string& what : common_.fleet.missing(*instance_)) say_once(what);
   // At once, so that nothing is pushed that was decided without knowing of a backup or of a maintenance.
   common_.on_read();
@@ -165,7 +178,7 @@ void Watch::failed(const haproxy::Failure& failure) {
   if (unlisted_)
     instance_.reset();
   else
-    lost(failure.code, failure.detail);
+    lost(failure);
 }
 
 void Watch::note_cost(std::uint64_t bytes) {
@@ -212,7 +225,9 @@ void Watch::note_foreign(const haproxy::Instance& fresh) {
     for (std::uint32_t i = 0; i < backends[b].servers.size(); ++i) {
       const haproxy::ServerRow* was = before->server(backends[b].servers[i].name);
       const haproxy::ServerRow* is = after->server(backends[b].servers[i].name);
-      if (was != nullptr && is != nullptr && was->uweight != is->uweight)
+      // One that was not confirmed may have been set by us.
+      if (was != nullptr && is != nullptr && was->uweight != is->uweight &&
+          !unconfirmed_.contains({backends[b].name, was->name}))
         foreign_.insert({backends[b].name, was->name});
     }
   }
@@ -259,33 +274,65 @@ void Watch::say_once(const std::string& what) {
   if (said_.insert(what).second) log::warn(fmt::format("{}: {}", name(), what), {{"endpoint", name()}});
 }
 
-/// `why` begins with the endpoint.
-void Watch::lost(haproxy::Error kind, const std::string& why) {
+/// The failure's detail begins with the endpoint.
+void Watch::lost(const haproxy::Failure& failure) {
   if (stopping_) return;
   // Each kind once: how many replies came before a time-out differs from one attempt to the next.
-  if (troubles_.insert(kind).second)
-    log::error(fmt::format("HAProxy cannot be used: {}", why),
-               {{"endpoint", name()}, {"error", haproxy::to_string(kind)}});
+  if (reads_.told.insert(failure.code).second)
+    log::error(fmt::format("HAProxy cannot be used: {}", failure.detail),
+               {{"endpoint", name()}, {"error", haproxy::to_string(failure.code)}});
   if (instance_) last_ = std::exchange(instance_, std::nullopt);
-  back_off_ = std::clamp(back_off_ * 2, common_.config.haproxy.watch_interval,
-                         std::max(kLongestBackOff, common_.config.haproxy.watch_interval));
+  // Whether sets work is not known until it is back; they are then tried at once.
+  untold_.reset();
+  next_push_ = {};
+  reads_.back_off =
+      haproxy::next_back_off(endpoint(), failure.code, reads_.back_off, common_.config.haproxy.watch_interval);
 }
 
-/// Brings this HAProxy to what was decided. False when that failed and it has to be read again.
-asio::awaitable<bool> Watch::push() {
+void Watch::push_failed(const haproxy::Failure& failure, std::set<Key> unconfirmed) {
+  if (stopping_) return;
+  using haproxy::Error;
+  const auto now = steady_clock::now();
+  // Without a connection it cannot be read either.
+  if (failure.code == Error::kConnect || failure.code == Error::kPermission || failure.code == Error::kResolve ||
+      failure.code == Error::kTls) {
+    failed(failure);
+    next_read_ = now + reads_.back_off;
+    return;
+  }
+  const milliseconds watch_interval = common_.config.haproxy.watch_interval;
+  untold_ = failure;
+  unconfirmed_ = std::move(unconfirmed);
+  sets_.back_off = haproxy::next_back_off(endpoint(), failure.code, sets_.back_off, watch_interval);
+  // A read of all servers comes first and shows what was set.
+  next_push_ = now + sets_.back_off;
+  next_read_ = now + watch_interval;
+  last_look_ = {};
+}
+
+/// Called after a read that worked: only then it is known that sets alone do not.
+void Watch::tell_of_sets() {
+  const auto failure = std::exchange(untold_, std::nullopt);
+  if (!failure || !sets_.told.insert(failure->code).second) return;
+  log::error(fmt::format("HAProxy can be read, but its weights cannot be set: {}", failure->detail),
+             {{"endpoint", name()}, {"error", haproxy::to_string(failure->code)}});
+}
+
+/// Brings this HAProxy to what was decided.
+asio::awaitable<void> Watch::push() {
   const auto now = steady_clock::now();
   std::erase_if(paused_, [&](const auto& entry) { return entry.second <= now; });
   std::vector<WeightChange> changes = common_.fleet.plan(*instance_);
   std::erase_if(changes, [&](const WeightChange& c) { return paused_.contains(key_of(c)); });
-  if (changes.empty()) co_return true;
+  if (changes.empty()) co_return;
   if (common_.dry_run) {
     for (const WeightChange& c : changes)
       say_once(fmt::format("dry run: would set weight {}/{} {} -> {}", common_.config.backends[c.backend].name,
                            common_.config.backends[c.backend].servers[c.server].name, c.from, c.to));
-    co_return true;
+    co_return;
   }
   std::erase_if(changes, [&](const WeightChange& c) { return is_contended(c); });
-  if (changes.empty()) co_return true;
+  if (changes.empty()) co_return;
   std::vector<haproxy::Client::Push> commands;
   commands.reserve(changes.size());
   /// By the time that HAProxy has answered, another one's list may have given the servers other numbers.
@@ -296,8 +343,8 @@ asio::awaitable<bool> Watch::push() {
     commands.push_back({keys.back().first, keys.back().second, c.percent, c.to});
   }
   const std::vector<haproxy::Outcome> outcomes = co_await client_.push(std::move(commands));
-  std::string unconfirmed;
-  haproxy::Error kind{};
+  std::set<Key> unconfirmed;
+  haproxy::Failure failure;
   for (std::size_t k = 0; k < outcomes.size(); ++k) {
     const WeightChange& c = changes[k];
     const auto& [backend, server] = keys[k];
@@ -320,13 +367,18 @@ asio::awaitable<bool> Watch::push() {
       paused_[keys[k]] = steady_clock::now() + kRefusalPause;
       say_once(fmt::format("set weight {}/{} {} was refused: {}", backend, server, c.to, outcomes[k].detail));
     } else {
-      unconfirmed = outcomes[k].detail;
-      kind = outcomes[k].error.value_or(haproxy::Error::kIo);
+      unconfirmed.insert(keys[k]);
+      failure = {outcomes[k].error.value_or(haproxy::Error::kIo), outcomes[k].detail};
     }
   }
-  if (unconfirmed.empty()) co_return true;
-  lost(kind, unconfirmed);
-  co_return false;
+  if (!unconfirmed.empty()) {
+    push_failed(failure, std::move(unconfirmed));
+    co_return;
+  }
+  if (!sets_.told.empty())
+    log::info(fmt::format("HAProxy {}: its weights can be set again", name()), {{"endpoint", name()}});
+  sets_ = {};
+  untold_.reset();
 }
 
 }  // namespace rpcw

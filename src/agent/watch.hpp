@@ -74,7 +74,10 @@ class Watch {
   void note_cost(std::uint64_t bytes);
   /// Between two reads.
   milliseconds interval() const;
-  boost::asio::awaitable<bool> push();
+  boost::asio::awaitable<void> push();
+  /// `unconfirmed`: servers whose weight may have been set or not.
+  void push_failed(const haproxy::Failure& failure, std::set<Key> unconfirmed);
+  void tell_of_sets();
   bool has_left() const;
   /// `before`: the same worker's last read; nullptr: there was none.
   void count_traffic(const haproxy::Instance* before, haproxy::Instance& fresh);
@@ -86,7 +89,7 @@ class Watch {
   Key key_of(const WeightChange& change) const;
   void tell_notes();
   void say_once(const std::string& what);
-  void lost(haproxy::Error kind, const std::string& why);
+  void lost(const haproxy::Failure& failure);
   const std::string& name() const { return endpoint().text; }
 
   const Common& common_;
@@ -112,9 +115,22 @@ class Watch {
   bool in_doubt_ = false;
   bool told_of_pace_ = false;
   bool ever_reached_ = false;
-  /// The kinds of trouble that were told since it was last there.
-  std::set<haproxy::Error> troubles_;
-  milliseconds back_off_{0};
+  /// Reads and sets are told apart: each may work without the other.
+  struct Trouble {
+    /// The kinds that were told since it last worked.
+    std::set<haproxy::Error> told;
+    /// Before the next attempt; 0: the last one worked.
+    milliseconds back_off{0};
+  };
+  Trouble reads_;
+  Trouble sets_;
+  /// Why the last sets were not confirmed, until a read tells whether HAProxy is there at all.
+  std::optional<haproxy::Failure> untold_;
+  TimePoint next_push_{};
+  /// Servers whose weight may have been set or not by then.
+  std::set<Key> unconfirmed_;
+  /// When the last read of the servers began.
+  TimePoint asked_at_{};
   /// Servers that are left alone, since they were refused or are contended, until when.
   std::map<Key, TimePoint> paused_;
   std::map<Key, TimePoint> contended_;

@@ -9,6 +9,29 @@ namespace {
 
 constexpr std::uint32_t kFree = std::numeric_limits<std::uint32_t>::max();
 
+/// Whether a counter that only grows has become less.
+bool fell(const Counters& before, const Counters& after) {
+  const auto less = [](const std::optional<std::uint64_t>& was, const std::optional<std::uint64_t>& is) {
+    return was && is && *is < *was;
+  };
+  return less(before.lbtot, after.lbtot) || less(before.econ, after.econ) || less(before.eresp, after.eresp) ||
+         less(before.hrsp_2xx, after.hrsp_2xx) || less(before.hrsp_4xx, after.hrsp_4xx) ||
+         less(before.hrsp_5xx, after.hrsp_5xx);
+}
+
+bool any_fell(const Instance& before, const Instance& after) {
+  for (const BackendRow& was : before.backends) {
+    const BackendRow* is = after.backend(was.name);
+    if (is == nullptr) continue;
+    if (fell(was.counters, is->counters)) return true;
+    for (const ServerRow& server : was.servers) {
+      const ServerRow* now = is->server(server.name);
+      if (now != nullptr && fell(server.counters, now->counters)) return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 void BackendRow::index() {
@@ -55,6 +78,13 @@ BackendRow* Instance::backend(std::string_view name) {
 const ServerRow* Instance::server(std::string_view backend_name, std::string_view server_name) const {
   const auto* row = backend(backend_name);
   return row == nullptr ? nullptr : row->server(server_name);
+}
+
+Worker worker_between(const Instance& before, const Instance& after, milliseconds elapsed) {
+  if (after.pid != before.pid || after.uptime < before.uptime) return Worker::kNew;
+  if (after.uptime > elapsed) return Worker::kSame;
+  // Falling counters of an older worker would be an operator's `clear counters`.
+  return any_fell(before, after) ? Worker::kNew : Worker::kUnsure;
 }
 
 }  // namespace rpcw::haproxy

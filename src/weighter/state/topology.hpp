@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/time.hpp"
+
 /// What a HAProxy shows of itself, as plain values. What it did not show is nullopt or an empty text, never 0.
 namespace rpcw::haproxy {
 
@@ -139,7 +141,7 @@ struct BackendRow {
 struct Instance {
   std::string version{};
   std::int64_t pid = 0;
-  /// Restarts at 0 with each reload, as `pid` changes.
+  /// Restarts at 0 with each reload and each restart. Whole seconds, rounded down.
   std::chrono::seconds uptime{0};
   /// In HAProxy's order.
   std::vector<BackendRow> backends{};
@@ -149,5 +151,15 @@ struct Instance {
   BackendRow* backend(std::string_view name);
   const ServerRow* server(std::string_view backend_name, std::string_view server_name) const;
 };
+
+/// Whether two reads of one endpoint have reached the same worker.
+enum class Worker : std::uint8_t {
+  kSame,
+  kUnsure,  ///< so young that it may have started between the reads: nothing can be learnt from what has changed
+  kNew,
+};
+/// A container's HAProxy has the same pid after each start, so the pid alone does not tell.
+/// `elapsed`: since `before` was asked for.
+Worker worker_between(const Instance& before, const Instance& after, milliseconds elapsed);
 
 }  // namespace rpcw::haproxy
