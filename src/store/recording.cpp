@@ -13,8 +13,6 @@
 #include <cstring>
 #include <utility>
 
-#include "observe/log.hpp"
-
 namespace rpcw::store {
 namespace {
 
@@ -32,7 +30,8 @@ std::string failure(std::string_view doing) {
 
 }  // namespace
 
-Recording::Recording(std::string path, RecordingLimits limits) : path_(std::move(path)), limits_(limits) {}
+Recording::Recording(std::string path, RecordingLimits limits, std::function<void(LogLine)> log)
+    : path_(std::move(path)), limits_(limits), log_(std::move(log)) {}
 
 Recording::~Recording() {
   write_out();
@@ -80,7 +79,7 @@ void Recording::flush() {
   write_out();
   if (file_ < 0) return;
   complained_ = false;
-  log::info(fmt::format("recording to {} again", path_));
+  log_({config::LogLevel::kInfo, fmt::format("recording to {} again", path_), {}});
 }
 
 void Recording::begin_section(Cause cause) {
@@ -187,8 +186,10 @@ void Recording::give_up(const std::string& why) {
   written_.clear();
   retry_at_ = steady_clock::now() + kRetry;
   if (std::exchange(complained_, true)) return;
-  log::warn(fmt::format("cannot record to {}: {}; going on without, and trying again every {} s", path_, why,
-                        kRetry.count()));
+  log_({config::LogLevel::kWarn,
+        fmt::format("cannot record to {}: {}; going on without, and trying again every {} s", path_, why,
+                    kRetry.count()),
+        {}});
 }
 
 void Recording::close() {

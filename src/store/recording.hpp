@@ -3,11 +3,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "store/recording_format.hpp"
+#include "weighter/controller/log_line.hpp"
 #include "weighter/tape.hpp"
 
 namespace rpcw::store {
@@ -30,7 +32,9 @@ class Recording final : public Tape {
  public:
   /// Nothing is opened before `follow`. A file that is there already is continued when it is a recording, and else left
   /// alone.
-  explicit Recording(std::string path, RecordingLimits limits = {});
+  /// `log`: takes a line when writing fails and when it works again.
+  explicit Recording(
+      std::string path, RecordingLimits limits = {}, std::function<void(LogLine)> log = [](LogLine) {});
   ~Recording() override;
   Recording(const Recording&) = delete;
   Recording& operator=(const Recording&) = delete;
@@ -59,6 +63,7 @@ class Recording final : public Tape {
 
   const std::string path_;
   const RecordingLimits limits_;
+  const std::function<void(LogLine)> log_;
   Fleet* fleet_ = nullptr;
   int file_ = -1;
   /// Of the file, as far as it was written; and all that was added to it, with what is still to be written, without
