@@ -145,7 +145,7 @@ std::optional<Results> measure(const Arguments& arguments, std::size_t backends)
   const auto ours = [&] {
     std::vector<haproxy::Outcome> outcomes;
     const Spent spent = timed([&] {
-      std::vector<haproxy::Client::Push> pushes;
+      std::vector<haproxy::WeightCommand> pushes;
       pushes.reserve(arguments.servers);
       for (std::size_t i = 0; i < arguments.servers; ++i)
         pushes.push_back({places[i].backend, places[i].server, false, weight(i)});

@@ -27,7 +27,7 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 /// From a decision to HAProxy's confirmation, and how long it takes to refuse a connection.
 constexpr double kPush = 0.002;
 constexpr double kRefusal = 0.0005;
-/// As in watch.cpp.
+/// As in endpoint_control.cpp.
 constexpr double kInDoubt = 0.25;
 /// The chain's height at second 0.
 constexpr std::uint64_t kHeight = 2000;

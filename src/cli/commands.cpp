@@ -14,8 +14,7 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "agent/one_pass.hpp"
-#include "agent/roster_read.hpp"
+#include "agent/single_pass.hpp"
 #include "base/wait_group.hpp"
 #include "cli/cli.hpp"
 #include "cli/describe.hpp"
@@ -82,26 +81,14 @@ std::string render(const Report& report, Format format) {
   return {};
 }
 
-/// The configuration with HAProxy's servers; nullopt: the file names them all. What is to be said of it is said on
-/// standard error; that a HAProxy was not reached, the pass will say.
-boost::asio::awaitable<std::optional<config::Config>> with_haproxys_servers(boost::asio::io_context& io,
-                                                                            const config::Config& file) {
-  if (!discovers(file)) co_return std::nullopt;
-  const Lists lists = co_await read_lists(io, file);
-  Expansion expansion = with_servers(file, roster_of(file, lists.pointers()));
-  for (const std::string& remark : expansion.remarks) std::fprintf(stderr, "warning: %s\n", remark.c_str());
-  if (auto ok = ensure_open_files(expansion.config); !ok) throw std::runtime_error(ok.error());
-  co_return std::move(expansion.config);
-}
-
-PassResult make_pass(const config::Config& file, const PassOptions& options) {
+PassResult make_pass(const config::Config& file, PassOptions options) {
+  options.remark = [](const LogLine& line) { std::fprintf(stderr, "warning: %s\n", line.message.c_str()); };
   boost::asio::io_context io(1);
   std::optional<PassResult> result;
   boost::asio::co_spawn(
       io,
       [&]() -> boost::asio::awaitable<void> {
-        const std::optional<config::Config> expanded = co_await with_haproxys_servers(io, file);
-        result = co_await one_pass(io, expanded ? *expanded : file, options);
+        result = co_await single_pass(io, file, std::move(options));
         // What is left in the loop are timers of requests that nobody waits for.
         io.stop();
       },
@@ -148,7 +135,7 @@ int command_once(const Options& options) {
   auto config = load_config(options, Needs::kHaproxy);
   if (!config) return config.error();
   Past past(options);
-  PassOptions pass{true, options.dry_run, options.samples};
+  PassOptions pass{control::Mode::kOnce, options.dry_run, options.samples};
   past.join(pass);
   const PassResult result = make_pass(*config, pass);
   print(render(result.report, options.format));
@@ -159,7 +146,7 @@ int command_scores(const Options& options) {
   auto config = load_config(options, Needs::kNothing);
   if (!config) return config.error();
   Past past(options);
-  PassOptions pass{false, false, options.samples};
+  PassOptions pass{control::Mode::kScores, false, options.samples};
   past.join(pass);
   const PassResult result = make_pass(*config, pass);
   print(render(result.report, options.format));
@@ -171,7 +158,7 @@ int command_check(const Options& options) {
   if (!config) return config.error();
   print(config::describe(*config));
   if (!options.online) return kDone;
-  const PassResult result = make_pass(*config, {true, true, 1});
+  const PassResult result = make_pass(*config, {control::Mode::kOnce, true, 1});
   print("\n" + render(result.report, Format::kTable));
   if (result.haproxy_trouble) return kHaproxy;
   const bool all_well = std::ranges::all_of(result.report.backends, [](const BackendReport& b) {

@@ -12,7 +12,6 @@
 
 #include "agent/roster_read.hpp"
 #include "agent/starter.hpp"
-#include "agent/subjects.hpp"
 #include "base/wait_group.hpp"
 #include "cli/cli.hpp"
 #include "cli/load.hpp"
@@ -22,7 +21,6 @@
 #include "config/tls_files.hpp"
 #include "rpc/prober.hpp"
 #include "weighter/plan/roster.hpp"
-#include "weighter/state/fleet.hpp"
 
 namespace rpcw::cli {
 namespace {
@@ -49,19 +47,20 @@ std::string with_absolute_path(const config::Endpoint& e) {
 asio::awaitable<std::map<std::string, ChainAnswers>> ask_chains(asio::io_context& io, const config::Config& config) {
   std::map<std::string, ChainAnswers> out;
   if (auto ok = ensure_open_files(config); !ok) throw std::runtime_error(ok.error());
-  const Fleet fleet(config);
-  rpc::Prober prober(io, config.probe, subjects(fleet, config));
+  rpc::Prober prober(io, config.probe, {});
   Latch all(io.get_executor());
-  for (std::size_t i = 0; i < fleet.targets().size(); ++i) {
-    ChainAnswers& answers = out[config.backends[fleet.targets()[i].backend].name];
-    all.expect();
-    prober.ask(i, {Question::kIdentity}, [&](const Answer& a) {
-      if (a.value)
-        ++answers.ids[a.value->number];
-      else
-        ++answers.silent;
-      all.arrive();
-    });
+  for (const config::Backend& backend : config.backends) {
+    ChainAnswers& answers = out[backend.name];
+    for (const config::Server& server : backend.servers) {
+      all.expect();
+      prober.ask(prober.add({&server.target, {}}), {Question::kIdentity}, [&](const Answer& a) {
+        if (a.value)
+          ++answers.ids[a.value->number];
+        else
+          ++answers.silent;
+        all.arrive();
+      });
+    }
   }
   co_await all.wait();
   co_return out;

@@ -11,11 +11,13 @@
 #include <cstdint>
 #include <expected>
 #include <filesystem>
+#include <memory>
 #include <optional>
+#include <random>
 #include <utility>
 
-#include "agent/daemon.hpp"
-#include "agent/roster_read.hpp"
+#include "agent/agent.hpp"
+#include "base/clock.hpp"
 #include "base/off_loop.hpp"
 #include "base/read_file.hpp"
 #include "base/version.hpp"
@@ -24,10 +26,8 @@
 #include "cli/load.hpp"
 #include "config/document.hpp"
 #include "observe/log.hpp"
-#include "rpc/prober.hpp"
 #include "store/recording.hpp"
 #include "store/state_file.hpp"
-#include "weighter/plan/roster.hpp"
 
 namespace rpcw::cli {
 namespace {
@@ -43,9 +43,6 @@ constexpr milliseconds kGrace{700};
 
 /// How long the last writing of the state file may take after that. A disk that takes longer may never answer.
 constexpr milliseconds kDiskGrace{3000};
-
-/// How often HAProxy is asked at the start for its list of servers, at the most.
-constexpr milliseconds kListAgain{500};
 
 /// How often the file of `--state` is written at the most. What a crash loses of the history is no longer than this.
 constexpr milliseconds kKeepEvery{3000};
@@ -71,7 +68,8 @@ class Runner {
         grace_(io_),
         keep_timer_(io_),
         writing_(io_.get_executor()) {
-    if (!options.record_file.empty()) recording_.emplace(options.record_file);
+    if (!options.record_file.empty())
+      recording_.emplace(options.record_file, store::RecordingLimits{}, [](const LogLine& line) { log::write(line); });
     if (!options.state_file.empty()) state_.emplace(options.state_file);
   }
 
@@ -90,33 +88,20 @@ class Runner {
     log::info(fmt::format("rpc-weighter {} starts: {} backend{}{}", version(), config_->backends.size(),
                           config_->backends.size() == 1 ? "" : "s",
                           options_.dry_run ? ", dry run: nothing will be sent" : ""));
-    Lists lists;
-    while (discovers(*config_) && !terminating_) {
-      lists = co_await read_lists(io_, *config_);
-      if (next_) {  // SIGHUP, meanwhile
-        config_ = std::move(next_);
-        continue;
-      }
-      if (!lists.instances.empty()) break;
-      tell_waiting(lists.failures);
-      list_timer_.expires_after(std::max(config_->haproxy.watch_interval, kListAgain));
-      co_await list_timer_.async_wait(asio::as_tuple(asio::use_awaitable));
-    }
-    waiting_for_list_ = false;
-    auto daemon = std::make_unique<Daemon>(io_, *config_, options_.dry_run, std::move(lists));
-    if (state_)
-      if (const auto warning = state_->load(daemon->fleet(), read_clocks())) log::warn(*warning);
-    if (recording_) recording_->follow(daemon->fleet(), store::Cause::kStart);
+    std::unique_ptr<Agent> agent = new_agent({});
     while (!terminating_) {
-      current_ = daemon.get();
-      co_await daemon->run();
+      current_ = agent.get();
+      co_await agent->run();
       current_ = nullptr;
       if (terminating_ || !next_) break;
-      auto fresh = std::make_unique<Daemon>(io_, *next_, options_.dry_run, daemon->lists(), daemon->first_round());
-      fresh->fleet().adopt(std::move(daemon->fleet()));
-      if (recording_) recording_->follow(fresh->fleet(), store::Cause::kReload);
-      daemon = std::move(fresh);
-      config_ = std::move(next_);
+      // The old agent refers to its configuration to the end.
+      const std::unique_ptr<config::Config> old = std::exchange(config_, std::move(next_));
+      std::unique_ptr<Agent> fresh = new_agent(agent->controller().legacy());
+      if (recalled_) {
+        fresh->controller().state().adopt(std::move(agent->controller().state()));
+        if (recording_) recording_->follow(fresh->controller().state(), store::Cause::kReload);
+      }
+      agent = std::move(fresh);
     }
     if (state_) {
       disk_timer_.expires_after(kDiskGrace);
@@ -124,7 +109,8 @@ class Runner {
         if (!error) leave_disk();
       });
       co_await writing_.wait();
-      if (worth_keeping(daemon->fleet())) tell(co_await write_state(daemon->fleet()));
+      const Fleet& state = agent->controller().state();
+      if (worth_keeping(state)) tell(co_await write_state(state));
       disk_timer_.cancel();
     }
     if (recording_) recording_->flush();
@@ -132,18 +118,26 @@ class Runner {
     io_.stop();
   }
 
-  /// Without any HAProxy's list nobody knows whom to probe, and there is nobody to send weights to.
-  void tell_waiting(const std::vector<std::string>& failures) {
-    std::string all;
-    for (const std::string& f : failures) all += fmt::format("{}{}", all.empty() ? "" : "; ", f);
-    if (std::exchange(waiting_told_, true)) return;
-    log::error(fmt::format("HAProxy cannot be used: {}", all));
-    log::info("waiting for HAProxy's list of servers, since a backend has `discover`");
+  std::unique_ptr<Agent> new_agent(control::Legacy legacy) {
+    control::Options how;
+    how.dry_run = options_.dry_run;
+    how.recall = !recalled_;
+    how.seed = std::random_device{}();
+    Agent::Effects effects;
+    effects.recall = [this](Fleet& state, Now now) {
+      recalled_ = true;
+      if (state_)
+        if (const auto warning = state_->load(state, now)) log::warn(*warning);
+      if (recording_) recording_->follow(state, store::Cause::kStart);
+    };
+    return std::make_unique<Agent>(io_, *config_, how, std::move(legacy), std::move(effects));
   }
 
   // ---- the state file
 
-  bool worth_keeping(const Fleet& fleet) const { return !fleet.cold() && fleet.changes() != kept_changes_; }
+  bool worth_keeping(const Fleet& fleet) const {
+    return recalled_ && !fleet.cold() && fleet.changes() != kept_changes_;
+  }
 
   /// The disk may be slow: only the text is made here, and another thread writes it.
   asio::awaitable<std::expected<void, std::string>> write_state(const Fleet& fleet) {
@@ -156,10 +150,10 @@ class Runner {
       keep_timer_.expires_after(kKeepEvery);
       const auto [ec] = co_await keep_timer_.async_wait(asio::as_tuple(asio::use_awaitable));
       if (ec) co_return;
-      if (terminating_ || current_ == nullptr || !worth_keeping(current_->fleet())) continue;
-      const std::uint64_t changes = current_->fleet().changes();
+      if (terminating_ || current_ == nullptr || !worth_keeping(current_->controller().state())) continue;
+      const std::uint64_t changes = current_->controller().state().changes();
       writing_.expect();
-      const std::expected<void, std::string> written = co_await write_state(current_->fleet());
+      const std::expected<void, std::string> written = co_await write_state(current_->controller().state());
       tell(written);
       if (written) kept_changes_ = changes;
       writing_.arrive();
@@ -199,12 +193,6 @@ class Runner {
         continue;
       }
       log::info(fmt::format("{}: stopping", number == SIGINT ? "SIGINT" : "SIGTERM"));
-      if (waiting_for_list_) {
-        // Nothing is known and nothing under way that has to end well.
-        log::info("stopped; HAProxy keeps the last weights");
-        io_.stop();
-        co_return;
-      }
       if (current_ != nullptr) current_->request_stop();
       grace_.expires_after(kGrace);
       grace_.async_wait([this](boost::system::error_code error) {
@@ -216,7 +204,7 @@ class Runner {
   }
 
   void reload(std::string_view why) {
-    if (terminating_ || (current_ == nullptr && !waiting_for_list_)) return;
+    if (terminating_ || current_ == nullptr) return;
     again_ = why;
     if (!std::exchange(reading_, true)) asio::co_spawn(io_, read_again(), rethrow);
   }
@@ -247,10 +235,7 @@ class Runner {
     }
     log::info(fmt::format("{}: {} was read again", why, options_.config_file));
     next_ = std::make_unique<config::Config>(std::move(*loaded));
-    if (current_ != nullptr)
-      current_->request_stop();
-    else
-      list_timer_.cancel();
+    if (current_ != nullptr) current_->request_stop();
   }
 
   asio::awaitable<void> flush_recording() {
@@ -301,12 +286,10 @@ class Runner {
   asio::steady_timer disk_timer_{io_};
   OffLoop off_loop_{io_.get_executor()};
   std::optional<store::Recording> recording_;
-  Daemon* current_ = nullptr;
+  Agent* current_ = nullptr;
+  /// The state holds what an earlier process has known.
+  bool recalled_ = false;
   bool terminating_ = false;
-  /// Between two attempts to read HAProxy's list at the start.
-  asio::steady_timer list_timer_{io_};
-  bool waiting_for_list_ = discovers(*config_);
-  bool waiting_told_ = false;
 };
 
 }  // namespace

@@ -48,34 +48,6 @@ bool is_unix(const config::Endpoint& endpoint) {
 
 }  // namespace
 
-std::string_view to_string(Error error) {
-  switch (error) {
-    case Error::kUnsupported:
-      return "unsupported";
-    case Error::kResolve:
-      return "resolve";
-    case Error::kConnect:
-      return "connect";
-    case Error::kPermission:
-      return "permission";
-    case Error::kTls:
-      return "tls";
-    case Error::kTimeout:
-      return "timeout";
-    case Error::kClosedEarly:
-      return "closed_early";
-    case Error::kTooLarge:
-      return "too_large";
-    case Error::kMalformed:
-      return "malformed";
-    case Error::kIo:
-      return "io";
-    case Error::kCancelled:
-      return "cancelled";
-  }
-  return "io";
-}
-
 std::shared_ptr<TlsContext> tls_context(const config::TlsFiles& files) {
   return files.empty() ? nullptr : std::make_shared<TlsContext>(files);
 }
@@ -593,7 +565,7 @@ asio::awaitable<std::expected<Instance, Failure>> Client::read_all(std::vector<s
   co_return instance;
 }
 
-asio::awaitable<std::vector<Outcome>> Client::push(std::vector<Push> pushes) {
+asio::awaitable<std::vector<Outcome>> Client::push(std::vector<WeightCommand> pushes) {
   const Busy busy(*this);
   addresses_.clear();
   std::vector<Outcome> outcomes(pushes.size());

@@ -19,47 +19,10 @@
 #include "haproxy/lookup.hpp"
 #include "haproxy/protocol.hpp"
 #include "haproxy/tls.hpp"
+#include "weighter/state/exchange.hpp"
 #include "weighter/state/topology.hpp"
 
 namespace rpcw::haproxy {
-
-enum class Error : std::uint8_t {
-  kUnsupported,  ///< such an endpoint cannot be used; trying again is of no use
-  kResolve,      ///< the host name has no address, or the name server says so
-  kConnect,      ///< nobody there: no socket file, a stale one, connection refused, no route
-  kPermission,   ///< the socket file may not be used by this user
-  kTls,          ///< the handshake failed, or one side does not accept the other's certificate
-  kTimeout,      ///< the exchange was not over at its deadline
-  kClosedEarly,  ///< the connection ended before all replies were there
-  kTooLarge,     ///< the replies go beyond any sensible size
-  kMalformed,    ///< the replies are not HAProxy's, or not in a form that we know
-  kIo,           ///< any other error of the system
-  kCancelled,    ///< our own side gave up
-};
-/// snake_case, for logs and metrics.
-std::string_view to_string(Error error);
-
-struct Failure {
-  Error code = Error::kIo;
-  /// A sentence for a person: what, where, and what would be right. No secrets.
-  std::string detail;
-};
-
-/// What became of one `set weight`.
-struct Outcome {
-  enum class Kind : std::uint8_t {
-    kDone,         ///< HAProxy confirmed it
-    kRefused,      ///< HAProxy answered that it will not; trying again is of no use by itself
-    kUnconfirmed,  ///< no answer: it may have run or not
-  };
-  Kind kind = Kind::kUnconfirmed;
-  /// Why, when kRefused.
-  Refusal refusal = Refusal::kNone;
-  /// Why, when kUnconfirmed.
-  std::optional<Error> error;
-  /// HAProxy's own words, or the failure's sentence; empty when done.
-  std::string detail;
-};
 
 /// One HAProxy endpoint. Each line of commands has a short connection of its own, one at a time: HAProxy serves about
 /// ten, and one kept open would go on talking to the old process after a reload.
@@ -67,14 +30,6 @@ struct Outcome {
 /// Operations may be cancelled (terminal) and may be destroyed with their io_context.
 class Client {
  public:
-  struct Push {
-    std::string backend;
-    std::string server;
-    /// `weight` is a percentage of the weight in haproxy.cfg, [0, 100]; otherwise it is absolute, [0, 256].
-    bool percent = false;
-    unsigned weight = 0;
-  };
-
   /// `endpoint`: of a dns: one's HAProxys one, see Discovery.
   /// `tls`: for tcp: and dns: endpoints, which then speak TLS; nullptr: they do not. May be shared.
   /// `timeout`: for a whole exchange, which is one line over one connection with all its replies; above 0.
@@ -107,7 +62,7 @@ class Client {
 
   /// One outcome per push, in order. A refused one does not stop the others; the first failure of the transport does,
   /// and all that was not answered by then is unconfirmed.
-  boost::asio::awaitable<std::vector<Outcome>> push(std::vector<Push> pushes);
+  boost::asio::awaitable<std::vector<Outcome>> push(std::vector<WeightCommand> commands);
 
  private:
   using Address = boost::asio::generic::stream_protocol::endpoint;

@@ -173,30 +173,6 @@ std::string set_weight_percent_command(std::string_view backend, std::string_vie
   return weight_command(backend, server, percent, "%");
 }
 
-std::string_view to_string(Refusal refusal) {
-  switch (refusal) {
-    case Refusal::kNone:
-      return "none";
-    case Refusal::kNoSuchBackend:
-      return "no_such_backend";
-    case Refusal::kNoSuchServer:
-      return "no_such_server";
-    case Refusal::kStaticAlgorithm:
-      return "static_algorithm";
-    case Refusal::kPermissionDenied:
-      return "permission_denied";
-    case Refusal::kBadWeight:
-      return "bad_weight";
-    case Refusal::kDisabled:
-      return "disabled";
-    case Refusal::kInvalidName:
-      return "invalid_name";
-    case Refusal::kOther:
-      return "other";
-  }
-  return "other";
-}
-
 Verdict classify_set_weight(std::string_view reply) {
   if (reply.empty()) return {};
   struct Known {

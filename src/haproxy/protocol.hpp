@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "weighter/state/exchange.hpp"
 #include "weighter/state/topology.hpp"
 
 /// The runtime API's protocol without any I/O: commands in, bytes out; bytes in, values out.
@@ -64,8 +65,8 @@ class ReplyReader {
   std::size_t count() const { return ends_.size(); }
   /// A complete reply without its last line end. Valid until the next feed, prepare or reset.
   std::string_view reply(std::size_t index) const;
-  /// What came after the last complete reply, the prefix of a line without its end included. When finished this should be empty: if it is not, commands and replies do
-  /// not belong together.
+  /// What came after the last complete reply, the prefix of a line without its end included. When finished this should
+  /// be empty: if it is not, commands and replies do not belong together.
   std::string_view rest() const;
 
  private:
@@ -90,20 +91,6 @@ std::string set_weight_command(std::string_view backend, std::string_view server
 /// `set weight backend/server N%`, of the weight in haproxy.cfg; [0, 100]. The only form that static algorithms take.
 std::string set_weight_percent_command(std::string_view backend, std::string_view server, unsigned percent);
 
-enum class Refusal : std::uint8_t {
-  kNone,              ///< not refused
-  kNoSuchBackend,     ///< "No such backend."
-  kNoSuchServer,      ///< "No such server."
-  kStaticAlgorithm,   ///< only 0% and 100% are accepted
-  kPermissionDenied,  ///< the socket's level is below admin
-  kBadWeight,         ///< out of range or no number
-  kDisabled,          ///< "Proxy is disabled.": an old worker after a reload, or a disabled proxy
-  kInvalidName,       ///< found by us: no HAProxy can have that name, so it was not sent
-  kOther,             ///< anything else; the words say what
-};
-/// snake_case, for logs and metrics.
-std::string_view to_string(Refusal refusal);
-
 struct Verdict {
   Refusal refusal = Refusal::kNone;
   /// HAProxy's own words; empty when done.
@@ -118,11 +105,6 @@ bool line_too_big(std::string_view reply);
 /// Foreign text made fit to be shown: trimmed, line ends, control and non-ASCII characters replaced, at most 200 bytes.
 std::string presentable(std::string_view text);
 
-struct Info {
-  std::string version;
-  std::int64_t pid = 0;
-  std::chrono::seconds uptime{0};
-};
 /// From `show info`. The error names what is missing.
 std::expected<Info, std::string> parse_info(std::string_view reply);
 

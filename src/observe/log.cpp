@@ -107,7 +107,7 @@ void add(rapidjson::Writer<rapidjson::StringBuffer>& w, std::string_view key, st
 }
 
 /// The members after time and level, with the object's end.
-std::string json_members(std::string_view message, std::initializer_list<Field> fields) {
+std::string json_members(std::string_view message, std::span<const Field> fields) {
   rapidjson::StringBuffer buffer;
   rapidjson::Writer<rapidjson::StringBuffer> w(buffer);
   w.StartObject();
@@ -127,9 +127,9 @@ void configure(const config::Log& settings) {
                        spdlog::pattern_time_type::utc);
 }
 
-void write(config::LogLevel level, std::string_view message, std::initializer_list<Field> fields) {
+void write(config::LogLevel level, std::string_view message, std::span<const Field> fields) {
   if (!logger().should_log(to_spdlog(level))) return;
-  const auto put = [](spdlog::level::level_enum at, std::string_view text, std::initializer_list<Field> more) {
+  const auto put = [](spdlog::level::level_enum at, std::string_view text, std::span<const Field> more) {
     logger().log(at, "{}", json ? json_members(text, more) : escaped(text, true));
   };
   if (const std::size_t lost = writer().take_dropped(); lost > 0) {
@@ -146,6 +146,13 @@ void write(config::LogLevel level, std::string_view message, std::initializer_li
 
 void flush(std::chrono::milliseconds most) {
   writer().flush(most);
+}
+
+void write(const LogLine& line) {
+  std::vector<Field> fields;
+  fields.reserve(line.fields.size());
+  for (const auto& [key, value] : line.fields) fields.push_back({key, value});
+  write(line.level, line.message, fields);
 }
 
 }  // namespace rpcw::log

@@ -2,10 +2,12 @@
 
 #include <chrono>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "config/config.hpp"
+#include "weighter/controller/log_line.hpp"
 
 /// Log lines on standard error, as text or as one JSON object a line. Writing never waits: while standard error takes
 /// nothing, lines are kept up to 1 MiB and then dropped, and once it does again a line says how many were.
@@ -21,7 +23,11 @@ void configure(const config::Log& settings);
 
 /// `message` is for a person and says all there is to say; `fields` say the same to a program. A text line is the
 /// message alone, with control characters escaped; a JSON line has the fields that are not empty, too.
-void write(config::LogLevel level, std::string_view message, std::initializer_list<Field> fields = {});
+void write(config::LogLevel level, std::string_view message, std::span<const Field> fields);
+inline void write(config::LogLevel level, std::string_view message, std::initializer_list<Field> fields = {}) {
+  write(level, message, std::span(fields.begin(), fields.size()));
+}
+void write(const LogLine& line);
 
 /// Waits until everything is written, for `most` at the longest and not for a reader that takes nothing. At the end of
 /// the program; lines that are left then are lost.

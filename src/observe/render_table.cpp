@@ -178,9 +178,8 @@ const ServerReport* leader_of(const BackendReport& b) {
 /// The weights of a fallback, which the report has.
 std::string_view fallback_text(const BackendReport& b) {
   if (b.fallback == config::Fallback::kKeep) return "the last weights are kept";
-  const bool some_have_none = std::ranges::any_of(b.servers, [](const ServerReport& s) {
-    return s.decision.state != State::kDisabled && s.decision.weight == 0;
-  });
+  const bool some_have_none = std::ranges::any_of(
+      b.servers, [](const ServerReport& s) { return s.decision.state != State::kDisabled && s.decision.weight == 0; });
   return some_have_none ? "those that answer get the same weight, the others nothing" : "all get the same weight";
 }
 
@@ -265,8 +264,7 @@ class Table {
       line(painted(b.name, "1"));
       paragraph(head, "");
     }
-    if (b.fallback)
-      paragraph(fmt::format("Fewer than min_healthy servers are healthy: {}.", fallback_text(b)), "33");
+    if (b.fallback) paragraph(fmt::format("Fewer than min_healthy servers are healthy: {}.", fallback_text(b)), "33");
     const Traffic traffic(b);
     if (traffic.by_backups && traffic.sum > 0 && !b.fallback)
       paragraph("No active server is healthy: the backup servers have the traffic.", "33");

@@ -7,14 +7,10 @@
 #include <string>
 #include <utility>
 
+#include "base/clock.hpp"
 #include "rpc/evm.hpp"
 
 namespace rpcw {
-
-Now read_clocks() {
-  return {std::chrono::time_point_cast<milliseconds>(std::chrono::system_clock::now()),
-          std::chrono::duration_cast<MonoTime>(std::chrono::steady_clock::now().time_since_epoch())};
-}
 
 namespace rpc {
 namespace {
@@ -60,20 +56,21 @@ Prober::Prober(boost::asio::io_context& io, const config::Probe& settings, std::
 std::size_t Prober::add(const Subject& subject) {
   auto known = std::make_shared<Known>(HttpTarget(*subject.target), subject.canaries);
   client_.expect(known->target);
-  const auto free = std::ranges::find(known_, nullptr);
-  const auto index = static_cast<std::size_t>(free - known_.begin());
-  if (free != known_.end()) {
-    *free = std::move(known);
-  } else {
-    known_.push_back(std::move(known));
-    client_.expect_targets(known_.size());
+  if (!free_.empty()) {
+    const std::size_t index = free_.back();
+    free_.pop_back();
+    known_[index] = std::move(known);
+    return index;
   }
-  return index;
+  known_.push_back(std::move(known));
+  client_.expect_targets(known_.size());
+  return known_.size() - 1;
 }
 
 void Prober::remove(std::size_t target) {
   known_[target]->removed = true;
   known_[target].reset();
+  free_.push_back(target);
 }
 
 void Prober::head(std::size_t target, HeadHandler handler, LeftHandler left) {

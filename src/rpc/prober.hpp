@@ -14,9 +14,6 @@
 
 namespace rpcw {
 
-/// Both clocks, now. The one place where the program reads them for its decisions.
-Now read_clocks();
-
 namespace rpc {
 
 /// Asks providers what the judge wants to know. Decides nothing, and when to ask is the caller's business.
@@ -75,6 +72,8 @@ class Prober {
   config::Probe settings_;
   /// Shared with the requests under way; nullptr: removed.
   std::vector<KnownPtr> known_;
+  /// Indices of removed ones.
+  std::vector<std::size_t> free_;
   /// Thousands of targets are asked the same.
   std::vector<Ask> last_questions_;
   std::shared_ptr<const std::string> last_batch_;

@@ -81,7 +81,8 @@ std::string FakeHaproxy::reply(std::string_view command) {
     return out + "rpc,BACKEND,UP,3,3,3,0,3,1,,roundrobin,http,0,0,0,0,\n";
   }
   if (command.starts_with("show servers state")) {
-    std::string out = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight\n";
+    std::string out =
+        "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight\n";
     for (const auto& [name, weight] : weights_) out += fmt::format("3 rpc 1 {} 127.0.0.1 2 0 {} 1\n", name, weight);
     return out;
   }

@@ -63,7 +63,7 @@ class Blocking {
     if (result) throw std::runtime_error("the read has not failed");
     return result.error();
   }
-  std::vector<haproxy::Outcome> push(std::vector<haproxy::Client::Push> pushes) {
+  std::vector<haproxy::Outcome> push(std::vector<haproxy::WeightCommand> pushes) {
     return wait(client.push(std::move(pushes)));
   }
   std::vector<std::string> run(std::vector<std::string> commands) {
@@ -77,10 +77,10 @@ class Blocking {
   std::chrono::steady_clock::duration took{};
 };
 
-inline haproxy::Client::Push weight(std::string backend, std::string server, unsigned value) {
+inline haproxy::WeightCommand weight(std::string backend, std::string server, unsigned value) {
   return {.backend = std::move(backend), .server = std::move(server), .percent = false, .weight = value};
 }
-inline haproxy::Client::Push percent(std::string backend, std::string server, unsigned value) {
+inline haproxy::WeightCommand percent(std::string backend, std::string server, unsigned value) {
   return {.backend = std::move(backend), .server = std::move(server), .percent = true, .weight = value};
 }
 

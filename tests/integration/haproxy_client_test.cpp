@@ -144,10 +144,11 @@ class FakeServer {
 }  // namespace
 
 TEST_CASE("severity-output: replies read as without it") {
-  const HaproxyProcess haproxy(haproxy_cfg("    stats socket @DIR@/number.sock mode 600 level admin severity-output number\n"
-                                           "    stats socket @DIR@/string.sock mode 600 level admin severity-output "
-                                           "string\n    stats socket @DIR@/low.sock mode 600 level operator "
-                                           "severity-output string\n"));
+  const HaproxyProcess haproxy(
+      haproxy_cfg("    stats socket @DIR@/number.sock mode 600 level admin severity-output number\n"
+                  "    stats socket @DIR@/string.sock mode 600 level admin severity-output "
+                  "string\n    stats socket @DIR@/low.sock mode 600 level operator "
+                  "severity-output string\n"));
   for (const char* socket : {"number.sock", "string.sock"}) {
     CAPTURE(socket);
     Blocking haproxy_at(unix_endpoint(haproxy.path(socket)));
@@ -350,7 +351,7 @@ TEST_CASE("a socket that is missing, stale, foreign or not ours to use") {
 TEST_CASE("a HAProxy that stops half-way is waited for no longer than the timeout, and served again afterwards") {
   HaproxyProcess haproxy(haproxy_cfg("", many_servers(100)));
   Blocking client(unix_endpoint(haproxy.admin_socket()), 400ms);
-  std::vector<Client::Push> pushes;
+  std::vector<haproxy::WeightCommand> pushes;
   for (int round = 0; round < 1000; ++round) {
     // srv0 has 7 only when many lines have been answered.
     const unsigned value = round < 50 ? 6 : 7;
@@ -550,7 +551,7 @@ TEST_CASE("through the master's socket") {
   CHECK(now.server("rpc", "a")->uweight == 5);
   CHECK(now.server("rpc", "b")->uweight == 7);
 
-  std::vector<Client::Push> many;
+  std::vector<haproxy::WeightCommand> many;
   for (unsigned i = 0; i < 500; ++i) many.push_back(weight("rpc", "a", i % 257));
   CHECK(count_kind(client.push(many), Kind::kDone) == 500);
 
@@ -599,7 +600,7 @@ TEST_CASE("small buffers in HAProxy") {
       CAPTURE(endpoint.text);
       Blocking client(endpoint);
       for (const unsigned value : {17U, 256U}) {
-        std::vector<Client::Push> pushes;
+        std::vector<haproxy::WeightCommand> pushes;
         for (int i = 0; i < 600; ++i) pushes.push_back(weight("many", "srv" + std::to_string(i), value));
         CHECK(count_kind(client.push(pushes), Kind::kDone) == 600);
         CHECK(client.run({"get weight many/srv599"}) ==
@@ -623,7 +624,7 @@ TEST_CASE("10,000 servers") {
   CHECK(before.backend("many")->servers.size() == 10000);
 
   const auto push_all = [&](unsigned value) {
-    std::vector<Client::Push> pushes;
+    std::vector<haproxy::WeightCommand> pushes;
     for (int i = 0; i < 10000; ++i) pushes.push_back(weight("many", "srv" + std::to_string(i), value));
     CHECK(count_kind(client.push(std::move(pushes)), Kind::kDone) == 10000);
     return client.took;

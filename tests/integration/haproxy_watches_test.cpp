@@ -11,9 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "agent/watches.hpp"
+#include "agent/agent.hpp"
 #include "haproxy_blocking.hpp"
 #include "haproxy_process.hpp"
+#include "sim/sim.hpp"
 
 using namespace rpcw;
 using namespace rpcw::test;
@@ -69,11 +70,12 @@ struct Cluster {
     b.chain.block_time = 1s;
     b.chain.max_block_age = 60s;
     b.chain.max_lag = 30s;
-    for (const char* server : {"a", "b"}) b.servers.push_back({server, {"http://x.test/", {}, server, false}, 1.0});
+    for (const char* server : {"a", "b"})
+      b.servers.push_back({server, {providers.add(server).url(), {}, server, false}, 1.0});
   }
   ~Cluster() {
-    if (!watches) return;
-    watches->request_stop();
+    if (!agent) return;
+    agent->request_stop();
     run_until([&] { return ended; });
   }
 
@@ -86,14 +88,9 @@ struct Cluster {
   }
 
   void start() {
-    fleet = std::make_unique<Fleet>(config);
-    const WallTime wall{std::chrono::seconds(1'700'000'000)};
-    for (std::size_t i = 0; i < 2; ++i) fleet->observe(i, HeadObservation{{wall, 0ms}, 10ms, Head{100, "0x1", wall}});
-    fleet->decide({wall, 0ms}, true);
-    watches = std::make_unique<Watches>(
-        io, config, *fleet, false, [] {}, [](const std::vector<std::size_t>&) {}, nullptr, lookup_of(name));
-    watches->start(latch);
-    asio::co_spawn(io, latch.wait(), [&](const std::exception_ptr& error) {
+    agent = std::make_unique<Agent>(io, config, control::Options{}, control::Legacy{},
+                                    Agent::Effects{.recall = {}, .lookup = lookup_of(name)});
+    asio::co_spawn(io, agent->run(), [&](const std::exception_ptr& error) {
       ended = true;
       if (error) std::rethrow_exception(error);
     });
@@ -114,14 +111,13 @@ struct Cluster {
            HaproxyProcess::ask(process.admin_socket(), "get weight rpc/b").starts_with("128 ");
   }
 
+  sim::World providers;
   std::uint16_t port = free_port();
   config::Config config;
   std::shared_ptr<Name> name = std::make_shared<Name>();
   asio::io_context io{1};
-  Latch latch{io.get_executor()};
   bool ended = false;
-  std::unique_ptr<Fleet> fleet;
-  std::unique_ptr<Watches> watches;
+  std::unique_ptr<Agent> agent;
 };
 
 void change_weight(const HaproxyProcess& process) {
@@ -193,8 +189,8 @@ TEST_CASE("a name that does not resolve, or a name server that hangs, leaves the
   CHECK(c.name->count() == before + 1);
 
   // The end does not wait for it.
-  c.watches->request_stop();
+  c.agent->request_stop();
   CHECK(c.run_until([&] { return c.ended; }, 1s));
   c.name->hang(false);
-  c.watches.reset();
+  c.agent.reset();
 }

@@ -34,13 +34,13 @@ TEST_CASE("a large HAProxy is read less often, and its reload is noticed all the
   };
   Program program({"run", "--config", stage.config({.endpoints = fmt::format("\"unix:{}\"", haproxy.admin_socket())})});
   CHECK(reached());
-  CHECK(program.says("MB, so that is done every "));
+  CHECK(program.says("MB to read, so they are read every "));
   ask(haproxy, "set weight rpc/b 7");
   CHECK(reached());
   haproxy.reload();
   CHECK(reached());
   CHECK(program.says("was reloaded: pid "));
-  CHECK(program.count("MB, so that is done every ") == 1);
+  CHECK(program.count("MB to read, so they are read every ") == 1);
   CHECK(program.stop() == 0);
 }
 

@@ -1,4 +1,4 @@
-#include "agent/decision_log.hpp"
+#include "weighter/controller/decision_log.hpp"
 
 #include <doctest/doctest.h>
 
@@ -18,9 +18,9 @@ struct Told {
   MonoTime now{1h};
   Lines lines;
   std::vector<config::LogLevel> levels;
-  DecisionLog log{[this](config::LogLevel level, std::string_view message, std::initializer_list<log::Field>) {
-    lines.emplace_back(message);
-    levels.push_back(level);
+  DecisionLog log{[this](LogLine line) {
+    lines.push_back(std::move(line.message));
+    levels.push_back(line.level);
   }};
 
   explicit Told(std::size_t servers, unsigned weight = 100) {
@@ -39,7 +39,7 @@ struct Told {
   Lines tell() {
     lines.clear();
     levels.clear();
-    log.tell(backend, before, after, now);
+    log.decided(backend, before, after, now);
     before = after;
     return lines;
   }

@@ -1,7 +1,7 @@
 // What a read tells of the worker that gave it, and how soon a failed one is tried again.
 #include <doctest/doctest.h>
 
-#include "haproxy/back_off.hpp"
+#include "weighter/plan/back_off.hpp"
 #include "weighter/state/topology.hpp"
 
 using namespace rpcw;

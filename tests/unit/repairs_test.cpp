@@ -11,8 +11,8 @@ namespace {
 
 const Repairs::Key kServer{"rpc", "a"};
 
-Repairs::TimePoint at(std::chrono::seconds t) {
-  return Repairs::TimePoint{} + 1h + t;
+MonoTime at(std::chrono::seconds t) {
+  return 1h + t;
 }
 
 }  // namespace

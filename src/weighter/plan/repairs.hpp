@@ -15,7 +15,6 @@ namespace rpcw {
 /// traffic swing. No clock: the time is an argument.
 class Repairs {
  public:
-  using TimePoint = std::chrono::steady_clock::time_point;
   /// Backend and server, by name: their numbers change with HAProxy's list.
   using Key = std::pair<std::string, std::string>;
 
@@ -27,13 +26,13 @@ class Repairs {
   static constexpr milliseconds kLongestPause{600'000};
 
   /// A weight of this server has to be put back. Returns how long it should be left alone instead; nullopt: go on.
-  std::optional<milliseconds> repaired(const Key& key, TimePoint now);
+  std::optional<milliseconds> repaired(const Key& key, MonoTime now);
 
  private:
   struct Server {
-    std::deque<TimePoint> times;
+    std::deque<MonoTime> times;
     milliseconds pause = kFirstPause;
-    TimePoint paused_until{};
+    MonoTime paused_until{};
   };
   std::map<Key, Server> servers_;
 };

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <functional>
-#include <initializer_list>
 #include <map>
 #include <set>
 #include <string>
@@ -10,31 +9,36 @@
 #include <vector>
 
 #include "config/config.hpp"
-#include "observe/log.hpp"
 #include "weighter/allocate/decide.hpp"
+#include "weighter/controller/log_line.hpp"
 
 namespace rpcw {
 
-/// Tells decisions: each change of state or weight is a line of its server, and nothing is told twice. Of many servers
-/// that have other weights only because others have, one line a minute and backend tells.
+/// The log of decisions: each change of state or weight is a line of its server, and nothing is logged twice. Many
+/// servers whose weights change only because others' do share one line a minute and backend.
 class DecisionLog {
  public:
-  using Write = std::function<void(config::LogLevel, std::string_view message, std::initializer_list<log::Field>)>;
+  using Write = std::function<void(LogLine)>;
 
-  explicit DecisionLog(Write write = log::write) : write_(std::move(write)) {}
+  explicit DecisionLog(Write write) : log_(std::move(write)) {}
 
   /// `before`: the decision that `after` replaces; without servers when there was none. `backend` has the servers of
   /// `after`, in their order.
-  void tell(const config::Backend& backend, const BackendDecision& before, const BackendDecision& after, MonoTime now);
+  void decided(const config::Backend& backend, const BackendDecision& before, const BackendDecision& after,
+               MonoTime now);
 
  private:
   /// By server: the first reasons that were told since it came into its present state.
   using Told = std::map<std::string, std::set<Reason>, std::less<>>;
 
+  void write(config::LogLevel level, std::string message,
+             std::vector<std::pair<std::string_view, std::string>> fields) {
+    log_({level, std::move(message), std::move(fields)});
+  }
   void tell_of_followers(const std::string& backend, std::size_t count, MonoTime now);
   void tell_of_notes(const std::string& backend, const std::vector<BackendNote>& notes, MonoTime now);
 
-  Write write_;
+  Write log_;
   /// By backend.
   std::map<std::string, Told> told_;
   /// By backend and code: when a note was told to begin, and whether its end was not told yet.

@@ -1,4 +1,4 @@
-#include "agent/decision_log.hpp"
+#include "weighter/controller/decision_log.hpp"
 
 #include <fmt/format.h>
 
@@ -65,11 +65,11 @@ void DecisionLog::tell_of_followers(const std::string& backend, std::size_t coun
   const auto [last, first] = followers_told_.emplace(backend, now);
   if (!first && now - last->second < kFollowersAgain) return;
   last->second = now;
-  write_(config::LogLevel::kInfo,
-         fmt::format("{}: {} servers have other weights and nothing else that is new; such changes of many at once "
-                     "are told once in {}",
-                     backend, count, span_text(kFollowersAgain)),
-         {{"backend", backend}});
+  write(config::LogLevel::kInfo,
+        fmt::format("{}: {} servers have other weights and nothing else that is new; such changes of many at once "
+                    "are told once in {}",
+                    backend, count, span_text(kFollowersAgain)),
+        {{"backend", backend}});
 }
 
 void DecisionLog::tell_of_notes(const std::string& backend, const std::vector<BackendNote>& notes, MonoTime now) {
@@ -77,20 +77,20 @@ void DecisionLog::tell_of_notes(const std::string& backend, const std::vector<Ba
     const auto [it, first] = notes_.try_emplace({backend, std::string(n.code)}, Note{now});
     if (!first && (it->second.open || now - it->second.begun < kNoteAgain)) continue;
     it->second = {now};
-    write_(config::LogLevel::kWarn, fmt::format("{}: {}: {}", backend, n.code, n.detail),
-           {{"backend", backend}, {"note", n.code}});
+    write(config::LogLevel::kWarn, fmt::format("{}: {}: {}", backend, n.code, n.detail),
+          {{"backend", backend}, {"note", std::string(n.code)}});
   }
   for (auto& [key, told] : notes_) {
     if (key.first != backend || !told.open || std::ranges::find(notes, key.second, &BackendNote::code) != notes.end())
       continue;
     told.open = false;
-    write_(config::LogLevel::kInfo, fmt::format("{}: {} is over", backend, key.second),
-           {{"backend", backend}, {"note", key.second}});
+    write(config::LogLevel::kInfo, fmt::format("{}: {} is over", backend, key.second),
+          {{"backend", backend}, {"note", key.second}});
   }
 }
 
-void DecisionLog::tell(const config::Backend& backend, const BackendDecision& before, const BackendDecision& after,
-                       MonoTime now) {
+void DecisionLog::decided(const config::Backend& backend, const BackendDecision& before, const BackendDecision& after,
+                          MonoTime now) {
   const std::size_t followers = count_followers(before, after);
   const bool many = followers > kFollowersTold;
   if (many) tell_of_followers(backend.name, followers, now);
@@ -120,24 +120,24 @@ void DecisionLog::tell(const config::Backend& backend, const BackendDecision& be
     const std::string message = fmt::format("{}/{}: {}, weight {}{}", backend.name, server, state, weight,
                                             reasons.empty() ? "" : " (" + reasons + ")");
     const bool bad = s.state == State::kEjected && old_state != State::kEjected;
-    write_(bad ? config::LogLevel::kWarn : config::LogLevel::kInfo, message,
-           {{"backend", backend.name},
-            {"server", server},
-            {"state", to_string(s.state)},
-            {"weight", fmt::format("{}", s.weight)},
-            {"reason", s.reasons.empty() ? std::string_view{} : to_string(s.reasons.front().code)}});
+    write(bad ? config::LogLevel::kWarn : config::LogLevel::kInfo, message,
+          {{"backend", backend.name},
+           {"server", server},
+           {"state", std::string(to_string(s.state))},
+           {"weight", fmt::format("{}", s.weight)},
+           {"reason", s.reasons.empty() ? std::string{} : std::string(to_string(s.reasons.front().code))}});
   }
   tell_of_notes(backend.name, after.notes, now);
   if (before.fallback == after.fallback || backend.servers.empty()) return;
   if (!after.fallback)
-    write_(config::LogLevel::kInfo,
-           fmt::format("{}: enough servers are healthy again, weights follow the scores", backend.name),
-           {{"backend", backend.name}});
+    write(config::LogLevel::kInfo,
+          fmt::format("{}: enough servers are healthy again, weights follow the scores", backend.name),
+          {{"backend", backend.name}});
   else
-    write_(config::LogLevel::kWarn,
-           fmt::format("{}: {} of {} servers healthy, min_healthy is {}: {}", backend.name, after.healthy,
-                       after.servers.size(), backend.min_healthy, what_follows(after)),
-           {{"backend", backend.name}, {"fallback", config::to_string(*after.fallback)}});
+    write(config::LogLevel::kWarn,
+          fmt::format("{}: {} of {} servers healthy, min_healthy is {}: {}", backend.name, after.healthy,
+                      after.servers.size(), backend.min_healthy, what_follows(after)),
+          {{"backend", backend.name}, {"fallback", std::string(config::to_string(*after.fallback))}});
 }
 
 }  // namespace rpcw

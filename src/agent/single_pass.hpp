@@ -5,22 +5,24 @@
 #include <functional>
 
 #include "config/config.hpp"
+#include "weighter/controller/controller.hpp"
 #include "weighter/report.hpp"
-#include "weighter/state/fleet.hpp"
 
 namespace rpcw {
 
 struct PassOptions {
-  /// Whether weights are meant for HAProxy at all: `scores` only looks at what it has.
-  bool push = true;
+  /// kOnce or kScores.
+  control::Mode mode = control::Mode::kOnce;
   /// Everything but the sending.
   bool dry_run = false;
-  /// Probes of each server. [1, 100]
+  /// Heads asked of each server. [1, 100]
   unsigned samples = 1;
-  /// Gives the new fleet what earlier passes have known; empty: nothing.
+  /// Gives the new state what earlier passes have known; empty: nothing.
   std::function<void(Fleet&, Now)> recall{};
   /// Called when all is done, with what the next pass should know; may be empty.
   std::function<void(const Fleet&, Now)> keep{};
+  /// A remark on the configuration or HAProxy's list, without secrets.
+  std::function<void(const LogLine&)> remark = [](const LogLine&) {};
 };
 
 struct PassResult {
@@ -31,11 +33,11 @@ struct PassResult {
   bool nothing_healthy = false;
 };
 
-/// Reads HAProxy and probes every provider at the same time, decides once, and pushes. Ends as soon as the answers are
-/// in. A probe that fails at the transport level is repeated up to `fall` times, `fast_interval` apart, so that one
+/// Reads HAProxy and checks every provider at the same time, decides once, and pushes. Ends as soon as the answers are
+/// in. A check that fails at the transport level is repeated up to `fall` times, `fast_interval` apart, so that one
 /// lost packet does not decide; but not where a history speaks for the provider, which counts it as one failure. Throws
-/// what HttpClient's constructor throws.
-boost::asio::awaitable<PassResult> one_pass(boost::asio::io_context& io, const config::Config& config,
-                                            PassOptions options);
+/// what Agent::run throws.
+boost::asio::awaitable<PassResult> single_pass(boost::asio::io_context& io, const config::Config& file,
+                                               PassOptions options);
 
 }  // namespace rpcw

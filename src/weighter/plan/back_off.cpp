@@ -1,4 +1,4 @@
-#include "haproxy/back_off.hpp"
+#include "weighter/plan/back_off.hpp"
 
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>

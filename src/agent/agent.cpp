@@ -1,0 +1,265 @@
+#include "agent/agent.hpp"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+#include <exception>
+#include <map>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "base/clock.hpp"
+#include "base/lifetime_guard.hpp"
+#include "base/open_files.hpp"
+#include "base/wait_group.hpp"
+#include "haproxy/client.hpp"
+#include "haproxy/discovery.hpp"
+#include "observe/log.hpp"
+#include "rpc/prober.hpp"
+
+namespace rpcw {
+
+namespace asio = boost::asio;
+namespace action = control::action;
+namespace news = control::event;
+using std::chrono::steady_clock;
+
+class Agent::Impl {
+ public:
+  Impl(asio::io_context& io, const config::Config& file, const control::Options& options, control::Legacy legacy,
+       Effects effects)
+      : io_(io),
+        file_(file),
+        runs_(options.mode == control::Mode::kRun),
+        effects_(std::move(effects)),
+        tls_(haproxy::tls_context(file.haproxy.tls)),
+        controller_(file, options, std::move(legacy)),
+        prober_(io, file.probe, {}),
+        wake_(io),
+        finished_(io, steady_clock::time_point::max()),
+        conversations_(io.get_executor()) {
+    for (const config::Endpoint& e : file.haproxy.endpoints) names_.emplace_back(e, effects_.lookup);
+  }
+
+  asio::awaitable<void> run() {
+    give(news::Started{});
+    if (stop_requested_) give(news::StopRequested{});
+    while (!done_) co_await finished_.async_wait(asio::as_tuple(asio::use_awaitable));
+    // What is still being looked up or read is of no use any more.
+    for (const auto& [key, conversation] : under_way_) conversation->emit(asio::cancellation_type::terminal);
+    co_await conversations_.wait();
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+  void request_stop() {
+    if (std::exchange(stop_requested_, true) || !started_) return;
+    give(news::StopRequested{});
+  }
+
+  void abandon() {
+    request_stop();
+    finish();
+  }
+
+  control::Controller& controller() { return controller_; }
+
+ private:
+  // ---- events and actions
+
+  /// Events of one turn are taken in order; one that an action brings about at once waits for the actions before it.
+  void give(control::Event event) {
+    started_ = true;
+    if (done_) return;
+    events_.push_back(std::move(event));
+    if (std::exchange(busy_, true)) return;
+    while (!events_.empty() && !done_) {
+      control::Event next = std::move(events_.front());
+      events_.pop_front();
+      for (control::Action& a : controller_.on(std::move(next), read_clocks()))
+        std::visit([this](auto&& what) { carry_out(std::move(what)); }, std::move(a));
+    }
+    busy_ = false;
+  }
+
+  void finish() {
+    done_ = true;
+    wake_.cancel();
+    finished_.cancel();
+  }
+
+  void carry_out(action::Finish&&) { finish(); }
+  void carry_out(action::Log&& a) { effects_.log(a.line); }
+  void carry_out(action::WakeAt&& a) {
+    if (!a.at) {
+      wake_.cancel();
+      return;
+    }
+    wake_.expires_at(steady_clock::time_point(std::chrono::duration_cast<steady_clock::duration>(*a.at)));
+    wake_.async_wait(alive_.guard([this] { give(news::TimeReached{}); }));
+  }
+  void carry_out(action::Recall&&) {
+    if (effects_.recall) effects_.recall(controller_.state(), read_clocks());
+    give(news::Recalled{});
+  }
+
+  // ---- checks
+
+  void carry_out(action::ExpectFiles&& a) {
+    const auto ok = rpc::ensure_open_files(a.count);
+    if (ok) return;
+    if (!runs_) throw std::runtime_error(ok.error());
+    // With too few, checks fail; the weights of those that are known are kept all the same.
+    if (warned_.insert(ok.error()).second) log::warn(ok.error());
+  }
+  void carry_out(action::AddTarget&& a) {
+    subjects_.resize(std::max<std::size_t>(subjects_.size(), a.target + 1U));
+    subjects_[a.target] = prober_.add({a.config, a.canaries});
+  }
+  void carry_out(action::RemoveTarget&& a) { prober_.remove(subjects_[a.target]); }
+  void carry_out(action::SendHead&& a) {
+    prober_.head(subjects_[a.target], head_handler(a.target), sent_handler(a.target));
+  }
+  void carry_out(action::SendCheck&& a) { prober_.ask(subjects_[a.target], a.check, check_handler(a.target)); }
+  void carry_out(action::SendTogether&& a) {
+    prober_.head_and_questions(subjects_[a.target], a.checks,
+                               a.keep_connection ? rpc::Afterwards::kKeep : rpc::Afterwards::kClose,
+                               head_handler(a.target), check_handler(a.target), sent_handler(a.target));
+  }
+
+  std::move_only_function<void(HeadObservation)> head_handler(control::TargetId target) {
+    return [this, target](HeadObservation o) { give(news::HeadAnswered{target, std::move(o)}); };
+  }
+  std::move_only_function<void()> sent_handler(control::TargetId target) {
+    return [this, target] { give(news::HeadSent{target}); };
+  }
+  std::move_only_function<void(Answer)> check_handler(control::TargetId target) {
+    return [this, target](Answer a) { give(news::CheckAnswered{target, std::move(a)}); };
+  }
+
+  // ---- HAProxys
+
+  void carry_out(action::OpenEndpoint&& a) {
+    endpoints_.emplace(a.endpoint,
+                       std::make_unique<haproxy::Client>(io_.get_executor(), a.config, tls_, file_.haproxy.timeout));
+  }
+  void carry_out(action::CloseEndpoint&& a) { endpoints_.erase(a.endpoint); }
+  void carry_out(action::ResolveName&& a) { converse(resolve(a.place)); }
+  void carry_out(action::ReadInfo&& a) { converse(read_info(a.endpoint)); }
+  void carry_out(action::ReadServers&& a) { converse(read_servers(a.endpoint, a.last)); }
+  void carry_out(action::ReadLevel&& a) { converse(read_level(a.endpoint)); }
+  void carry_out(action::SetWeights&& a) { converse(set_weights(a.endpoint, std::move(a.commands))); }
+
+  /// An error that a conversation throws is a bug, unless the conversation was cancelled.
+  void converse(asio::awaitable<void> conversation) {
+    conversations_.expect();
+    const std::uint64_t key = next_conversation_++;
+    const auto& cancel = under_way_.emplace(key, std::make_unique<asio::cancellation_signal>()).first->second;
+    asio::co_spawn(io_, std::move(conversation),
+                   asio::bind_cancellation_slot(cancel->slot(), [this, key](const std::exception_ptr& thrown) {
+                     ended(thrown);
+                     // Not yet: its slot is in use until this handler returns.
+                     asio::post(io_, alive_.guard([this, key] {
+                       under_way_.erase(key);
+                       conversations_.arrive();
+                     }));
+                   }));
+  }
+
+  void ended(const std::exception_ptr& thrown) {
+    if (!thrown) return;
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const boost::system::system_error& error) {
+      if (done_ && error.code() == asio::error::operation_aborted) return;
+      failure_ = thrown;
+    } catch (...) {
+      failure_ = thrown;
+    }
+    finish();
+  }
+
+  asio::awaitable<void> resolve(std::size_t place) {
+    auto found = co_await names_[place].find(file_.haproxy.timeout);
+    give(news::NameResolved{place, std::move(found)});
+  }
+  asio::awaitable<void> read_info(control::EndpointId id) {
+    auto info = co_await endpoints_.at(id)->info();
+    give(news::InfoRead{id, std::move(info)});
+  }
+  asio::awaitable<void> read_servers(control::EndpointId id, const haproxy::Instance* last) {
+    haproxy::Client& client = *endpoints_.at(id);
+    const std::vector<std::string> backends = controller_.state().backend_names();
+    const std::uint64_t before = client.received();
+    std::expected<haproxy::Instance, haproxy::Failure> instance;
+    if (last != nullptr)
+      instance = co_await client.refresh(*last, backends);
+    else
+      instance = co_await client.read(backends);
+    give(news::ServersRead{id, std::move(instance), client.received() - before});
+  }
+  asio::awaitable<void> read_level(control::EndpointId id) {
+    std::vector<std::string> commands(1, "show cli level");
+    auto replies = co_await endpoints_.at(id)->run(std::move(commands));
+    if (replies)
+      give(news::LevelRead{id, std::move(replies->front())});
+    else
+      give(news::LevelRead{id, std::unexpected(std::move(replies.error()))});
+  }
+  asio::awaitable<void> set_weights(control::EndpointId id, std::vector<haproxy::WeightCommand> commands) {
+    auto outcomes = co_await endpoints_.at(id)->push(std::move(commands));
+    give(news::WeightsAnswered{id, std::move(outcomes)});
+  }
+
+  asio::io_context& io_;
+  const config::Config& file_;
+  const bool runs_;
+  const Effects effects_;
+  const std::shared_ptr<haproxy::TlsContext> tls_;
+  control::Controller controller_;
+  rpc::Prober prober_;
+  /// By TargetId: the prober's index.
+  std::vector<std::size_t> subjects_;
+  std::map<control::EndpointId, std::unique_ptr<haproxy::Client>> endpoints_;
+  /// By place.
+  std::deque<haproxy::Discovery> names_;
+  asio::steady_timer wake_;
+  asio::steady_timer finished_;
+  /// Exchanges and look-ups under way, to be cancelled at the end.
+  std::map<std::uint64_t, std::unique_ptr<asio::cancellation_signal>> under_way_;
+  std::uint64_t next_conversation_ = 0;
+  Latch conversations_;
+  std::deque<control::Event> events_;
+  bool busy_ = false;
+  bool started_ = false;
+  bool stop_requested_ = false;
+  bool done_ = false;
+  std::exception_ptr failure_;
+  std::set<std::string> warned_;
+  Alive alive_;
+};
+
+Agent::Agent(asio::io_context& io, const config::Config& file, const control::Options& options, control::Legacy legacy,
+             Effects effects)
+    : impl_(std::make_unique<Impl>(io, file, options, std::move(legacy), std::move(effects))) {}
+Agent::~Agent() = default;
+asio::awaitable<void> Agent::run() {
+  return impl_->run();
+}
+void Agent::request_stop() {
+  impl_->request_stop();
+}
+void Agent::abandon() {
+  impl_->abandon();
+}
+control::Controller& Agent::controller() {
+  return impl_->controller();
+}
+
+}  // namespace rpcw

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "config/config.hpp"
+#include "haproxy/lookup.hpp"
+#include "observe/log.hpp"
+#include "weighter/controller/controller.hpp"
+
+namespace rpcw {
+
+/// Carries out what a Controller asks for: sends checks, talks to HAProxys, waits. Decides nothing.
+class Agent {
+ public:
+  struct Effects {
+    /// Gives the state what an earlier process has known; called once, when the servers are known and before the first
+    /// check. May be empty.
+    std::function<void(Fleet&, Now)> recall;
+    std::function<void(const LogLine&)> log = [](const LogLine& line) { log::write(line); };
+    /// Names of dns: endpoints and of HAProxys' hosts.
+    haproxy::Lookup::Function lookup = haproxy::Lookup::system();
+  };
+
+  /// Keeps a reference to `file`. `legacy`: see Controller.
+  Agent(boost::asio::io_context& io, const config::Config& file, const control::Options& options,
+        control::Legacy legacy, Effects effects);
+  ~Agent();
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+  /// Until the controller has finished. Throws std::runtime_error when the files of TLS cannot be used, and in a single
+  /// pass when too few files can be opened.
+  boost::asio::awaitable<void> run();
+  /// Ends `run` as soon as the exchanges with HAProxy that are under way have ended.
+  void request_stop();
+  /// Ends `run` without waiting for them.
+  void abandon();
+
+  /// Before or after `run`, or between two turns of the loop.
+  control::Controller& controller();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace rpcw

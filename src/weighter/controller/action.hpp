@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "base/time.hpp"
+#include "weighter/controller/event.hpp"
+#include "weighter/controller/log_line.hpp"
+
+/// All that a Controller wants done. Pointers and spans are valid until the action's answer is given to the controller;
+/// those of AddTarget for as long as the target is there.
+namespace rpcw::control {
+namespace action {
+
+struct AddTarget {
+  TargetId target = 0;
+  const config::Target* config = nullptr;
+  /// The argument of a canary check counts these.
+  std::span<const config::Canary> canaries;
+};
+/// Answers to its checks under way are not wanted any more.
+struct RemoveTarget {
+  TargetId target = 0;
+};
+/// So many files will be open: sockets of checks and of HAProxys, and what any process has.
+struct ExpectFiles {
+  std::size_t count = 0;
+};
+
+/// Ask for the newest block. Answer: event::HeadAnswered.
+struct SendHead {
+  TargetId target = 0;
+};
+/// Answer: event::CheckAnswered.
+struct SendCheck {
+  TargetId target = 0;
+  Ask check;
+};
+/// A head and other checks in one request where the family allows it. Answers: event::HeadAnswered, and
+/// event::CheckAnswered for each check.
+struct SendTogether {
+  TargetId target = 0;
+  std::vector<Ask> checks;
+  /// False: the connection is not needed again soon.
+  bool keep_connection = true;
+};
+
+/// Give the state what an earlier process has known: its servers are there now. Answer: event::Recalled.
+struct Recall {};
+
+/// Look up the name of the configured endpoint of this index. Answer: event::NameResolved.
+struct ResolveName {
+  std::size_t place = 0;
+};
+struct OpenEndpoint {
+  EndpointId endpoint = 0;
+  config::Endpoint config;
+};
+/// No exchange is under way there.
+struct CloseEndpoint {
+  EndpointId endpoint = 0;
+};
+/// Only version, pid and uptime. Answer: event::InfoRead.
+struct ReadInfo {
+  EndpointId endpoint = 0;
+};
+/// Answer: event::ServersRead.
+struct ReadServers {
+  EndpointId endpoint = 0;
+  /// The result of the read before, to be brought up to date; nullptr: read everything.
+  const haproxy::Instance* last = nullptr;
+};
+/// Answer: event::LevelRead.
+struct ReadLevel {
+  EndpointId endpoint = 0;
+};
+/// Answer: event::WeightsAnswered.
+struct SetWeights {
+  EndpointId endpoint = 0;
+  std::vector<haproxy::WeightCommand> commands;
+};
+
+/// Give event::TimeReached at that time; replaces the wake-up before. Absent: none is needed.
+struct WakeAt {
+  std::optional<MonoTime> at;
+};
+struct Log {
+  LogLine line;
+};
+/// Nothing is under way and nothing will be: the controller wants no more events.
+struct Finish {};
+
+}  // namespace action
+
+using Action = std::variant<action::AddTarget, action::RemoveTarget, action::ExpectFiles, action::SendHead,
+                            action::SendCheck, action::SendTogether, action::Recall, action::ResolveName,
+                            action::OpenEndpoint, action::CloseEndpoint, action::ReadInfo, action::ReadServers,
+                            action::ReadLevel, action::SetWeights, action::WakeAt, action::Log, action::Finish>;
+
+}  // namespace rpcw::control

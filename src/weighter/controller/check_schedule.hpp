@@ -1,0 +1,139 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <random>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "weighter/controller/context.hpp"
+
+namespace rpcw::control {
+
+/// When each target is checked, and by how many requests: intervals, the first round, batches, missing answers, and the
+/// repetitions of a single pass. At most one head request of a target is under way.
+class CheckSchedule {
+ public:
+  /// `file`: the configuration as it was read, whose canaries stay where they are.
+  /// `before`: of the controller before, whose waiting for first answers goes on.
+  CheckSchedule(Context& context, const config::Config& file, FirstChecks before);
+
+  /// The state has its targets now: announces them and sends the first checks of all.
+  void start();
+
+  /// Identifies each target across a change of the server list, in the state's order.
+  [[nodiscard]] std::vector<std::string> keys() const;
+  /// The state has other targets now. `before`: `keys()` before the change. Targets that are new get their first
+  /// checks.
+  void targets_changed(const std::vector<std::string>& before);
+
+  void on(const event::HeadSent& event);
+  void on(event::HeadAnswered&& event);
+  void on(event::CheckAnswered&& event);
+  void on_probe_timer(TargetId target);
+  void on_retry_timer(std::uint32_t retry);
+  void on_first_answer_timer(TargetId target);
+
+  /// For the controller that replaces this one.
+  [[nodiscard]] FirstChecks first_checks() const;
+
+  /// Checks these targets (indices of the state) now, as far as their limits allow.
+  void check_now(std::span<const std::size_t> targets);
+  /// Sends what the comparison of chains needs.
+  void send_urgent();
+  /// After a decision: targets whose answers it has weighed get their next time.
+  void schedule_answered();
+
+  /// Every target has had its chance to answer: the first decision may be made.
+  [[nodiscard]] bool all_answered() const { return answered_ == probes_.size(); }
+  /// No request is under way and none waits.
+  [[nodiscard]] bool idle() const { return open_ == 0 && queue_.empty() && retries_.empty(); }
+
+ private:
+  enum class Wait : std::uint8_t { kNextCheck, kSuspectSilence, kNoticeSilence };
+  struct Probe {
+    TargetId id = 0;
+    /// When its newest check was due, and when the head's request left our queue.
+    MonoTime last_start{};
+    MonoTime sent_at{};
+    bool head_under_way = false;
+    bool begun = false;
+    /// When its first check was due, for this controller or one before; absent: it was not yet.
+    std::optional<MonoTime> first_due;
+    /// Of its first round, what is still without an answer.
+    bool first_head = false;
+    std::vector<Ask> first_checks;
+    /// Its first round is over, or no decision waits for it.
+    bool answered = false;
+    /// Decisions about its backend wait for its first round.
+    bool blocks_backend = false;
+    /// Its head came, and its next check is scheduled after the next decision.
+    bool to_schedule = false;
+    Wait wait = Wait::kNextCheck;
+    /// Its usual latency when the head was asked for.
+    double usual_ms = 0;
+    /// Single pass: heads still to be asked for, and failed attempts in a row at this one.
+    unsigned samples_left = 0;
+    unsigned attempts = 0;
+    /// Single pass: an earlier one has left a history, which counts a failure by itself.
+    bool has_history = false;
+    /// Single pass: failed attempts at other checks.
+    std::vector<std::pair<Ask, unsigned>> check_attempts;
+    /// Requests of a combined first round that are not answered yet.
+    std::size_t together = 0;
+  };
+  struct Retry {
+    TargetId target = 0;
+    /// Absent: the head.
+    std::optional<Ask> check;
+  };
+  struct Queued {
+    TargetId target = 0;
+    std::vector<Ask> checks;
+  };
+
+  /// nullptr: it was removed.
+  Probe* find(TargetId target);
+  std::size_t index(const Probe& probe) const { return static_cast<std::size_t>(&probe - probes_.data()); }
+  Probe new_probe(std::size_t target);
+  void check(std::span<const std::size_t> targets);
+  std::vector<Ask> begin(std::size_t target);
+  void send_head(Probe& probe);
+  void send_check(Probe& probe, const Ask& check);
+  void send_queued();
+  void answered_one(Probe& probe);
+  void settle(Probe& probe);
+  void mark_answered(Probe& probe);
+  void continue_waiting(Probe& probe, const std::string& key);
+  void schedule(Probe& probe);
+  void listen_for_silence(Probe& probe);
+  bool retry(Probe& probe, const ProbeFailure& failure, unsigned& attempts, std::optional<Ask> check);
+  void count_blockers();
+
+  Context& c_;
+  const config::Config& file_;
+  const FirstChecks before_;
+  std::minstd_rand random_;
+  /// In the state's order.
+  std::vector<Probe> probes_;
+  /// By TargetId: index in probes_; kGone: removed.
+  std::vector<std::size_t> index_of_;
+  std::vector<TargetId> to_schedule_;
+  std::size_t answered_ = 0;
+  /// By backend: probes that block its decisions.
+  std::vector<std::size_t> blockers_;
+  /// Requests under way.
+  std::size_t open_ = 0;
+  /// Combined first rounds that wait, since queued requests take memory, and targets whose own are under way.
+  std::deque<Queued> queue_;
+  std::size_t together_open_ = 0;
+  std::map<std::uint32_t, Retry> retries_;
+  std::uint32_t next_retry_ = 0;
+};
+
+}  // namespace rpcw::control

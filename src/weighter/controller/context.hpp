@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "config/config.hpp"
+#include "weighter/controller/action.hpp"
+#include "weighter/controller/timers.hpp"
+#include "weighter/state/fleet.hpp"
+
+namespace rpcw::control {
+
+enum class Mode : std::uint8_t {
+  kRun,     ///< checks, decides and pushes until it is stopped
+  kOnce,    ///< one decision, pushed
+  kScores,  ///< one decision; HAProxy is only read
+};
+
+struct Options {
+  Mode mode = Mode::kRun;
+  /// Everything but `set weight`.
+  bool dry_run = false;
+  /// Heads asked of each target before the decision of a single pass. [1, 100]
+  unsigned samples = 1;
+  /// The state of an earlier process is to be had: action::Recall is given once the servers are known.
+  bool recall = false;
+  /// For the jitter of the schedule.
+  std::uint32_t seed = 1;
+};
+
+/// A HAProxy's server list, and where it was read.
+struct ServerList {
+  /// The endpoint's text, with the address where a name has several.
+  std::string endpoint;
+  haproxy::Instance instance;
+};
+
+/// For each target of a controller: when its first check was due; absent: it needs no first answer any more.
+using FirstChecks = std::map<std::string, std::optional<MonoTime>>;
+
+/// Left by a controller for the one that replaces it, besides the state: without it a reload would begin to wait anew.
+struct Legacy {
+  /// Empty without `discover`.
+  std::vector<ServerList> lists;
+  FirstChecks first_checks;
+  /// It was logged that the agent waits for HAProxy's list.
+  bool waiting_logged = false;
+};
+
+/// What the parts of one controller share.
+struct Context {
+  Context(const config::Config& servers, Fleet& state, const Options& how)
+      : config(servers), fleet(state), options(how) {}
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  /// With the servers that are known now.
+  const config::Config& config;
+  Fleet& fleet;
+  const Options options;
+  Timers timers;
+  /// What the event under way has led to so far.
+  std::vector<Action> out;
+  Now now;
+  bool stopping = false;
+  /// There is news that a decision should weigh.
+  bool decision_wanted = false;
+  /// A target looks bad in a way that HAProxy may see as well.
+  bool look_wanted = false;
+
+  [[nodiscard]] bool runs() const { return options.mode == Mode::kRun; }
+  [[nodiscard]] MonoTime mono() const { return now.mono; }
+
+  void act(Action action) { out.push_back(std::move(action)); }
+  /// Only a running agent logs; a single pass has its report.
+  void log(config::LogLevel level, std::string message,
+           std::vector<std::pair<std::string_view, std::string>> fields = {}) {
+    if (runs()) act(action::Log{{level, std::move(message), std::move(fields)}});
+  }
+};
+
+}  // namespace rpcw::control

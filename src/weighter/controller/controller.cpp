@@ -1,0 +1,363 @@
+#include "weighter/controller/controller.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+namespace rpcw::control {
+namespace {
+
+/// Decisions follow news at once, but no faster than this: a burst of answers is one decision.
+constexpr milliseconds kLeastBetweenDecisions{100};
+
+/// A HAProxy behind a name that was known before and is not found within this time has left.
+constexpr milliseconds kNamesTake{60'000};
+
+/// Single pass: with one HAProxy read and all answers in, the others are waited for this long. Of several that are well
+/// the report shows the first of the file.
+constexpr milliseconds kForTheOthers{100};
+
+std::vector<const haproxy::Instance*> instances(const std::vector<ServerList>& lists) {
+  std::vector<const haproxy::Instance*> out;
+  out.reserve(lists.size());
+  for (const ServerList& list : lists) out.push_back(&list.instance);
+  return out;
+}
+
+}  // namespace
+
+Controller::Controller(const config::Config& file, const Options& options, Legacy legacy)
+    : file_(file),
+      known_before_(std::move(legacy.lists)),
+      roster_(roster_of(file, instances(known_before_))),
+      config_(expanded()),
+      fleet_(config_),
+      c_(config_, fleet_, options),
+      checks_(c_, file_, std::move(legacy.first_checks)),
+      endpoints_(c_),
+      log_([this](LogLine line) { c_.act(action::Log{std::move(line)}); }),
+      waiting_logged_(legacy.waiting_logged) {}
+
+std::vector<Action> Controller::on(Event event, Now now) {
+  c_.now = now;
+  if (!begun_) begun_ = now.mono;
+  std::visit([this](auto&& e) { handle(std::move(e)); }, std::move(event));
+  settle();
+  for (std::string& remark : std::exchange(remarks_, {}))
+    c_.act(action::Log{{config::LogLevel::kWarn, std::move(remark), {}}});
+  return std::exchange(c_.out, {});
+}
+
+// ---- events
+
+void Controller::handle(event::Started&&) {
+  endpoints_.start();
+  // A running agent that continues an earlier one has checks to go on with, and follows the lists as they come.
+  if (!discovers(file_) || !known_before_.empty() || (c_.runs() && !c_.options.recall)) servers_known();
+}
+
+void Controller::handle(event::Recalled&&) {
+  if (phase_ == Phase::kRecalling) begin_checks();
+}
+
+void Controller::handle(event::StopRequested&&) {
+  c_.stopping = true;
+  c_.timers.clear();
+}
+
+void Controller::handle(event::TimeReached&&) {
+  while (const auto key = c_.timers.take(c_.mono())) on_timer(*key);
+}
+
+void Controller::on_timer(Timers::Key key) {
+  switch (key.kind) {
+    case Timers::Kind::kProbe:
+      return checks_.on_probe_timer(key.id);
+    case Timers::Kind::kRetry:
+      return checks_.on_retry_timer(key.id);
+    case Timers::Kind::kFirstAnswer:
+      return checks_.on_first_answer_timer(key.id);
+    case Timers::Kind::kDecide:
+      return decide();
+    case Timers::Kind::kName:
+      return endpoints_.on_name_timer(key.id);
+    case Timers::Kind::kEndpoint:
+    case Timers::Kind::kPatience:
+      return;  // `settle` looks at what is due
+  }
+}
+
+void Controller::handle(event::HeadSent&& event) {
+  checks_.on(event);
+}
+
+void Controller::handle(event::HeadAnswered&& event) {
+  checks_.on(std::move(event));
+}
+
+void Controller::handle(event::CheckAnswered&& event) {
+  checks_.on(std::move(event));
+}
+
+void Controller::handle(event::NameResolved&& event) {
+  endpoints_.on(std::move(event));
+}
+
+void Controller::handle(event::InfoRead&& event) {
+  EndpointControl* e = endpoints_.find(event.endpoint);
+  if (e == nullptr) return;
+  const EndpointId id = event.endpoint;
+  e->on(std::move(event));
+  endpoints_.close_if_left(id);
+}
+
+void Controller::handle(event::ServersRead&& event) {
+  EndpointControl* e = endpoints_.find(event.endpoint);
+  if (e == nullptr) return;
+  const EndpointId id = event.endpoint;
+  const auto suspects = e->on(std::move(event));
+  if (endpoints_.close_if_left(id) || !suspects || !c_.runs() || phase_ != Phase::kChecking || c_.stopping) return;
+  checks_.check_now(*suspects);
+  c_.decision_wanted = true;
+  read_done();
+}
+
+void Controller::handle(event::LevelRead&& event) {
+  if (EndpointControl* e = endpoints_.find(event.endpoint)) e->on(std::move(event));
+}
+
+void Controller::handle(event::WeightsAnswered&& event) {
+  if (EndpointControl* e = endpoints_.find(event.endpoint)) e->on(std::move(event));
+}
+
+/// After each event: what has become due or possible.
+void Controller::settle() {
+  if (phase_ == Phase::kFinished) return;
+  if (phase_ == Phase::kListing && !c_.stopping && endpoints_.all_tried()) {
+    if (!c_.runs() || !endpoints_.reachable().empty())
+      servers_known();
+    else
+      log_waiting();
+  }
+  if (c_.runs()) {
+    if (std::exchange(c_.look_wanted, false)) endpoints_.look();
+    if (std::exchange(c_.decision_wanted, false)) want_decision();
+    endpoints_.step();
+  } else {
+    advance_pass();
+  }
+  if (c_.stopping && !endpoints_.busy()) {
+    phase_ = Phase::kFinished;
+    c_.act(action::Finish{});
+  }
+  const std::optional<MonoTime> next = phase_ == Phase::kFinished ? std::nullopt : c_.timers.next();
+  if (next != wake_at_) c_.act(action::WakeAt{wake_at_ = next});
+}
+
+// ---- the servers
+
+void Controller::servers_known() {
+  if (phase_ != Phase::kListing) return;
+  if (discovers(file_) && known_before_.empty() && !endpoints_.reachable().empty()) {
+    std::vector<const haproxy::Instance*> lists;
+    for (const Endpoints::Known& list : known_lists()) lists.push_back(list.instance);
+    roster_ = roster_of(file_, lists);
+    config::Config config = expanded();
+    fleet_.change_servers([&] { config_ = std::move(config); }, c_.mono());
+  }
+  if (c_.options.recall) {
+    phase_ = Phase::kRecalling;
+    c_.act(action::Recall{});
+    return;
+  }
+  begin_checks();
+}
+
+void Controller::begin_checks() {
+  phase_ = Phase::kChecking;
+  c_.act(action::ExpectFiles{open_files_for(config_)});
+  checks_.start();
+  if (c_.runs() && !endpoints_.reachable().empty()) read_done();
+}
+
+void Controller::log_waiting() {
+  if (std::exchange(waiting_logged_, true)) return;
+  c_.log(config::LogLevel::kInfo, "waiting for HAProxy's list of servers, since a backend has `discover`");
+}
+
+/// The last list of each HAProxy; of one that was not read yet, the list that was known before, also while its name is
+/// still being looked up.
+std::vector<Endpoints::Known> Controller::known_lists() const {
+  std::vector<Endpoints::Known> out = endpoints_.known();
+  const bool young = !begun_ || c_.mono() - *begun_ < kNamesTake;
+  for (const ServerList& before : known_before_) {
+    const auto it = std::ranges::find(out, before.endpoint, &Endpoints::Known::endpoint);
+    if (it == out.end() && young)
+      out.push_back({before.endpoint, &before.instance});
+    else if (it != out.end() && it->instance == nullptr)
+      it->instance = &before.instance;
+  }
+  return out;
+}
+
+Legacy Controller::legacy() const {
+  Legacy out;
+  out.first_checks = checks_.first_checks();
+  out.waiting_logged = waiting_logged_;
+  if (!discovers(file_)) return out;
+  for (const Endpoints::Known& list : known_lists())
+    if (list.instance != nullptr) out.lists.push_back({std::string(list.endpoint), *list.instance});
+  return out;
+}
+
+/// The configuration with the roster's servers. Each remark is logged once.
+config::Config Controller::expanded() {
+  Expansion out = with_servers(file_, roster_);
+  for (std::string& remark : out.remarks)
+    if (remarks_logged_.insert(remark).second) remarks_.push_back(std::move(remark));
+  return std::move(out.config);
+}
+
+void Controller::follow_lists() {
+  if (!discovers(file_)) return;
+  std::vector<const haproxy::Instance*> lists;
+  for (const Endpoints::Known& list : known_lists()) lists.push_back(list.instance);
+  Roster fresh = roster_of(file_, lists);
+  if (fresh == roster_) return;
+  roster_ = std::move(fresh);
+  config::Config config = expanded();
+  bool changed = false;
+  for (std::size_t b = 0; b < config.backends.size(); ++b)
+    changed = log_changes(config_.backends[b], config.backends[b]) || changed;
+  if (!changed) {
+    for (std::size_t b = 0; b < config.backends.size(); ++b) config_.backends[b].absent = config.backends[b].absent;
+    return;
+  }
+  const std::vector<std::string> before = checks_.keys();
+  fleet_.change_servers([&] { config_ = std::move(config); }, c_.mono());
+  c_.act(action::ExpectFiles{open_files_for(config_)});
+  checks_.targets_changed(before);
+  fleet_.see(endpoints_.reachable());
+  if (checks_.all_answered()) decide();
+}
+
+/// Returns whether the servers differ.
+bool Controller::log_changes(const config::Backend& before, const config::Backend& after) {
+  const auto same = [](const config::Server& a, const config::Server& b) {
+    return a.name == b.name && a.target.url == b.target.url;
+  };
+  if (std::ranges::equal(before.servers, after.servers, same)) return false;
+  const auto only_in = [&](const config::Backend& these, const config::Backend& others, std::string_view what) {
+    constexpr std::size_t kShown = 5;
+    std::set<std::pair<std::string_view, std::string_view>> known;
+    for (const config::Server& s : others.servers) known.emplace(s.name, s.target.url);
+    std::string names;
+    std::size_t count = 0;
+    for (const config::Server& s : these.servers)
+      if (!known.contains({s.name, s.target.url}) && count++ < kShown)
+        names += fmt::format("{}{}", names.empty() ? "" : ", ", s.name);
+    if (count > kShown) names += fmt::format(" and {} more", count - kShown);
+    return count == 0 ? std::string{} : fmt::format(", {} {}: {}", count, what, names);
+  };
+  c_.log(
+      config::LogLevel::kInfo,
+      fmt::format("{}: HAProxy has {} server{} to probe{}{}", after.name, after.servers.size(),
+                  after.servers.size() == 1 ? "" : "s", only_in(after, before, "new"), only_in(before, after, "gone")),
+      {{"backend", after.name}});
+  return true;
+}
+
+// ---- deciding
+
+/// A HAProxy was read. The decision comes before the push to it: a backup or a maintenance may have begun.
+void Controller::read_done() {
+  follow_lists();
+  if (fleet_.see(endpoints_.reachable()) && checks_.all_answered()) decide();
+}
+
+/// The first decision waits until every target had its chance: a share for the first one that answers would swing the
+/// traffic at every start.
+void Controller::want_decision() {
+  constexpr Timers::Key kDecide{Timers::Kind::kDecide, 0};
+  if (c_.stopping || !checks_.all_answered() || phase_ != Phase::kChecking || c_.timers.is_set(kDecide)) return;
+  c_.timers.set(kDecide, decided_once_ ? std::max(last_decision_ + kLeastBetweenDecisions, c_.mono()) : c_.mono());
+}
+
+void Controller::decide() {
+  c_.timers.cancel({Timers::Kind::kDecide, 0});
+  if (c_.stopping) return;
+  last_decision_ = c_.mono();
+  decided_once_ = true;
+  const bool was_blind = fleet_.blind();
+  for (const Fleet::Change& change : fleet_.decide(c_.now))
+    log_.decided(config_.backends[change.backend], change.before, fleet_.decision(change.backend), c_.mono());
+  if (fleet_.blind() && !was_blind)
+    c_.log(config::LogLevel::kWarn,
+           "no provider of any backend can be reached: look at this machine's network and name servers first",
+           {{"reason", std::string(to_string(Reason::kBlind))}});
+  else if (was_blind && !fleet_.blind())
+    c_.log(config::LogLevel::kInfo, "providers can be reached again");
+  checks_.send_urgent();
+  checks_.schedule_answered();
+  endpoints_.wake();
+}
+
+// ---- single pass
+
+void Controller::advance_pass() {
+  endpoints_.step();
+  if (phase_ == Phase::kChecking && checks_.idle()) {
+    fleet_.look(c_.now);
+    checks_.send_urgent();
+    phase_ = Phase::kComparing;
+  }
+  if (phase_ == Phase::kComparing && checks_.idle()) {
+    phase_ = Phase::kReading;
+    c_.timers.set({Timers::Kind::kPatience, 0}, c_.mono() + kForTheOthers);
+  }
+  if (phase_ == Phase::kReading &&
+      (endpoints_.all_tried() || (!c_.timers.is_set({Timers::Kind::kPatience, 0}) && !endpoints_.reachable().empty())))
+    decide_pass();
+  if (phase_ != Phase::kPushing) return;
+  endpoints_.step();
+  // Under a static algorithm a server may be out of reach that was counted on.
+  if (endpoints_.take_found_static()) {
+    if (fleet_.see(endpoints_.reachable())) fleet_.decide(c_.now, true);
+    endpoints_.step();
+  }
+  if (!endpoints_.all_done()) return;
+  phase_ = Phase::kFinished;
+  c_.act(action::Finish{});
+}
+
+void Controller::decide_pass() {
+  const auto read = endpoints_.reachable();
+  if (!read.empty()) before_ = *read.front();
+  fleet_.see(read);
+  decided_at_ = c_.now;
+  fleet_.decide(c_.now, true);
+  endpoints_.allow_push();
+  phase_ = Phase::kPushing;
+}
+
+Report Controller::report() const {
+  std::optional<haproxy::Instance> shown = before_;
+  const auto after = endpoints_.reachable();
+  if (shown && !after.empty())
+    for (haproxy::BackendRow& row : shown->backends) {
+      const haproxy::BackendRow* pushed = after.front()->backend(row.name);
+      row.percent = pushed != nullptr && pushed->percent;
+    }
+  Report out = fleet_.report(decided_at_, shown ? &*shown : nullptr);
+  out.dry_run = c_.options.dry_run || c_.options.mode == Mode::kScores;
+  out.haproxy = endpoints_.reports();
+  return out;
+}
+
+bool Controller::haproxy_trouble() const {
+  return std::ranges::any_of(endpoints_.reports(), [](const EndpointReport& r) { return !r.errors.empty(); });
+}
+
+}  // namespace rpcw::control

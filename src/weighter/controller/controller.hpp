@@ -1,0 +1,115 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "weighter/controller/action.hpp"
+#include "weighter/controller/check_schedule.hpp"
+#include "weighter/controller/context.hpp"
+#include "weighter/controller/decision_log.hpp"
+#include "weighter/controller/endpoints.hpp"
+#include "weighter/plan/roster.hpp"
+#include "weighter/report.hpp"
+#include "weighter/state/fleet.hpp"
+
+namespace rpcw::control {
+
+/// Everything that the program decides, without I/O, clock or randomness: events in, actions out. `run`, `once`,
+/// `scores` and `check --online` drive the same one; only the mode differs. One controller serves one configuration;
+/// a changed one gets a new controller that adopts the old one's state.
+///
+/// Where the configuration says `discover`, its servers follow HAProxys' lists, without disturbing those that stay.
+class Controller {
+ public:
+  /// Keeps a reference to `file`, the configuration as it was read. `legacy`: of the controller before.
+  Controller(const config::Config& file, const Options& options, Legacy legacy = {});
+  Controller(const Controller&) = delete;
+  Controller& operator=(const Controller&) = delete;
+
+  /// What the event leads to, in the order in which it is to be carried out. `now` must not go back.
+  std::vector<Action> on(Event event, Now now);
+
+  [[nodiscard]] Fleet& state() { return fleet_; }
+  [[nodiscard]] const Fleet& state() const { return fleet_; }
+  /// For the controller that replaces this one.
+  [[nodiscard]] Legacy legacy() const;
+
+  // Single pass, after action::Finish.
+  [[nodiscard]] Report report() const;
+  /// A HAProxy could not be reached, refused or did not confirm a command, or lacks a named server.
+  [[nodiscard]] bool haproxy_trouble() const;
+
+ private:
+  /// The steps of a single pass; a running agent stays in kChecking.
+  enum class Phase : std::uint8_t {
+    kListing,    ///< waiting for HAProxys' server lists
+    kRecalling,  ///< waiting for the state of an earlier process
+    kChecking,
+    kComparing,  ///< asking for blocks that a fork would differ in
+    kReading,    ///< waiting for HAProxys
+    kPushing,
+    kFinished,
+  };
+
+  void handle(event::Started&& event);
+  void handle(event::Recalled&& event);
+  void handle(event::StopRequested&& event);
+  void handle(event::TimeReached&& event);
+  void handle(event::HeadSent&& event);
+  void handle(event::HeadAnswered&& event);
+  void handle(event::CheckAnswered&& event);
+  void handle(event::NameResolved&& event);
+  void handle(event::InfoRead&& event);
+  void handle(event::ServersRead&& event);
+  void handle(event::LevelRead&& event);
+  void handle(event::WeightsAnswered&& event);
+
+  void on_timer(Timers::Key key);
+  void settle();
+  void begin_checks();
+  void servers_known();
+  void log_waiting();
+
+  [[nodiscard]] std::vector<Endpoints::Known> known_lists() const;
+  config::Config expanded();
+  void follow_lists();
+  bool log_changes(const config::Backend& before, const config::Backend& after);
+
+  void want_decision();
+  void decide();
+  void read_done();
+
+  void advance_pass();
+  void decide_pass();
+
+  const config::Config& file_;
+  /// From before there was this controller, for HAProxys that it has not read yet.
+  const std::vector<ServerList> known_before_;
+  std::optional<MonoTime> begun_;
+  std::set<std::string> remarks_logged_;
+  /// What `expanded` found before the first event, to be logged with it.
+  std::vector<std::string> remarks_;
+  Roster roster_;
+  /// The file's, with the roster's servers. Stays where it is, as its servers come and go.
+  config::Config config_;
+  Fleet fleet_;
+  Context c_;
+  CheckSchedule checks_;
+  Endpoints endpoints_;
+  DecisionLog log_;
+  bool waiting_logged_;
+  Phase phase_ = Phase::kListing;
+  MonoTime last_decision_{};
+  bool decided_once_ = false;
+  std::optional<MonoTime> wake_at_;
+
+  // Single pass.
+  /// What the report shows of HAProxy: the first one that was read, before the push; absent: none was.
+  std::optional<haproxy::Instance> before_;
+  Now decided_at_;
+};
+
+}  // namespace rpcw::control

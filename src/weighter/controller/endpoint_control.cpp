@@ -1,0 +1,457 @@
+#include "weighter/controller/endpoint_control.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "weighter/plan/back_off.hpp"
+#include "weighter/plan/haproxy_notes.hpp"
+#include "weighter/state/live_delta.hpp"
+
+namespace rpcw::control {
+namespace {
+
+/// A weight that HAProxy refused is not sent again for this long: its words will be the same.
+constexpr milliseconds kRefusalPause{30'000};
+
+/// Reading its servers may cost HAProxy this many bytes of replies a second: half a percent of a core where it writes
+/// 40 MB a second, as bench/watch-cost has measured on a busy machine.
+constexpr std::uint64_t kBytesPerSecond = 200'000;
+
+/// In doubt its servers are read this soon after the last time.
+constexpr milliseconds kInDoubt{250};
+
+/// How long a HAProxy that its name does not lead to any more is watched at the most.
+constexpr milliseconds kUnlistedStay{60'000};
+
+}  // namespace
+
+EndpointControl::EndpointControl(Context& context, EndpointId id, const config::Endpoint& endpoint)
+    : c_(context), id_(id), endpoint_(endpoint), next_read_(context.mono()), repairs_() {
+  report_.endpoint = endpoint.text;
+  c_.act(action::OpenEndpoint{id, endpoint});
+}
+
+void EndpointControl::step() {
+  if (busy() || c_.stopping || finished_) return;
+  if (c_.runs() || !was_tried_) {
+    if (c_.mono() >= next_read_) {
+      read();
+      return;
+    }
+    const bool may_push = !next_push_ || c_.mono() >= *next_push_;
+    if (instance_ && may_push && std::exchange(woken_, false) && push()) return;
+    c_.timers.set({Timers::Kind::kEndpoint, id_}, next_read_);
+    return;
+  }
+  if (push_allowed_) push_once();
+}
+
+bool EndpointControl::done() const {
+  return finished_;
+}
+
+void EndpointControl::set_listed(bool listed) {
+  if (listed)
+    unlisted_.reset();
+  else if (!unlisted_)
+    unlisted_ = c_.mono();
+}
+
+bool EndpointControl::has_left() {
+  if (!unlisted_ || (instance_ && c_.mono() - *unlisted_ <= kUnlistedStay)) return false;
+  log(config::LogLevel::kInfo, fmt::format("HAProxy {} has left: its name does not lead to it any more{}", name(),
+                                           instance_ ? "" : ", and it does not answer"));
+  return true;
+}
+
+// ---- reading
+
+void EndpointControl::look() {
+  if (!instance_ || c_.mono() < last_look_ + std::max(kInDoubt, affordable_)) return;
+  in_doubt_ = true;
+  next_read_ = c_.mono();
+}
+
+milliseconds EndpointControl::interval() const {
+  const milliseconds usual = c_.config.haproxy.watch_interval;
+  return in_doubt_ ? std::min(usual, std::max(kInDoubt, affordable_)) : usual;
+}
+
+void EndpointControl::read() {
+  // The read itself is due at the interval's end, and must not find that it is a moment too early.
+  if (instance_ && c_.mono() < last_look_ + std::max(affordable_, interval()) - interval() / 2) {
+    exchange_ = Exchange::kInfo;
+    c_.act(action::ReadInfo{id_});
+    return;
+  }
+  read_all();
+}
+
+void EndpointControl::read_all() {
+  exchange_ = Exchange::kServers;
+  reading_since_ = c_.mono();
+  c_.act(action::ReadServers{id_, instance()});
+}
+
+void EndpointControl::on(event::InfoRead&& event) {
+  exchange_ = Exchange::kNone;
+  if (!event.info) {
+    failed(event.info.error());
+    return;
+  }
+  if (event.info->pid != instance_->pid || event.info->uptime < instance_->uptime) {
+    if (!c_.stopping) read_all();
+    return;
+  }
+  instance_->uptime = event.info->uptime;
+  next_read_ = c_.mono() + interval();
+  woken_ = true;
+}
+
+std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&& event) {
+  exchange_ = Exchange::kNone;
+  was_tried_ = true;
+  if (!event.instance) {
+    failed(event.instance.error());
+    return std::nullopt;
+  }
+  note_cost(event.bytes);
+  const bool was_reachable = instance_.has_value();
+  const std::int64_t old_pid = was_reachable ? instance_->pid : 0;
+  foreign_.clear();
+  const haproxy::Instance* const before = last();
+  const haproxy::Worker worker =
+      before != nullptr
+          ? haproxy::worker_between(*before, *event.instance, std::chrono::ceil<milliseconds>(c_.mono() - read_begun_))
+          : haproxy::Worker::kNew;
+  // A new worker has the weights of its file, and counters that may have been loaded from another file.
+  const bool same_worker = was_reachable && worker == haproxy::Worker::kSame;
+  if (same_worker) note_foreign(*event.instance);
+  std::vector<std::size_t> suspects = count_traffic(same_worker ? &*instance_ : nullptr, *event.instance);
+  unconfirmed_.clear();
+  read_begun_ = reading_since_;
+  instance_ = std::move(*event.instance);
+  last_.reset();
+  trouble_.clear();
+  reads_ = {};
+  report_.reachable = true;
+  report_.version = instance_->version;
+  report_.pid = instance_->pid;
+  note_worker(was_reachable, old_pid, worker);
+  for (const std::string& backend : percent_)
+    if (haproxy::BackendRow* row = instance_->backend(backend)) row->percent = true;
+  mark_contended();
+  log_notes();
+  ever_reached_ = true;
+  log_push_trouble();
+  for (const std::string& what : c_.fleet.missing(*instance_)) log_once(what);
+  next_read_ = c_.mono() + interval();
+  woken_ = true;
+  return suspects;
+}
+
+void EndpointControl::note_worker(bool was_reachable, std::int64_t old_pid, haproxy::Worker worker) {
+  const bool fresh = worker == haproxy::Worker::kNew;
+  if (was_reachable && !fresh) return;
+  if (!was_reachable)
+    log(config::LogLevel::kInfo, fmt::format("HAProxy {} is {}: version {}, pid {}", name(),
+                                             ever_reached_ ? "back" : "there", instance_->version, instance_->pid));
+  else if (old_pid != instance_->pid)
+    log(config::LogLevel::kInfo, fmt::format("HAProxy {} was reloaded: pid {} -> {}", name(), old_pid, instance_->pid));
+  else
+    log(config::LogLevel::kInfo, fmt::format("HAProxy {} was restarted: pid {} as before, running for {} s", name(),
+                                             instance_->pid, instance_->uptime.count()));
+  if (fresh) {
+    pushes_ = {};
+    unlogged_.reset();
+    next_push_.reset();
+  }
+  paused_.clear();
+  repairs_ = {};
+  logged_.clear();
+  percent_.clear();
+  contended_.clear();
+}
+
+void EndpointControl::failed(const haproxy::Failure& failure) {
+  was_tried_ = true;
+  trouble_ = failure.detail;
+  if (!c_.runs()) {
+    report_.errors.push_back(failure.detail);
+    finished_ = true;
+    return;
+  }
+  // A HAProxy that its name does not lead to any more may be gone: that is no trouble.
+  if (unlisted_)
+    instance_.reset();
+  else
+    lost(failure);
+  next_read_ = c_.mono() + reads_.back_off;
+}
+
+void EndpointControl::note_cost(std::uint64_t bytes) {
+  affordable_ = milliseconds(bytes * 1000 / kBytesPerSecond);
+  last_look_ = c_.mono();
+  in_doubt_ = false;
+  const milliseconds usual = c_.config.haproxy.watch_interval;
+  if (affordable_ <= usual || std::exchange(pace_logged_, true)) return;
+  log(config::LogLevel::kInfo,
+      fmt::format("HAProxy {}: its servers are {:.1f} MB to read, so they are read every {:.1f} s only; a reload is "
+                  "still noticed within {}",
+                  name(), static_cast<double>(bytes) / 1e6, static_cast<double>(affordable_.count()) / 1e3,
+                  span_text(usual)));
+}
+
+/// `before`: the same worker's last read; nullptr: there was none.
+std::vector<std::size_t> EndpointControl::count_traffic(const haproxy::Instance* before, haproxy::Instance& fresh) {
+  const MonoTime elapsed = c_.mono() - std::exchange(counted_at_, c_.mono());
+  const auto& backends = c_.config.backends;
+  std::vector<std::size_t> suspects;
+  for (std::uint32_t b = 0; b < backends.size(); ++b) {
+    haproxy::BackendRow* row = fresh.backend(backends[b].name);
+    if (!backends[b].live || row == nullptr) continue;
+    std::vector<std::string_view> names;
+    names.reserve(backends[b].servers.size());
+    for (const config::Server& s : backends[b].servers) names.push_back(s.name);
+    const haproxy::BackendRow* was = before != nullptr ? before->backend(backends[b].name) : nullptr;
+    const std::vector<LiveDelta> deltas = rpcw::count_traffic(was, *row, names, elapsed);
+    if (was == nullptr) continue;
+    for (const std::size_t s : c_.fleet.observe_live(b, deltas, c_.mono())) suspects.push_back(s);
+  }
+  if (before != nullptr) in_doubt_ = !suspects.empty();
+  return suspects;
+}
+
+// ---- other writers
+
+void EndpointControl::note_foreign(const haproxy::Instance& fresh) {
+  const auto& backends = c_.config.backends;
+  for (const config::Backend& backend : backends) {
+    const haproxy::BackendRow* before = instance_->backend(backend.name);
+    const haproxy::BackendRow* after = fresh.backend(backend.name);
+    if (before == nullptr || after == nullptr) continue;
+    for (const config::Server& server : backend.servers) {
+      const haproxy::ServerRow* was = before->server(server.name);
+      const haproxy::ServerRow* is = after->server(server.name);
+      if (was != nullptr && is != nullptr && was->uweight != is->uweight &&
+          // A weight that was not confirmed may have been set by us.
+          !unconfirmed_.contains({backend.name, was->name}))
+        foreign_.insert({backend.name, was->name});
+    }
+  }
+}
+
+/// Counts a repair; true: there have been so many that the server is left alone for now.
+bool EndpointControl::is_contended(const WeightChange& change) {
+  const Key key = key_of(change);
+  // One repair for each time that it was seen changed, however often the push is tried.
+  if (foreign_.erase(key) == 0) return false;
+  const auto pause = repairs_.repaired(key, c_.mono());
+  if (!pause) return false;
+  contended_[key] = paused_[key] = c_.mono() + *pause;
+  mark_contended();
+  log_notes();
+  return true;
+}
+
+void EndpointControl::mark_contended() {
+  std::erase_if(contended_, [&](const auto& entry) { return entry.second <= c_.mono(); });
+  for (const auto& [key, until] : contended_) {
+    haproxy::BackendRow* row = instance_->backend(key.first);
+    haproxy::ServerRow* server = row != nullptr ? row->server(key.second) : nullptr;
+    if (server != nullptr) server->contended = true;
+  }
+}
+
+// ---- pushing
+
+EndpointControl::Key EndpointControl::key_of(const WeightChange& change) const {
+  const config::Backend& backend = c_.config.backends[change.backend];
+  return {backend.name, backend.servers[change.server].name};
+}
+
+void EndpointControl::send(const std::vector<WeightChange>& changes) {
+  std::vector<haproxy::WeightCommand> commands;
+  commands.reserve(changes.size());
+  sent_ = changes;
+  sent_to_.clear();
+  for (const WeightChange& change : changes) {
+    const Key& key = sent_to_.emplace_back(key_of(change));
+    commands.push_back({key.first, key.second, change.percent, change.to});
+  }
+  exchange_ = Exchange::kWeights;
+  c_.act(action::SetWeights{id_, std::move(commands)});
+}
+
+/// Brings this HAProxy to the targets. False: there is nothing to send.
+bool EndpointControl::push() {
+  std::erase_if(paused_, [&](const auto& entry) { return entry.second <= c_.mono(); });
+  std::vector<WeightChange> changes = c_.fleet.plan(*instance_);
+  std::erase_if(changes, [&](const WeightChange& c) { return paused_.contains(key_of(c)); });
+  if (c_.options.dry_run) {
+    for (const WeightChange& change : changes) {
+      const auto [backend, server] = key_of(change);
+      log_once(fmt::format("dry run: would set weight {}/{} {} -> {}", backend, server, change.from, change.to));
+    }
+    return false;
+  }
+  std::erase_if(changes, [&](const WeightChange& c) { return is_contended(c); });
+  if (changes.empty()) return false;
+  send(changes);
+  return true;
+}
+
+/// Single pass: one push, and a second one where an algorithm turned out to be static.
+void EndpointControl::push_once() {
+  finished_ = true;
+  if (!instance_) return;
+  if (rounds_ == 0 && c_.options.mode == Mode::kOnce)
+    for (std::string& what : c_.fleet.missing(*instance_)) report_.errors.push_back(std::move(what));
+  const std::vector<WeightChange> changes = c_.fleet.plan(*instance_);
+  ++rounds_;
+  if (c_.options.mode == Mode::kScores || c_.options.dry_run) {
+    report_.changed = changes.size();
+    if (c_.options.mode == Mode::kScores) return;
+    finished_ = false;
+    exchange_ = Exchange::kLevel;
+    c_.act(action::ReadLevel{id_});
+    return;
+  }
+  if (changes.empty()) return;
+  finished_ = false;
+  send(changes);
+}
+
+/// A dry run sends no weight that could be refused: it asks whether the socket may set any.
+void EndpointControl::on(event::LevelRead&& event) {
+  exchange_ = Exchange::kNone;
+  finished_ = true;
+  if (!event.level)
+    report_.errors.push_back(event.level.error().detail);
+  else if (*event.level != "admin")
+    report_.errors.push_back(fmt::format("the socket's level is `{}`: `set weight` needs `level admin`", *event.level));
+}
+
+void EndpointControl::confirm(const Key& key, const WeightChange& change) {
+  ++report_.changed;
+  if (instance_)
+    if (haproxy::BackendRow* row = instance_->backend(key.first))
+      if (haproxy::ServerRow* s = row->server(key.second))
+        s->uweight = change.percent && change.to > 0 ? s->iweight.value_or(1) : change.to;
+  log(config::LogLevel::kDebug, fmt::format("{}: {}/{} set to {}", name(), key.first, key.second, change.to));
+}
+
+void EndpointControl::refused_static(const std::string& backend) {
+  log_once(
+      fmt::format("{} has a static algorithm and takes only 0 % and 100 %: servers are switched off and on, "
+                  "their shares are those of haproxy.cfg",
+                  backend));
+  percent_.insert(backend);
+  if (haproxy::BackendRow* row = instance_->backend(backend)) row->percent = true;
+  found_static_ = true;
+  woken_ = true;
+}
+
+void EndpointControl::on(event::WeightsAnswered&& event) {
+  exchange_ = Exchange::kNone;
+  std::set<Key> unconfirmed;
+  haproxy::Failure failure;
+  for (std::size_t k = 0; k < event.outcomes.size() && k < sent_.size(); ++k) {
+    haproxy::Outcome& o = event.outcomes[k];
+    const auto& [backend, server] = sent_to_[k];
+    if (o.kind == haproxy::Outcome::Kind::kDone) {
+      confirm(sent_to_[k], sent_[k]);
+    } else if (o.refusal == haproxy::Refusal::kStaticAlgorithm && !sent_[k].percent) {
+      refused_static(backend);
+    } else if (o.kind == haproxy::Outcome::Kind::kRefused) {
+      paused_[sent_to_[k]] = c_.mono() + kRefusalPause;
+      log_once(fmt::format("set weight {}/{} {} was refused: {}", backend, server, sent_[k].to, o.detail));
+      report_.errors.push_back(fmt::format("refused: set weight {}/{} {}: {}", backend, server, sent_[k].to, o.detail));
+    } else {
+      unconfirmed.insert(sent_to_[k]);
+      failure = {o.error.value_or(haproxy::Error::kIo), std::move(o.detail)};
+    }
+  }
+  if (!c_.runs()) {
+    if (!unconfirmed.empty())
+      report_.errors.push_back(fmt::format("{} of {} weights were not confirmed: {}", unconfirmed.size(),
+                                           event.outcomes.size(), failure.detail));
+    finished_ = !unconfirmed.empty() || !found_static_ || rounds_ > 1;
+    return;
+  }
+  report_.errors.clear();
+  if (!unconfirmed.empty()) {
+    push_failed(failure, std::move(unconfirmed));
+    return;
+  }
+  if (!pushes_.logged.empty())
+    log(config::LogLevel::kInfo, fmt::format("HAProxy {}: its weights can be set again", name()));
+  pushes_ = {};
+  unlogged_.reset();
+  next_push_.reset();
+}
+
+void EndpointControl::push_failed(const haproxy::Failure& failure, std::set<Key> unconfirmed) {
+  if (c_.stopping) return;
+  using haproxy::Error;
+  // Without a connection it cannot be read either.
+  if (failure.code == Error::kConnect || failure.code == Error::kPermission || failure.code == Error::kResolve ||
+      failure.code == Error::kTls) {
+    failed(failure);
+    return;
+  }
+  const milliseconds usual = c_.config.haproxy.watch_interval;
+  unlogged_ = failure;
+  unconfirmed_ = std::move(unconfirmed);
+  pushes_.back_off = haproxy::next_back_off(endpoint_, failure.code, pushes_.back_off, usual);
+  // A read of all servers comes first and shows what was set.
+  next_push_ = c_.mono() + pushes_.back_off;
+  next_read_ = c_.mono() + usual;
+  last_look_ = {};
+}
+
+/// After a read that worked: only then it is known that pushes alone do not.
+void EndpointControl::log_push_trouble() {
+  const auto failure = std::exchange(unlogged_, std::nullopt);
+  if (!failure || !pushes_.logged.insert(failure->code).second) return;
+  c_.log(config::LogLevel::kError,
+         fmt::format("HAProxy can be read, but its weights cannot be set: {}", failure->detail),
+         {{"endpoint", name()}, {"error", std::string(haproxy::to_string(failure->code))}});
+}
+
+// ---- the log
+
+void EndpointControl::log(config::LogLevel level, std::string message) {
+  c_.log(level, std::move(message), {{"endpoint", name()}});
+}
+
+void EndpointControl::log_notes() {
+  for (const config::Backend& cfg : c_.config.backends) {
+    const haproxy::BackendRow* row = instance_->backend(cfg.name);
+    if (row == nullptr) continue;
+    for (const BackendNote& note : haproxy_notes(cfg, *row))
+      if (told_in_log(note)) log_once(fmt::format("{}: {}: {}", cfg.name, note.code, note.detail));
+  }
+}
+
+void EndpointControl::log_once(const std::string& what) {
+  if (c_.runs() && logged_.insert(what).second) log(config::LogLevel::kWarn, fmt::format("{}: {}", name(), what));
+}
+
+/// The failure's detail begins with the endpoint.
+void EndpointControl::lost(const haproxy::Failure& failure) {
+  if (c_.stopping) return;
+  // Each kind once: how many replies came before a time-out differs from one attempt to the next.
+  if (reads_.logged.insert(failure.code).second)
+    c_.log(config::LogLevel::kError, fmt::format("HAProxy cannot be used: {}", failure.detail),
+           {{"endpoint", name()}, {"error", std::string(haproxy::to_string(failure.code))}});
+  if (instance_) last_ = std::exchange(instance_, std::nullopt);
+  // Whether pushes work is not known until it is back; they are then tried at once.
+  unlogged_.reset();
+  next_push_.reset();
+  reads_.back_off = haproxy::next_back_off(endpoint_, failure.code, reads_.back_off, c_.config.haproxy.watch_interval);
+}
+
+}  // namespace rpcw::control

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "config/config.hpp"
+
+namespace rpcw {
+
+/// A line for the log, as a value.
+struct LogLine {
+  config::LogLevel level = config::LogLevel::kInfo;
+  /// For a person: says all there is to say, without secrets.
+  std::string message;
+  /// The same for a program: key and value. Empty values are left out.
+  std::vector<std::pair<std::string_view, std::string>> fields;
+};
+
+}  // namespace rpcw

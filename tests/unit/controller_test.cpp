@@ -1,0 +1,559 @@
+// The controller without a socket: events in, actions out.
+#include "weighter/controller/controller.hpp"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace rpcw;
+using namespace rpcw::control;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Texts = std::vector<std::string>;
+
+constexpr WallTime kStart{std::chrono::seconds{1'700'000'000}};
+
+config::Config two_servers(std::size_t endpoints = 1) {
+  config::Config out;
+  for (std::size_t i = 0; i < endpoints; ++i)
+    out.haproxy.endpoints.push_back({.kind = config::Endpoint::Kind::kUnix,
+                                     .address = fmt::format("/h{}", i),
+                                     .text = fmt::format("unix:/h{}", i)});
+  out.haproxy.watch_interval = 1s;
+  out.probe.interval = 5s;
+  config::Backend& b = out.backends.emplace_back();
+  b.name = "rpc";
+  b.chain.name = "test";
+  b.chain.block_time = 1s;
+  b.chain.max_block_age = 60s;
+  b.chain.max_lag = 30s;
+  for (const char* name : {"a", "b"}) {
+    config::Server& s = b.servers.emplace_back();
+    s.name = name;
+    s.target.url = fmt::format("http://{}.test/", name);
+    s.target.operator_name = name;
+  }
+  return out;
+}
+
+haproxy::Instance shown(std::vector<std::pair<std::string, unsigned>> weights, std::int64_t pid = 7,
+                        std::chrono::seconds uptime = 1000s) {
+  haproxy::Instance out;
+  out.version = "2.6.12";
+  out.pid = pid;
+  out.uptime = uptime;
+  haproxy::BackendRow& row = out.backends.emplace_back();
+  row.name = "rpc";
+  row.algo = "roundrobin";
+  row.mode = "http";
+  for (auto& [name, weight] : weights) {
+    haproxy::ServerRow& s = row.servers.emplace_back();
+    s.backend = "rpc";
+    s.name = std::move(name);
+    s.addr = fmt::format("127.0.0.1:{}", 8000 + row.servers.size());
+    s.status = "UP";
+    s.uweight = s.weight = weight;
+    s.iweight = 100;
+    s.active = true;
+    s.admin_state = 0;
+  }
+  row.index();
+  return out;
+}
+
+/// A controller and a clock that the test moves.
+struct Play {
+  explicit Play(config::Config file, Options options = {}, Legacy legacy = {})
+      : config(std::move(file)), controller(std::make_unique<Controller>(config, options, std::move(legacy))) {}
+
+  /// The actions as words, without log lines and wake-ups.
+  Texts give(control::Event event) {
+    Texts out;
+    for (Action& a :
+         controller->on(std::move(event), {kStart + std::chrono::duration_cast<milliseconds>(now), now + 1h}))
+      std::visit([&](auto& what) { describe(what, out); }, a);
+    // No request waits in a queue.
+    for (const TargetId target : std::exchange(sent, {}))
+      for (std::string& what : give(control::event::HeadSent{target})) out.push_back(std::move(what));
+    return out;
+  }
+  Texts pass(milliseconds time) {
+    now += time;
+    return give(control::event::TimeReached{});
+  }
+  /// Moves the clock from wake-up to wake-up, until something is to be done; empty: nothing within an hour.
+  Texts next() {
+    for (int i = 0; i < 1000 && wake; ++i) {
+      now = std::max(now, *wake - 1h);
+      if (Texts out = give(control::event::TimeReached{}); !out.empty()) return out;
+    }
+    return {};
+  }
+
+  Texts head(TargetId target, std::uint64_t number, milliseconds latency = 40ms) {
+    const Now received{kStart + std::chrono::duration_cast<milliseconds>(now), now + 1h};
+    return give(control::event::HeadAnswered{
+        target, {received, latency, Head{number, fmt::format("0x{:x}", number), received.wall}}});
+  }
+  Texts no_head(TargetId target, Reason why = Reason::kConnectFailed) {
+    const Now received{kStart + std::chrono::duration_cast<milliseconds>(now), now + 1h};
+    return give(control::event::HeadAnswered{
+        target, {received, 1ms, std::unexpected(ProbeFailure{why, "refused", {}, false})}});
+  }
+  Texts synced(TargetId target) {
+    return give(control::event::CheckAnswered{target, {{}, {Question::kSyncing}, AnswerValue{}}});
+  }
+  Texts read(EndpointId endpoint, haproxy::Instance instance) {
+    return give(control::event::ServersRead{endpoint, std::move(instance), 100});
+  }
+  Texts not_read(EndpointId endpoint, haproxy::Error error = haproxy::Error::kConnect) {
+    return give(control::event::ServersRead{endpoint, std::unexpected(haproxy::Failure{error, "nobody there"}), 0});
+  }
+  Texts confirmed(EndpointId endpoint, std::size_t count) {
+    std::vector<haproxy::Outcome> outcomes(count);
+    for (haproxy::Outcome& o : outcomes) o.kind = haproxy::Outcome::Kind::kDone;
+    return give(control::event::WeightsAnswered{endpoint, std::move(outcomes)});
+  }
+
+  /// Both servers have answered, one HAProxy with these weights was read, and it has confirmed what it was sent.
+  void settle(unsigned a = 100, unsigned b = 100) {
+    give(control::event::Started{});
+    read(0, shown({{"a", a}, {"b", b}}));
+    for (TargetId t : {0U, 1U}) {
+      head(t, 100);
+      synced(t);
+    }
+    REQUIRE(pass(0ms) == Texts{"set 0: a 128, b 128"});
+    REQUIRE(confirmed(0, 2).empty());
+  }
+
+  void describe(const action::AddTarget& a, Texts& out) {
+    out.push_back(fmt::format("add {} {}", a.target, a.config->url));
+  }
+  void describe(const action::RemoveTarget& a, Texts& out) { out.push_back(fmt::format("remove {}", a.target)); }
+  void describe(const action::ExpectFiles&, Texts&) {}
+  void describe(const action::SendHead& a, Texts& out) {
+    out.push_back(fmt::format("head {}", a.target));
+    sent.push_back(a.target);
+  }
+  void describe(const action::SendCheck& a, Texts& out) {
+    out.push_back(fmt::format("{} {}", to_string(a.check.question), a.target));
+  }
+  void describe(const action::SendTogether& a, Texts& out) {
+    out.push_back(fmt::format("together {} and {}", a.target, a.checks.size()));
+  }
+  void describe(const action::Recall&, Texts& out) { out.emplace_back("recall"); }
+  void describe(const action::ResolveName& a, Texts& out) { out.push_back(fmt::format("resolve {}", a.place)); }
+  void describe(const action::OpenEndpoint& a, Texts& out) { out.push_back(fmt::format("open {}", a.endpoint)); }
+  void describe(const action::CloseEndpoint& a, Texts& out) { out.push_back(fmt::format("close {}", a.endpoint)); }
+  void describe(const action::ReadInfo& a, Texts& out) { out.push_back(fmt::format("info {}", a.endpoint)); }
+  void describe(const action::ReadServers& a, Texts& out) {
+    out.push_back(fmt::format("{} {}", a.last != nullptr ? "refresh" : "read", a.endpoint));
+  }
+  void describe(const action::ReadLevel& a, Texts& out) { out.push_back(fmt::format("level {}", a.endpoint)); }
+  void describe(const action::SetWeights& a, Texts& out) {
+    std::string text;
+    for (const haproxy::WeightCommand& c : a.commands)
+      text += fmt::format("{} {} {}{}", text.empty() ? "" : ",", c.server, c.weight, c.percent ? "%" : "");
+    out.push_back(fmt::format("set {}:{}", a.endpoint, text));
+  }
+  void describe(const action::WakeAt& a, Texts&) { wake = a.at; }
+  void describe(const action::Log& a, Texts&) { logged.push_back(a.line.message); }
+  void describe(const action::Finish&, Texts& out) { out.emplace_back("finish"); }
+
+  bool said(std::string_view text) const {
+    return std::ranges::any_of(logged, [&](const std::string& line) { return line.find(text) != std::string::npos; });
+  }
+
+  config::Config config;
+  std::unique_ptr<Controller> controller;
+  MonoTime now{0};
+  std::optional<MonoTime> wake;
+  std::vector<TargetId> sent;
+  Texts logged;
+};
+
+}  // namespace
+
+TEST_CASE("controller: the first decision waits for every target and is pushed at once") {
+  Play p(two_servers());
+  CHECK(p.give(control::event::Started{}) == Texts{"open 0", "add 0 http://a.test/", "add 1 http://b.test/", "head 0",
+                                                   "head 1", "syncing 0", "syncing 1", "read 0"});
+  CHECK(p.read(0, shown({{"a", 100}, {"b", 100}})).empty());
+  CHECK(p.head(0, 100).empty());
+  CHECK(p.synced(0).empty());
+  CHECK(p.head(1, 100).empty());
+  CHECK(p.pass(0ms).empty());
+  CHECK(p.synced(1).empty());
+  CHECK(p.pass(0ms) == Texts{"set 0: a 128, b 128"});
+}
+
+TEST_CASE("controller: the servers' state of an earlier process comes before the first check") {
+  Options options;
+  options.recall = true;
+  Play p(two_servers(), options);
+  CHECK(p.give(control::event::Started{}) == Texts{"open 0", "recall", "read 0"});
+  CHECK(p.give(control::event::Recalled{}) ==
+        Texts{"add 0 http://a.test/", "add 1 http://b.test/", "head 0", "head 1", "syncing 0", "syncing 1"});
+}
+
+namespace {
+
+/// Answers what a controller asks for: providers after 40 ms, HAProxy at once, and counts heads under way.
+struct Life {
+  explicit Life(Play& play) : p(play) { weights = {{"a", 128}, {"b", 128}}; }
+
+  void carry_out(const Texts& actions) {
+    for (const std::string& what : actions) {
+      done.push_back(what);
+      const TargetId id = what.back() >= '0' && what.back() <= '9' ? static_cast<TargetId>(what.back() - '0') : 0;
+      if (what.starts_with("head")) {
+        most_heads = std::max(most_heads, ++heads[id]);
+        if (id != mute) due.emplace_back(p.now + 40ms, what);
+      } else if (what.starts_with("syncing") || what.starts_with("info") || what.starts_with("refresh") ||
+                 what.starts_with("read") || what.starts_with("set")) {
+        due.emplace_back(p.now, what);
+      }
+    }
+  }
+  void answer(const std::string& what) {
+    const auto id = static_cast<TargetId>(what.back() - '0');
+    if (what.starts_with("head")) {
+      --heads[id];
+      carry_out(p.head(id, 100 + static_cast<std::uint64_t>(p.now / 1s)));
+    } else if (what.starts_with("syncing")) {
+      carry_out(p.synced(id));
+    } else if (what.starts_with("info")) {
+      carry_out(p.give(control::event::InfoRead{0, haproxy::Info{"2.6.12", 7, 1000s}}));
+    } else if (what.starts_with("set")) {
+      carry_out(p.confirmed(0, static_cast<std::size_t>(std::ranges::count(what, ',')) + 1));
+    } else {
+      carry_out(p.read(0, shown(weights)));
+    }
+  }
+  void live(milliseconds time) {
+    const MonoTime end = p.now + time;
+    for (;;) {
+      MonoTime at = p.wake ? std::max(p.now, *p.wake - 1h) : end;
+      const auto first = std::ranges::min_element(due, {}, &std::pair<MonoTime, std::string>::first);
+      const bool answers = first != due.end() && first->first <= at;
+      if (answers) at = std::max(p.now, first->first);
+      if (at >= end) break;
+      p.now = at;
+      if (answers) {
+        const std::string what = first->second;
+        due.erase(first);
+        answer(what);
+      } else {
+        carry_out(p.give(control::event::TimeReached{}));
+      }
+    }
+    p.now = end;
+  }
+
+  Play& p;
+  std::vector<std::pair<std::string, unsigned>> weights;
+  std::vector<std::pair<MonoTime, std::string>> due;
+  std::map<TargetId, int> heads;
+  int most_heads = 0;
+  std::optional<TargetId> mute;
+  Texts done;
+
+  [[nodiscard]] std::ptrdiff_t count(std::string_view what) const { return std::ranges::count(done, what); }
+};
+
+}  // namespace
+
+TEST_CASE("controller: targets are checked at their interval, one head at a time") {
+  Play p(two_servers());
+  p.settle();
+  Life life(p);
+  life.live(60s);
+  CHECK(life.count("head 0") >= 10);
+  CHECK(life.count("head 0") <= 14);
+  CHECK(life.most_heads == 1);
+}
+
+TEST_CASE("controller: a target that does not answer is not asked again, whatever timers and traffic say") {
+  Play p(two_servers());
+  p.settle();
+  Life life(p);
+  life.live(10s);
+  life.mute = 0;
+  life.done.clear();
+  life.live(30s);
+  // Its time-out is the prober's business: until then one request is under way.
+  CHECK(life.count("head 0") <= 1);
+  CHECK(life.most_heads == 1);
+  CHECK(life.count("head 1") >= 5);
+  // The missing answer is news: it loses weight before the time-out.
+  CHECK(std::ranges::any_of(life.done, [](const std::string& what) { return what.starts_with("set 0: b"); }));
+}
+
+TEST_CASE("controller: an answer that waits for the decision and bad traffic lead to one head, not two") {
+  Play p(two_servers());
+  p.settle();
+  p.pass(10s);  // both are asked
+  p.head(0, 110);
+  p.head(1, 110);
+  // Before the decision HAProxy's counters show errors of server a, so that it is checked at once.
+  p.pass(0ms);
+  p.pass(1s);
+  haproxy::Instance bad = shown({{"a", 128}, {"b", 128}});
+  for (haproxy::ServerRow& s : bad.backends[0].servers)
+    s.counters.lbtot = s.counters.econ = s.counters.eresp = s.counters.hrsp_5xx = 0;
+  p.read(0, bad);
+  for (haproxy::ServerRow& s : bad.backends[0].servers) s.counters.lbtot = 100;
+  bad.backends[0].servers[0].counters.hrsp_5xx = 50;
+  p.pass(1s);
+  const Texts at_once = p.read(0, bad);
+  CHECK(std::ranges::count(at_once, "head 0") == 1);
+  CHECK(std::ranges::count(at_once, "head 1") == 0);
+  // Neither its schedule nor the decision asks again before the answer is there.
+  Texts later;
+  for (int i = 0; i < 20; ++i)
+    for (std::string& what : p.pass(100ms)) later.push_back(std::move(what));
+  CHECK(std::ranges::count(later, "head 0") == 0);
+}
+
+TEST_CASE("controller: HAProxy is not read while weights are on their way, but right after") {
+  Play p(two_servers());
+  p.give(control::event::Started{});
+  p.read(0, shown({{"a", 100}, {"b", 100}}));
+  for (TargetId t : {0U, 1U}) {
+    p.head(t, 100);
+    p.synced(t);
+  }
+  REQUIRE(p.pass(0ms) == Texts{"set 0: a 128, b 128"});
+  for (int i = 0; i < 30; ++i)
+    for (const std::string& what : p.pass(100ms)) {
+      CHECK_FALSE(what.starts_with("info"));
+      CHECK_FALSE(what.starts_with("refresh"));
+      CHECK_FALSE(what.starts_with("set"));
+    }
+  const Texts after = p.confirmed(0, 2);
+  CHECK(after == Texts{"refresh 0"});
+}
+
+TEST_CASE("controller: a reload between push and confirmation is seen by the next read, and the weights are put back") {
+  Play p(two_servers());
+  p.give(control::event::Started{});
+  p.read(0, shown({{"a", 100}, {"b", 100}}));
+  for (TargetId t : {0U, 1U}) {
+    p.head(t, 100);
+    p.synced(t);
+  }
+  REQUIRE(p.pass(0ms) == Texts{"set 0: a 128, b 128"});
+  // The old worker confirms; the new one has the weights of its file.
+  CHECK(p.confirmed(0, 2).empty());
+  CHECK(p.pass(1100ms) == Texts{"refresh 0"});
+  CHECK(p.read(0, shown({{"a", 100}, {"b", 100}}, 8, 0s)) == Texts{"set 0: a 128, b 128"});
+  CHECK(p.said("was reloaded: pid 7 -> 8"));
+  CHECK(p.confirmed(0, 2).empty());
+}
+
+TEST_CASE("controller: a stop waits for the exchange that is under way, and starts nothing") {
+  SUBCASE("no exchange") {
+    Play p(two_servers());
+    p.settle();
+    CHECK(p.give(control::event::StopRequested{}) == Texts{"finish"});
+  }
+  SUBCASE("a read") {
+    Play p(two_servers());
+    p.settle();
+    REQUIRE(p.pass(1100ms) == Texts{"refresh 0"});
+    CHECK(p.give(control::event::StopRequested{}).empty());
+    CHECK(p.pass(10s).empty());
+    CHECK(p.read(0, shown({{"a", 1}, {"b", 1}})) == Texts{"finish"});
+  }
+  SUBCASE("a push") {
+    Play p(two_servers());
+    p.give(control::event::Started{});
+    p.read(0, shown({{"a", 100}, {"b", 100}}));
+    for (TargetId t : {0U, 1U}) {
+      p.head(t, 100);
+      p.synced(t);
+    }
+    REQUIRE(p.pass(0ms) == Texts{"set 0: a 128, b 128"});
+    CHECK(p.give(control::event::StopRequested{}).empty());
+    CHECK(p.confirmed(0, 2) == Texts{"finish"});
+  }
+  SUBCASE("a decision that is wanted") {
+    Play p(two_servers());
+    p.settle();
+    p.pass(10s);
+    p.head(0, 110);
+    p.confirmed(0, 0);
+    const Texts stopped = p.give(control::event::StopRequested{});
+    CHECK(p.pass(1s).empty());
+    // Reads that were under way are the only thing waited for.
+    CHECK((stopped == Texts{"finish"} || p.read(0, shown({})) == Texts{"finish"}));
+  }
+  SUBCASE("checks alone") {
+    Play p(two_servers());
+    p.give(control::event::Started{});
+    p.read(0, shown({{"a", 100}, {"b", 100}}));
+    CHECK(p.give(control::event::StopRequested{}) == Texts{"finish"});
+    CHECK(p.head(0, 100).empty());
+  }
+}
+
+TEST_CASE("controller: a server that HAProxy's list gains is checked and delays no decision") {
+  config::Config file = two_servers();
+  file.backends[0].servers.clear();
+  file.backends[0].discover = "http://{addr}/";
+  Options options;
+  options.recall = true;
+  Play p(file, options);
+  CHECK(p.give(control::event::Started{}) == Texts{"open 0", "read 0"});
+  CHECK(p.read(0, shown({{"a", 100}, {"b", 100}})) == Texts{"recall"});
+  CHECK(p.give(control::event::Recalled{}) == Texts{"add 0 http://127.0.0.1:8001/", "add 1 http://127.0.0.1:8002/",
+                                                    "head 0", "head 1", "syncing 0", "syncing 1"});
+  for (TargetId t : {0U, 1U}) {
+    p.head(t, 100);
+    p.synced(t);
+  }
+  REQUIRE(p.pass(0ms) == Texts{"set 0: a 128, b 128"});
+  // While the push is on its way another server appears at the next read.
+  CHECK(p.confirmed(0, 2).empty());
+  REQUIRE(p.pass(1100ms) == Texts{"refresh 0"});
+  const Texts grown = p.read(0, shown({{"a", 128}, {"b", 128}, {"c", 100}}));
+  REQUIRE(grown.size() >= 3);
+  CHECK(grown[0] == "add 2 http://127.0.0.1:8003/");
+  CHECK(grown[1] == "head 2");
+  // A server without an answer has weight 0, so that it is taken out for now.
+  CHECK(std::ranges::count(grown, "set 0: c 0") == 1);
+  p.confirmed(0, 1);
+  // b leaves; its answer under way comes too late.
+  p.pass(1100ms);
+  const Texts shrunk = p.read(0, shown({{"a", 128}, {"c", 0}}));
+  CHECK(std::ranges::count(shrunk, "remove 1") == 1);
+  CHECK(p.head(1, 200).empty());
+  CHECK(p.synced(1).empty());
+}
+
+TEST_CASE("controller: of two HAProxys one is refused: the other has its weights, and the first is tried again") {
+  Play p(two_servers(2));
+  const Texts begun = p.give(control::event::Started{});
+  CHECK(std::ranges::count(begun, "read 0") == 1);
+  CHECK(std::ranges::count(begun, "read 1") == 1);
+  CHECK(p.not_read(0).empty());
+  CHECK(p.read(1, shown({{"a", 100}, {"b", 100}})).empty());
+  for (TargetId t : {0U, 1U}) {
+    p.head(t, 100);
+    p.synced(t);
+  }
+  CHECK(p.pass(0ms) == Texts{"set 1: a 128, b 128"});
+  CHECK(p.confirmed(1, 2).empty());
+  Texts later;
+  for (int i = 0; i < 12; ++i)
+    for (std::string& what : p.pass(100ms)) later.push_back(std::move(what));
+  CHECK(std::ranges::count(later, "read 0") == 1);
+  CHECK(p.read(0, shown({{"a", 100}, {"b", 100}}, 9)) == Texts{"set 0: a 128, b 128"});
+}
+
+TEST_CASE("controller: a refusal of one weight stops no other, and is not repeated at once") {
+  Play p(two_servers());
+  p.give(control::event::Started{});
+  p.read(0, shown({{"a", 100}, {"b", 100}}));
+  for (TargetId t : {0U, 1U}) {
+    p.head(t, 100);
+    p.synced(t);
+  }
+  REQUIRE(p.pass(0ms) == Texts{"set 0: a 128, b 128"});
+  std::vector<haproxy::Outcome> outcomes(2);
+  outcomes[0].kind = haproxy::Outcome::Kind::kRefused;
+  outcomes[0].refusal = haproxy::Refusal::kPermissionDenied;
+  outcomes[0].detail = "Permission denied";
+  outcomes[1].kind = haproxy::Outcome::Kind::kDone;
+  CHECK(p.give(control::event::WeightsAnswered{0, outcomes}).empty());
+  CHECK(p.said("Permission denied"));
+  REQUIRE(p.pass(1100ms) == Texts{"refresh 0"});
+  CHECK(p.read(0, shown({{"a", 100}, {"b", 128}})).empty());
+}
+
+TEST_CASE("controller: a single pass checks, compares, reads, decides once and pushes") {
+  Options options;
+  options.mode = Mode::kOnce;
+  Play p(two_servers(), options);
+  CHECK(p.give(control::event::Started{}).size() == 8);
+  p.head(0, 100);
+  p.synced(0);
+  p.synced(1);
+  SUBCASE("HAProxy first") {
+    CHECK(p.read(0, shown({{"a", 100}, {"b", 100}})).empty());
+    CHECK(p.head(1, 100) == Texts{"set 0: a 128, b 128"});
+    CHECK(p.confirmed(0, 2) == Texts{"finish"});
+    CHECK_FALSE(p.controller->haproxy_trouble());
+    CHECK(p.controller->report().haproxy.at(0).changed == 2);
+  }
+  SUBCASE("HAProxy last") {
+    CHECK(p.head(1, 100).empty());
+    CHECK(p.read(0, shown({{"a", 100}, {"b", 100}})) == Texts{"set 0: a 128, b 128"});
+    CHECK(p.confirmed(0, 2) == Texts{"finish"});
+  }
+  SUBCASE("HAProxy never") {
+    CHECK(p.head(1, 100).empty());
+    CHECK(p.not_read(0) == Texts{"finish"});
+    CHECK(p.controller->haproxy_trouble());
+    CHECK(p.controller->report().backends.at(0).servers.at(0).decision.weight == 128);
+  }
+  SUBCASE("a lost packet does not decide") {
+    CHECK(p.read(0, shown({{"a", 100}, {"b", 100}})).empty());
+    CHECK(p.no_head(1).empty());
+    CHECK(p.pass(1s) == Texts{"head 1"});
+    CHECK(p.no_head(1) == Texts{"set 0: a 256, b 0"});
+  }
+  SUBCASE("a static algorithm is driven by percentages in a second round") {
+    CHECK(p.read(0, shown({{"a", 100}, {"b", 100}})).empty());
+    CHECK(p.no_head(1).empty());
+    CHECK(p.pass(1s) == Texts{"head 1"});
+    REQUIRE(p.no_head(1) == Texts{"set 0: a 256, b 0"});
+    std::vector<haproxy::Outcome> outcomes(2);
+    outcomes[0].kind = haproxy::Outcome::Kind::kRefused;
+    outcomes[0].refusal = haproxy::Refusal::kStaticAlgorithm;
+    outcomes[1].kind = haproxy::Outcome::Kind::kDone;
+    CHECK(p.give(control::event::WeightsAnswered{0, outcomes}) == Texts{"finish"});
+  }
+}
+
+TEST_CASE("controller: scores only reads HAProxy") {
+  Options options;
+  options.mode = Mode::kScores;
+  Play p(two_servers(), options);
+  p.give(control::event::Started{});
+  for (TargetId t : {0U, 1U}) {
+    p.head(t, 100);
+    p.synced(t);
+  }
+  CHECK(p.read(0, shown({{"a", 100}, {"b", 100}})) == Texts{"finish"});
+  CHECK(p.controller->report().dry_run);
+}
+
+TEST_CASE("controller: many targets are asked in combined requests, a window of them at a time") {
+  config::Config file = two_servers();
+  file.probe.max_in_flight = 8;
+  file.backends[0].servers.clear();
+  for (int i = 0; i < 1000; ++i) {
+    config::Server& s = file.backends[0].servers.emplace_back();
+    s.name = fmt::format("s{}", i);
+    s.target.url = fmt::format("http://s{}.test/", i);
+    s.target.operator_name = s.name;
+  }
+  Play p(file);
+  const Texts begun = p.give(control::event::Started{});
+  const auto together = [](const Texts& actions) {
+    return std::ranges::count_if(actions, [](const std::string& what) { return what.starts_with("together"); });
+  };
+  CHECK(together(begun) == 8 + 512);
+  CHECK(together(p.head(0, 100)) == 0);
+  CHECK(together(p.synced(0)) == 1);
+}
