@@ -123,15 +123,19 @@ struct Play {
     return give(control::event::WeightsAnswered{endpoint, std::move(outcomes)});
   }
 
-  /// Both servers have answered, one HAProxy with these weights was read, and it has confirmed what it was sent.
-  void settle(unsigned a = 100, unsigned b = 100) {
+  /// Both servers have answered, one HAProxy was read, and its first push is under way.
+  void push_first() {
     give(control::event::Started{});
-    read(0, shown({{"a", a}, {"b", b}}));
+    read(0, shown({{"a", 100}, {"b", 100}}));
     for (TargetId t : {0U, 1U}) {
       head(t, 100);
       synced(t);
     }
     REQUIRE(pass(0ms) == Texts{"set 0: a 128, b 128"});
+  }
+  /// And it has confirmed the push.
+  void settle() {
+    push_first();
     REQUIRE(confirmed(0, 2).empty());
   }
 
@@ -326,13 +330,7 @@ TEST_CASE("controller: an answer that waits for the decision and bad traffic lea
 
 TEST_CASE("controller: HAProxy is not read while weights are on their way, but right after") {
   Play p(two_servers());
-  p.give(control::event::Started{});
-  p.read(0, shown({{"a", 100}, {"b", 100}}));
-  for (TargetId t : {0U, 1U}) {
-    p.head(t, 100);
-    p.synced(t);
-  }
-  REQUIRE(p.pass(0ms) == Texts{"set 0: a 128, b 128"});
+  p.push_first();
   for (int i = 0; i < 30; ++i)
     for (const std::string& what : p.pass(100ms)) {
       CHECK_FALSE(what.starts_with("info"));
@@ -345,13 +343,7 @@ TEST_CASE("controller: HAProxy is not read while weights are on their way, but r
 
 TEST_CASE("controller: a reload between push and confirmation is seen by the next read, and the weights are put back") {
   Play p(two_servers());
-  p.give(control::event::Started{});
-  p.read(0, shown({{"a", 100}, {"b", 100}}));
-  for (TargetId t : {0U, 1U}) {
-    p.head(t, 100);
-    p.synced(t);
-  }
-  REQUIRE(p.pass(0ms) == Texts{"set 0: a 128, b 128"});
+  p.push_first();
   // The old worker confirms; the new one has the weights of its file.
   CHECK(p.confirmed(0, 2).empty());
   CHECK(p.pass(1100ms) == Texts{"refresh 0"});
@@ -376,13 +368,7 @@ TEST_CASE("controller: a stop waits for the exchange that is under way, and star
   }
   SUBCASE("a push") {
     Play p(two_servers());
-    p.give(control::event::Started{});
-    p.read(0, shown({{"a", 100}, {"b", 100}}));
-    for (TargetId t : {0U, 1U}) {
-      p.head(t, 100);
-      p.synced(t);
-    }
-    REQUIRE(p.pass(0ms) == Texts{"set 0: a 128, b 128"});
+    p.push_first();
     CHECK(p.give(control::event::StopRequested{}).empty());
     CHECK(p.confirmed(0, 2) == Texts{"finish"});
   }
@@ -462,13 +448,7 @@ TEST_CASE("controller: of two HAProxys one is refused: the other has its weights
 
 TEST_CASE("controller: a refusal of one weight stops no other, and is not repeated at once") {
   Play p(two_servers());
-  p.give(control::event::Started{});
-  p.read(0, shown({{"a", 100}, {"b", 100}}));
-  for (TargetId t : {0U, 1U}) {
-    p.head(t, 100);
-    p.synced(t);
-  }
-  REQUIRE(p.pass(0ms) == Texts{"set 0: a 128, b 128"});
+  p.push_first();
   std::vector<haproxy::Outcome> outcomes(2);
   outcomes[0].kind = haproxy::Outcome::Kind::kRefused;
   outcomes[0].refusal = haproxy::Refusal::kPermissionDenied;

@@ -196,7 +196,7 @@ TEST_CASE("traffic: counters that slip are no pile of requests after an hour") {
   for (int s = 0; s < 3600; ++s) {
     // Of every thousand requests one more is missed.
     *r.c().stot += 100;
-    *r.c().hrsp_2xx += s % 10 == 0 ? 99 : 100;
+    *r.c().hrsp_2xx += s % 10 == 0 ? 99U : 100U;
     most = std::max(most, r.read().open);
   }
   CHECK(most <= 10);
