@@ -356,6 +356,7 @@ class Lanes {
     p.last_start = time_.now();
     p.under_way = true;
     for (const Ask& ask : fleet_->begin_probe(i, clocks().mono)) answer(i, ask);
+    fleet_->probe_sent(i, clocks().mono);
     const Outcome outcome = providers_[i].ask("eth_getBlockByNumber", time_.now());
     const double timeout = seconds(config_.probe.timeout);
     const double began = time_.now();
