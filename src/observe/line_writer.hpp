@@ -7,7 +7,7 @@
 
 namespace rpcw::log {
 
-/// Writes whole lines to a descriptor from a thread of its own, so that a pipe that nobody reads, a terminal that is
+/// Writes whole lines to a descriptor from a thread of its own, so that a pipe without a reader, a terminal that is
 /// held or a disk that hangs stops that thread and nothing else. Lines that find the queue full are dropped and
 /// counted, and so are those whose writing fails. The descriptor stays as it is: O_NONBLOCK would be there for every
 /// process that shares it.

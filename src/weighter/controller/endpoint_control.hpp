@@ -139,7 +139,7 @@ class EndpointControl {
   std::set<std::string> percent_;
   /// Logged about this worker already.
   std::set<std::string> logged_;
-  /// The push under way: what was sent, and for whom. Another list may give the servers other numbers meanwhile.
+  /// The push under way: its changes and their servers. Another list may give the servers other numbers meanwhile.
   std::vector<WeightChange> sent_;
   std::vector<Key> sent_to_;
 

@@ -18,7 +18,7 @@ bool is_local(const config::Endpoint& endpoint) {
   return !not_numeric && address.is_loopback();
 }
 
-/// The attempt has ended at once: nobody was kept waiting.
+/// The attempt ended at once, so the next one costs no waiting.
 bool ends_at_once(Error error) {
   return error == Error::kConnect || error == Error::kPermission || error == Error::kClosedEarly;
 }

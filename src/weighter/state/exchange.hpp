@@ -12,7 +12,7 @@ namespace rpcw::haproxy {
 enum class Error : std::uint8_t {
   kUnsupported,  ///< such an endpoint cannot be used; trying again is of no use
   kResolve,      ///< the host name has no address, or the name server says so
-  kConnect,      ///< nobody there: no socket file, a stale one, connection refused, no route
+  kConnect,      ///< no listener: no socket file, a stale one, connection refused, no route
   kPermission,   ///< the socket file may not be used by this user
   kTls,          ///< the handshake failed, or one side does not accept the other's certificate
   kTimeout,      ///< the exchange was not over at its deadline
