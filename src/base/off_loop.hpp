@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -19,9 +20,13 @@ namespace rpcw {
 
 /// Runs what may take long, such as reading a file, on a thread of its own while the loop goes on. Never waited for at
 /// the end: a disk that hangs must not hold up the program's end, so a thread that is stuck is left behind, as those of
-/// name look-ups are. The work must therefore own all that it uses.
+/// name look-ups are. The work must therefore own all that it uses but objects of static storage duration, which
+/// `main` may destroy only while no `work_left`.
 class OffLoop {
  public:
+  /// Some thread of some OffLoop still runs its work.
+  static bool work_left() { return running_.load() > 0; }
+
   explicit OffLoop(boost::asio::any_io_executor executor) : shared_(std::make_shared<Shared>(std::move(executor))) {}
   ~OffLoop() {
     const std::lock_guard lock(shared_->mutex);
@@ -44,15 +49,18 @@ class OffLoop {
     const auto errand = std::make_shared<Errand>(shared_->executor);
     // The errand refers to the executor, so the thread must not be the one that destroys it.
     std::weak_ptr<Errand> weak = errand;
+    ++running_;
     try {
-      std::thread([shared = shared_, weak, work]() mutable {
+      std::thread([shared = shared_, weak, work = std::optional(work)]() mutable {
         std::optional<Result> result;
         std::exception_ptr thrown;
         try {
-          result.emplace(work());
+          result.emplace((*work)());
         } catch (...) {
           thrown = std::current_exception();
         }
+        work.reset();
+        const Ended ended;
         const std::lock_guard lock(shared->mutex);
         if (!shared->open) return;
         boost::asio::post(shared->executor, [weak, result = std::move(result), thrown]() mutable {
@@ -64,6 +72,7 @@ class OffLoop {
         });
       }).detach();
     } catch (const std::system_error&) {
+      --running_;
       co_return work();
     }
     while (!errand->result && !errand->thrown)
@@ -80,6 +89,13 @@ class OffLoop {
     std::mutex mutex;
     bool open = true;
   };
+  struct Ended {
+    Ended() = default;
+    Ended(const Ended&) = delete;
+    Ended& operator=(const Ended&) = delete;
+    ~Ended() { --running_; }
+  };
+  inline static std::atomic<int> running_ = 0;
   std::shared_ptr<Shared> shared_;
 };
 
