@@ -40,9 +40,9 @@ void head(benchmark::State& state, const std::string& body, long status) {
   measure(state, 1, [&] { DoNotOptimize(rpc::evm::head_in(rpc::evm::read_reply(answer(body, status)), target())); });
 }
 
-void other(benchmark::State& state, const Ask& ask, const std::string& body) {
+void other(benchmark::State& state, const Check& check, const std::string& body) {
   state.SetLabel(fmt::format("{} bytes", body.size()));
-  measure(state, 1, [&] { DoNotOptimize(rpc::evm::answer_in(ask, rpc::evm::read_reply(answer(body)), target())); });
+  measure(state, 1, [&] { DoNotOptimize(rpc::evm::answer_in(check, rpc::evm::read_reply(answer(body)), target())); });
 }
 
 std::string result(std::string_view value) {
@@ -66,15 +66,15 @@ BENCHMARK_CAPTURE(head, page,
     ->Name("rpc/head, a web page");
 BENCHMARK_CAPTURE(head, cut_off, block(200).substr(0, 12'000), 200)->Name("rpc/head, cut off");
 BENCHMARK_CAPTURE(head, nested, std::string(100'000, '['), 200)->Name("rpc/head, nested without end");
-BENCHMARK_CAPTURE(other, identity, Ask{Question::kIdentity}, result(R"("0x1")"))->Name("rpc/chain id");
-BENCHMARK_CAPTURE(other, up_to_date, Ask{Question::kSyncing}, result("false"))->Name("rpc/not syncing");
-BENCHMARK_CAPTURE(other, syncing, Ask{Question::kSyncing},
+BENCHMARK_CAPTURE(other, identity, Check{CheckKind::kIdentity}, result(R"("0x1")"))->Name("rpc/chain id");
+BENCHMARK_CAPTURE(other, up_to_date, Check{CheckKind::kSyncing}, result("false"))->Name("rpc/not syncing");
+BENCHMARK_CAPTURE(other, syncing, Check{CheckKind::kSyncing},
                   result(R"({"startingBlock":"0x0","currentBlock":"0x16b0000","highestBlock":"0x16b0a2c"})"))
     ->Name("rpc/syncing");
-BENCHMARK_CAPTURE(other, peers, Ask{Question::kPeers}, result(R"("0x32")"))->Name("rpc/peers");
-BENCHMARK_CAPTURE(other, block_hash, Ask(Question::kBlock, 0x16b0a2c), block(200))
+BENCHMARK_CAPTURE(other, peers, Check{CheckKind::kPeers}, result(R"("0x32")"))->Name("rpc/peers");
+BENCHMARK_CAPTURE(other, block_hash, Check(CheckKind::kBlock, 0x16b0a2c), block(200))
     ->Name("rpc/hash of a block of 200 transactions");
-BENCHMARK_CAPTURE(other, canary, Ask{Question::kCanary}, result("\"0x" + std::string(64'000, 'a') + "\""))
+BENCHMARK_CAPTURE(other, canary, Check{CheckKind::kCanary}, result("\"0x" + std::string(64'000, 'a') + "\""))
     ->Name("rpc/canary of 64 kB");
 
 }  // namespace

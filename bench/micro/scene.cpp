@@ -110,8 +110,8 @@ Scene::Scene(std::size_t servers)
     now.mono += config.probe.interval;
     now.wall += config.probe.interval;
     for (std::size_t i = 0; i < servers; ++i) {
-      for (const Ask& ask : fleet.begin_probe(i, now.mono))
-        fleet.observe(i, Answer{now, ask, AnswerValue{ask.question == Question::kIdentity ? 1U : 0U, {}}});
+      for (const Check& check : fleet.begin_probe(i, now.mono))
+        fleet.observe(i, Answer{now, check, AnswerValue{check.kind == CheckKind::kIdentity ? 1U : 0U, {}}});
       fleet.observe(i, answer(i));
     }
     fleet.decide(now);
@@ -136,8 +136,8 @@ void Scene::pass() {
   now.wall += 100ms;
   for (std::size_t k = 0; k < std::max<std::size_t>(size() / 50, 1); ++k) {
     next_ = (next_ + 1) % size();
-    for (const Ask& ask : fleet.begin_probe(next_, now.mono))
-      fleet.observe(next_, Answer{now, ask, AnswerValue{ask.question == Question::kIdentity ? 1U : 0U, {}}});
+    for (const Check& check : fleet.begin_probe(next_, now.mono))
+      fleet.observe(next_, Answer{now, check, AnswerValue{check.kind == CheckKind::kIdentity ? 1U : 0U, {}}});
     fleet.observe(next_, answer(next_));
   }
 }

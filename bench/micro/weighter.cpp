@@ -173,8 +173,8 @@ void comparing_chains(benchmark::State& state) {
     scene.now.wall += 60s;
     fork();
     look_at_heads(history, scene.backend(), scene.config.probe, scene.now);
-    for (const BlockAsk& q : fork_questions(history))
-      fold_block(history, q.member, Answer{scene.now, q.ask, AnswerValue{0, server_name(q.member)}});
+    for (const BlockCheck& q : fork_checks(history))
+      fold_block(history, q.member, Answer{scene.now, q.check, AnswerValue{0, server_name(q.member)}});
     DoNotOptimize(look_at_heads(history, scene.backend(), scene.config.probe, scene.now));
   });
 }

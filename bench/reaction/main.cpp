@@ -26,9 +26,9 @@ int run(const Arguments& arguments) {
   const unsigned repeats = arguments.full ? 32 : 8;
   const std::vector<unsigned> intervals =
       arguments.full ? std::vector<unsigned>{500, 1000, 2000, 5000, 10'000} : std::vector<unsigned>{1000, 5000};
-  std::vector<Question> questions;
+  std::vector<CheckKind> checks;
   for (const unsigned interval : intervals)
-    for (const Kind& kind : kinds()) questions.push_back({kind, interval});
+    for (const Kind& kind : kinds()) checks.push_back({kind, interval});
 
   const std::filesystem::path out = arguments.out;
   std::filesystem::create_directories(out);
@@ -36,7 +36,7 @@ int run(const Arguments& arguments) {
   auto reloads = measure_reloads(repeats, arguments.seed, arguments.weighter);
   if (!reloads) return kInterrupted;
   results.reloads_s = *std::move(reloads);
-  auto reactions = measure_reactions(questions, repeats, arguments.seed, arguments.weighter);
+  auto reactions = measure_reactions(checks, repeats, arguments.seed, arguments.weighter);
   if (!reactions) return kInterrupted;
   results.reactions = *std::move(reactions);
 

@@ -46,7 +46,7 @@ std::string seconds(std::vector<double> values, double q) {
 /// The intervals in ascending order.
 std::vector<unsigned> intervals(const ReactionResults& results) {
   std::vector<unsigned> out;
-  for (const Reactions& r : results.reactions) out.push_back(r.question.interval_ms);
+  for (const Reactions& r : results.reactions) out.push_back(r.kind.interval_ms);
   std::ranges::sort(out);
   const auto [first, last] = std::ranges::unique(out);
   out.erase(first, last);
@@ -57,7 +57,7 @@ double requests_a_day(const ReactionResults& results, unsigned interval_ms) {
   double sum = 0;
   double n = 0;
   for (const Reactions& r : results.reactions) {
-    if (r.question.interval_ms != interval_ms) continue;
+    if (r.kind.interval_ms != interval_ms) continue;
     sum += r.requests_a_day;
     ++n;
   }
@@ -66,7 +66,7 @@ double requests_a_day(const ReactionResults& results, unsigned interval_ms) {
 
 const Reactions* find(const ReactionResults& results, const std::string& kind, unsigned interval_ms) {
   const auto it = std::ranges::find_if(results.reactions, [&](const Reactions& r) {
-    return r.question.kind.name == kind && r.question.interval_ms == interval_ms;
+    return r.kind.kind.name == kind && r.kind.interval_ms == interval_ms;
   });
   return it == results.reactions.end() ? nullptr : &*it;
 }
@@ -84,8 +84,8 @@ std::string to_markdown(const ReactionResults& results, const Machine& machine) 
   for (const Reactions& r : results.reactions) {
     const std::vector<double> times = reached(r);
     const std::vector<double> tenth = reached(r.to_tenth_s);
-    fmt::format_to(to, "| {} | {} ms | {} | {} | {} | {} | {} | {} | {} | {} |\n", r.question.kind.name,
-                   r.question.interval_ms, r.to_zero_s.size(), seconds(tenth, 0.5), seconds(tenth, 0.9), times.size(),
+    fmt::format_to(to, "| {} | {} ms | {} | {} | {} | {} | {} | {} | {} | {} |\n", r.kind.kind.name,
+                   r.kind.interval_ms, r.to_zero_s.size(), seconds(tenth, 0.5), seconds(tenth, 0.9), times.size(),
                    seconds(times, 0), seconds(times, 0.5), seconds(times, 0.9), seconds(times, 1));
   }
   if (!results.reloads_s.empty())
@@ -117,9 +117,9 @@ std::string to_json(const ReactionResults& results, const Machine& machine) {
   for (const Reactions& r : results.reactions) {
     w.StartObject();
     w.Key("fault");
-    w.String(r.question.kind.name);
+    w.String(r.kind.kind.name);
     w.Key("interval_ms");
-    w.Uint(r.question.interval_ms);
+    w.Uint(r.kind.interval_ms);
     w.Key("requests_a_day");
     w.Double(r.requests_a_day + kIdentityADay);
     write(w, "to_tenth_s", r.to_tenth_s);
@@ -148,7 +148,7 @@ std::string cost_chart(const ReactionResults& results) {
   for (const Reactions& r : results.reactions) {
     std::vector<double> times = reached(r);
     most_s = std::max(most_s, quantile(times, 1).value_or(0));
-    const double requests = requests_a_day(results, r.question.interval_ms);
+    const double requests = requests_a_day(results, r.kind.interval_ms);
     least_a_day = std::min(least_a_day, requests);
     most_a_day = std::max(most_a_day, requests);
   }

@@ -99,7 +99,7 @@ double share(const std::vector<unsigned>& weights, std::size_t server) {
 }
 
 struct Trial {
-  std::size_t question = 0;
+  std::size_t kind = 0;
   double phase = 0;
   std::optional<double> to_tenth_s;
   std::optional<double> to_zero_s;
@@ -107,20 +107,20 @@ struct Trial {
   double seconds = 0;
 };
 
-asio::awaitable<void> carry_out(Stand& stand, const Question& question, Trial& trial) {
+asio::awaitable<void> carry_out(Stand& stand, const CheckKind& kind, Trial& trial) {
   const std::string socket = stand.haproxy->admin_socket();
   if (!co_await Stage::until(socket, weighted, std::chrono::duration<double>(kStartPatience).count()))
     throw std::runtime_error("the program set no weights:\n" + stand.weighter->err());
   // Past what only a start does, and at any moment between two probes.
-  const double interval = question.interval_ms / 1000.0;
+  const double interval = kind.interval_ms / 1000.0;
   co_await Stage::sleep(1.0 + trial.phase * interval);
   const auto weights = co_await effective_weights(socket);
   const double before = weights ? share(*weights, kFaulty) : 0;
   const std::uint64_t requests = stand.providers[kHealthy]->stats().requests;
   stand.providers[kFaulty]->set(faulty(
-      {.kind = question.kind.name, .provider = kFaulty, .from_s = 0, .to_s = 0, .behaviour = question.kind.behaviour}));
+      {.kind = kind.kind.name, .provider = kFaulty, .from_s = 0, .to_s = 0, .behaviour = kind.kind.behaviour}));
   const auto start = Clock::now();
-  const double patience = patience_s(question.interval_ms);
+  const double patience = patience_s(kind.interval_ms);
   if (co_await Stage::until(
           socket, [&](const std::vector<unsigned>& w) { return share(w, kFaulty) <= before / 10; }, patience))
     trial.to_tenth_s = seconds_since(start);
@@ -135,7 +135,7 @@ asio::awaitable<void> carry_out(Stand& stand, const Question& question, Trial& t
 }
 
 /// As many trials as run at a time.
-bool run_batch(std::vector<Trial*> batch, const std::vector<Question>& questions, const std::string& weighter) {
+bool run_batch(std::vector<Trial*> batch, const std::vector<CheckKind>& checks, const std::string& weighter) {
   Stage stage;
   Thread simulation;
   std::deque<std::unique_ptr<Stand>> stands;
@@ -145,12 +145,12 @@ bool run_batch(std::vector<Trial*> batch, const std::vector<Question>& questions
   };
   try {
     for (Trial* trial : batch) {
-      const Question& question = questions[trial->question];
+      const CheckKind& kind = checks[trial->kind];
       Stand& stand = *stands.emplace_back(
-          std::make_unique<Stand>(simulation.io, adaptive(question.interval_ms), stands.size(), whole_second()));
+          std::make_unique<Stand>(simulation.io, adaptive(kind.interval_ms), stands.size(), whole_second()));
       stand.start_haproxy();
       stand.start_weighter(weighter);
-      stage.spawn(carry_out(stand, question, *trial));
+      stage.spawn(carry_out(stand, kind, *trial));
     }
     const bool complete = stage.run();
     end();
@@ -179,32 +179,32 @@ double patience_s(unsigned interval_ms) {
   return 12.0 + 2.5 * interval_ms / 1000.0;
 }
 
-std::optional<std::vector<Reactions>> measure_reactions(const std::vector<Question>& questions, unsigned repeats,
+std::optional<std::vector<Reactions>> measure_reactions(const std::vector<CheckKind>& checks, unsigned repeats,
                                                         std::uint64_t seed, const std::string& weighter) {
   std::mt19937_64 random(seed);
   std::uniform_real_distribution<double> phase(0.0, 1.0);
   std::vector<Trial> trials;
-  for (std::size_t q = 0; q < questions.size(); ++q)
+  for (std::size_t q = 0; q < checks.size(); ++q)
     for (unsigned i = 0; i < repeats; ++i)
-      trials.push_back({.question = q, .phase = phase(random), .to_tenth_s = {}, .to_zero_s = {}});
+      trials.push_back({.kind = q, .phase = phase(random), .to_tenth_s = {}, .to_zero_s = {}});
 
   // Trials of one question last about as long, so a batch of them wastes no time.
   for (std::size_t at = 0; at < trials.size(); at += kAtATime) {
     std::vector<Trial*> batch;
     for (std::size_t i = at; i < std::min(at + kAtATime, trials.size()); ++i) batch.push_back(&trials[i]);
     fmt::print(stderr, "reactions: {} of {} trials, {} at {} ms\n", at, trials.size(),
-               questions[batch.front()->question].kind.name, questions[batch.front()->question].interval_ms);
-    if (!run_batch(batch, questions, weighter)) return std::nullopt;
+               checks[batch.front()->kind].kind.name, checks[batch.front()->kind].interval_ms);
+    if (!run_batch(batch, checks, weighter)) return std::nullopt;
   }
 
   std::vector<Reactions> out;
-  for (std::size_t q = 0; q < questions.size(); ++q) {
+  for (std::size_t q = 0; q < checks.size(); ++q) {
     Reactions& r = out.emplace_back();
-    r.question = questions[q];
+    r.kind = checks[q];
     double requests = 0;
     double seconds = 0;
     for (const Trial& t : trials) {
-      if (t.question != q) continue;
+      if (t.kind != q) continue;
       r.to_tenth_s.push_back(t.to_tenth_s);
       r.to_zero_s.push_back(t.to_zero_s);
       requests += static_cast<double>(t.requests);

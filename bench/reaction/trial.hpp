@@ -17,14 +17,14 @@ struct Kind {
 };
 const std::vector<Kind>& kinds();
 
-struct Question {
+struct CheckKind {
   Kind kind;
   /// `probe.interval` in the configuration: the number of milliseconds.
   unsigned interval_ms = 1000;
 };
 
 struct Reactions {
-  Question question;
+  CheckKind kind;
   /// Seconds from the fault to weight 0, one for each trial; absent: not within patience(interval).
   std::vector<std::optional<double>> to_zero_s;
   /// The same, to a tenth of the share that it had.
@@ -38,7 +38,7 @@ double patience_s(unsigned interval_ms);
 
 /// Runs all questions `repeats` times, several trials at a time, each fault at a random moment. nullopt: SIGINT or
 /// SIGTERM came. Whatever was started has ended when it returns or throws.
-std::optional<std::vector<Reactions>> measure_reactions(const std::vector<Question>& questions, unsigned repeats,
+std::optional<std::vector<Reactions>> measure_reactions(const std::vector<CheckKind>& checks, unsigned repeats,
                                                         std::uint64_t seed, const std::string& weighter);
 
 /// Seconds from HAProxy's new worker's first answer, which shows the weights of haproxy.cfg, to the weights from before

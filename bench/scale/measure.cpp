@@ -105,10 +105,10 @@ Spent spend(const Programs& programs, std::string program, std::vector<std::stri
 
 /// What a first pass over so many Ethereum providers asks each of them.
 std::vector<std::string> bodies(std::size_t providers) {
-  static constexpr std::array<Ask, 2> kQuestions{{{Question::kIdentity}, {Question::kSyncing}}};
+  static constexpr std::array<Check, 2> kQuestions{{{CheckKind::kIdentity}, {CheckKind::kSyncing}}};
   if ((1 + kQuestions.size()) * providers >= kRequestsWorthBatching) return {rpc::evm::batch_request(kQuestions)};
-  return {std::string(rpc::evm::kHeadRequest), rpc::evm::request({Question::kIdentity}, nullptr),
-          rpc::evm::request({Question::kSyncing}, nullptr)};
+  return {std::string(rpc::evm::kHeadRequest), rpc::evm::request({CheckKind::kIdentity}, nullptr),
+          rpc::evm::request({CheckKind::kSyncing}, nullptr)};
 }
 
 /// Processor time of all threads so far, in seconds. /proc/PID/stat counts in hundredths of a second, which is too
@@ -189,7 +189,7 @@ double until_weighted(const HaproxyProcess& haproxy, Clock::time_point start) {
   std::string command;
   for (std::size_t i = 0; i < kFew; ++i) command += fmt::format("{}get weight rpc/p{}", i == 0 ? "" : ";", i);
   while (Clock::now() < start + 20s) {
-    std::istringstream lines(HaproxyProcess::ask(haproxy.admin_socket(), command));
+    std::istringstream lines(HaproxyProcess::check(haproxy.admin_socket(), command));
     for (std::string line; std::getline(lines, line);)
       if (!line.empty() && !line.starts_with("100 ")) return seconds(Clock::now() - start);
     std::this_thread::sleep_for(1ms);

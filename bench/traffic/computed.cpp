@@ -83,7 +83,7 @@ class Provider {
     tokens_at_ = s;
   }
 
-  Outcome ask(std::string_view method, double s) {
+  Outcome check(std::string_view method, double s) {
     Outcome out;
     out.seconds =
         now_.latency_ms / 1000 *
@@ -241,7 +241,7 @@ class Lanes {
     const double sent = time_.now();
     ++proxy_.servers[i].requests;
     ++proxy_.servers[i].open;
-    const Outcome outcome = providers_[i].ask(method, sent);
+    const Outcome outcome = providers_[i].check(method, sent);
     if (outcome.kind == Outcome::Kind::kRefused) {
       time_.after(outcome.seconds, [this, at, method, i, again] {
         --proxy_.servers[i].open;
@@ -355,9 +355,9 @@ class Lanes {
     Probe& p = probes_[i];
     p.last_start = time_.now();
     p.under_way = true;
-    for (const Ask& ask : fleet_->begin_probe(i, clocks().mono)) answer(i, ask);
+    for (const Check& check : fleet_->begin_probe(i, clocks().mono)) answer(i, check);
     fleet_->probe_sent(i, clocks().mono);
-    const Outcome outcome = providers_[i].ask("eth_getBlockByNumber", time_.now());
+    const Outcome outcome = providers_[i].check("eth_getBlockByNumber", time_.now());
     const double timeout = seconds(config_.probe.timeout);
     const double began = time_.now();
     listen_to_silence(i);
@@ -405,17 +405,17 @@ class Lanes {
     }
   }
 
-  void answer(std::size_t i, const Ask& ask) {
-    const Outcome outcome = providers_[i].ask("eth_chainId", time_.now());
+  void answer(std::size_t i, const Check& check) {
+    const Outcome outcome = providers_[i].check("eth_chainId", time_.now());
     const double timeout = seconds(config_.probe.timeout);
-    time_.after(std::min(outcome.seconds, timeout), [this, i, ask, outcome, timeout] {
-      rpcw::Answer a{clocks(), ask, AnswerValue{}};
+    time_.after(std::min(outcome.seconds, timeout), [this, i, check, outcome, timeout] {
+      rpcw::Answer a{clocks(), check, AnswerValue{}};
       if (const auto failure = failure_of(outcome, timeout))
         a.value = std::unexpected(*failure);
-      else if (ask.question == Question::kIdentity)
+      else if (check.kind == CheckKind::kIdentity)
         a.value->number = providers_[i].chain_id();
-      else if (ask.question == Question::kBlock && ask.argument <= providers_[i].height(time_.now()))
-        a.value->text = hash(i, ask.argument);
+      else if (check.kind == CheckKind::kBlock && check.argument <= providers_[i].height(time_.now()))
+        a.value->text = hash(i, check.argument);
       fleet_->observe(i, a);
       want_decision();
     });
@@ -526,7 +526,7 @@ class Lanes {
     wanted_ = false;
     last_decision_ = time_.now();
     static_cast<void>(fleet_->decide(clocks()));
-    for (const Fleet::TargetAsk& q : fleet_->urgent_questions()) answer(q.target, q.ask);
+    for (const Fleet::TargetCheck& q : fleet_->urgent_checks()) answer(q.target, q.check);
     for (std::size_t i = 0; i < probes_.size(); ++i)
       if (!probes_[i].under_way) schedule(i);
     std::vector<unsigned> weights;

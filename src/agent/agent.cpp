@@ -102,7 +102,7 @@ class Agent::Impl {
       return;
     }
     wake_.expires_at(steady_clock::time_point(std::chrono::duration_cast<steady_clock::duration>(*a.at)));
-    wake_.async_wait(alive_.guard([this] { give(news::TimeReached{}); }));
+    wake_.async_wait(lifetime_.guard([this] { give(news::TimeReached{}); }));
   }
   void carry_out(action::Recall&&) {
     if (effects_.recall) effects_.recall(controller_.state(), read_clocks());
@@ -126,9 +126,9 @@ class Agent::Impl {
   void carry_out(action::SendHead&& a) {
     prober_.head(subjects_[a.target], head_handler(a.target), sent_handler(a.target));
   }
-  void carry_out(action::SendCheck&& a) { prober_.ask(subjects_[a.target], a.check, check_handler(a.target)); }
+  void carry_out(action::SendCheck&& a) { prober_.check(subjects_[a.target], a.check, check_handler(a.target)); }
   void carry_out(action::SendTogether&& a) {
-    prober_.head_and_questions(subjects_[a.target], a.checks,
+    prober_.head_and_checks(subjects_[a.target], a.checks,
                                a.keep_connection ? rpc::Afterwards::kKeep : rpc::Afterwards::kClose,
                                head_handler(a.target), check_handler(a.target), sent_handler(a.target));
   }
@@ -165,7 +165,7 @@ class Agent::Impl {
                    asio::bind_cancellation_slot(cancel->slot(), [this, key](const std::exception_ptr& thrown) {
                      ended(thrown);
                      // Not yet: its slot is in use until this handler returns.
-                     asio::post(io_, alive_.guard([this, key] {
+                     asio::post(io_, lifetime_.guard([this, key] {
                        under_way_.erase(key);
                        conversations_.arrive();
                      }));
@@ -234,7 +234,7 @@ class Agent::Impl {
   /// Exchanges and look-ups under way, to be cancelled at the end.
   std::map<std::uint64_t, std::unique_ptr<asio::cancellation_signal>> under_way_;
   std::uint64_t next_conversation_ = 0;
-  Latch conversations_;
+  WaitGroup conversations_;
   std::deque<control::Event> events_;
   bool busy_ = false;
   bool started_ = false;
@@ -242,7 +242,7 @@ class Agent::Impl {
   bool done_ = false;
   std::exception_ptr failure_;
   std::set<std::string> warned_;
-  Alive alive_;
+  LifetimeGuard lifetime_;
 };
 
 Agent::Agent(asio::io_context& io, const config::Config& file, const control::Options& options, control::Legacy legacy,

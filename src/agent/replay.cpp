@@ -114,7 +114,7 @@ class Fit {
       bool operator()(event::Silent& e) const { return to(e.target); }
       bool operator()(event::HeadCame& e) const { return to(e.target); }
       bool operator()(event::AnswerCame& e) const { return to(e.target); }
-      bool operator()(event::AskedUrgently&) const { return true; }
+      bool operator()(event::UrgentChecksSent&) const { return true; }
       bool operator()(event::Looked&) const { return true; }
       bool operator()(event::HeldUp& e) const {
         const Index at = fit.backend(e.backend);

@@ -53,7 +53,7 @@ asio::awaitable<Lists> read_lists(asio::io_context& io, const config::Config& co
   const auto tls = haproxy::tls_context(config.haproxy.tls);
   // Shared with the coroutines, which may be destroyed after this one when the loop ends before they do.
   const auto parts = std::make_shared<std::vector<Lists>>(config.haproxy.endpoints.size());
-  Latch all(io.get_executor());
+  WaitGroup all(io.get_executor());
   for (std::size_t i = 0; i < parts->size(); ++i) {
     all.expect();
     asio::co_spawn(

@@ -9,11 +9,11 @@ namespace rpcw {
 /// Lets an object hand out handlers that outlive it: each does nothing once the object is gone, or when the wait that
 /// it belongs to was cancelled. A cancelled Asio timer may still have a successful completion in the queue, so that
 /// checking the error code alone would not do.
-class Alive {
+class LifetimeGuard {
  public:
-  Alive() = default;
-  Alive(const Alive&) = delete;
-  Alive& operator=(const Alive&) = delete;
+  LifetimeGuard() = default;
+  LifetimeGuard(const LifetimeGuard&) = delete;
+  LifetimeGuard& operator=(const LifetimeGuard&) = delete;
 
   template <typename Action>
   [[nodiscard]] auto guard(Action action) const {

@@ -44,7 +44,7 @@ struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
     }
   }
 
-  void ask(const std::string& host, Name& name) {
+  void check(const std::string& host, Name& name) {
     name.under_way = true;
     if (running < max_lookups)
       start(host);
@@ -121,7 +121,7 @@ const std::vector<std::string>* Resolver::at_hand(const std::string& host) {
   if (it == state_->names.end()) return nullptr;
   Name& name = it->second;
   if (!name.answer || !*name.answer) return nullptr;
-  if (!name.under_way && Clock::now() >= name.renew_at) state_->ask(host, name);
+  if (!name.under_way && Clock::now() >= name.renew_at) state_->check(host, name);
   return &**name.answer;
 }
 
@@ -133,7 +133,7 @@ void Resolver::resolve(const std::string& host, Handler handler) {
   }
   Name& name = state_->names[host];
   name.waiting.push_back(std::move(handler));
-  if (!name.under_way) state_->ask(host, name);
+  if (!name.under_way) state_->check(host, name);
 }
 
 Resolver::Lookup Resolver::system_lookup() {

@@ -12,9 +12,9 @@
 namespace rpcw {
 
 /// Waits until as many have arrived as were announced. All on one thread, for one waiter.
-class Latch {
+class WaitGroup {
  public:
-  explicit Latch(boost::asio::any_io_executor executor)
+  explicit WaitGroup(boost::asio::any_io_executor executor)
       : timer_(std::move(executor), boost::asio::steady_timer::time_point::max()) {}
 
   void expect(std::size_t more = 1) { missing_ += more; }

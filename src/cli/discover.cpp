@@ -48,12 +48,12 @@ asio::awaitable<std::map<std::string, ChainAnswers>> ask_chains(asio::io_context
   std::map<std::string, ChainAnswers> out;
   if (auto ok = ensure_open_files(config); !ok) throw std::runtime_error(ok.error());
   rpc::Prober prober(io, config.probe, {});
-  Latch all(io.get_executor());
+  WaitGroup all(io.get_executor());
   for (const config::Backend& backend : config.backends) {
     ChainAnswers& answers = out[backend.name];
     for (const config::Server& server : backend.servers) {
       all.expect();
-      prober.ask(prober.add({&server.target, {}}), {Question::kIdentity}, [&](const Answer& a) {
+      prober.check(prober.add({&server.target, {}}), {CheckKind::kIdentity}, [&](const Answer& a) {
         if (a.value)
           ++answers.ids[a.value->number];
         else

@@ -68,9 +68,9 @@ Reading read_config(const Options& options, Needs needs) {
   return out;
 }
 
-std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs, Voice voice) {
-  const auto complain = [voice](const std::string& text) {
-    if (voice == Voice::kLog)
+std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs, Voice vote) {
+  const auto complain = [vote](const std::string& text) {
+    if (vote == Voice::kLog)
       log::error(text);
     else
       std::fprintf(stderr, "%s\n", text.c_str());
@@ -78,15 +78,15 @@ std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs
   for (const std::string& text : reading.errors) complain(text);
   if (reading.error_count > 0)
     complain(fmt::format("{} error{} in the configuration{}", reading.error_count, reading.error_count == 1 ? "" : "s",
-                         voice == Voice::kLog ? "" : "; nothing was probed or sent"));
+                         vote == Voice::kLog ? "" : "; nothing was probed or sent"));
   if (!reading.config || needs == Needs::kRules) return std::move(reading.config);
   if (auto ok = ensure_open_files(*reading.config); !ok) {
     complain(ok.error());
     return std::unexpected(kOwnError);
   }
-  if (voice != Voice::kPlain) log::configure(reading.config->log);
+  if (vote != Voice::kPlain) log::configure(reading.config->log);
   for (const std::string& text : reading.warnings) {
-    if (voice == Voice::kPlain)
+    if (vote == Voice::kPlain)
       std::fprintf(stderr, "warning: %s\n", text.c_str());
     else
       log::warn(text);
@@ -94,8 +94,8 @@ std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs
   return std::move(reading.config);
 }
 
-std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Voice voice) {
-  return take_config(read_config(options, needs), needs, voice);
+std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Voice vote) {
+  return take_config(read_config(options, needs), needs, vote);
 }
 
 }  // namespace rpcw::cli

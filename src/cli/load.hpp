@@ -39,10 +39,10 @@ Reading read_config(const Options& options, Needs needs);
 
 /// Says what is to be said and raises the limit on open files. On success, and unless the voice is plain, the log is as
 /// the file says. On failure everything has been said on standard error, and the exit code is the error.
-std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs, Voice voice);
+std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs, Voice vote);
 
 /// Both.
-std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Voice voice = Voice::kPlain);
+std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Voice vote = Voice::kPlain);
 
 /// Raises the limit on open files to what this configuration may need. The error is a sentence.
 std::expected<void, std::string> ensure_open_files(const config::Config& config);

@@ -278,7 +278,7 @@ class Runner {
   std::optional<store::StateFile> state_;
   asio::steady_timer keep_timer_;
   /// One write is under way at a time.
-  Latch writing_;
+  WaitGroup writing_;
   /// Fleet::changes as last written.
   std::uint64_t kept_changes_ = 0;
   /// Why the file could not be written the last time; empty: it could.

@@ -109,7 +109,7 @@ struct CurlMultis::Pool {
     if (timeout_ms > 0) {
       if (pool->due < pool->armed) pool->arm();
     } else if (!std::exchange(pool->posted, true)) {
-      asio::post(all.context_, all.alive_.guard([pool] {
+      asio::post(all.context_, all.lifetime_.guard([pool] {
         pool->posted = false;
         pool->time_is_up();
       }));
@@ -120,7 +120,7 @@ struct CurlMultis::Pool {
   void arm() {
     armed = due;
     timer.expires_at(due);
-    timer.async_wait(all.alive_.guard([this] {
+    timer.async_wait(all.lifetime_.guard([this] {
       armed = kNever;
       if (due == kNever) return;
       if (steady_clock::now() < due)
@@ -181,7 +181,7 @@ void CurlMultis::remove(Pool& pool, CURL* transfer) {
 }
 
 void CurlMultis::wait_ready() {
-  ready_.async_wait(asio::posix::stream_descriptor::wait_read, alive_.guard([this] {
+  ready_.async_wait(asio::posix::stream_descriptor::wait_read, lifetime_.guard([this] {
     std::array<epoll_event, 256> events;  // NOLINT: written by the kernel
     const int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 0);
     for (int i = 0; i < n; ++i) {

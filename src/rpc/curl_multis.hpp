@@ -50,7 +50,7 @@ class CurlMultis {
   /// Owns `epoll_`, which libcurl's cleanup still uses.
   boost::asio::posix::stream_descriptor ready_;
   std::vector<std::unique_ptr<Pool>> pools_;
-  Alive alive_;
+  LifetimeGuard lifetime_;
 };
 
 }  // namespace rpcw::rpc

@@ -154,7 +154,7 @@ std::string_view looks_like(std::string_view body) {
 }
 
 /// Checks what every JSON-RPC answer shares.
-std::expected<void, ProbeFailure> check(const Reply& r, const HttpTarget& target) {
+std::expected<void, ProbeFailure> require_result(const Reply& r, const HttpTarget& target) {
   const bool has_error = r.values[kError].present();
   const std::string& code = r.values[kErrorCode].text;
   constexpr long kPaymentRequired = 402;
@@ -215,35 +215,35 @@ bool is_other_id(const Picked& id) {
 }
 
 /// The request for what needs no argument.
-std::string plain_request(Question question, std::size_t id) {
-  const std::string_view method = question == Question::kIdentity  ? "eth_chainId"
-                                  : question == Question::kSyncing ? "eth_syncing"
+std::string plain_request(CheckKind kind, std::size_t id) {
+  const std::string_view method = kind == CheckKind::kIdentity  ? "eth_chainId"
+                                  : kind == CheckKind::kSyncing ? "eth_syncing"
                                                                    : "net_peerCount";
   return fmt::format(R"({{"jsonrpc":"2.0","id":{},"method":"{}","params":[]}})", id, method);
 }
 
 }  // namespace
 
-std::string request(const Ask& ask, const config::Canary* canary) {
-  switch (ask.question) {
-    case Question::kIdentity:
-    case Question::kSyncing:
-    case Question::kPeers:
-      return plain_request(ask.question, 1);
-    case Question::kBlock:
+std::string request(const Check& check, const config::Canary* canary) {
+  switch (check.kind) {
+    case CheckKind::kIdentity:
+    case CheckKind::kSyncing:
+    case CheckKind::kPeers:
+      return plain_request(check.kind, 1);
+    case CheckKind::kBlock:
       return fmt::format(R"({{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["{:#x}",false]}})",
-                         ask.argument);
-    case Question::kCanary:
+                         check.argument);
+    case CheckKind::kCanary:
       return fmt::format(R"({{"jsonrpc":"2.0","id":1,"method":{},"params":{}}})", json_string(canary->method),
                          canary->params_json);
   }
   return {};
 }
 
-std::string batch_request(std::span<const Ask> questions) {
+std::string batch_request(std::span<const Check> checks) {
   // The head request's id is 1.
   std::string out = fmt::format("[{}", kHeadRequest);
-  for (std::size_t i = 0; i < questions.size(); ++i) out += ',' + plain_request(questions[i].question, i + 2);
+  for (std::size_t i = 0; i < checks.size(); ++i) out += ',' + plain_request(checks[i].kind, i + 2);
   return out + ']';
 }
 
@@ -274,7 +274,7 @@ std::vector<std::optional<Reply>> read_batch(const HttpAnswer& answer, std::size
 }
 
 std::expected<Head, ProbeFailure> head_in(const Reply& r, const HttpTarget& target) {
-  if (auto ok = check(r, target); !ok) return std::unexpected(std::move(ok.error()));
+  if (auto ok = require_result(r, target); !ok) return std::unexpected(std::move(ok.error()));
   if (!r.values[kResult].present())
     return fail(Reason::kBadAnswer, "it has no latest block: result is null or missing");
   const auto number = to_integer(r.values[kNumber]);
@@ -288,28 +288,28 @@ std::expected<Head, ProbeFailure> head_in(const Reply& r, const HttpTarget& targ
   return Head{*number, std::move(hash), WallTime{std::chrono::seconds{*timestamp}}};
 }
 
-std::expected<AnswerValue, ProbeFailure> answer_in(const Ask& ask, const Reply& r, const HttpTarget& target) {
-  if (auto ok = check(r, target); !ok) return std::unexpected(std::move(ok.error()));
+std::expected<AnswerValue, ProbeFailure> answer_in(const Check& check, const Reply& r, const HttpTarget& target) {
+  if (auto ok = require_result(r, target); !ok) return std::unexpected(std::move(ok.error()));
   const Picked& result = r.values[kResult];
-  switch (ask.question) {
-    case Question::kIdentity:
-    case Question::kPeers: {
+  switch (check.kind) {
+    case CheckKind::kIdentity:
+    case CheckKind::kPeers: {
       const auto number = to_integer(result);
       if (number) return AnswerValue{*number, {}};
       return fail(Reason::kBadAnswer,
-                  ask.question == Question::kIdentity ? "result is not a chain id" : "result is not a number of peers");
+                  check.kind == CheckKind::kIdentity ? "result is not a chain id" : "result is not a number of peers");
     }
-    case Question::kSyncing:
+    case CheckKind::kSyncing:
       return syncing(r);
-    case Question::kBlock: {
+    case CheckKind::kBlock: {
       if (!result.present()) return AnswerValue{};  // it has no such block
       std::string hash = block_hash(r.values[kHash]);
       // A cache may answer with another block than was asked for.
-      if (hash.empty() || to_integer(r.values[kNumber]) != ask.argument)
+      if (hash.empty() || to_integer(r.values[kNumber]) != check.argument)
         return fail(Reason::kBadAnswer, "result is not the block that was asked for");
       return AnswerValue{0, std::move(hash)};
     }
-    case Question::kCanary:
+    case CheckKind::kCanary:
       if (result.kind == Picked::Kind::kMissing) return fail(Reason::kBadAnswer, "it has neither result nor error");
       return AnswerValue{};
   }

@@ -21,11 +21,11 @@ namespace rpcw::rpc::evm {
 inline constexpr std::string_view kHeadRequest =
     R"({"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["latest",false]})";
 
-/// The request for anything else. `canary`: what to send for Question::kCanary; else it is not looked at.
-std::string request(const Ask& ask, const config::Canary* canary);
+/// The request for anything else. `canary`: what to send for CheckKind::kCanary; else it is not looked at.
+std::string request(const Check& check, const config::Canary* canary);
 
 /// The head and questions that need no argument and no work, as one JSON-RPC 2.0 batch.
-std::string batch_request(std::span<const Ask> questions);
+std::string batch_request(std::span<const Check> checks);
 /// All of an answer that this family's rules look at.
 struct Reply {
   long status = 0;
@@ -46,6 +46,6 @@ std::vector<std::optional<Reply>> read_batch(const HttpAnswer& answer, std::size
 /// `target` scrubs what the provider says before any of it is quoted. A failure is `unsupported` when the answer has a
 /// JSON-RPC code that means that the method does not exist.
 std::expected<Head, ProbeFailure> head_in(const Reply& reply, const HttpTarget& target);
-std::expected<AnswerValue, ProbeFailure> answer_in(const Ask& ask, const Reply& reply, const HttpTarget& target);
+std::expected<AnswerValue, ProbeFailure> answer_in(const Check& check, const Reply& reply, const HttpTarget& target);
 
 }  // namespace rpcw::rpc::evm

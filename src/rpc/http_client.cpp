@@ -452,7 +452,7 @@ struct HttpClient::Impl {
   std::deque<Request> waiting;
   std::uint64_t last_ticket = 0;
   std::unordered_map<std::uint64_t, std::unique_ptr<Nameless>> nameless;
-  Alive alive;
+  LifetimeGuard alive;
 };
 
 void HttpClient::expect_targets(std::size_t targets) {

@@ -32,10 +32,10 @@ HeadObservation head_from(const HttpResult& result, const HttpTarget& target) {
   return out;
 }
 
-Answer answer_from(const Ask& ask, const HttpResult& result, const HttpTarget& target) {
-  Answer out{read_clocks(), ask, {}};
+Answer answer_from(const Check& check, const HttpResult& result, const HttpTarget& target) {
+  Answer out{read_clocks(), check, {}};
   if (result)
-    out.value = evm::answer_in(ask, evm::read_reply(*result), target);
+    out.value = evm::answer_in(check, evm::read_reply(*result), target);
   else
     out.value = std::unexpected(result.error().what);
   return out;
@@ -85,8 +85,8 @@ Prober::LeftHandler Prober::unless_removed(const KnownPtr& known, LeftHandler le
   };
 }
 
-void Prober::ask(std::size_t target, const Ask& ask, AnswerHandler handler) {
-  send(known_[target], ask, std::move(handler));
+void Prober::check(std::size_t target, const Check& check, AnswerHandler handler) {
+  send(known_[target], check, std::move(handler));
 }
 
 void Prober::send_head(const KnownPtr& known, HeadHandler handler, Sending sending) {
@@ -98,30 +98,30 @@ void Prober::send_head(const KnownPtr& known, HeadHandler handler, Sending sendi
       std::move(sending));
 }
 
-void Prober::send(const KnownPtr& known, const Ask& ask, AnswerHandler handler) {
-  const config::Canary* canary = ask.question == Question::kCanary ? &known->canaries[ask.argument] : nullptr;
+void Prober::send(const KnownPtr& known, const Check& check, AnswerHandler handler) {
+  const config::Canary* canary = check.kind == CheckKind::kCanary ? &known->canaries[check.argument] : nullptr;
   // The client keeps a view of it until the answer is there.
-  auto body = std::make_unique<const std::string>(evm::request(ask, canary));
+  auto body = std::make_unique<const std::string>(evm::request(check, canary));
   const std::string_view view = *body;
   client_.start(known->target, view, settings_.timeout,
-                [known, ask, body = std::move(body), handler = std::move(handler)](const HttpResult& result) mutable {
-                  if (!known->removed) handler(answer_from(ask, result, known->target));
+                [known, check, body = std::move(body), handler = std::move(handler)](const HttpResult& result) mutable {
+                  if (!known->removed) handler(answer_from(check, result, known->target));
                 });
 }
 
-std::shared_ptr<const std::string> Prober::batch_body(const std::vector<Ask>& questions) {
-  if (!last_batch_ || last_questions_ != questions) {
-    last_questions_ = questions;
-    last_batch_ = std::make_shared<const std::string>(evm::batch_request(questions));
+std::shared_ptr<const std::string> Prober::batch_body(const std::vector<Check>& checks) {
+  if (!last_batch_ || last_checks_ != checks) {
+    last_checks_ = checks;
+    last_batch_ = std::make_shared<const std::string>(evm::batch_request(checks));
   }
   return last_batch_;
 }
 
-void Prober::head_and_questions(std::size_t target, std::span<const Ask> questions, Afterwards afterwards,
+void Prober::head_and_checks(std::size_t target, std::span<const Check> checks, Afterwards afterwards,
                                 HeadHandler head, AnswerHandler answered, LeftHandler left) {
   const KnownPtr& known = known_[target];
   struct Batch {
-    std::vector<Ask> questions;
+    std::vector<Check> checks;
     std::shared_ptr<const std::string> body;
     HeadHandler head;
     AnswerHandler answered;
@@ -132,21 +132,21 @@ void Prober::head_and_questions(std::size_t target, std::span<const Ask> questio
   batch->answered = std::move(answered);
   batch->left = unless_removed(known, std::move(left));
   const auto tell = [batch](Answer a) { batch->answered(std::move(a)); };
-  for (const Ask& q : questions)
-    if (q.question == Question::kCanary || q.question == Question::kBlock)
+  for (const Check& q : checks)
+    if (q.kind == CheckKind::kCanary || q.kind == CheckKind::kBlock)
       send(known, q, tell);
     else
-      batch->questions.push_back(q);
-  if (batch->questions.empty()) {
+      batch->checks.push_back(q);
+  if (batch->checks.empty()) {
     send_head(known, std::move(batch->head), {.left = std::move(batch->left)});
     return;
   }
-  batch->body = batch_body(batch->questions);
+  batch->body = batch_body(batch->checks);
   const std::string_view view = *batch->body;
   auto take_apart = [this, known, batch, tell](const HttpResult& result) {
     if (known->removed) return;
     const HttpTarget& t = known->target;
-    std::vector<std::optional<evm::Reply>> parts(1 + batch->questions.size());
+    std::vector<std::optional<evm::Reply>> parts(1 + batch->checks.size());
     if (result) parts = evm::read_batch(*result, parts.size());
     std::optional<Head> newest;
     if (parts[0] && result->latency <= kHeadsLatency)
@@ -157,8 +157,8 @@ void Prober::head_and_questions(std::size_t target, std::span<const Ask> questio
       // It takes over the batch's place, so that our queue does not look like the provider's silence. A batch that was
       // answered ends that silence; of one that was not the single request goes on with it.
       send_head(known, std::move(batch->head), {.next = true, .left = result ? std::move(batch->left) : LeftHandler{}});
-    for (std::size_t i = 0; i < batch->questions.size() && !known->removed; ++i) {
-      const Ask& q = batch->questions[i];
+    for (std::size_t i = 0; i < batch->checks.size() && !known->removed; ++i) {
+      const Check& q = batch->checks[i];
       std::optional<AnswerValue> value;
       if (parts[i + 1])
         if (auto good = evm::answer_in(q, *parts[i + 1], t)) value = std::move(*good);

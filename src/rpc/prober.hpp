@@ -21,7 +21,7 @@ class Prober {
  public:
   struct Subject {
     const config::Target* target = nullptr;
-    /// What Question::kCanary's argument counts.
+    /// What CheckKind::kCanary's argument counts.
     std::span<const config::Canary> canaries;
   };
 
@@ -43,14 +43,14 @@ class Prober {
   /// Each handler is called once, from the loop, unless the prober is destroyed before; which is not to be done from
   /// within a handler.
   void head(std::size_t target, std::move_only_function<void(HeadObservation)> handler, LeftHandler left = {});
-  void ask(std::size_t target, const Ask& ask, std::move_only_function<void(Answer)> handler);
+  void check(std::size_t target, const Check& check, std::move_only_function<void(Answer)> handler);
 
   /// Both at once, for when there are many targets to ask: what takes the provider no work goes into the head's
   /// request, as a JSON-RPC batch. Nothing but its good parts count. All else, the whole of one that fails or takes a
   /// second, is asked by itself, with the usual time-out, so that one who answers no batches, or counts them against
   /// some limit, is seen as if there were none. So is a head that came slowly: its latency is to be its own. `answered`
   /// is called once for each of `questions`; `afterwards` is for the batch's connection.
-  void head_and_questions(std::size_t target, std::span<const Ask> questions, Afterwards afterwards,
+  void head_and_checks(std::size_t target, std::span<const Check> checks, Afterwards afterwards,
                           std::move_only_function<void(HeadObservation)> head,
                           std::move_only_function<void(Answer)> answered, LeftHandler left = {});
 
@@ -66,8 +66,8 @@ class Prober {
 
   void send_head(const KnownPtr& known, HeadHandler handler, Sending sending);
   static LeftHandler unless_removed(const KnownPtr& known, LeftHandler left);
-  void send(const KnownPtr& known, const Ask& ask, AnswerHandler handler);
-  std::shared_ptr<const std::string> batch_body(const std::vector<Ask>& questions);
+  void send(const KnownPtr& known, const Check& check, AnswerHandler handler);
+  std::shared_ptr<const std::string> batch_body(const std::vector<Check>& checks);
 
   config::Probe settings_;
   /// Shared with the requests under way; nullptr: removed.
@@ -75,7 +75,7 @@ class Prober {
   /// Indices of removed ones.
   std::vector<std::size_t> free_;
   /// Thousands of targets are asked the same.
-  std::vector<Ask> last_questions_;
+  std::vector<Check> last_checks_;
   std::shared_ptr<const std::string> last_batch_;
   HttpClient client_;
 };

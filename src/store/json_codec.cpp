@@ -262,24 +262,24 @@ HeadObservation read_head_observation(const JsonField& in) {
   return out;
 }
 
-void write(JsonWriter& out, const Ask& ask) {
+void write(JsonWriter& out, const Check& check) {
   out.begin_object();
-  out.field("question", to_string(ask.question));
-  if (ask.argument != 0) out.field("argument", ask.argument);
+  out.field("question", to_string(check.kind));
+  if (check.argument != 0) out.field("argument", check.argument);
   out.end_object();
 }
 
-Ask read_ask(const JsonField& in) {
-  const auto question = question_from_string(in["question"].text());
-  if (!question) in["question"].fail("must be the name of a question");
-  return {question.value_or(Question{}),
+Check read_check(const JsonField& in) {
+  const auto kind = check_kind_from_string(in["question"].text());
+  if (!kind) in["question"].fail("must be the name of a question");
+  return {kind.value_or(CheckKind{}),
           in["argument"].optional([](const JsonField& f) { return f.integer<std::uint64_t>(); }).value_or(0)};
 }
 
 void write(JsonWriter& out, const Answer& answer) {
   out.begin_object();
   out.field("received", answer.received);
-  out.field("ask", answer.ask);
+  out.field("ask", answer.check);
   if (answer.value) {
     out.field("number", answer.value->number);
     if (!answer.value->text.empty()) out.field("text", answer.value->text);
@@ -292,7 +292,7 @@ void write(JsonWriter& out, const Answer& answer) {
 Answer read_answer(const JsonField& in) {
   Answer out;
   out.received = read_now(in["received"]);
-  out.ask = read_ask(in["ask"]);
+  out.check = read_check(in["ask"]);
   if (in["failure"].present()) {
     out.value = std::unexpected(read_failure(in["failure"]));
   } else {

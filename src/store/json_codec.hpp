@@ -207,8 +207,8 @@ ReasonNote read_reason_note(const JsonField& in);
 void write(JsonWriter& out, const HeadObservation& observation);
 HeadObservation read_head_observation(const JsonField& in);
 
-void write(JsonWriter& out, const Ask& ask);
-Ask read_ask(const JsonField& in);
+void write(JsonWriter& out, const Check& check);
+Check read_check(const JsonField& in);
 
 void write(JsonWriter& out, const Answer& answer);
 Answer read_answer(const JsonField& in);

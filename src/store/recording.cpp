@@ -41,7 +41,7 @@ Recording::~Recording() {
 void Recording::follow(Fleet& fleet, Cause cause) {
   fleet_ = &fleet;
   targets_ = target_names(fleet);
-  fleet.set_tape(this);
+  fleet.set_sink(this);
   if (file_ < 0) {
     if (!open()) return;
     complained_ = false;

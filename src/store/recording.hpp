@@ -10,7 +10,7 @@
 
 #include "store/recording_format.hpp"
 #include "weighter/controller/log_line.hpp"
-#include "weighter/tape.hpp"
+#include "weighter/event_sink.hpp"
 
 namespace rpcw::store {
 
@@ -28,7 +28,7 @@ struct RecordingLimits {
 ///
 /// Nothing of it throws, and no failure reaches the fleet: a file that cannot be written is one warning in the log, and
 /// is tried again from time to time.
-class Recording final : public Tape {
+class Recording final : public EventSink {
  public:
   /// Nothing is opened before `follow`. A file that is there already is continued when it is a recording, and else left
   /// alone.

@@ -89,7 +89,7 @@ struct StepWriter {
     out.field("target", targets[e.target]);
     out.field("answer", e.answer);
   }
-  void operator()(const event::AskedUrgently&) const { out.field("event", "urgent"); }
+  void operator()(const event::UrgentChecksSent&) const { out.field("event", "urgent"); }
   void operator()(const event::Looked& e) const {
     out.field("event", "look");
     out.field("now", e.now);
@@ -420,7 +420,7 @@ Step LineReader::read_step(std::string_view event, const JsonField& in) const {
   } else if (event == "answer") {
     out.event = event::AnswerCame{target(in["target"]), read_answer(in["answer"])};
   } else if (event == "urgent") {
-    out.event = event::AskedUrgently{};
+    out.event = event::UrgentChecksSent{};
   } else if (event == "look") {
     out.event = event::Looked{read_now(in["now"])};
   } else if (event == "hold") {

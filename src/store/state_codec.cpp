@@ -236,10 +236,10 @@ constexpr std::array<std::string_view, 4> kGroupStates{"wanted", "asked", "answe
 constexpr std::array<std::string_view, 2> kFallbacks{"equal", "keep"};
 
 template <typename A>
-void inquiry(A& a, const char* name, FieldsOf<A, Inquiry>& q) {
+void check(A& a, const char* name, FieldsOf<A, CheckState>& q) {
   a.object(name, [&](A& o) {
     o.ago("due_ago_us", q.due);
-    o.ago("asked_ago_us", q.asked_at);
+    o.ago("asked_ago_us", q.sent_at);
     o.integer("refusals", q.refusals, 0U, kMostCount);
     if (o.exact) o.boolean("waiting", q.waiting);
   });
@@ -276,9 +276,9 @@ template <typename A>
 void target(A& a, FieldsOf<A, TargetHistory>& t) {
   a.choice("identity", t.identity, kIdentities);
   a.integer("seen_chain_id", t.seen_chain_id, std::uint64_t{0}, kAny);
-  inquiry(a, "identity_inquiry", t.identity_inquiry);
+  check(a, "identity_inquiry", t.identity_check);
   a.boolean("identity_untold", t.identity_untold);
-  a.boolean("identity_in_question", t.identity_in_question);
+  a.boolean("identity_in_question", t.identity_in_doubt);
 
   a.head("head", t.head);
   a.wall("head_received_ms", t.head_received.wall);
@@ -298,10 +298,10 @@ void target(A& a, FieldsOf<A, TargetHistory>& t) {
 
   a.integer("blocks_missing", t.blocks_missing, std::uint64_t{0}, kAny);
   a.integer("peers", t.peers, std::uint64_t{0}, kAny);
-  inquiry(a, "syncing_inquiry", t.syncing_inquiry);
-  inquiry(a, "peers_inquiry", t.peers_inquiry);
+  check(a, "syncing_inquiry", t.syncing_check);
+  check(a, "peers_inquiry", t.peers_check);
   a.list("canaries", t.canaries, kMostTargets, [](A& o, FieldsOf<A, CanaryHistory>& c) {
-    inquiry(o, "inquiry", c.inquiry);
+    check(o, "inquiry", c.check);
     o.failure("failure", c.failure);
   });
   a.integer("slow_observations", t.slow_observations, std::uint64_t{0}, kAny);
@@ -348,7 +348,7 @@ void target(A& a, FieldsOf<A, TargetHistory>& t) {
   a.ago("quiet_ago_us", t.quiet_since);
   a.ago("returned_ago_us", t.returned_at);
   a.boolean("was_disabled", t.was_disabled);
-  if (a.exact) a.ago("asked_ago_us", t.asked_at);
+  if (a.exact) a.ago("asked_ago_us", t.sent_at);
 }
 
 template <typename A>

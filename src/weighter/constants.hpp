@@ -93,7 +93,7 @@ inline constexpr double kLevelProbes = 60;
 /// A probe without an answer becomes evidence when it is older than this and three usual latencies: new connections
 /// and single slow answers stay below. HAProxy is asked what it sees sooner: that costs nobody a weight.
 inline constexpr milliseconds kSilenceLeast{150};
-inline constexpr milliseconds kSilenceAsks{50};
+inline constexpr milliseconds kSilenceScan{50};
 inline constexpr double kSilenceLatencies = 3.0;
 
 // ---- shares

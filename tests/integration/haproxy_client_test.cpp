@@ -198,7 +198,7 @@ TEST_CASE("weights are set and read back") {
   CHECK(after.server("rpc", "a")->uweight == 256);
   CHECK(after.server("rpc", "b")->uweight == 0);
   CHECK(after.server("rpc", "c")->uweight == 5);
-  const auto state = HaproxyProcess::ask(haproxy.admin_socket(), "show servers state rpc");
+  const auto state = HaproxyProcess::check(haproxy.admin_socket(), "show servers state rpc");
   CHECK(contains(state, " a 127.0.0.1 2 0 256 100 "));
   CHECK(contains(state, " b 127.0.0.1 2 0 0 50 "));
 
@@ -360,7 +360,7 @@ TEST_CASE("a HAProxy that stops half-way is waited for no longer than the timeou
   const auto worker = haproxy.worker_pid();
   std::thread stopper([&] {
     const auto deadline = steady_clock::now() + 5s;
-    while (!HaproxyProcess::ask(haproxy.admin_socket(), "get weight many/srv0").starts_with("7 ") &&
+    while (!HaproxyProcess::check(haproxy.admin_socket(), "get weight many/srv0").starts_with("7 ") &&
            steady_clock::now() < deadline) {
     }
     ::kill(worker, SIGSTOP);

@@ -110,7 +110,7 @@ void HaproxyProcess::start() {
 }
 
 pid_t HaproxyProcess::worker_pid() const {
-  const auto info = ask(admin_socket(), "show info");
+  const auto info = check(admin_socket(), "show info");
   const auto at = info.find("\nPid: ");
   if (at == std::string::npos) return -1;
   pid_t pid = -1;
@@ -128,7 +128,7 @@ void HaproxyProcess::wait_for_worker_other_than(pid_t old) {
     }
     const auto now = worker_pid();
     // The worker is there before its master, which loses the signals that come too early.
-    const bool master = !options_.master || ask(path("master.sock"), "show proc").find("worker") != std::string::npos;
+    const bool master = !options_.master || check(path("master.sock"), "show proc").find("worker") != std::string::npos;
     if (now > 0 && now != old && master) return;
     std::this_thread::sleep_for(kPoll);
   }
@@ -183,7 +183,7 @@ void HaproxyProcess::fail(std::string_view what) const {
   throw std::runtime_error(std::string(what) + "; it printed:\n" + output());
 }
 
-std::string HaproxyProcess::ask(const std::string& socket_path, std::string_view command,
+std::string HaproxyProcess::check(const std::string& socket_path, std::string_view command,
                                 std::chrono::milliseconds timeout) {
   const auto deadline = steady_clock::now() + timeout;
   const Descriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));

@@ -57,7 +57,7 @@ class HaproxyProcess {
   std::string output() const;
 
   /// One command over a connection of its own, by blocking calls; empty when nobody answers in time.
-  static std::string ask(const std::string& socket_path, std::string_view command,
+  static std::string check(const std::string& socket_path, std::string_view command,
                          std::chrono::milliseconds timeout = kPatience);
 
  private:

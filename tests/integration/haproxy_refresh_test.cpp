@@ -52,7 +52,7 @@ struct Reader {
 TEST_CASE("refresh: a few servers among many cost what they are worth") {
   HaproxyProcess process(std::string(kHead) + backend("others", 2000) + backend("rpc"));
   Reader r(process, {"rpc"});
-  HaproxyProcess::ask(process.admin_socket(), "set weight rpc/s0 7");
+  HaproxyProcess::check(process.admin_socket(), "set weight rpc/s0 7");
   CHECK(r.refresh() < 20'000);
   CHECK(r.server("s0").uweight == 7);
   CHECK(r.server("s0").iweight == 100U);
@@ -69,13 +69,13 @@ TEST_CASE("refresh: an operator's hand shows, also on a server with weight 0") {
     for (const char* state : {"maint", "drain"}) {
       CAPTURE(weight);
       CAPTURE(state);
-      HaproxyProcess::ask(process.admin_socket(), weight);
+      HaproxyProcess::check(process.admin_socket(), weight);
       r.refresh();
       CHECK_FALSE(r.server("s0").forced_off());
-      HaproxyProcess::ask(process.admin_socket(), std::string("set server rpc/s0 state ") + state);
+      HaproxyProcess::check(process.admin_socket(), std::string("set server rpc/s0 state ") + state);
       r.refresh();
       CHECK(r.server("s0").forced_off());
-      HaproxyProcess::ask(process.admin_socket(), "set server rpc/s0 state ready");
+      HaproxyProcess::check(process.admin_socket(), "set server rpc/s0 state ready");
       r.refresh();
       CHECK_FALSE(r.server("s0").forced_off());
     }
@@ -86,12 +86,12 @@ TEST_CASE("refresh: servers that come and go are noticed") {
   HaproxyProcess process(std::string(kHead) + backend("rpc"));
   Reader r(process, {"rpc", "nowhere"});
   CHECK(r.last.backends.size() == 1);
-  const auto said = HaproxyProcess::ask(process.admin_socket(), "add server rpc/new 127.0.0.1:1 weight 5");
+  const auto said = HaproxyProcess::check(process.admin_socket(), "add server rpc/new 127.0.0.1:1 weight 5");
   CAPTURE(said);
   r.refresh();
   CHECK(r.server("new").uweight == 5);
   CHECK((r.server("new").admin_state.value_or(0) & kForcedMaint) != 0);
-  HaproxyProcess::ask(process.admin_socket(), "del server rpc/new");
+  HaproxyProcess::check(process.admin_socket(), "del server rpc/new");
   r.refresh();
   CHECK(r.last.server("rpc", "new") == nullptr);
   CHECK(r.last.backends.size() == 1);
@@ -100,7 +100,7 @@ TEST_CASE("refresh: servers that come and go are noticed") {
 TEST_CASE("refresh: a reload that gives the proxies other numbers") {
   HaproxyProcess process(std::string(kHead) + backend("rpc") + backend("other"), {.master = true});
   Reader r(process, {"rpc"});
-  HaproxyProcess::ask(process.admin_socket(), "set weight rpc/s0 7");
+  HaproxyProcess::check(process.admin_socket(), "set weight rpc/s0 7");
   r.refresh();
   const auto number = r.last.backend("rpc")->iid;
   const auto pid = r.last.pid;
@@ -132,7 +132,7 @@ TEST_CASE("refresh: more backends than a line of commands holds") {
   HaproxyProcess process(cfg);
   Reader r(process, names);
   REQUIRE(r.last.backends.size() == 600);
-  HaproxyProcess::ask(process.admin_socket(), "set weight backend-0/s1 7; set weight backend-599/s0 8");
+  HaproxyProcess::check(process.admin_socket(), "set weight backend-0/s1 7; set weight backend-599/s0 8");
   r.refresh();
   REQUIRE(r.last.backends.size() == 600);
   CHECK(r.server("s1", "backend-0").uweight == 7);

@@ -107,8 +107,8 @@ struct Cluster {
   }
 
   static bool served(const HaproxyProcess& process) {
-    return HaproxyProcess::ask(process.admin_socket(), "get weight rpc/a; get weight rpc/b").starts_with("128 ") &&
-           HaproxyProcess::ask(process.admin_socket(), "get weight rpc/b").starts_with("128 ");
+    return HaproxyProcess::check(process.admin_socket(), "get weight rpc/a; get weight rpc/b").starts_with("128 ") &&
+           HaproxyProcess::check(process.admin_socket(), "get weight rpc/b").starts_with("128 ");
   }
 
   sim::World providers;
@@ -121,7 +121,7 @@ struct Cluster {
 };
 
 void change_weight(const HaproxyProcess& process) {
-  HaproxyProcess::ask(process.admin_socket(), "set weight rpc/a 7; set weight rpc/b 9");
+  HaproxyProcess::check(process.admin_socket(), "set weight rpc/a 7; set weight rpc/b 9");
 }
 
 }  // namespace

@@ -67,8 +67,8 @@ std::string NameServer::answer(const std::string& query) const {
   if (query.size() < kHeader) return {};
   const std::size_t end = query.find('\0', kHeader);
   if (end == std::string::npos || query.size() < end + 5) return {};
-  const std::string question = query.substr(kHeader, end + 5 - kHeader);
-  const auto type = static_cast<unsigned char>(question[question.size() - 3]);
+  const std::string kind = query.substr(kHeader, end + 5 - kHeader);
+  const auto type = static_cast<unsigned char>(kind[kind.size() - 3]);
   std::vector<std::string> records;
   const std::lock_guard lock(mutex_);
   if (type == kA) records.push_back(record(kA, {127, 0, 0, 1}));
@@ -77,7 +77,7 @@ std::string NameServer::answer(const std::string& query) const {
       records.push_back(record(kSrv, number(1) + number(1) + number(port) + name(fmt::format("p{}", port))));
   const unsigned code = type == kSrv && ports_.empty() ? kNoSuchName : 0;
   std::string out = query.substr(0, 2) + number(kAnswerFlags + code) + number(1) +
-                    number(static_cast<unsigned>(records.size())) + number(0) + number(0) + question;
+                    number(static_cast<unsigned>(records.size())) + number(0) + number(0) + kind;
   for (const std::string& r : records) out += r;
   return out;
 }

@@ -53,7 +53,7 @@ constexpr std::string_view kWebSocket =
 
 std::uint64_t sessions(const HaproxyProcess& haproxy, std::string_view server) {
   // pxname,svname,qcur,qmax,scur
-  std::istringstream text(ask(haproxy, "show stat"));
+  std::istringstream text(check(haproxy, "show stat"));
   for (std::string line; std::getline(text, line);) {
     const auto rows = csv(line + "\n");
     if (!rows.empty() && rows[0].size() > 4 && rows[0][0] == "rpc" && rows[0][1] == server)
@@ -84,10 +84,10 @@ TEST_CASE("100 WebSockets on one of three servers move no weight, and new reques
   REQUIRE(eventually([&] { return weights_of(haproxy) == kThirds; }));
   Idle idle(port);
   // All of them go to b: the others are away meanwhile.
-  ask(haproxy, "set server rpc/a state maint; set server rpc/c state maint");
+  check(haproxy, "set server rpc/a state maint; set server rpc/c state maint");
   idle.open(100, kWebSocket);
   REQUIRE(sessions(haproxy, "b") == 100);
-  ask(haproxy, "set server rpc/a state ready; set server rpc/c state ready");
+  check(haproxy, "set server rpc/a state ready; set server rpc/c state ready");
   REQUIRE(eventually([&] { return weights_of(haproxy) == kThirds; }));
   const std::size_t changes = program.count("rpc/b: ");
   const Load load(port, 60);
@@ -118,10 +118,10 @@ TEST_CASE("100 idle connections of mode tcp on one of three servers move no weig
   Program program({"run", "--config", stage.config_for(haproxy, keys_for())});
   REQUIRE(eventually([&] { return weights_of(haproxy) == kThirds; }));
   Idle idle(port);
-  ask(haproxy, "set server rpc/a state maint; set server rpc/c state maint");
+  check(haproxy, "set server rpc/a state maint; set server rpc/c state maint");
   idle.open(100, "");
   REQUIRE(eventually([&] { return sessions(haproxy, "b") == 100; }));
-  ask(haproxy, "set server rpc/a state ready; set server rpc/c state ready");
+  check(haproxy, "set server rpc/a state ready; set server rpc/c state ready");
   REQUIRE(eventually([&] { return weights_of(haproxy) == kThirds; }));
   const std::size_t changes = program.count("rpc/b: ");
   // Some traffic beside them.

@@ -19,8 +19,8 @@ std::string server_line(const sim::Provider& p, std::string_view name = {}, std:
 }
 
 void add_server(const HaproxyProcess& haproxy, const sim::Provider& p, std::string_view name) {
-  ask(haproxy, fmt::format("experimental-mode on; add server rpc/{} 127.0.0.1:{} weight 1", name, p.port()));
-  ask(haproxy, fmt::format("enable server rpc/{}", name));
+  check(haproxy, fmt::format("experimental-mode on; add server rpc/{} 127.0.0.1:{} weight 1", name, p.port()));
+  check(haproxy, fmt::format("enable server rpc/{}", name));
 }
 
 /// Providers a, b, c; a HAProxy that has some of them; a configuration that names none.
@@ -58,9 +58,9 @@ struct Discovering {
   }
   void add(const sim::Provider& p, std::string_view name) const { add_server(haproxy, p, name); }
   void remove(std::string_view name) const {
-    ask(haproxy, fmt::format("set server rpc/{} state maint", name));
+    check(haproxy, fmt::format("set server rpc/{} state maint", name));
     CHECK(eventually([&] {
-      ask(haproxy, fmt::format("experimental-mode on; del server rpc/{}", name));
+      check(haproxy, fmt::format("experimental-mode on; del server rpc/{}", name));
       return !weights().contains(std::string(name));
     }));
   }
@@ -200,11 +200,11 @@ TEST_CASE("discover: a slot of a server-template that gets an address is a serve
   const Discovering d("  server-template slot 1-2 0.0.0.0:0 disabled\n");
   Program program({"run", "--config", d.config()});
   REQUIRE(d.reaches({{"a", 86}, {"b", 85}, {"c", 85}, {"slot1", 1}, {"slot2", 1}}));
-  ask(d.haproxy, fmt::format("set server rpc/slot2 addr 127.0.0.1 port {}", d.extra.port()));
-  ask(d.haproxy, "set server rpc/slot2 state ready");
+  check(d.haproxy, fmt::format("set server rpc/slot2 addr 127.0.0.1 port {}", d.extra.port()));
+  check(d.haproxy, "set server rpc/slot2 state ready");
   CHECK(d.reaches({{"a", 64}, {"b", 64}, {"c", 64}, {"slot1", 1}, {"slot2", 64}}));
 
-  ask(d.haproxy, fmt::format("set server rpc/slot2 addr 127.0.0.1 port {}", d.providers[0]->port()));
+  check(d.haproxy, fmt::format("set server rpc/slot2 addr 127.0.0.1 port {}", d.providers[0]->port()));
   CHECK(program.says("1 new: slot2, 1 gone: slot2"));
   d.extra.reset_stats();
   CHECK(asked(*d.providers[1], 5));
@@ -320,9 +320,9 @@ TEST_CASE("discover: maintenance is no absence") {
   const Discovering d;
   Program program({"run", "--config", d.config()});
   REQUIRE(d.reaches(kThree));
-  ask(d.haproxy, "set server rpc/b state maint");
+  check(d.haproxy, "set server rpc/b state maint");
   CHECK(d.reaches({{"a", 128}, {"b", 85}, {"c", 128}}));
-  ask(d.haproxy, "set server rpc/b state ready");
+  check(d.haproxy, "set server rpc/b state ready");
   CHECK(d.reaches(kThree));
   CHECK(program.count("to probe") == 0);
   CHECK(program.stop() == 0);

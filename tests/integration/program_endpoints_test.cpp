@@ -151,7 +151,7 @@ TEST_CASE("maintenance in one HAProxy of two is that one's own affair") {
                    stage.config({.endpoints = fmt::format("\"unix:{}\", \"unix:{}\"", stage.haproxy.admin_socket(),
                                                           other.admin_socket())})});
   REQUIRE(both(kThirds, kThirds));
-  ask(*second, "set server rpc/b state maint");
+  check(*second, "set server rpc/b state maint");
   REQUIRE(stage.goes_on(5));
   CHECK(program.count("disabled") == 0);
   CHECK(both(kThirds, kThirds));
@@ -165,7 +165,7 @@ TEST_CASE("maintenance in one HAProxy of two is that one's own affair") {
   stage.mend_provider(0);
   CHECK(both(kThirds, kThirds));
 
-  ask(*first, "set server rpc/b state maint");
+  check(*first, "set server rpc/b state maint");
   CHECK(program.says("rpc/b: healthy -> disabled"));
   CHECK(both({{"a", 128}, {"b", 85}, {"c", 128}}, {{"a", 128}, {"b", 85}, {"c", 128}}));
   CHECK(program.stop() == 0);
@@ -177,7 +177,7 @@ TEST_CASE("a leader that one HAProxy of two has in maintenance leaves nobody wit
   const std::string config = stage.config(
       {.endpoints = fmt::format("\"unix:{}\", \"unix:{}\"", stage.haproxy.admin_socket(), other.admin_socket()),
        .backend = "strategy = \"leader\""});
-  ask(other, "set server rpc/a state maint");
+  check(other, "set server rpc/a state maint");
   const Result once = run({"once", "--config", config});
   CHECK(once.code == 0);
   CHECK(stage.weights() == Weights{{"a", 256}, {"b", 0}, {"c", 0}});

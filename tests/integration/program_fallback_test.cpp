@@ -26,14 +26,14 @@ TEST_CASE("nothing healthy: equal weights, told by the exit code and the report"
 
 TEST_CASE("nothing healthy: keep leaves the weights as they are") {
   const Stage stage;
-  ask(stage.haproxy, "set weight rpc/a 10; set weight rpc/b 20; set weight rpc/c 30");
+  check(stage.haproxy, "set weight rpc/a 10; set weight rpc/b 20; set weight rpc/c 30");
   for (std::size_t i = 0; i < 3; ++i) stage.break_provider(i);
   const Result r = once(stage.config({.backend = "strategy = \"equal\"\nfallback = \"keep\""}));
   CHECK(r.code == 1);
   CHECK(at(json(r.out), "/backends/0/fallback").GetString() == std::string("keep"));
   CHECK(stage.weights() == Weights{{"a", 10}, {"b", 20}, {"c", 30}});
 
-  ask(stage.haproxy, "set weight rpc/a 0; set weight rpc/b 0; set weight rpc/c 0");
+  check(stage.haproxy, "set weight rpc/a 0; set weight rpc/b 0; set weight rpc/c 0");
   const Result none = once(stage.config({.backend = "strategy = \"equal\"\nfallback = \"keep\""}));
   CHECK(none.code == 1);
   CHECK(at(json(none.out), "/backends/0/fallback").GetString() == std::string("equal"));
@@ -111,15 +111,15 @@ TEST_CASE("a server in maintenance stands outside the shares and keeps its weigh
   const Stage stage;
   for (const char* state : {"maint", "drain"}) {
     CAPTURE(state);
-    ask(stage.haproxy, "set weight rpc/b 7");
-    ask(stage.haproxy, fmt::format("set server rpc/b state {}", state));
+    check(stage.haproxy, "set weight rpc/b 7");
+    check(stage.haproxy, fmt::format("set server rpc/b state {}", state));
     const Result r = once(stage.config());
     CHECK(r.code == 0);
     const auto doc = json(r.out);
     CHECK(at(doc, "/backends/0/servers/1/state").GetString() == std::string("disabled"));
     CHECK(at(doc, "/backends/0/servers/1/admin_state").GetString() == std::string(state));
     CHECK(stage.weights() == Weights{{"a", 128}, {"b", 7}, {"c", 128}});
-    ask(stage.haproxy, "set server rpc/b state ready");
+    check(stage.haproxy, "set server rpc/b state ready");
   }
   CHECK(once(stage.config()).code == 0);
   CHECK(stage.weights() == Weights{{"a", 86}, {"b", 85}, {"c", 85}});

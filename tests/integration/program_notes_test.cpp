@@ -91,11 +91,11 @@ TEST_CASE("another writer is left alone after five repairs in a minute") {
   const std::string config = stage.config();
   Program program({"run", "--config", config});
   // A change in a worker's first second may be its start.
-  REQUIRE(eventually([&] { return ask(stage.haproxy, "show info").find("Uptime_sec: 0\n") == std::string::npos; }));
+  REQUIRE(eventually([&] { return check(stage.haproxy, "show info").find("Uptime_sec: 0\n") == std::string::npos; }));
   for (int i = 0; i < 5; ++i) {
     REQUIRE(stage.reaches(kThirds));
     CHECK(program.count("contended") == 0);
-    ask(stage.haproxy, "set weight rpc/a 7");
+    check(stage.haproxy, "set weight rpc/a 7");
   }
   CHECK(program.says("rpc: contended: server a is left alone"));
   CHECK(program.says("another rpc-weighter, a script or a person may"));
@@ -125,11 +125,11 @@ TEST_CASE("a server that slowstart warms up has its weight, and is not set again
   const std::string config = stage.config_for(haproxy, {.log = "level = \"debug\""});
   Program program({"run", "--config", config});
   CHECK(eventually([&] { return weights_of(haproxy) == kThirds; }));
-  ask(haproxy, "set server rpc/b state maint");
+  check(haproxy, "set server rpc/b state maint");
   CHECK(program.says("rpc/b: healthy -> disabled"));
   // Before the others have its share there is nothing to return to.
   CHECK(eventually([&] { return weights_of(haproxy)["a"] == 128; }));
-  ask(haproxy, "set server rpc/b state ready");
+  check(haproxy, "set server rpc/b state ready");
   CHECK(eventually([&] { return weights_of(haproxy) == kThirds; }));
   CHECK(eventually([&] { return !note(config, "slowstart").empty(); }));
   const std::size_t sent = program.count(" set to ");
@@ -151,10 +151,10 @@ TEST_CASE("a server that tracks another one is out of the shares with it") {
   Program program({"run", "--config", config});
   CHECK(eventually([&] { return weights_of(haproxy) == kThirds; }));
   CHECK(program.says("rpc: tracks: server b (main/m) tracks another one"));
-  ask(haproxy, "set server main/m state maint");
+  check(haproxy, "set server main/m state maint");
   CHECK(program.says("rpc/b: healthy -> disabled"));
   CHECK(eventually([&] { return weights_of(haproxy) == Weights{{"a", 128}, {"b", 85}, {"c", 128}}; }));
-  ask(haproxy, "set server main/m state ready");
+  check(haproxy, "set server main/m state ready");
   CHECK(eventually([&] { return weights_of(haproxy) == kThirds; }));
   CHECK(program.count("tracks:") == 1);
   CHECK(program.stop() == 0);

@@ -168,7 +168,7 @@ TEST_CASE("weights that somebody changes are put back") {
   const Stage stage;
   Program program({"run", "--config", stage.config()});
   REQUIRE(stage.reaches(kAll));
-  ask(stage.haproxy, "set weight rpc/a 0; set weight rpc/c 256");
+  check(stage.haproxy, "set weight rpc/a 0; set weight rpc/c 256");
   CHECK(stage.reaches(kAll));
   CHECK(program.stop() == 0);
   CHECK(stage.weights() == kAll);  // they stay
@@ -178,10 +178,10 @@ TEST_CASE("a server in maintenance leaves the shares and comes back") {
   const Stage stage;
   Program program({"run", "--config", stage.config()});
   REQUIRE(stage.reaches(kAll));
-  ask(stage.haproxy, "set server rpc/b state maint");
+  check(stage.haproxy, "set server rpc/b state maint");
   CHECK(stage.reaches({{"a", 128}, {"b", 85}, {"c", 128}}));
   CHECK(program.says("rpc/b: healthy -> disabled"));
-  ask(stage.haproxy, "set server rpc/b state ready");
+  check(stage.haproxy, "set server rpc/b state ready");
   CHECK(stage.reaches(kAll));
   CHECK(program.stop() == 0);
 }

@@ -64,7 +64,7 @@ TEST_CASE("SIGTERM and SIGINT end it soon and with 0, whatever it is doing") {
         p->set(b);
         p->reset_stats();
       }
-      ask(stage.haproxy, "set weight rpc/a 1; set weight rpc/b 1; set weight rpc/c 1");
+      check(stage.haproxy, "set weight rpc/a 1; set weight rpc/b 1; set weight rpc/c 1");
       std::string text = stage.toml();
       if (name == "a name is looked up")
         text += "[[backend.server]]\nname = \"d\"\nurl = \"http://no-such-host.invalid/\"\n";
@@ -123,8 +123,8 @@ TEST_CASE("SIGHUP: a decision waits for new servers only, and the weights stay m
   Program program({"run", "--config", stage.config({.probe = "timeout = \"1500ms\""})});
   REQUIRE(stage.reaches(kAll));
   extra.update([](sim::Behaviour& b) { b.latency_ms = 1000; });
-  ask(stage.haproxy, fmt::format("experimental-mode on; add server rpc/extra 127.0.0.1:{} weight 1", extra.port()));
-  ask(stage.haproxy, "enable server rpc/extra");
+  check(stage.haproxy, fmt::format("experimental-mode on; add server rpc/extra 127.0.0.1:{} weight 1", extra.port()));
+  check(stage.haproxy, "enable server rpc/extra");
   stage.folder.write("config.toml", stage.toml({.probe = "timeout = \"1500ms\""}) + Stage::server(extra));
   program.signal(SIGHUP);
   REQUIRE(asked(extra, 1));
@@ -349,7 +349,7 @@ TEST_CASE("a log that is read again says how many lines were lost") {
 TEST_CASE("a SIGHUP now and then does not begin the waiting for a provider that hangs anew") {
   const Stage stage;
   stage.break_provider(2, sim::Fault::hang);
-  ask(stage.haproxy, "set weight rpc/a 1; set weight rpc/b 1; set weight rpc/c 1");
+  check(stage.haproxy, "set weight rpc/a 1; set weight rpc/b 1; set weight rpc/c 1");
   Program program({"run", "--config", stage.config({.probe = "timeout = \"1500ms\""})});
   REQUIRE(program.says("rpc-weighter"));
   const auto begun = Clock::now();

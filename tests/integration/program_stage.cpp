@@ -186,7 +186,7 @@ Weights weights_of(const HaproxyProcess& haproxy, std::string_view backend) {
   // Version, header, then: be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight …
   Weights out;
   std::istringstream text(
-      HaproxyProcess::ask(haproxy.admin_socket(), fmt::format("show servers state {}", backend), 2s));
+      HaproxyProcess::check(haproxy.admin_socket(), fmt::format("show servers state {}", backend), 2s));
   for (std::string line; std::getline(text, line);) {
     std::istringstream fields(line);
     std::string name;

@@ -88,8 +88,8 @@ unsigned sum(const Weights& weights);
 /// By server, from `show servers state`; empty: HAProxy does not answer.
 Weights weights_of(const HaproxyProcess& haproxy, std::string_view backend = "rpc");
 /// The answer to one line of commands.
-inline std::string ask(const HaproxyProcess& haproxy, std::string_view commands) {
-  return HaproxyProcess::ask(haproxy.admin_socket(), commands);
+inline std::string check(const HaproxyProcess& haproxy, std::string_view commands) {
+  return HaproxyProcess::check(haproxy.admin_socket(), commands);
 }
 
 /// For a haproxy.cfg whose backend `rpc` has providers as its servers.

@@ -31,7 +31,7 @@ std::uint64_t served(const rpcw::test::Stage& stage, std::size_t i) {
 
 bool status(const HaproxyProcess& haproxy, std::string_view server, std::string_view wanted) {
   // pxname,svname,…; the status is the 18th field.
-  const auto text = ask(haproxy, "show stat rpc 4 -1");
+  const auto text = check(haproxy, "show stat rpc 4 -1");
   for (const auto& line : csv(text))
     if (line.size() > 18 && line[1] == server) return line[17].starts_with(wanted);
   return false;
@@ -68,7 +68,7 @@ TEST_CASE("static algorithms: one healthy server has all the traffic, be the has
     CHECK(program.stop() == 0);
     const Result r = run({"once", "--config", stage.config_for(haproxy), "--format", "json"});
     CHECK(r.code == 0);
-    ask(haproxy, "set weight rpc/a 0");
+    check(haproxy, "set weight rpc/a 0");
     const auto doc = json(run({"once", "--config", stage.config_for(haproxy), "--format", "json"}).out);
     CHECK(at(doc, "/backends/0/driven").GetString() == std::string("percent"));
     CHECK(weights_of(haproxy).at("a") == 20);
@@ -158,10 +158,10 @@ TEST_CASE("a server that an operator drains while we have it at 0 comes back wit
     REQUIRE(stage.reaches(kThirds));
     stage.break_provider(1);
     CHECK(stage.reaches({{"a", 128}, {"b", 0}, {"c", 128}}));
-    ask(stage.haproxy, fmt::format("set server rpc/b state {}", state));
+    check(stage.haproxy, fmt::format("set server rpc/b state {}", state));
     CHECK(program.says("rpc/b: ejected -> disabled"));
     stage.mend_provider(1);
-    ask(stage.haproxy, "set server rpc/b state ready");
+    check(stage.haproxy, "set server rpc/b state ready");
     CHECK(stage.reaches(kThirds));
     CHECK(program.stop() == 0);
   }
@@ -196,7 +196,7 @@ TEST_CASE("a leader that HAProxy's own check has DOWN leads nobody") {
   const std::string config = stage.config_for(haproxy, {.backend = "strategy = \"leader\""});
   Program program({"run", "--config", config});
   REQUIRE(eventually([&] { return weights_of(haproxy) == Weights{{"a", 256}, {"b", 0}, {"c", 0}}; }));
-  ask(haproxy, "set server rpc/a health down");
+  check(haproxy, "set server rpc/a health down");
   CHECK(eventually([&] { return weights_of(haproxy) == Weights{{"a", 0}, {"b", 256}, {"c", 0}}; }));
   CHECK(request(port).find(" 200 ") != std::string::npos);
   CHECK(program.stop() == 0);

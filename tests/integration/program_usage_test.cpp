@@ -19,7 +19,7 @@ bool contains(std::string_view text, std::string_view part) {
 
 /// Lines of commands that HAProxy has had, this question among them.
 unsigned long requests_so_far(const HaproxyProcess& haproxy) {
-  const std::string info = ask(haproxy, "show info");
+  const std::string info = check(haproxy, "show info");
   return std::stoul(info.substr(info.find("\nCumReq: ") + 9));
 }
 

@@ -17,10 +17,10 @@ using namespace rpcw::test;
 
 namespace {
 
-const std::vector<Ask> kQuestions{{Question::kIdentity}, {Question::kSyncing}, {Question::kPeers}};
+const std::vector<Check> kQuestions{{CheckKind::kIdentity}, {CheckKind::kSyncing}, {CheckKind::kPeers}};
 
-const Answer& about(const Stage::Round& round, Question question) {
-  const auto it = std::ranges::find_if(round.answers, [&](const Answer& a) { return a.ask.question == question; });
+const Answer& about(const Stage::Round& round, CheckKind kind) {
+  const auto it = std::ranges::find_if(round.answers, [&](const Answer& a) { return a.check.kind == kind; });
   REQUIRE(it != round.answers.end());
   return *it;
 }
@@ -29,12 +29,12 @@ void check_good(const Stage::Round& round) {
   REQUIRE(round.head.head.has_value());
   CHECK(round.head.head->number >= 1000);
   CHECK(round.head.head->hash.size() == 66);
-  REQUIRE(about(round, Question::kIdentity).value.has_value());
-  CHECK(about(round, Question::kIdentity).value->number == 1);
-  REQUIRE(about(round, Question::kSyncing).value.has_value());
-  CHECK(about(round, Question::kSyncing).value->number == 0);
-  REQUIRE(about(round, Question::kPeers).value.has_value());
-  CHECK(about(round, Question::kPeers).value->number == 25);
+  REQUIRE(about(round, CheckKind::kIdentity).value.has_value());
+  CHECK(about(round, CheckKind::kIdentity).value->number == 1);
+  REQUIRE(about(round, CheckKind::kSyncing).value.has_value());
+  CHECK(about(round, CheckKind::kSyncing).value->number == 0);
+  REQUIRE(about(round, CheckKind::kPeers).value.has_value());
+  CHECK(about(round, CheckKind::kPeers).value->number == 25);
 }
 
 }  // namespace
@@ -44,7 +44,7 @@ TEST_CASE("a whole round is one request") {
   sim::Provider& provider = world.add("a");
   provider.set({.latency_ms = 30, .tx_count = 300});
   Stage stage({target(provider.url())});
-  const Stage::Round round = stage.head_and_questions(kQuestions);
+  const Stage::Round round = stage.head_and_checks(kQuestions);
   check_good(round);
   CHECK(round.head.latency >= 30ms);
   const sim::Stats stats = provider.stats();
@@ -59,10 +59,10 @@ TEST_CASE("each is asked its own questions") {
   sim::Provider& provider = world.add("a");
   Stage stage({target(provider.url())});
   const auto count = [&](const char* method) { return provider.stats().by_method[method]; };
-  CHECK(stage.head_and_questions({{Question::kIdentity}}).answers.size() == 1);
-  CHECK(stage.head_and_questions({{Question::kIdentity}, {Question::kSyncing}}).answers.size() == 2);
-  CHECK(stage.head_and_questions({{Question::kPeers}}).answers.size() == 1);
-  CHECK(stage.head_and_questions({{Question::kPeers}}).answers.size() == 1);
+  CHECK(stage.head_and_checks({{CheckKind::kIdentity}}).answers.size() == 1);
+  CHECK(stage.head_and_checks({{CheckKind::kIdentity}, {CheckKind::kSyncing}}).answers.size() == 2);
+  CHECK(stage.head_and_checks({{CheckKind::kPeers}}).answers.size() == 1);
+  CHECK(stage.head_and_checks({{CheckKind::kPeers}}).answers.size() == 1);
   CHECK(provider.stats().requests == 4);
   CHECK(count("eth_chainId") == 2);
   CHECK(count("eth_syncing") == 1);
@@ -73,13 +73,13 @@ TEST_CASE("its connection is kept, or closed where none is needed any more") {
   sim::World world;
   sim::Provider& provider = world.add("a");
   Stage stage({target(provider.url())});
-  for (int i = 0; i < 2; ++i) check_good(stage.head_and_questions(kQuestions));
+  for (int i = 0; i < 2; ++i) check_good(stage.head_and_checks(kQuestions));
   CHECK(provider.stats().accepted == 1);
-  check_good(stage.head_and_questions(kQuestions, rpc::Afterwards::kClose));
+  check_good(stage.head_and_checks(kQuestions, rpc::Afterwards::kClose));
   CHECK(provider.stats().accepted == 1);
   CHECK(run_until(stage.io, [&] { return provider.stats().open == 0; }));
-  check_good(stage.head_and_questions(kQuestions));
-  check_good(stage.head_and_questions(kQuestions));
+  check_good(stage.head_and_checks(kQuestions));
+  check_good(stage.head_and_checks(kQuestions));
   CHECK(provider.stats().accepted == 2);
   CHECK(provider.stats().open == 1);
 }
@@ -88,16 +88,16 @@ TEST_CASE("without questions it is a head like any other, and real work goes by 
   sim::World world;
   sim::Provider& provider = world.add("a");
   Stage stage({target(provider.url())}, settings(), rpc::Resolver::system_lookup(), {{.method = "eth_call"}});
-  CHECK(stage.head_and_questions({}).head.head.has_value());
+  CHECK(stage.head_and_checks({}).head.head.has_value());
   CHECK(provider.stats().requests == 1);
   // The canary fails the HTTP request that it is in, and nothing else.
   provider.set({.fault = sim::Fault::http_status, .fault_methods = {"eth_call"}});
-  std::vector<Ask> questions = kQuestions;
-  questions.push_back({Question::kCanary, 0});
-  const Stage::Round round = stage.head_and_questions(questions);
+  std::vector<Check> checks = kQuestions;
+  checks.push_back({CheckKind::kCanary, 0});
+  const Stage::Round round = stage.head_and_checks(checks);
   check_good(round);
-  REQUIRE_FALSE(about(round, Question::kCanary).value.has_value());
-  CHECK(about(round, Question::kCanary).value.error().code == Reason::kHttpStatus);
+  REQUIRE_FALSE(about(round, CheckKind::kCanary).value.has_value());
+  CHECK(about(round, CheckKind::kCanary).value.error().code == Reason::kHttpStatus);
   CHECK(provider.stats().requests == 3);
 }
 
@@ -130,7 +130,7 @@ TEST_CASE("whoever does not answer batches is seen as if there were none") {
     provider.set(c.behaviour);
     const sim::Stats before = provider.stats();
     Stage stage({target(provider.url())});
-    check_good(stage.head_and_questions(kQuestions));
+    check_good(stage.head_and_checks(kQuestions));
     CHECK(provider.stats().requests - before.requests == 5);
   }
 }
@@ -182,7 +182,7 @@ TEST_CASE("of a batch's answer the good parts count, in any order") {
       }
     });
     Stage stage({target(server.url())});
-    check_good(stage.head_and_questions(kQuestions));
+    check_good(stage.head_and_checks(kQuestions));
     const std::lock_guard lock(mutex);
     std::ranges::sort(asked);
     std::vector<std::string> again = c.again;
@@ -198,7 +198,7 @@ TEST_CASE("a head that comes slowly with others is asked for its own latency") {
   config::Probe patient = settings();
   patient.timeout = 5s;
   Stage stage({target(provider.url())}, patient);
-  const Stage::Round round = stage.head_and_questions(kQuestions);
+  const Stage::Round round = stage.head_and_checks(kQuestions);
   check_good(round);
   CHECK(round.head.latency >= 300ms);
   const sim::Stats stats = provider.stats();
@@ -213,7 +213,7 @@ TEST_CASE("targets that can share a connection leave it to each other") {
   std::vector<config::Target> targets;
   for (int i = 0; i < 3; ++i) targets.push_back(target(provider.url() + std::to_string(i)));
   Stage stage(targets);
-  for (std::size_t i = 0; i < 3; ++i) check_good(stage.head_and_questions(kQuestions, rpc::Afterwards::kClose, i));
+  for (std::size_t i = 0; i < 3; ++i) check_good(stage.head_and_checks(kQuestions, rpc::Afterwards::kClose, i));
   CHECK(provider.stats().accepted == 1);
   CHECK(provider.stats().open == 1);
 }
@@ -231,18 +231,18 @@ TEST_CASE("what is wrong without a batch is told in the same words") {
        }) {
     provider.set(b);
     Stage stage({target(provider.url())});
-    const Stage::Round together = stage.head_and_questions(kQuestions);
+    const Stage::Round together = stage.head_and_checks(kQuestions);
     const HeadObservation alone = stage.head();
     REQUIRE_FALSE(together.head.head.has_value());
     CHECK(together.head.head.error().code == alone.head.error().code);
     CHECK(together.head.head.error().detail == alone.head.error().detail);
-    for (const Ask& q : kQuestions) CHECK_FALSE(about(together, q.question).value.has_value());
+    for (const Check& q : kQuestions) CHECK_FALSE(about(together, q.kind).value.has_value());
   }
   provider.set({.syncing = true, .unsupported_methods = {"net_peerCount"}});
   Stage stage({target(provider.url())});
-  const Stage::Round round = stage.head_and_questions(kQuestions);
+  const Stage::Round round = stage.head_and_checks(kQuestions);
   CHECK(round.head.head.has_value());
-  CHECK(about(round, Question::kSyncing).value->number == 1000);
-  REQUIRE_FALSE(about(round, Question::kPeers).value.has_value());
-  CHECK(about(round, Question::kPeers).value.error().unsupported);
+  CHECK(about(round, CheckKind::kSyncing).value->number == 1000);
+  REQUIRE_FALSE(about(round, CheckKind::kPeers).value.has_value());
+  CHECK(about(round, CheckKind::kPeers).value.error().unsupported);
 }

@@ -261,10 +261,10 @@ TEST_CASE("a head is told to have left when its request gets its place, not when
   }
   SUBCASE("in a batch, which a single request follows at once when it has no answer in it") {
     good.set({.fault = sim::Fault::http_status, .fault_methods = {"batch"}, .http_status = 400});
-    const std::vector<Ask> questions{{Question::kIdentity}};
+    const std::vector<Check> checks{{CheckKind::kIdentity}};
     unsigned answers = 0;
-    prober.head_and_questions(
-        1, questions, rpc::Afterwards::kKeep, [&](const HeadObservation& o) { order += o.head ? "1" : "?"; },
+    prober.head_and_checks(
+        1, checks, rpc::Afterwards::kKeep, [&](const HeadObservation& o) { order += o.head ? "1" : "?"; },
         [&](const Answer&) { ++answers; }, [&] { order += "b"; });
     prober.head(
         0, [&](const HeadObservation&) { order += "0"; }, [&] { order += "a"; });
@@ -284,7 +284,7 @@ TEST_CASE("without a descriptor it is our own failure") {
   none.rlim_cur = 4;
   REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
   const HeadObservation failed = stage.head();
-  const Answer unanswered = stage.ask({Question::kIdentity});
+  const Answer unanswered = stage.check({CheckKind::kIdentity});
   REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
   REQUIRE_FALSE(failed.head.has_value());
   CHECK(failed.head.error().ours);

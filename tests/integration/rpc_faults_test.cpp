@@ -100,7 +100,7 @@ TEST_CASE("a provider of another chain says so") {
   sim::Provider& provider = world.add("a");
   provider.set({.chain_id = 56});
   Stage stage({target(provider.url())});
-  const Answer a = stage.ask({Question::kIdentity});
+  const Answer a = stage.check({CheckKind::kIdentity});
   REQUIRE(a.value.has_value());
   CHECK(a.value->number == 56);
   CHECK(stage.head().head.has_value());
@@ -110,19 +110,19 @@ TEST_CASE("what a node says of itself") {
   sim::World world;
   sim::Provider& provider = world.add("a");
   Stage stage({target(provider.url())});
-  const auto ask = [&](Question question, std::uint64_t argument = 0) { return stage.ask({question, argument}).value; };
-  CHECK(ask(Question::kSyncing)->number == 0);
-  CHECK(ask(Question::kPeers)->number == 25);
-  CHECK(ask(Question::kBlock, 900)->text == sim::block_hash(1, 900));
-  CHECK(ask(Question::kBlock, 1'000'000'000)->text.empty());
+  const auto check = [&](CheckKind kind, std::uint64_t argument = 0) { return stage.check({kind, argument}).value; };
+  CHECK(check(CheckKind::kSyncing)->number == 0);
+  CHECK(check(CheckKind::kPeers)->number == 25);
+  CHECK(check(CheckKind::kBlock, 900)->text == sim::block_hash(1, 900));
+  CHECK(check(CheckKind::kBlock, 1'000'000'000)->text.empty());
   provider.set({.fork_from = 900, .syncing = true, .peers = 0});
-  CHECK(ask(Question::kSyncing)->number == 1000);
-  CHECK(ask(Question::kPeers)->number == 0);
-  CHECK(ask(Question::kBlock, 899)->text == sim::block_hash(1, 899));
-  CHECK(ask(Question::kBlock, 900)->text == sim::block_hash(1, 900, 1));
+  CHECK(check(CheckKind::kSyncing)->number == 1000);
+  CHECK(check(CheckKind::kPeers)->number == 0);
+  CHECK(check(CheckKind::kBlock, 899)->text == sim::block_hash(1, 899));
+  CHECK(check(CheckKind::kBlock, 900)->text == sim::block_hash(1, 900, 1));
   provider.set({.unsupported_methods = {"eth_syncing", "net_peerCount", "eth_chainId"}});
-  for (const Question q : {Question::kSyncing, Question::kPeers, Question::kIdentity}) {
-    const auto answer = ask(q);
+  for (const CheckKind q : {CheckKind::kSyncing, CheckKind::kPeers, CheckKind::kIdentity}) {
+    const auto answer = check(q);
     REQUIRE_FALSE(answer.has_value());
     CHECK(answer.error().unsupported);
   }
@@ -135,12 +135,12 @@ TEST_CASE("canaries ask what their owner wrote") {
   Stage stage({target(provider.url())}, settings(), rpc::Resolver::system_lookup(),
               {{"eth_getBlockByNumber", R"(["0x10",false])", 60s}, {"eth_\"quoted\"", "[]", 60s}});
   provider.set({.unsupported_methods = {"eth_\"quoted\""}});
-  CHECK(stage.ask({Question::kCanary, 0}).value.has_value());
-  const Answer unknown = stage.ask({Question::kCanary, 1});
+  CHECK(stage.check({CheckKind::kCanary, 0}).value.has_value());
+  const Answer unknown = stage.check({CheckKind::kCanary, 1});
   REQUIRE_FALSE(unknown.value.has_value());
   CHECK(unknown.value.error().code == Reason::kRpcError);
   provider.set({.fault = sim::Fault::rpc_error, .fault_methods = {"eth_getBlockByNumber"}});
-  CHECK_FALSE(stage.ask({Question::kCanary, 0}).value.has_value());
+  CHECK_FALSE(stage.check({CheckKind::kCanary, 0}).value.has_value());
 }
 
 TEST_CASE("a rate limit tells how long to stay away") {
@@ -158,7 +158,7 @@ TEST_CASE("a rate limit tells how long to stay away") {
   o = stage.head();
   check_failure(o, Reason::kRateLimited, "-32005");
   CHECK_FALSE(o.head.error().retry_after.has_value());
-  CHECK_FALSE(stage.ask({Question::kIdentity}).value.has_value());
+  CHECK_FALSE(stage.check({CheckKind::kIdentity}).value.has_value());
 }
 
 TEST_CASE("Retry-After as a date, and absurd ones") {

@@ -91,25 +91,25 @@ HeadObservation Stage::head(std::size_t target) {
   return std::move(*out);
 }
 
-Answer Stage::ask(const Ask& question, std::size_t target) {
+Answer Stage::check(const Check& kind, std::size_t target) {
   std::optional<Answer> out;
-  prober_->ask(target, question, [&](Answer a) { out = std::move(a); });
+  prober_->check(target, kind, [&](Answer a) { out = std::move(a); });
   REQUIRE(run_until(io, [&] { return out.has_value(); }));
   return std::move(*out);
 }
 
-Stage::Round Stage::head_and_questions(const std::vector<Ask>& questions, rpc::Afterwards afterwards,
+Stage::Round Stage::head_and_checks(const std::vector<Check>& checks, rpc::Afterwards afterwards,
                                        std::size_t target) {
   std::optional<HeadObservation> head;
   Round out;
-  prober_->head_and_questions(
-      target, questions, afterwards,
+  prober_->head_and_checks(
+      target, checks, afterwards,
       [&](HeadObservation o) {
         CHECK_FALSE(head.has_value());
         head = std::move(o);
       },
       [&](Answer a) { out.answers.push_back(std::move(a)); });
-  REQUIRE(run_until(io, [&] { return head && out.answers.size() == questions.size(); }));
+  REQUIRE(run_until(io, [&] { return head && out.answers.size() == checks.size(); }));
   out.head = std::move(*head);
   return out;
 }

@@ -40,7 +40,7 @@ class Stage {
         rpc::Resolver::Lookup lookup = rpc::Resolver::system_lookup(), std::vector<config::Canary> canaries = {});
 
   HeadObservation head(std::size_t target = 0);
-  Answer ask(const Ask& question, std::size_t target = 0);
+  Answer check(const Check& kind, std::size_t target = 0);
 
   struct Round {
     HeadObservation head;
@@ -48,7 +48,7 @@ class Stage {
     std::vector<Answer> answers;
   };
   /// All in one request where the provider answers it.
-  Round head_and_questions(const std::vector<Ask>& questions, rpc::Afterwards afterwards = rpc::Afterwards::kKeep,
+  Round head_and_checks(const std::vector<Check>& checks, rpc::Afterwards afterwards = rpc::Afterwards::kKeep,
                            std::size_t target = 0);
 
   struct Pair {

@@ -132,7 +132,7 @@ TEST_CASE("two providers behind one HTTP/2 name do not hold up each other") {
   t.provider.set({.fault = sim::Fault::hang, .fault_methods = {"eth_chainId"}});
   Stage stage({target(Terminator::url(t.ports.h2)), target(Terminator::url(t.ports.h2))}, t.trusting(), here);
   CHECK(stage.head(1).head.has_value());
-  CHECK_FALSE(stage.ask({Question::kIdentity}, 0).value.has_value());
+  CHECK_FALSE(stage.check({CheckKind::kIdentity}, 0).value.has_value());
   CHECK(stage.head(1).head.has_value());
 }
 

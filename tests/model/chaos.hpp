@@ -80,10 +80,10 @@ struct Chaos {
     auto& t = history->servers[static_cast<std::size_t>(pick(0, static_cast<int>(history->servers.size()) - 1))];
     switch (pick(0, 9)) {
       case 0:
-        fold(t, Answer{now, {Question::kIdentity}, AnswerValue{pick(0, 9) == 0 ? 2U : 1U, {}}}, backend.chain);
+        fold(t, Answer{now, {CheckKind::kIdentity}, AnswerValue{pick(0, 9) == 0 ? 2U : 1U, {}}}, backend.chain);
         break;
       case 1:
-        t.asked_at = now.mono;
+        t.sent_at = now.mono;
         break;
       case 2:
         fold(t, HeadObservation{

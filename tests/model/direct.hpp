@@ -44,11 +44,11 @@ struct Direct {
   void bad(std::size_t i, Reason why = Reason::kTimeout) {
     fold(history->member(i), HeadObservation{now, 3s, std::unexpected(ProbeFailure{why, "it failed", {}})});
   }
-  void answer(std::size_t i, Ask ask, std::uint64_t number) {
-    fold(history->member(i), Answer{now, ask, AnswerValue{number, {}}}, backend.chain);
+  void answer(std::size_t i, Check check, std::uint64_t number) {
+    fold(history->member(i), Answer{now, check, AnswerValue{number, {}}}, backend.chain);
   }
-  void unsupported(std::size_t i, Ask ask) {
-    fold(history->member(i), Answer{now, ask, std::unexpected(ProbeFailure{Reason::kRpcError, "no", {}, true})},
+  void unsupported(std::size_t i, Check check) {
+    fold(history->member(i), Answer{now, check, std::unexpected(ProbeFailure{Reason::kRpcError, "no", {}, true})},
          backend.chain);
   }
   /// Holds what is decided.

@@ -66,7 +66,7 @@ class Play {
     if (chance(2)) fleet.look(now);
     fleet.decide(now, chance(2));
     ++decisions;
-    for (const Fleet::TargetAsk& q : fleet.urgent_questions()) answer(q.target, q.ask);
+    for (const Fleet::TargetCheck& q : fleet.urgent_checks()) answer(q.target, q.check);
   }
 
   Fleet fleet;
@@ -82,7 +82,7 @@ class Play {
 
   void probe(std::size_t i) {
     const Mood mood = moods_[i];
-    const std::vector<Ask> beside = fleet.begin_probe(i, now.mono);
+    const std::vector<Check> beside = fleet.begin_probe(i, now.mono);
     fleet.probe_sent(i, now.mono);
     if (mood == Mood::kSilent && chance(70)) {
       fleet.silent(i);
@@ -102,29 +102,29 @@ class Play {
       o.head = Head{number, hash(number, mood),
                     WallTime{std::chrono::seconds{1'800'000'000 + static_cast<int>(number) - 1000}}};
     fleet.observe(i, std::move(o));
-    for (const Ask& ask : beside)
-      if (chance(95)) answer(i, ask);
+    for (const Check& check : beside)
+      if (chance(95)) answer(i, check);
   }
 
   static std::string hash(std::uint64_t number, Mood mood) {
     return fmt::format("0x{:064x}", number * 3 + (mood == Mood::kForked ? 1 : 0));
   }
 
-  void answer(std::size_t i, const Ask& ask) {
-    Answer a{now, ask, AnswerValue{}};
+  void answer(std::size_t i, const Check& check) {
+    Answer a{now, check, AnswerValue{}};
     if (moods_[i] == Mood::kDead) {
       a.value = std::unexpected(ProbeFailure{Reason::kConnectFailed, "refused", {}});
-    } else if (ask.question == Question::kIdentity) {
+    } else if (check.kind == CheckKind::kIdentity) {
       a.value->number = chance(99) ? 7U : 8U;
-    } else if (ask.question == Question::kSyncing) {
+    } else if (check.kind == CheckKind::kSyncing) {
       a.value->number = chance(90) ? 0U : kUnknownGap;
-    } else if (ask.question == Question::kPeers) {
+    } else if (check.kind == CheckKind::kPeers) {
       if (chance(10))
         a.value = std::unexpected(ProbeFailure{Reason::kRpcError, "no such method", {}, true});
       else
         a.value->number = static_cast<std::uint64_t>(pick(1, 20));
-    } else if (ask.question == Question::kBlock) {
-      a.value->text = hash(ask.argument, moods_[i]);
+    } else if (check.kind == CheckKind::kBlock) {
+      a.value->text = hash(check.argument, moods_[i]);
     } else if (chance(20)) {
       a.value = std::unexpected(ProbeFailure{Reason::kRpcError, "reverted", {}});
     }

@@ -206,17 +206,17 @@ std::string call(std::string_view method, std::string_view params = "[]") {
 const std::string kHead = call("eth_blockNumber");
 const std::string kBlock = call("eth_getBlockByNumber", R"(["latest",false])");
 
-rapidjson::Document ask(const Provider& provider, const std::string& body) {
+rapidjson::Document check(const Provider& provider, const std::string& body) {
   return parse(Client().post(provider.url(), body).body);
 }
 
 std::uint64_t height_of(const Provider& provider) {
-  const std::string hex = text_at(ask(provider, kHead), "/result");
+  const std::string hex = text_at(check(provider, kHead), "/result");
   return hex == "?" ? 0 : std::stoull(hex, nullptr, 16);
 }
 
 rapidjson::Document block_of(const Provider& provider, std::uint64_t height) {
-  return ask(provider, call("eth_getBlockByNumber", fmt::format(R"(["0x{:x}",false])", height)));
+  return check(provider, call("eth_getBlockByNumber", fmt::format(R"(["0x{:x}",false])", height)));
 }
 
 Response with_fault(Provider& provider, Fault fault, milliseconds limit = 10s) {
@@ -300,26 +300,26 @@ TEST_CASE("a good provider answers as geth does") {
   CHECK(text_at(block, "/result/logsBloom").size() == 514);
   CHECK(rapidjson::Pointer("/result/transactions").Get(block)->Empty());
 
-  CHECK(text_at(ask(sim.a, kHead), "/result") == "0x3e8");
-  CHECK(text_at(ask(sim.a, call("eth_chainId")), "/result") == "0x1");
-  CHECK(text_at(ask(sim.a, call("net_version")), "/result") == "1");
-  CHECK(text_at(ask(sim.a, call("net_peerCount")), "/result") == "0x19");
-  CHECK(rapidjson::Pointer("/result").Get(ask(sim.a, call("eth_syncing")))->IsFalse());
-  CHECK(text_at(ask(sim.a, call("eth_call")), "/result").size() == 66);
+  CHECK(text_at(check(sim.a, kHead), "/result") == "0x3e8");
+  CHECK(text_at(check(sim.a, call("eth_chainId")), "/result") == "0x1");
+  CHECK(text_at(check(sim.a, call("net_version")), "/result") == "1");
+  CHECK(text_at(check(sim.a, call("net_peerCount")), "/result") == "0x19");
+  CHECK(rapidjson::Pointer("/result").Get(check(sim.a, call("eth_syncing")))->IsFalse());
+  CHECK(text_at(check(sim.a, call("eth_call")), "/result").size() == 66);
   CHECK(text_at(block_of(sim.a, 0), "/result/parentHash") == "0x" + std::string(64, '0'));
   CHECK(rapidjson::Pointer("/result").Get(block_of(sim.a, 1001))->IsNull());
-  CHECK(text_at(ask(sim.a, call("eth_getBlockByNumber", R"(["earliest",false])")), "/result/number") == "0x0");
+  CHECK(text_at(check(sim.a, call("eth_getBlockByNumber", R"(["earliest",false])")), "/result/number") == "0x0");
 }
 
 TEST_CASE("requests that are wrong in themselves") {
   Halted sim;
-  CHECK(number_at(ask(sim.a, call("debug_x")), "/error/code") == -32601);
-  CHECK(number_at(ask(sim.a, "{nonsense"), "/error/code") == -32700);
-  CHECK(number_at(ask(sim.a, "7"), "/error/code") == -32600);
-  CHECK(number_at(ask(sim.a, "[]"), "/error/code") == -32600);
-  CHECK(number_at(ask(sim.a, call("eth_getBlockByNumber")), "/error/code") == -32602);
-  CHECK(number_at(ask(sim.a, call("eth_getBlockByNumber", R"(["12",false])")), "/error/code") == -32602);
-  CHECK(number_at(ask(sim.a, std::string(1 << 20, '[')), "/error/code") == -32700);
+  CHECK(number_at(check(sim.a, call("debug_x")), "/error/code") == -32601);
+  CHECK(number_at(check(sim.a, "{nonsense"), "/error/code") == -32700);
+  CHECK(number_at(check(sim.a, "7"), "/error/code") == -32600);
+  CHECK(number_at(check(sim.a, "[]"), "/error/code") == -32600);
+  CHECK(number_at(check(sim.a, call("eth_getBlockByNumber")), "/error/code") == -32602);
+  CHECK(number_at(check(sim.a, call("eth_getBlockByNumber", R"(["12",false])")), "/error/code") == -32602);
+  CHECK(number_at(check(sim.a, std::string(1 << 20, '[')), "/error/code") == -32700);
   const Response notification = Client().post(sim.a.url(), R"({"jsonrpc":"2.0","method":"eth_chainId"})");
   CHECK(notification.status == 200);
   CHECK(notification.size == 0);
@@ -333,7 +333,7 @@ TEST_CASE("requests that are wrong in themselves") {
 TEST_CASE("batches, keep-alive and pipelining") {
   Halted sim;
   const auto batch =
-      ask(sim.a, R"([{"id":1,"method":"eth_chainId"},{"method":"eth_chainId"},{"id":"x","method":"no"}])");
+      check(sim.a, R"([{"id":1,"method":"eth_chainId"},{"method":"eth_chainId"},{"id":"x","method":"no"}])");
   REQUIRE(batch.IsArray());
   CHECK(batch.Size() == 2);
   CHECK(text_at(batch, "/0/result") == "0x1");
@@ -363,19 +363,19 @@ TEST_CASE("each provider shows the shared chain its own way") {
     CHECK(height_of(b) == 995);
     CHECK(height_of(sim.a) == 1000);
     b.set({.lag_blocks = 5000});
-    CHECK(text_at(ask(b, kHead), "/result") == "0x0");
+    CHECK(text_at(check(b, kHead), "/result") == "0x0");
   }
   SUBCASE("ahead: the height lies, the time doesn't") {
     b.set({.ahead_blocks = 50});
-    const auto block = ask(b, kBlock);
+    const auto block = check(b, kBlock);
     CHECK(text_at(block, "/result/number") == "0x41a");
     const auto seconds = std::stoll(text_at(block, "/result/timestamp"), nullptr, 16);
     CHECK(seconds <= std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()));
   }
   SUBCASE("another clock") {
     b.set({.timestamp_offset_s = -3600});
-    const auto ours = std::stoll(text_at(ask(sim.a, kBlock), "/result/timestamp"), nullptr, 16);
-    CHECK(std::stoll(text_at(ask(b, kBlock), "/result/timestamp"), nullptr, 16) == ours - 3600);
+    const auto ours = std::stoll(text_at(check(sim.a, kBlock), "/result/timestamp"), nullptr, 16);
+    CHECK(std::stoll(text_at(check(b, kBlock), "/result/timestamp"), nullptr, 16) == ours - 3600);
   }
   SUBCASE("a fork") {
     b.set({.fork_from = 990});
@@ -387,19 +387,19 @@ TEST_CASE("each provider shows the shared chain its own way") {
   }
   SUBCASE("another chain") {
     b.set({.chain_id = 0x2105});
-    CHECK(text_at(ask(b, call("eth_chainId")), "/result") == "0x2105");
-    CHECK(text_at(ask(b, call("net_version")), "/result") == "8453");
+    CHECK(text_at(check(b, call("eth_chainId")), "/result") == "0x2105");
+    CHECK(text_at(check(b, call("net_version")), "/result") == "8453");
     CHECK(text_at(block_of(b, 1000), "/result/hash") == sim::block_hash(0x2105, 1000));
   }
   SUBCASE("syncing, peers, unsupported methods, big blocks") {
     b.set({.lag_blocks = 10, .syncing = true, .peers = 3, .tx_count = 200, .unsupported_methods = {"net_version"}});
-    const auto syncing = ask(b, call("eth_syncing"));
+    const auto syncing = check(b, call("eth_syncing"));
     CHECK(text_at(syncing, "/result/currentBlock") == "0x3de");
     CHECK(text_at(syncing, "/result/highestBlock") == "0x7c6");
-    CHECK(text_at(ask(b, call("net_peerCount")), "/result") == "0x3");
-    CHECK(number_at(ask(b, call("net_version")), "/error/code") == -32601);
-    CHECK(text_at(ask(b, kBlock), "/result/transactions/199").size() == 66);
-    const auto full = ask(b, call("eth_getBlockByNumber", R"(["latest",true])"));
+    CHECK(text_at(check(b, call("net_peerCount")), "/result") == "0x3");
+    CHECK(number_at(check(b, call("net_version")), "/error/code") == -32601);
+    CHECK(text_at(check(b, kBlock), "/result/transactions/199").size() == 66);
+    const auto full = check(b, call("eth_getBlockByNumber", R"(["latest",true])"));
     CHECK(text_at(full, "/result/transactions/199/blockHash") == text_at(full, "/result/hash"));
   }
 }
@@ -412,12 +412,12 @@ TEST_CASE("the chain moves, freezes for one, halts for all") {
   CHECK(eventually([&] { return height_of(a) > start + 3; }));
 
   b.set({.frozen = true});
-  const auto frozen = ask(b, kBlock);
+  const auto frozen = check(b, kBlock);
   const std::uint64_t at = height_of(b);
   CHECK(eventually([&] { return height_of(a) > at + 5; }));
   CHECK(height_of(b) == at);
-  CHECK(text_at(ask(b, kBlock), "/result/timestamp") == text_at(frozen, "/result/timestamp"));
-  CHECK(text_at(ask(b, kBlock), "/result/hash") == text_at(frozen, "/result/hash"));
+  CHECK(text_at(check(b, kBlock), "/result/timestamp") == text_at(frozen, "/result/timestamp"));
+  CHECK(text_at(check(b, kBlock), "/result/hash") == text_at(frozen, "/result/hash"));
   // Freezing what is frozen keeps the head, thawing gives the shared one.
   b.update([](Behaviour& behaviour) { behaviour.latency_ms = 1; });
   CHECK(height_of(b) == at);
@@ -531,7 +531,7 @@ TEST_CASE("faults in the answer") {
   }
   SUBCASE("rpc_error") {
     sim.a.set({.fault = Fault::rpc_error, .rpc_error_code = -32001, .rpc_error_message = "\"gone\""});
-    const auto answer = ask(sim.a, kHead);
+    const auto answer = check(sim.a, kHead);
     CHECK(number_at(answer, "/id") == 7);
     CHECK(number_at(answer, "/error/code") == -32001);
     CHECK(text_at(answer, "/error/message") == "\"gone\"");
@@ -583,15 +583,15 @@ TEST_CASE("faults in the answer") {
   }
   SUBCASE("wrong_type") {
     sim.a.set({.fault = Fault::wrong_type});
-    CHECK(rapidjson::Pointer("/result").Get(ask(sim.a, kHead))->IsArray());
-    const auto block = ask(sim.a, kBlock);
+    CHECK(rapidjson::Pointer("/result").Get(check(sim.a, kHead))->IsArray());
+    const auto block = check(sim.a, kBlock);
     CHECK(rapidjson::Pointer("/result/number").Get(block)->IsArray());
     CHECK(rapidjson::Pointer("/result/hash").Get(block)->IsBool());
     CHECK(rapidjson::Pointer("/result/timestamp").Get(block)->IsNumber());
   }
   SUBCASE("null_result") {
     sim.a.set({.fault = Fault::null_result});
-    CHECK(rapidjson::Pointer("/result").Get(ask(sim.a, kHead))->IsNull());
+    CHECK(rapidjson::Pointer("/result").Get(check(sim.a, kHead))->IsNull());
   }
   CHECK(sim.a.stats().faulty == sim.a.stats().requests);
 }
@@ -605,7 +605,7 @@ TEST_CASE("a fault for some methods only, and inside a batch") {
   const std::string batch = R"([{"id":1,"method":"eth_chainId"},{"id":2,"method":"eth_call"}])";
   CHECK(Client().post(sim.a.url(), batch).status == 503);
   sim.a.update([](Behaviour& b) { b.fault = Fault::rpc_error; });
-  const auto answers = ask(sim.a, batch);
+  const auto answers = check(sim.a, batch);
   CHECK(text_at(answers, "/0/result") == "0x1");
   CHECK(number_at(answers, "/1/error/code") == -32000);
 
@@ -624,7 +624,7 @@ TEST_CASE("a fault of batches alone") {
   CHECK(Client().post(sim.a.url(), batch).status == 400);
   CHECK(valid(Client().post(sim.a.url(), kHead)));
   sim.a.update([](Behaviour& b) { b.fault = Fault::rpc_error; });
-  const auto answers = ask(sim.a, batch);
+  const auto answers = check(sim.a, batch);
   CHECK(number_at(answers, "/0/error/code") == -32000);
   CHECK(number_at(answers, "/1/error/code") == -32000);
   CHECK(valid(Client().post(sim.a.url(), kHead)));
@@ -689,7 +689,7 @@ TEST_CASE("rate limits") {
 
   sim.a.set({.quota_per_s = 0.001, .rate_limit_style = sim::RateLimitStyle::rpc});
   CHECK(valid(client.post(sim.a.url(), kHead)));
-  CHECK(number_at(ask(sim.a, kHead), "/error/code") == -32005);
+  CHECK(number_at(check(sim.a, kHead), "/error/code") == -32005);
   // A batch costs as much as its calls.
   sim.a.set({.quota_per_s = 2});
   CHECK(client.post(sim.a.url(), fmt::format("[{},{},{}]", kHead, kHead, kHead)).status == 429);

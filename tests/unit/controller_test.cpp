@@ -109,7 +109,7 @@ struct Play {
         target, {received, 1ms, std::unexpected(ProbeFailure{why, "refused", {}, false})}});
   }
   Texts synced(TargetId target) {
-    return give(control::event::CheckAnswered{target, {{}, {Question::kSyncing}, AnswerValue{}}});
+    return give(control::event::CheckAnswered{target, {{}, {CheckKind::kSyncing}, AnswerValue{}}});
   }
   Texts read(EndpointId endpoint, haproxy::Instance instance) {
     return give(control::event::ServersRead{endpoint, std::move(instance), 100});
@@ -149,7 +149,7 @@ struct Play {
     sent.push_back(a.target);
   }
   void describe(const action::SendCheck& a, Texts& out) {
-    out.push_back(fmt::format("{} {}", to_string(a.check.question), a.target));
+    out.push_back(fmt::format("{} {}", to_string(a.check.kind), a.target));
   }
   void describe(const action::SendTogether& a, Texts& out) {
     out.push_back(fmt::format("together {} and {}", a.target, a.checks.size()));

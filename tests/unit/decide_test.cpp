@@ -464,7 +464,7 @@ TEST_CASE("a latency that counts for far more than the answers took is told in w
   World w(2, config::Strategy::kAdaptive);
   w.good(0, 40ms);
   w.good(1, 40ms);
-  w.history->servers[0].asked_at = w.now.mono;
+  w.history->servers[0].sent_at = w.now.mono;
   w.now.mono += 149ms;
   CHECK(slowness_text(w.decision().servers[0]) == "");
   w.now.mono += 1s;

@@ -23,12 +23,12 @@ struct World : Direct {
 
   BackendVerdict verdict() { return judge(*history, backend, probe, now); }
   TargetHistory& target(std::size_t i) { return history->servers[i]; }
-  void refuse(std::size_t i, Question question, Reason why = Reason::kRpcError) {
-    fold(target(i), Answer{now, {question}, std::unexpected(ProbeFailure{why, "no", {}})}, backend.chain);
+  void refuse(std::size_t i, CheckKind kind, Reason why = Reason::kRpcError) {
+    fold(target(i), Answer{now, {kind}, std::unexpected(ProbeFailure{why, "no", {}})}, backend.chain);
   }
-  std::vector<Ask> due(std::size_t i) { return due_questions(target(i), false, {}, backend, now.mono); }
-  bool asks(std::size_t i, Question question) {
-    return std::ranges::any_of(due(i), [&](const Ask& a) { return a.question == question; });
+  std::vector<Check> due(std::size_t i) { return due_checks(target(i), false, {}, backend, now.mono); }
+  bool asks(std::size_t i, CheckKind kind) {
+    return std::ranges::any_of(due(i), [&](const Check& a) { return a.kind == kind; });
   }
   void all_good(std::uint64_t number, milliseconds age = 1s) {
     for (std::size_t i = 0; i < backend.servers.size(); ++i) good(i, number, age);
@@ -65,24 +65,24 @@ TEST_CASE("identity is asked again soon after a refusal, and at once after a rec
   World w(3);
   w.target(0).identity = TargetHistory::Identity::kUnknown;
   w.good(0, 100);
-  REQUIRE(w.asks(0, Question::kIdentity));
-  w.unsupported(0, {Question::kIdentity});
+  REQUIRE(w.asks(0, CheckKind::kIdentity));
+  w.unsupported(0, {CheckKind::kIdentity});
   w.pass_time(60s);
-  CHECK(w.asks(0, Question::kIdentity));
-  w.unsupported(0, {Question::kIdentity});
+  CHECK(w.asks(0, CheckKind::kIdentity));
+  w.unsupported(0, {CheckKind::kIdentity});
 
   // A refusal like all others does not cost an hour either.
   w.pass_time(60s);
   for (int i = 0; i < 10; ++i) {
-    if (w.asks(0, Question::kIdentity)) w.refuse(0, Question::kIdentity);
+    if (w.asks(0, CheckKind::kIdentity)) w.refuse(0, CheckKind::kIdentity);
     w.pass_time(6s);
   }
-  CHECK(w.target(0).identity_inquiry.due - w.now.mono <= kIdentityEvery);
+  CHECK(w.target(0).identity_check.due - w.now.mono <= kIdentityEvery);
   w.bad(0, Reason::kHttpStatus);
-  if (w.asks(0, Question::kIdentity)) w.refuse(0, Question::kIdentity, Reason::kHttpStatus);
+  if (w.asks(0, CheckKind::kIdentity)) w.refuse(0, CheckKind::kIdentity, Reason::kHttpStatus);
   w.pass_time(1s);
   w.good(0, 101);
-  CHECK(w.asks(0, Question::kIdentity));
+  CHECK(w.asks(0, CheckKind::kIdentity));
 }
 
 TEST_CASE("an identity that is never told is asked for at most once a minute in the long run") {
@@ -92,9 +92,9 @@ TEST_CASE("an identity that is never told is asked for at most once a minute in 
   for (int second = 0; second < 3600; ++second) {
     w.pass_time(1s);
     w.good(0, 100);
-    if (!w.asks(0, Question::kIdentity)) continue;
+    if (!w.asks(0, CheckKind::kIdentity)) continue;
     ++asked;
-    w.refuse(0, Question::kIdentity);
+    w.refuse(0, CheckKind::kIdentity);
   }
   CHECK(asked >= 60);
   CHECK(asked <= 70);
@@ -102,32 +102,32 @@ TEST_CASE("an identity that is never told is asked for at most once a minute in 
 
 TEST_CASE("a check is dropped only when its method was not found twice while heads came") {
   World w(2);
-  const Ask syncing{Question::kSyncing};
+  const Check syncing{CheckKind::kSyncing};
   SUBCASE("a status or words are no such answer: it is asked again at its usual time") {
     w.good(0, 100);
     for (int i = 0; i < 5; ++i) {
-      REQUIRE(w.asks(0, Question::kSyncing));
-      w.refuse(0, Question::kSyncing, Reason::kHttpStatus);
+      REQUIRE(w.asks(0, CheckKind::kSyncing));
+      w.refuse(0, CheckKind::kSyncing, Reason::kHttpStatus);
       w.pass_time(kNodeStateEvery);
     }
   }
   SUBCASE("once is not enough, twice is") {
     w.good(0, 100);
-    REQUIRE(w.asks(0, Question::kSyncing));
+    REQUIRE(w.asks(0, CheckKind::kSyncing));
     w.unsupported(0, syncing);
     w.pass_time(kNodeStateEvery);
-    REQUIRE(w.asks(0, Question::kSyncing));
+    REQUIRE(w.asks(0, CheckKind::kSyncing));
     w.unsupported(0, syncing);
     w.pass_time(23h);
-    CHECK_FALSE(w.asks(0, Question::kSyncing));
+    CHECK_FALSE(w.asks(0, CheckKind::kSyncing));
     w.pass_time(1h);
-    CHECK(w.asks(0, Question::kSyncing));
+    CHECK(w.asks(0, CheckKind::kSyncing));
   }
   SUBCASE("while the head fails it says nothing") {
     w.good(0, 100);
     for (int i = 0; i < 4; ++i) {
       w.bad(0, Reason::kHttpStatus);
-      REQUIRE(w.asks(0, Question::kSyncing));
+      REQUIRE(w.asks(0, CheckKind::kSyncing));
       w.unsupported(0, syncing);
       w.pass_time(kNodeStateEvery);
     }
@@ -146,7 +146,7 @@ TEST_CASE("a server that was verified and now tells nothing gets no more than it
     for (int i = 0; i < 3; ++i) {
       w.pass_time(5s);
       w.bad(0, Reason::kHttpStatus);
-      w.refuse(0, Question::kIdentity, Reason::kHttpStatus);
+      w.refuse(0, CheckKind::kIdentity, Reason::kHttpStatus);
       w.good(1, 1000);
       w.decide();
     }
@@ -155,12 +155,12 @@ TEST_CASE("a server that was verified and now tells nothing gets no more than it
     for (int i = 0; i < 20; ++i) {
       w.pass_time(5s);
       w.good(0, 998);
-      w.refuse(0, Question::kIdentity);
+      w.refuse(0, CheckKind::kIdentity);
       w.good(1, 1000);
       w.decide();
       CHECK(w.held[0] <= 1);
     }
-    w.answer(0, {Question::kIdentity}, 1);
+    w.answer(0, {CheckKind::kIdentity}, 1);
     for (int i = 0; i < 10; ++i) {
       w.pass_time(5s);
       w.all_good(1000);
@@ -176,7 +176,7 @@ TEST_CASE("a server that tells its chain no more keeps its share, and no leader 
   CHECK(w.weights() == Weights{128, 128});
   for (int i = 0; i < 20; ++i) {
     w.pass_time(5s);
-    w.refuse(0, Question::kIdentity);
+    w.refuse(0, CheckKind::kIdentity);
     w.good(0, 1000, 1s, 21ms);
     w.good(1, 1000, 1s, 400ms);
     w.decide();
@@ -186,7 +186,7 @@ TEST_CASE("a server that tells its chain no more keeps its share, and no leader 
   World leader(3, config::Strategy::kLeader);
   leader.all_good(1000);
   CHECK(leader.weights() == Weights{256, 0, 0});
-  leader.refuse(1, Question::kIdentity);
+  leader.refuse(1, CheckKind::kIdentity);
   for (int i = 0; i < 2; ++i) {
     leader.pass_time(1s);
     leader.bad(0, Reason::kConnectFailed);
@@ -202,24 +202,24 @@ TEST_CASE("a server that tells its chain no more keeps its share, and no leader 
 TEST_CASE("a node that says it lacks 300,000 blocks while its head is level with the others' is not syncing") {
   World w(3);
   w.all_good(1000);
-  w.answer(0, {Question::kSyncing}, 300'000);
+  w.answer(0, {CheckKind::kSyncing}, 300'000);
   CHECK(w.verdict().servers[0].state == State::kHealthy);
   w.pass_time(5s);
   // Nor is it asked again at once, as one in doubt would be.
-  w.target(0).syncing_inquiry = {.due = w.now.mono + 60s, .asked_at = w.now.mono};
+  w.target(0).syncing_check = {.due = w.now.mono + 60s, .sent_at = w.now.mono};
   w.pass_time(5s);
-  CHECK_FALSE(w.asks(0, Question::kSyncing));
+  CHECK_FALSE(w.asks(0, CheckKind::kSyncing));
 
   // Behind the others, or with nobody to compare with, its word counts.
   World behind(3);
   behind.good(0, 990);
   behind.good(1, 1000);
   behind.good(2, 1000);
-  behind.answer(0, {Question::kSyncing}, 300'000);
+  behind.answer(0, {CheckKind::kSyncing}, 300'000);
   CHECK(has(behind.verdict().servers[0], Reason::kSyncing));
   World lone(1);
   lone.good(0, 1000);
-  lone.answer(0, {Question::kSyncing}, 300'000);
+  lone.answer(0, {CheckKind::kSyncing}, 300'000);
   CHECK(has(lone.verdict().servers[0], Reason::kSyncing));
 }
 
@@ -280,7 +280,7 @@ TEST_CASE("a state that is 40 minutes old, or holds a head from the future, dela
   const auto woken = [](World& w, milliseconds slept) {
     w.pass_time(slept);
     for (TargetHistory& t : w.history->servers) t = awoken(std::move(t), slept, w.now);
-    for (std::size_t i = 0; i < 3; ++i) w.answer(i, {Question::kIdentity}, 1);
+    for (std::size_t i = 0; i < 3; ++i) w.answer(i, {CheckKind::kIdentity}, 1);
   };
   const auto decided = [](World& w) {
     w.all_good(1200);
@@ -345,7 +345,7 @@ TEST_CASE("what this machine cannot ask says nothing about the provider") {
     ProbeFailure f{Reason::kConnectFailed, "no socket", {}};
     f.ours = true;
     fold(w.target(0), HeadObservation{w.now, 0s, std::unexpected(f)});
-    fold(w.target(0), Answer{w.now, {Question::kIdentity}, std::unexpected(f)}, w.backend.chain);
+    fold(w.target(0), Answer{w.now, {CheckKind::kIdentity}, std::unexpected(f)}, w.backend.chain);
     w.good(1, 1000);
     const BackendDecision d = w.decide();
     CHECK(d.servers[0].state == State::kDegraded);

@@ -30,7 +30,7 @@ config::Config config_of(std::initializer_list<const char*> servers) {
 }
 
 void answer(Fleet& fleet, std::size_t target, std::chrono::milliseconds t = 0ms) {
-  fleet.observe(target, Answer{at(t), {Question::kIdentity}, AnswerValue{1, {}}});
+  fleet.observe(target, Answer{at(t), {CheckKind::kIdentity}, AnswerValue{1, {}}});
   fleet.observe(target, HeadObservation{at(t), 10ms, Head{100, "0x1", kWall}});
 }
 
@@ -302,7 +302,7 @@ TEST_CASE("several HAProxys: what is held leaves none of them with nobody") {
   Fleet fleet(config);
   answer(fleet, 0);
   fail(fleet, 1);
-  fleet.observe(2, Answer{at(0ms), {Question::kIdentity}, AnswerValue{2, {}}});
+  fleet.observe(2, Answer{at(0ms), {CheckKind::kIdentity}, AnswerValue{2, {}}});
   fleet.observe(2, HeadObservation{at(0ms), 10ms, Head{100, "0x1", kWall}});
   const auto one = instance_of({"a", "b", "c"}, 100);
   auto two = instance_of({"a", "b", "c"}, 100);
@@ -334,7 +334,7 @@ TEST_CASE("several HAProxys: one that lacks the healthy server is given to those
   Fleet fleet(config);
   answer(fleet, 0);
   fail(fleet, 1);
-  fleet.observe(2, Answer{at(0ms), {Question::kIdentity}, AnswerValue{1, {}}});
+  fleet.observe(2, Answer{at(0ms), {CheckKind::kIdentity}, AnswerValue{1, {}}});
   fleet.observe(2, HeadObservation{at(0ms), 10ms, Head{50, "0x1", kWall - 90s}});
   const auto one = instance_of({"a", "b", "c"}, 100);
   auto two = instance_of({"a", "b", "c"}, 100);
@@ -513,7 +513,7 @@ TEST_CASE("adopt: answers to canaries that are no longer asked are forgotten") {
   Fleet old(config);
   answer(old, 0);
   (void)old.begin_probe(0, at(0ms).mono);
-  old.observe(0, Answer{at(0ms), {Question::kCanary, 1}, std::unexpected(ProbeFailure{Reason::kRpcError, "no", {}})});
+  old.observe(0, Answer{at(0ms), {CheckKind::kCanary, 1}, std::unexpected(ProbeFailure{Reason::kRpcError, "no", {}})});
   old.decide(at(0ms));
   config::Config changed = config;
   changed.backends[0].canaries.pop_back();

@@ -28,9 +28,9 @@ struct World : model::Direct {
   /// Decides, and answers whatever is asked then; returns how many questions there were.
   std::size_t compare() {
     verdict();
-    const auto asked = fork_questions(*history);
-    for (const BlockAsk& q : asked)
-      fold_block(*history, q.member, {now, q.ask, AnswerValue{0, hash(chains[q.member], q.ask.argument)}});
+    const auto asked = fork_checks(*history);
+    for (const BlockCheck& q : asked)
+      fold_block(*history, q.member, {now, q.check, AnswerValue{0, hash(chains[q.member], q.check.argument)}});
     return asked.size();
   }
   std::vector<bool> forked() {
@@ -101,16 +101,16 @@ TEST_CASE("a block that is absent, and a question without an answer, are no fork
   World w({"a", "b", "a"});
   w.heads(100);
   w.verdict();
-  auto asked = fork_questions(*w.history);
+  auto asked = fork_checks(*w.history);
   REQUIRE(asked.size() == 2);
-  CHECK(fork_questions(*w.history).empty());
-  fold_block(*w.history, asked[0].member, {w.now, asked[0].ask, AnswerValue{0, "a97"}});
+  CHECK(fork_checks(*w.history).empty());
+  fold_block(*w.history, asked[0].member, {w.now, asked[0].check, AnswerValue{0, "a97"}});
   SUBCASE("absent") {
-    fold_block(*w.history, asked[1].member, {w.now, asked[1].ask, AnswerValue{}});
+    fold_block(*w.history, asked[1].member, {w.now, asked[1].check, AnswerValue{}});
   }
   SUBCASE("failed") {
     fold_block(*w.history, asked[1].member,
-               {w.now, asked[1].ask, std::unexpected(ProbeFailure{Reason::kTimeout, "", {}})});
+               {w.now, asked[1].check, std::unexpected(ProbeFailure{Reason::kTimeout, "", {}})});
   }
   SUBCASE("never answered") {
     CHECK(w.history->forks.height.has_value());
@@ -156,14 +156,14 @@ TEST_CASE("who contradicts the others soon after a comparison is asked for its c
   w.pass_time(1s);
   w.chains[1] = "b";
   w.heads(110);
-  Inquiry& one = w.history->servers[1].identity_inquiry;
-  Inquiry& other = w.history->servers[0].identity_inquiry;
-  one = other = {.due = w.now.mono + 60s, .asked_at = w.now.mono - 10s};
+  CheckState& one = w.history->servers[1].identity_check;
+  CheckState& other = w.history->servers[0].identity_check;
+  one = other = {.due = w.now.mono + 60s, .sent_at = w.now.mono - 10s};
   CHECK(w.compare() == 0);
   CHECK(one.due == w.now.mono);
   CHECK(other.due == w.now.mono + 60s);
 
-  one = {.due = w.now.mono + 60s, .asked_at = w.now.mono};
+  one = {.due = w.now.mono + 60s, .sent_at = w.now.mono};
   const MonoTime asked = w.now.mono;
   w.pass_time(1s);
   CHECK(w.compare() == 0);
@@ -176,27 +176,27 @@ TEST_CASE("chains that never show the same height are compared once, and then on
   CHECK(w.compare() == 3);
   CHECK(w.forked() == Flags{false, false, true});
   w.chains[2] = "a";
-  std::size_t questions = 0;
+  std::size_t checks = 0;
   for (int pass = 0; pass < 200; ++pass) {
     w.pass_time(5s);
     for (std::size_t i = 0; i < 3; ++i) w.head(i, 110 + static_cast<std::uint64_t>(pass) * 3 + i);
-    questions += w.compare();
+    checks += w.compare();
   }
   CHECK(w.forked() == Flags{false, false, false});
   // 1000 s: once when the forked one was looked at again after 30 s, then every 5 minutes.
-  CHECK(questions <= 5 * 3);
-  CHECK(questions >= 3 * 3);
+  CHECK(checks <= 5 * 3);
+  CHECK(checks >= 3 * 3);
 }
 
 TEST_CASE("a persistent contradiction is not asked about without end") {
   World w({"a", "b"});
-  std::size_t questions = 0;
+  std::size_t checks = 0;
   for (int pass = 0; pass < 60; ++pass) {
     w.heads(100 + static_cast<std::uint64_t>(pass));
-    questions += w.compare();
+    checks += w.compare();
     w.pass_time(1s);
   }
-  CHECK(questions <= 2 * 7);
+  CHECK(checks <= 2 * 7);
 }
 
 TEST_CASE("a head on a fork has no voice on the agreed head") {

@@ -104,12 +104,12 @@ TEST_CASE("observations come back") {
   CHECK(failed.head.error().unsupported);
 
   for (const Answer& a :
-       {Answer{now, {Question::kBlock, 77}, AnswerValue{0, "0xdef"}},
-        Answer{now, {Question::kIdentity}, AnswerValue{1, {}}},
-        Answer{now, {Question::kCanary, 2}, std::unexpected(ProbeFailure{Reason::kTimeout, "late", {}})}}) {
+       {Answer{now, {CheckKind::kBlock, 77}, AnswerValue{0, "0xdef"}},
+        Answer{now, {CheckKind::kIdentity}, AnswerValue{1, {}}},
+        Answer{now, {CheckKind::kCanary, 2}, std::unexpected(ProbeFailure{Reason::kTimeout, "late", {}})}}) {
     const auto b = parsed(written(a), read_answer);
     CHECK(written(b) == written(a));
-    CHECK(b.ask == a.ask);
+    CHECK(b.check == a.check);
     CHECK(b.value.has_value() == a.value.has_value());
   }
 }

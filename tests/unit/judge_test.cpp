@@ -100,7 +100,7 @@ TEST_CASE("latency is judged by the median of three: one slow answer is no reaso
 
 TEST_CASE("the wrong chain gets nothing, whatever else is right") {
   World w(1);
-  fold(w.history->servers[0], Answer{w.now, {Question::kIdentity}, AnswerValue{56, {}}}, w.backend.chain);
+  fold(w.history->servers[0], Answer{w.now, {CheckKind::kIdentity}, AnswerValue{56, {}}}, w.backend.chain);
   w.good(0, 100);
   const ServerVerdict v = w.verdict().servers[0];
   CHECK(v.never);
@@ -111,7 +111,7 @@ TEST_CASE("the wrong chain gets nothing, whatever else is right") {
 TEST_CASE("an identity that cannot be had changes nothing") {
   World w(1);
   fold(w.history->servers[0],
-       Answer{w.now, {Question::kIdentity}, std::unexpected(ProbeFailure{Reason::kTimeout, "", {}})}, w.backend.chain);
+       Answer{w.now, {CheckKind::kIdentity}, std::unexpected(ProbeFailure{Reason::kTimeout, "", {}})}, w.backend.chain);
   CHECK(w.history->servers[0].identity == TargetHistory::Identity::kVerified);
 }
 
@@ -128,7 +128,7 @@ TEST_CASE("a rate limit is neither success nor failure") {
 }
 
 TEST_CASE("the agreed head") {
-  const auto agree = [](std::vector<Voice> voices) { return agree_on_head(voices, 12s, 30s); };
+  const auto agree = [](std::vector<Voice> votes) { return agree_on_head(votes, 12s, 30s); };
   CHECK_FALSE(agree({}).has_value());
   CHECK(agree({{"a", 7}}) == AgreedHead{7, 1});
   CHECK(agree({{"a", 7}, {"b", 9}}) == AgreedHead{9, 1});
@@ -390,7 +390,7 @@ TEST_CASE("a return is a ramp") {
 TEST_CASE("a silent server loses before its time-out, and a failed one keeps what its silence cost") {
   World w(1);
   w.good(0, 100);
-  w.history->servers[0].asked_at = w.now.mono;
+  w.history->servers[0].sent_at = w.now.mono;
   w.pass_time(149ms);
   CHECK(w.verdict().servers[0].latency_used_ms == doctest::Approx(40));
   w.pass_time(1ms);
@@ -515,7 +515,7 @@ TEST_CASE("syncing is a failure, too few peers only weigh less") {
   World w(2);
   w.backend.min_peers = 5;
   w.history->servers[0].peers = 2;
-  fold(w.history->servers[1], Answer{w.now, {Question::kSyncing}, AnswerValue{1000, {}}}, w.backend.chain);
+  fold(w.history->servers[1], Answer{w.now, {CheckKind::kSyncing}, AnswerValue{1000, {}}}, w.backend.chain);
   w.good(0, 103);
   w.good(1, 100);
   const BackendVerdict v = w.verdict();
@@ -591,8 +591,8 @@ TEST_CASE("who does not tell its chain is named, and the lag rule is known not t
   for (TargetHistory& t : w.history->servers) t.identity = TargetHistory::Identity::kUnknown;
   w.all_good(100);
   CHECK(w.verdict().notes.empty());  // not asked yet
-  w.unsupported(2, {Question::kIdentity});
-  w.answer(0, {Question::kIdentity}, 1);
+  w.unsupported(2, {CheckKind::kIdentity});
+  w.answer(0, {CheckKind::kIdentity}, 1);
   BackendVerdict v = w.verdict();
   REQUIRE(v.notes.size() == 1);
   CHECK(v.notes[0] ==
@@ -602,13 +602,13 @@ TEST_CASE("who does not tell its chain is named, and the lag rule is known not t
   World nobody(2);
   for (TargetHistory& t : nobody.history->servers) t.identity = TargetHistory::Identity::kUnknown;
   nobody.all_good(100);
-  for (std::size_t i = 0; i < 2; ++i) nobody.unsupported(i, {Question::kIdentity});
+  for (std::size_t i = 0; i < 2; ++i) nobody.unsupported(i, {CheckKind::kIdentity});
   v = nobody.verdict();
   REQUIRE(v.notes.size() == 1);
   CHECK(v.notes[0].detail ==
         "servers s0, s1 do not tell their chain id, and have no voice on the agreed head: nobody has, so that only the "
         "age of blocks is judged");
-  nobody.answer(0, {Question::kIdentity}, 1);
-  nobody.answer(1, {Question::kIdentity}, 1);
+  nobody.answer(0, {CheckKind::kIdentity}, 1);
+  nobody.answer(1, {CheckKind::kIdentity}, 1);
   CHECK(nobody.verdict().notes.empty());
 }

@@ -218,9 +218,9 @@ TEST_CASE("a server whose requests and probe wait is out after half of a time-ou
   };
   for (int i = 0; i < 20; ++i) w.second(kFine);
   SUBCASE("both") {
-    w.history->servers[2].asked_at = w.now.mono;
+    w.history->servers[2].sent_at = w.now.mono;
     CHECK(hang(60) != State::kEjected);
-    w.history->servers[2].asked_at = w.now.mono - MonoTime{1s};
+    w.history->servers[2].sent_at = w.now.mono - MonoTime{1s};
     CHECK(hang(120) == State::kEjected);
     CHECK(w.decision.servers[2].reasons.at(0).code == Reason::kLiveErrors);
   }
@@ -229,7 +229,7 @@ TEST_CASE("a server whose requests and probe wait is out after half of a time-ou
     CHECK(hang(120) != State::kEjected);
   }
   SUBCASE("the probe alone") {
-    w.history->servers[2].asked_at = w.now.mono - MonoTime{1s};
+    w.history->servers[2].sent_at = w.now.mono - MonoTime{1s};
     CHECK(hang(4) != State::kEjected);
   }
 }

@@ -64,7 +64,7 @@ TEST_CASE("erpc #449: a primary that refused connections had no samples, so no e
 TEST_CASE("erpc #301: a URL of another chain looked the freshest, and won the traffic") {
   Direct w(3);
   w.history->servers[0].identity = TargetHistory::Identity::kUnknown;
-  w.answer(0, {Question::kIdentity}, 56);
+  w.answer(0, {CheckKind::kIdentity}, 56);
   w.good(0, 90'000'000, 100ms, 1ms);
   w.good(1, 1000);
   w.good(2, 1000);
@@ -116,9 +116,9 @@ TEST_CASE("optimism infra #608, dshackle #178: probes cost money; 941,536 a mont
   for (int second = 0; second < 3600; ++second) {
     w.pass_time(1s);
     w.good(0, 1000 + static_cast<std::uint64_t>(second) / 12);
-    for (const Ask& ask : due_questions(w.history->servers[0], false, {}, w.backend, w.now.mono)) {
+    for (const Check& check : due_checks(w.history->servers[0], false, {}, w.backend, w.now.mono)) {
       ++asked;
-      w.answer(0, ask, ask.question == Question::kIdentity ? 1 : 0);
+      w.answer(0, check, check.kind == CheckKind::kIdentity ? 1 : 0);
     }
   }
   CHECK(asked == 60 + 12);
@@ -149,7 +149,7 @@ TEST_CASE("nearcore #3059: a syncing flag that flips two blocks behind drained a
     w.pass_time(12s);
     for (std::size_t i = 0; i < 3; ++i) {
       w.good(i, 1000 + static_cast<std::uint64_t>(pass));
-      w.answer(i, {Question::kSyncing}, pass % 2 == 0 ? 2 : 0);
+      w.answer(i, {CheckKind::kSyncing}, pass % 2 == 0 ? 2 : 0);
     }
     for (const ServerDecision& s : w.decide().servers) REQUIRE(s.state == State::kHealthy);
   }
@@ -163,7 +163,7 @@ TEST_CASE("agave #5071, rpc-gateway #71: health was ok 2,500 slots behind, and a
   for (int pass = 1; pass <= 12; ++pass) {
     w.pass_time(5s);
     const auto number = 1000 + static_cast<std::uint64_t>(pass) * 5 / 12;
-    w.answer(0, {Question::kSyncing}, 0);
+    w.answer(0, {CheckKind::kSyncing}, 0);
     // The gateway goes on dating its cached head as new.
     w.good(0, 1000, 0s, 1ms);
     w.good(1, number);
@@ -177,29 +177,29 @@ TEST_CASE("dshackle #155, #198: methods that a provider does not offer looked li
   Direct w(2);
   w.backend.min_peers = 3;
   const auto due = [&](std::size_t i) {
-    return due_questions(w.history->servers[i], false, {}, w.backend, w.now.mono);
+    return due_checks(w.history->servers[i], false, {}, w.backend, w.now.mono);
   };
   for (int round = 0; round < 2; ++round) {
     w.pass_time(5min);
     for (std::size_t i = 0; i < 2; ++i) {
       w.good(i, 1000);
-      for (const Ask& ask : due(i)) w.unsupported(i, ask);
+      for (const Check& check : due(i)) w.unsupported(i, check);
     }
     for (const ServerDecision& s : w.decide().servers) CHECK(s.state == State::kHealthy);
   }
   w.pass_time(1h);
   // Which chain it is must be known, however often it refuses to tell.
-  CHECK(due(0) == std::vector<Ask>{{Question::kIdentity}});
+  CHECK(due(0) == std::vector<Check>{{CheckKind::kIdentity}});
   w.pass_time(24h);
   CHECK(due(1).size() == 3);
 }
 
 TEST_CASE("viem #2886: a storm of questions while answers were still to come") {
   Direct w(1);
-  CHECK(due_questions(w.history->servers[0], false, {}, w.backend, w.now.mono).size() == 2);
+  CHECK(due_checks(w.history->servers[0], false, {}, w.backend, w.now.mono).size() == 2);
   for (int second = 0; second < 3600; ++second) {
     w.pass_time(1s);
-    REQUIRE(due_questions(w.history->servers[0], false, {}, w.backend, w.now.mono).empty());
+    REQUIRE(due_checks(w.history->servers[0], false, {}, w.backend, w.now.mono).empty());
   }
 }
 
@@ -210,7 +210,7 @@ TEST_CASE("archimedes #1679: a loop of 429s that the probes themselves kept aliv
   milliseconds last{0};
   for (int i = 0; i < 4; ++i) {
     w.bad(0, Reason::kRateLimited);
-    CHECK(due_questions(w.history->servers[0], false, {}, w.backend, w.now.mono).empty());
+    CHECK(due_checks(w.history->servers[0], false, {}, w.backend, w.now.mono).empty());
     const milliseconds next = probe_interval(w.history->servers[0], w.probe);
     CHECK(next > last);
     last = next;

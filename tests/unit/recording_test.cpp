@@ -230,7 +230,7 @@ TEST_CASE("a backend that waits for newcomers waits in the replay too") {
   Fleet fleet(config);
   const auto answer_all = [&](Now now, std::uint64_t height) {
     for (std::size_t i = 0; i < fleet.targets().size(); ++i) {
-      fleet.observe(i, Answer{now, {Question::kIdentity}, AnswerValue{1, {}}});
+      fleet.observe(i, Answer{now, {CheckKind::kIdentity}, AnswerValue{1, {}}});
       fleet.observe(i, HeadObservation{now, 10ms, Head{height, "0x1", now.wall}});
     }
   };
@@ -324,16 +324,16 @@ TEST_CASE("another max_lag would have kept a late server in") {
       now.mono += 1s;
       now.wall += 1s;
       for (std::size_t i = 0; i < fleet.targets().size(); ++i) {
-        for (const Ask& ask : fleet.begin_probe(i, now.mono))
-          fleet.observe(i, Answer{now, ask, AnswerValue{ask.question == Question::kIdentity ? 7U : 0U, {}}});
+        for (const Check& check : fleet.begin_probe(i, now.mono))
+          fleet.observe(i, Answer{now, check, AnswerValue{check.kind == CheckKind::kIdentity ? 7U : 0U, {}}});
         const bool late = i == 2 && second >= 30 && second < 60;
         const std::uint64_t number = 1000 + second - (late ? 15U : 0U);
         fleet.observe(
             i, HeadObservation{now, 20ms, Head{number, fmt::format("0x{}", number), now.wall - (late ? 15s : 0s)}});
       }
       fleet.decide(now);
-      for (const Fleet::TargetAsk& q : fleet.urgent_questions())
-        fleet.observe(q.target, Answer{now, q.ask, AnswerValue{0, fmt::format("0x{}", q.ask.argument)}});
+      for (const Fleet::TargetCheck& q : fleet.urgent_checks())
+        fleet.observe(q.target, Answer{now, q.check, AnswerValue{0, fmt::format("0x{}", q.check.argument)}});
     }
   }
   const std::string text = read(folder.path("r"));

@@ -31,12 +31,12 @@ std::expected<Head, ProbeFailure> head_of(const HttpAnswer& answer) {
   return evm::head_in(evm::read_reply(answer), provider());
 }
 
-std::expected<AnswerValue, ProbeFailure> parsed(const Ask& ask, std::string_view body, long status = 200) {
-  return evm::answer_in(ask, evm::read_reply(answer(body, status)), provider());
+std::expected<AnswerValue, ProbeFailure> parsed(const Check& check, std::string_view body, long status = 200) {
+  return evm::answer_in(check, evm::read_reply(answer(body, status)), provider());
 }
 
-std::expected<AnswerValue, ProbeFailure> parsed(Question question, std::string_view body, long status = 200) {
-  return parsed(Ask{question}, body, status);
+std::expected<AnswerValue, ProbeFailure> parsed(CheckKind kind, std::string_view body, long status = 200) {
+  return parsed(Check{kind}, body, status);
 }
 
 std::string block(std::string_view number, std::string_view hash, std::string_view timestamp) {
@@ -220,7 +220,7 @@ TEST_CASE("errors, and the limits among them") {
     const ProbeFailure f = failure(c.body, c.status);
     CHECK(to_string(f.code) == c.code);
     CHECK(f.detail == c.detail);
-    CHECK_FALSE(parsed(Question::kIdentity, c.body, c.status).has_value());
+    CHECK_FALSE(parsed(CheckKind::kIdentity, c.body, c.status).has_value());
   }
   HttpAnswer slow = answer("", 429);
   slow.retry_after = std::chrono::seconds{9};
@@ -256,7 +256,7 @@ TEST_CASE("an answer with another request's id is none, a missing or null id doe
     CHECK(head(other).error().code == Reason::kBadAnswer);
     CHECK(head(other).error().detail == "it answers another request: its id is not ours");
   }
-  CHECK(parsed(Question::kIdentity, R"({"id":5,"result":"0x1"})").error().code == Reason::kBadAnswer);
+  CHECK(parsed(CheckKind::kIdentity, R"({"id":5,"result":"0x1"})").error().code == Reason::kBadAnswer);
   // A limit is one, whoever it was said to.
   CHECK(failure(R"({"id":5,"error":{"code":-32005,"message":"limit"}})").code == Reason::kRateLimited);
   CHECK(failure(R"({"id":5,"error":{"code":-32601,"message":"not found"}})").code == Reason::kBadAnswer);
@@ -264,7 +264,7 @@ TEST_CASE("an answer with another request's id is none, a missing or null id doe
 
 TEST_CASE("the chain id") {
   const auto id = [](std::string_view result) -> std::expected<std::uint64_t, ProbeFailure> {
-    auto out = parsed(Question::kIdentity, fmt::format(R"({{"jsonrpc":"2.0","id":1,"result":{}}})", result));
+    auto out = parsed(CheckKind::kIdentity, fmt::format(R"({{"jsonrpc":"2.0","id":1,"result":{}}})", result));
     if (!out) return std::unexpected(out.error());
     return out->number;
   };
@@ -283,7 +283,7 @@ TEST_CASE("the chain id") {
 
 TEST_CASE("syncing: what geth, Nitro and others say") {
   const auto gap = [](std::string_view result) {
-    return parsed(Question::kSyncing, fmt::format(R"({{"jsonrpc":"2.0","id":1,"result":{}}})", result))->number;
+    return parsed(CheckKind::kSyncing, fmt::format(R"({{"jsonrpc":"2.0","id":1,"result":{}}})", result))->number;
   };
   CHECK(gap("false") == 0);
   CHECK(gap("true") == kUnknownGap);
@@ -295,7 +295,7 @@ TEST_CASE("syncing: what geth, Nitro and others say") {
   CHECK(gap("{ }") == 0);
   for (const char* bad : {"null", "1", "[]", R"("false")"}) {
     CAPTURE(std::string(bad));
-    const auto answer = parsed(Question::kSyncing, fmt::format(R"({{"jsonrpc":"2.0","id":1,"result":{}}})", bad));
+    const auto answer = parsed(CheckKind::kSyncing, fmt::format(R"({{"jsonrpc":"2.0","id":1,"result":{}}})", bad));
     REQUIRE_FALSE(answer.has_value());
     CHECK(answer.error().code == Reason::kBadAnswer);
     CHECK_FALSE(answer.error().unsupported);
@@ -328,40 +328,40 @@ TEST_CASE("a provider does not offer a method when it says so by code, whatever 
   };
   for (const Case& c : cases) {
     CAPTURE(std::string(c.body));
-    const auto answer = parsed(Question::kPeers, c.body, c.status);
+    const auto answer = parsed(CheckKind::kPeers, c.body, c.status);
     REQUIRE_FALSE(answer.has_value());
     CHECK(answer.error().unsupported == c.unsupported);
   }
 }
 
 TEST_CASE("the block at a height") {
-  const Ask ask{Question::kBlock, 0x10};
-  const auto hash = parsed(ask, block(R"("0x10")", kHash, R"("0x1")"));
+  const Check check{CheckKind::kBlock, 0x10};
+  const auto hash = parsed(check, block(R"("0x10")", kHash, R"("0x1")"));
   REQUIRE(hash.has_value());
   CHECK(fmt::format("\"{}\"", hash->text) == kHash);
-  CHECK(parsed(ask, R"({"jsonrpc":"2.0","id":1,"result":null})")->text.empty());
-  CHECK(parsed(ask, block(R"("0x11")", kHash, R"("0x1")")).error().code == Reason::kBadAnswer);
-  CHECK(parsed(ask, block(R"("0x10")", R"("0x12")", R"("0x1")")).error().code == Reason::kBadAnswer);
+  CHECK(parsed(check, R"({"jsonrpc":"2.0","id":1,"result":null})")->text.empty());
+  CHECK(parsed(check, block(R"("0x11")", kHash, R"("0x1")")).error().code == Reason::kBadAnswer);
+  CHECK(parsed(check, block(R"("0x10")", R"("0x12")", R"("0x1")")).error().code == Reason::kBadAnswer);
 }
 
 TEST_CASE("the requests are what execution-apis says") {
   CHECK(evm::kHeadRequest == R"({"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["latest",false]})");
-  const auto is = [](const Ask& ask, std::string_view method, std::string_view params) {
+  const auto is = [](const Check& check, std::string_view method, std::string_view params) {
     const config::Canary canary{"eth_call", R"([{"to":"0x00"},"latest"])", milliseconds{60'000}};
-    CHECK(evm::request(ask, &canary) ==
+    CHECK(evm::request(check, &canary) ==
           fmt::format(R"({{"jsonrpc":"2.0","id":1,"method":"{}","params":{}}})", method, params));
   };
-  is({Question::kIdentity}, "eth_chainId", "[]");
-  is({Question::kSyncing}, "eth_syncing", "[]");
-  is({Question::kPeers}, "net_peerCount", "[]");
-  is({Question::kBlock, 0}, "eth_getBlockByNumber", R"(["0x0",false])");
-  is({Question::kBlock, 23932672}, "eth_getBlockByNumber", R"(["0x16d2f00",false])");
-  is({Question::kCanary, 0}, "eth_call", R"([{"to":"0x00"},"latest"])");
+  is({CheckKind::kIdentity}, "eth_chainId", "[]");
+  is({CheckKind::kSyncing}, "eth_syncing", "[]");
+  is({CheckKind::kPeers}, "net_peerCount", "[]");
+  is({CheckKind::kBlock, 0}, "eth_getBlockByNumber", R"(["0x0",false])");
+  is({CheckKind::kBlock, 23932672}, "eth_getBlockByNumber", R"(["0x16d2f00",false])");
+  is({CheckKind::kCanary, 0}, "eth_call", R"([{"to":"0x00"},"latest"])");
 }
 
 TEST_CASE("a batch, and the parts of its answer by their ids") {
-  const std::vector<Ask> questions{{Question::kSyncing}, {Question::kIdentity}};
-  CHECK(evm::batch_request(questions) == fmt::format("[{},{},{}]", evm::kHeadRequest,
+  const std::vector<Check> checks{{CheckKind::kSyncing}, {CheckKind::kIdentity}};
+  CHECK(evm::batch_request(checks) == fmt::format("[{},{},{}]", evm::kHeadRequest,
                                                      R"({"jsonrpc":"2.0","id":2,"method":"eth_syncing","params":[]})",
                                                      R"({"jsonrpc":"2.0","id":3,"method":"eth_chainId","params":[]})"));
   CHECK(evm::batch_request({}) == fmt::format("[{}]", evm::kHeadRequest));
@@ -370,7 +370,7 @@ TEST_CASE("a batch, and the parts of its answer by their ids") {
   const auto parts = [](std::string_view body, long status = 200) {
     std::string out;
     for (const auto& part : evm::read_batch(answer(body, status), 3)) {
-      const auto value = part ? evm::answer_in({Question::kPeers}, *part, provider()) : AnswerValue{};
+      const auto value = part ? evm::answer_in({CheckKind::kPeers}, *part, provider()) : AnswerValue{};
       out += !part ? "- " : value ? fmt::format("{} ", value->number) : "? ";
     }
     return out;
@@ -395,8 +395,8 @@ TEST_CASE("a batch, and the parts of its answer by their ids") {
                       3);
   REQUIRE((whole[0] && whole[1] && whole[2]));
   CHECK(evm::head_in(*whole[0], provider())->number == 16);
-  CHECK(evm::answer_in({Question::kSyncing}, *whole[1], provider())->number == 0);
-  CHECK(evm::answer_in({Question::kSyncing}, *whole[2], provider())->number == kUnknownGap);
+  CHECK(evm::answer_in({CheckKind::kSyncing}, *whole[1], provider())->number == 0);
+  CHECK(evm::answer_in({CheckKind::kSyncing}, *whole[2], provider())->number == kUnknownGap);
 }
 
 TEST_CASE("text that is no UTF-8 is no answer, wherever it stands") {
@@ -423,12 +423,12 @@ TEST_CASE("text that is no UTF-8 is no answer, wherever it stands") {
   for (std::size_t before = 0; before < 17; ++before) {
     const auto accepted = [&](const std::string& bytes) {
       const std::string body = fmt::format(R"({{"x":"{}{}","result":"0x1"}})", std::string(before, 'x'), bytes);
-      return parsed(Question::kIdentity, body).has_value();
+      return parsed(CheckKind::kIdentity, body).has_value();
     };
     for (const std::string& bytes : good) CHECK(accepted(bytes));
     for (const std::string& bytes : bad) CHECK_FALSE(accepted(bytes));
     for (const std::string& bytes : good) CHECK_FALSE(accepted(bytes.substr(0, bytes.size() - 1)));
   }
   // The last bytes of the text.
-  CHECK_FALSE(parsed(Question::kIdentity, "{\"result\":\"0x1\"}\xE1\x80").has_value());
+  CHECK_FALSE(parsed(CheckKind::kIdentity, "{\"result\":\"0x1\"}\xE1\x80").has_value());
 }

@@ -70,23 +70,23 @@ void more(Chaos& c) {
     case 0:
       t.canaries.resize(1);
       if (good)
-        fold(t, Answer{c.now, {Question::kCanary, 0}, AnswerValue{}}, c.backend.chain);
+        fold(t, Answer{c.now, {CheckKind::kCanary, 0}, AnswerValue{}}, c.backend.chain);
       else
-        fold(t, Answer{c.now, {Question::kCanary, 0}, failure}, c.backend.chain);
+        fold(t, Answer{c.now, {CheckKind::kCanary, 0}, failure}, c.backend.chain);
       return;
     case 1:
       if (good)
-        fold(t, Answer{c.now, {Question::kSyncing}, AnswerValue{static_cast<std::uint64_t>(c.pick(0, 9)), {}}},
+        fold(t, Answer{c.now, {CheckKind::kSyncing}, AnswerValue{static_cast<std::uint64_t>(c.pick(0, 9)), {}}},
              c.backend.chain);
       else
-        fold(t, Answer{c.now, {Question::kSyncing}, failure}, c.backend.chain);
+        fold(t, Answer{c.now, {CheckKind::kSyncing}, failure}, c.backend.chain);
       return;
     case 2:
       if (good)
-        fold(t, Answer{c.now, {Question::kPeers}, AnswerValue{static_cast<std::uint64_t>(c.pick(0, 9)), {}}},
+        fold(t, Answer{c.now, {CheckKind::kPeers}, AnswerValue{static_cast<std::uint64_t>(c.pick(0, 9)), {}}},
              c.backend.chain);
       else
-        fold(t, Answer{c.now, {Question::kPeers}, failure}, c.backend.chain);
+        fold(t, Answer{c.now, {CheckKind::kPeers}, failure}, c.backend.chain);
       return;
     default:
       if (c.pick(0, 20) == 0) t.forked = "block 7 is 0xa here, 2 of 3 operators say 0xb";
@@ -144,7 +144,7 @@ config::Config config_of(std::initializer_list<const char*> servers) {
 }
 
 void answer(Fleet& fleet, std::size_t target, milliseconds t, bool good = true) {
-  fleet.observe(target, Answer{at(t), {Question::kIdentity}, AnswerValue{1, {}}});
+  fleet.observe(target, Answer{at(t), {CheckKind::kIdentity}, AnswerValue{1, {}}});
   if (good)
     fleet.observe(target, HeadObservation{at(t), 10ms, Head{100, "0x1", kWall + t}});
   else
@@ -196,8 +196,8 @@ TEST_CASE("any history: saved and loaded in between, the decisions that follow a
       REQUIRE(same(a.decide(), b.decide()));
       if (random() % 4 != 0) continue;
       // What is under way is lost in both.
-      for (TargetHistory& t : a.history->servers) forget_questions(t);
-      forget_questions(a.history->forks);
+      for (TargetHistory& t : a.history->servers) forget_checks(t);
+      forget_checks(a.history->forks);
       const std::string text = encode(kSalt, {memory_of(*b.history, b.view, b.held)}, b.now);
       const milliseconds asleep{random() % 3 == 0 ? random() % 100'000 : 0};
       a.now.wall += asleep;
@@ -205,7 +205,7 @@ TEST_CASE("any history: saved and loaded in between, the decisions that follow a
       b.now.wall += asleep;
       b.now.mono += asleep + MonoTime{kBoot};
       StoredState state = loaded(text, b.now);
-      for (TargetHistory& t : state.backends[0].history.servers) forget_questions(t);
+      for (TargetHistory& t : state.backends[0].history.servers) forget_checks(t);
       REQUIRE(encode(kSalt, state.backends, {state.saved, b.now.mono - asleep}) == text);
       b.history = std::move(state.backends[0].history);
       b.view = std::move(state.backends[0].view);
@@ -241,11 +241,11 @@ TEST_CASE("a fleet that is saved and loaded before each pass decides as one that
       for (std::size_t k = 0; k < 5; ++k) {
         const bool good = k == 0 || random() % 3 > 0;
         const std::chrono::microseconds latency{random() % 300'000};
-        const std::vector<Ask> due = lives.begin_probe(k, at(t).mono);
+        const std::vector<Check> due = lives.begin_probe(k, at(t).mono);
         CHECK(fresh.begin_probe(k, there.mono) == due);
         both([&](Fleet& f, Now now) {
-          for (const Ask& q : due)
-            f.observe(k, Answer{now, q, AnswerValue{q.question == Question::kIdentity ? 1U : 0U, {}}});
+          for (const Check& q : due)
+            f.observe(k, Answer{now, q, AnswerValue{q.kind == CheckKind::kIdentity ? 1U : 0U, {}}});
           if (good)
             f.observe(
                 k, HeadObservation{now, latency,
@@ -256,7 +256,7 @@ TEST_CASE("a fleet that is saved and loaded before each pass decides as one that
       }
       both([](Fleet& f, Now now) {
         f.look(now);
-        for (const auto& q : f.urgent_questions()) f.observe(q.target, Answer{now, q.ask, AnswerValue{0, "0xabc"}});
+        for (const auto& q : f.urgent_checks()) f.observe(q.target, Answer{now, q.check, AnswerValue{0, "0xabc"}});
         f.decide(now, true);
       });
       REQUIRE(same(lives.decision(0), fresh.decision(0)));
@@ -471,7 +471,7 @@ TEST_CASE("whatever the bytes are: a state or an error, and a state is safe to d
       return fmt::format("{}{}{}", name, name.empty() ? "" : " ", fingerprint(state->salt, secret));
     };
     fleet.adopt(std::move(state->backends), key);
-    for (const Question q : {Question::kIdentity, Question::kSyncing})
+    for (const CheckKind q : {CheckKind::kIdentity, CheckKind::kSyncing})
       fleet.observe(1, Answer{now, {q}, AnswerValue{1, {}}});
     fleet.decide(now, true);
     fleet.observe(0, HeadObservation{now, 10ms, Head{160, "0x2", now.wall}});
@@ -479,7 +479,7 @@ TEST_CASE("whatever the bytes are: a state or an error, and a state is safe to d
     fleet.begin_probe(2, now.mono);
     const Now later{now.wall + 5s, now.mono + 5s};
     fleet.look(later);
-    (void)fleet.urgent_questions();
+    (void)fleet.urgent_checks();
     fleet.decide(later, true);
     unsigned sum = 0;
     for (const unsigned w : weights(fleet)) sum += w;

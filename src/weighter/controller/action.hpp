@@ -37,13 +37,13 @@ struct SendHead {
 /// Answer: event::CheckAnswered.
 struct SendCheck {
   TargetId target = 0;
-  Ask check;
+  Check check;
 };
 /// A head and other checks in one request where the family allows it. Answers: event::HeadAnswered, and
 /// event::CheckAnswered for each check.
 struct SendTogether {
   TargetId target = 0;
-  std::vector<Ask> checks;
+  std::vector<Check> checks;
   /// False: the connection is not needed again soon.
   bool keep_connection = true;
 };

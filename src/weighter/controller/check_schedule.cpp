@@ -153,7 +153,7 @@ void CheckSchedule::count_blockers() {
 
 void CheckSchedule::check(std::span<const std::size_t> targets) {
   if (c_.stopping) return;
-  std::vector<std::vector<Ask>> beside;
+  std::vector<std::vector<Check>> beside;
   beside.reserve(targets.size());
   std::size_t requests = 0;
   for (const std::size_t i : targets) {
@@ -167,18 +167,18 @@ void CheckSchedule::check(std::span<const std::size_t> targets) {
   }
   for (const std::size_t i : targets) send_head(probes_[i]);
   for (std::size_t k = 0; k < targets.size(); ++k)
-    for (const Ask& check : beside[k]) send_check(probes_[targets[k]], check);
+    for (const Check& check : beside[k]) send_check(probes_[targets[k]], check);
 }
 
 /// Returns the other checks that are due.
-std::vector<Ask> CheckSchedule::begin(std::size_t target) {
+std::vector<Check> CheckSchedule::begin(std::size_t target) {
   Probe& p = probes_[target];
   c_.timers.cancel({Timers::Kind::kProbe, p.id});
   p.last_start = c_.mono();
   if (!p.first_due) p.first_due = p.last_start;
   p.head_under_way = true;
   p.to_schedule = false;
-  std::vector<Ask> beside = c_.fleet.begin_probe(target, c_.mono());
+  std::vector<Check> beside = c_.fleet.begin_probe(target, c_.mono());
   if (!std::exchange(p.begun, true)) {
     p.first_head = true;
     p.first_checks = beside;
@@ -191,7 +191,7 @@ void CheckSchedule::send_head(Probe& p) {
   c_.act(action::SendHead{p.id});
 }
 
-void CheckSchedule::send_check(Probe& p, const Ask& check) {
+void CheckSchedule::send_check(Probe& p, const Check& check) {
   ++open_;
   c_.act(action::SendCheck{p.id, check});
 }
@@ -249,9 +249,9 @@ void CheckSchedule::on(event::CheckAnswered&& event) {
   Probe* p = find(event.target);
   if (p == nullptr) return;
   answered_one(*p);
-  const Ask check = event.answer.ask;
+  const Check check = event.answer.check;
   if (!c_.runs() && !event.answer.value) {
-    auto known = std::ranges::find(p->check_attempts, check, &std::pair<Ask, unsigned>::first);
+    auto known = std::ranges::find(p->check_attempts, check, &std::pair<Check, unsigned>::first);
     if (known == p->check_attempts.end()) known = p->check_attempts.insert(known, {check, 0U});
     if (retry(*p, event.answer.value.error(), known->second, check)) return;
   }
@@ -285,7 +285,7 @@ void CheckSchedule::mark_answered(Probe& p) {
 }
 
 /// Single pass: whether this failure is tried again, because one lost packet must not decide.
-bool CheckSchedule::retry(Probe& p, const ProbeFailure& failure, unsigned& attempts, std::optional<Ask> check) {
+bool CheckSchedule::retry(Probe& p, const ProbeFailure& failure, unsigned& attempts, std::optional<Check> check) {
   if (c_.runs() || p.has_history || !is_transport(failure.code)) return false;
   if (++attempts >= c_.config.probe.fall) return false;
   retries_.emplace(next_retry_, Retry{p.id, check});
@@ -344,7 +344,7 @@ void CheckSchedule::check_now(std::span<const std::size_t> targets) {
 }
 
 void CheckSchedule::send_urgent() {
-  for (const Fleet::TargetAsk& q : c_.fleet.urgent_questions()) send_check(probes_[q.target], q.ask);
+  for (const Fleet::TargetCheck& q : c_.fleet.urgent_checks()) send_check(probes_[q.target], q.check);
 }
 
 void CheckSchedule::schedule_answered() {

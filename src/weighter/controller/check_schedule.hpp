@@ -67,7 +67,7 @@ class CheckSchedule {
     std::optional<MonoTime> first_due;
     /// Of its first round, what is still without an answer.
     bool first_head = false;
-    std::vector<Ask> first_checks;
+    std::vector<Check> first_checks;
     /// Its first round is over, or no decision waits for it.
     bool answered = false;
     /// Decisions about its backend wait for its first round.
@@ -83,18 +83,18 @@ class CheckSchedule {
     /// Single pass: an earlier one has left a history, which counts a failure by itself.
     bool has_history = false;
     /// Single pass: failed attempts at other checks.
-    std::vector<std::pair<Ask, unsigned>> check_attempts;
+    std::vector<std::pair<Check, unsigned>> check_attempts;
     /// Requests of a combined first round that are not answered yet.
     std::size_t together = 0;
   };
   struct Retry {
     TargetId target = 0;
     /// Absent: the head.
-    std::optional<Ask> check;
+    std::optional<Check> check;
   };
   struct Queued {
     TargetId target = 0;
-    std::vector<Ask> checks;
+    std::vector<Check> checks;
   };
 
   /// nullptr: it was removed.
@@ -102,9 +102,9 @@ class CheckSchedule {
   std::size_t index(const Probe& probe) const { return static_cast<std::size_t>(&probe - probes_.data()); }
   Probe new_probe(std::size_t target);
   void check(std::span<const std::size_t> targets);
-  std::vector<Ask> begin(std::size_t target);
+  std::vector<Check> begin(std::size_t target);
   void send_head(Probe& probe);
-  void send_check(Probe& probe, const Ask& check);
+  void send_check(Probe& probe, const Check& check);
   void send_queued();
   void answered_one(Probe& probe);
   void settle(Probe& probe);
@@ -112,7 +112,7 @@ class CheckSchedule {
   void continue_waiting(Probe& probe, const std::string& key);
   void schedule(Probe& probe);
   void listen_for_silence(Probe& probe);
-  bool retry(Probe& probe, const ProbeFailure& failure, unsigned& attempts, std::optional<Ask> check);
+  bool retry(Probe& probe, const ProbeFailure& failure, unsigned& attempts, std::optional<Check> check);
   void count_blockers();
 
   Context& c_;

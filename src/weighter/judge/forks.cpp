@@ -30,8 +30,8 @@ std::string shortened(std::string_view hash) {
 /// Targets by what they have shown: those whose newest blocks are known to each other are one group.
 class Groups {
  public:
-  Groups(BackendHistory& history, std::span<const ForkVoice> voices) : history_(history), voices_(voices) {
-    for (const ForkVoice& v : voices) heads_.push_back(newest(v));
+  Groups(BackendHistory& history, std::span<const ForkVoice> votes) : history_(history), votes_(votes) {
+    for (const ForkVoice& v : votes) heads_.push_back(newest(v));
     std::ranges::sort(heads_, order);
     const auto [first, last] = std::ranges::unique(heads_);
     heads_.erase(first, last);
@@ -39,14 +39,14 @@ class Groups {
     std::iota(parent_.begin(), parent_.end(), 0U);
     for (std::size_t i = 1; i < heads_.size(); ++i)
       contradiction = contradiction || heads_[i - 1].number == heads_[i].number;
-    for (const ForkVoice& v : voices) connect(v);
+    for (const ForkVoice& v : votes) connect(v);
   }
 
   /// In the order of their first members.
   std::vector<Group> take() {
     std::vector<Group> out;
     std::map<std::size_t, std::size_t> place;
-    for (const ForkVoice& v : voices_) {
+    for (const ForkVoice& v : votes_) {
       const auto [at, fresh] = place.emplace(root(index(newest(v))), out.size());
       if (fresh) out.emplace_back();
       out[at->second].members.push_back(v.member);
@@ -95,15 +95,15 @@ class Groups {
   }
 
   BackendHistory& history_;
-  std::span<const ForkVoice> voices_;
+  std::span<const ForkVoice> votes_;
   /// The different newest blocks, in order.
   std::vector<SeenBlock> heads_;
   std::vector<std::size_t> parent_;
 };
 
-bool several_operators(std::span<const ForkVoice> voices) {
-  return std::ranges::any_of(voices,
-                             [&](const ForkVoice& v) { return v.operator_name != voices.front().operator_name; });
+bool several_operators(std::span<const ForkVoice> votes) {
+  return std::ranges::any_of(votes,
+                             [&](const ForkVoice& v) { return v.operator_name != votes.front().operator_name; });
 }
 
 /// It may be no fork but another chain: with their next probe all but the largest group are asked who they are.
@@ -112,8 +112,8 @@ void ask_who_they_are(BackendHistory& history, std::span<const Group> groups, Mo
   for (auto g = groups.begin(); g != groups.end(); ++g) {
     if (g == largest) continue;
     for (const std::uint32_t m : g->members) {
-      Inquiry& inquiry = history.member(m).identity_inquiry;
-      inquiry.due = std::min(inquiry.due, std::max(now, inquiry.asked_at + least));
+      CheckState& check = history.member(m).identity_check;
+      check.due = std::min(check.due, std::max(now, check.sent_at + least));
     }
   }
 }
@@ -125,13 +125,13 @@ void acquit(TargetHistory& t) {
 
 }  // namespace
 
-void look_for_forks(BackendHistory& history, const config::Backend& backend, std::span<const ForkVoice> voices,
+void look_for_forks(BackendHistory& history, const config::Backend& backend, std::span<const ForkVoice> votes,
                     MonoTime now) {
   ForkCheck& check = history.forks;
   if (check.height || (check.ever && now < check.next_look)) return;
   check.next_look = now + kForkLookEvery;
-  if (voices.empty() || !several_operators(voices)) return;
-  Groups groups(history, voices);
+  if (votes.empty() || !several_operators(votes)) return;
+  Groups groups(history, votes);
   std::vector<Group> found = groups.take();
   if (found.size() == 1) {
     for (const std::uint32_t m : found.front().members) acquit(history.member(m));
@@ -141,12 +141,12 @@ void look_for_forks(BackendHistory& history, const config::Backend& backend, std
     return;
   }
   const bool newcomer =
-      std::ranges::any_of(voices, [&](const ForkVoice& v) { return !history.member(v.member).compared; });
+      std::ranges::any_of(votes, [&](const ForkVoice& v) { return !history.member(v.member).compared; });
   const bool allowed = !check.ever || now - check.begun >= kForkCheckLeast;
   if (!allowed && groups.contradiction) ask_who_they_are(history, found, now, kIdentityContradicted);
   if (!allowed || !(newcomer || groups.contradiction || now >= check.due)) return;
   std::uint64_t lowest = UINT64_MAX;
-  for (const ForkVoice& v : voices) lowest = std::min(lowest, history.member(v.member).head->number);
+  for (const ForkVoice& v : votes) lowest = std::min(lowest, history.member(v.member).head->number);
   ask_who_they_are(history, found, now, 0ms);
   check.height = lowest - std::min<std::uint64_t>(lowest, backend.chain.fork_depth);
   check.groups = std::move(found);
@@ -154,19 +154,19 @@ void look_for_forks(BackendHistory& history, const config::Backend& backend, std
   check.ever = true;
 }
 
-std::vector<BlockAsk> fork_questions(BackendHistory& history) {
-  std::vector<BlockAsk> out;
+std::vector<BlockCheck> fork_checks(BackendHistory& history) {
+  std::vector<BlockCheck> out;
   if (!history.forks.height) return out;
   for (Group& g : history.forks.groups) {
     if (g.state != Group::State::kWanted) continue;
     g.state = Group::State::kAsked;
-    out.push_back({g.members.front(), {Question::kBlock, *history.forks.height}});
+    out.push_back({g.members.front(), {CheckKind::kBlock, *history.forks.height}});
   }
   return out;
 }
 
 void fold_block(BackendHistory& history, std::uint32_t member, const Answer& answer) {
-  if (history.forks.height != answer.ask.argument) return;
+  if (history.forks.height != answer.check.argument) return;
   for (Group& g : history.forks.groups) {
     if (g.members.front() != member || g.state != Group::State::kAsked) continue;
     g.state = answer.value && !answer.value->text.empty() ? Group::State::kAnswered : Group::State::kSilent;

@@ -27,16 +27,16 @@ void end_fork_check(BackendHistory& history, const config::Backend& backend, con
 
 /// Begins a comparison when one is due, a target was never compared, or heads contradict each other.
 /// `voices`: whoever is within max_lag of the agreed head.
-void look_for_forks(BackendHistory& history, const config::Backend& backend, std::span<const ForkVoice> voices,
+void look_for_forks(BackendHistory& history, const config::Backend& backend, std::span<const ForkVoice> votes,
                     MonoTime now);
 
-struct BlockAsk {
+struct BlockCheck {
   /// Servers count from 0, references on from there.
   std::uint32_t member = 0;
-  Ask ask;
+  Check check;
 };
 /// The hashes to ask for now, marked as asked; empty: none.
-std::vector<BlockAsk> fork_questions(BackendHistory& history);
+std::vector<BlockCheck> fork_checks(BackendHistory& history);
 
 /// Folds the answer to one of them in; one that nobody waits for any more is dropped.
 void fold_block(BackendHistory& history, std::uint32_t member, const Answer& answer);

@@ -22,13 +22,13 @@ std::uint64_t distance(std::uint64_t a, std::uint64_t b) {
 /// The highest head of any operator but one, without looking at all of them for each.
 class HighestOfOthers {
  public:
-  void add(const Voice& voice) {
-    if (best_ && best_->operator_name == voice.operator_name) {
-      best_->number = std::max(best_->number, voice.number);
-    } else if (!best_ || voice.number > best_->number) {
-      next_ = std::exchange(best_, voice);
-    } else if (!next_ || voice.number > next_->number) {
-      next_ = voice;
+  void add(const Voice& vote) {
+    if (best_ && best_->operator_name == vote.operator_name) {
+      best_->number = std::max(best_->number, vote.number);
+    } else if (!best_ || vote.number > best_->number) {
+      next_ = std::exchange(best_, vote);
+    } else if (!next_ || vote.number > next_->number) {
+      next_ = vote;
     }
   }
   /// Absent: there is no other.
@@ -81,25 +81,25 @@ class Heads {
     end_fork_check(history_, backend_, probe_, now_.mono);
     each([&](TargetHistory& t, const config::Target& cfg, std::uint32_t member) {
       notice_jump(t);
-      if (has_voice(t)) speakers_.push_back({&t, &cfg, member});
+      if (has_vote(t)) voters_.push_back({&t, &cfg, member});
     });
-    const bool clock_behind = two_operators() && std::ranges::all_of(speakers_, [&](const Speaker& s) {
+    const bool clock_behind = two_operators() && std::ranges::all_of(voters_, [&](const Speaker& s) {
                                 return in_future(*s.target->head, now_);
                               });
-    if (!clock_behind) std::erase_if(speakers_, [&](const Speaker& s) { return in_future(*s.target->head, now_); });
+    if (!clock_behind) std::erase_if(voters_, [&](const Speaker& s) { return in_future(*s.target->head, now_); });
     confirm_jumps();
-    std::vector<Voice> voices;
-    for (const Speaker& s : speakers_)
+    std::vector<Voice> votes;
+    for (const Speaker& s : voters_)
       if (!s.target->jumped && s.target->forked.empty())
-        voices.push_back({s.config->operator_name, s.target->head->number, now_.wall - s.target->head->timestamp});
+        votes.push_back({s.config->operator_name, s.target->head->number, now_.wall - s.target->head->timestamp});
     HeadView out;
     out.clock_behind = clock_behind;
-    out.agreed = agree_on_head(voices, block_time_, backend_.chain.max_lag);
-    for (const Speaker& s : speakers_)
+    out.agreed = agree_on_head(votes, block_time_, backend_.chain.max_lag);
+    for (const Speaker& s : voters_)
       if (out.agreed && !s.target->jumped && s.target->forked.empty() && s.target->head->number == out.agreed->number)
         out.agreed_timestamp = std::max(out.agreed_timestamp, s.target->head->timestamp);
-    out.no_quorum = !out.agreed && !voices.empty();
-    for (const Voice& v : voices) {
+    out.no_quorum = !out.agreed && !votes.empty();
+    for (const Voice& v : votes) {
       if (!out.agreed || lag_time(distance(v.number, out.agreed->number), block_time_) > backend_.chain.max_lag)
         continue;
       if (out.near_operator.empty()) out.near_operator = v.operator_name;
@@ -127,14 +127,14 @@ class Heads {
       action(history_.references[i], backend_.references[i], member++);
   }
 
-  bool has_voice(const TargetHistory& t) const {
+  bool has_vote(const TargetHistory& t) const {
     const bool verified = t.identity == TargetHistory::Identity::kVerified || !backend_.chain.chain_id;
     return verified && t.head && !t.failure && !heads_contradict(t) && now_.mono - t.head_received.mono <= fresh_for_;
   }
 
   bool two_operators() const {
-    return std::ranges::any_of(speakers_, [&](const Speaker& s) {
-      return s.config->operator_name != speakers_.front().config->operator_name;
+    return std::ranges::any_of(voters_, [&](const Speaker& s) {
+      return s.config->operator_name != voters_.front().config->operator_name;
     });
   }
 
@@ -150,7 +150,7 @@ class Heads {
       return;
     t.jumped = true;
     // It may be another chain by now.
-    t.identity_inquiry.due = now_.mono;
+    t.identity_check.due = now_.mono;
   }
 
   /// A jump counts until somebody else has come near it, and not at all when nobody else could: then the chain's pace
@@ -158,10 +158,10 @@ class Heads {
   void confirm_jumps() {
     const auto tolerance = static_cast<std::uint64_t>(blocks_in(backend_.chain.max_lag, block_time_)) + 1;
     HighestOfOthers calm;
-    for (const Speaker& s : speakers_)
+    for (const Speaker& s : voters_)
       if (!s.target->jumped) calm.add({s.config->operator_name, s.target->head->number});
-    const bool anybody_calm = std::ranges::any_of(speakers_, [](const Speaker& s) { return !s.target->jumped; });
-    for (const Speaker& s : speakers_) {
+    const bool anybody_calm = std::ranges::any_of(voters_, [](const Speaker& s) { return !s.target->jumped; });
+    for (const Speaker& s : voters_) {
       if (!s.target->jumped) continue;
       const std::uint64_t number = s.target->head->number;
       const auto highest = calm.than(s.config->operator_name);
@@ -176,7 +176,7 @@ class Heads {
     if (!backend_.chain.max_block_age) return false;
     std::string_view first;
     bool two_operators = false;
-    for (const Speaker& s : speakers_) {
+    for (const Speaker& s : voters_) {
       const TargetHistory& t = *s.target;
       if (t.jumped) continue;
       const bool too_old = now_.wall - t.head->timestamp > *backend_.chain.max_block_age;
@@ -190,8 +190,8 @@ class Heads {
 
   void measure(const AgreedHead& agreed) {
     const auto witness = std::ranges::find_if(
-        speakers_, [&](const Speaker& s) { return !s.target->jumped && s.target->head->number == agreed.number; });
-    if (witness == speakers_.end()) return;
+        voters_, [&](const Speaker& s) { return !s.target->jumped && s.target->head->number == agreed.number; });
+    if (witness == voters_.end()) return;
     const Head& head = *witness->target->head;
     BlockTime& b = history_.block_time;
     if (!b.anchor || head.number < b.anchor->number || head.timestamp < b.anchor->timestamp) {
@@ -207,12 +207,12 @@ class Heads {
   }
 
   void compare_chains(const AgreedHead& agreed) {
-    std::vector<ForkVoice> voices;
-    for (const Speaker& s : speakers_)
+    std::vector<ForkVoice> votes;
+    for (const Speaker& s : voters_)
       if (!s.target->jumped && s.target->seen_count > 0 &&
           lag_time(distance(s.target->head->number, agreed.number), block_time_) <= backend_.chain.max_lag)
-        voices.push_back({s.member, s.config->operator_name});
-    look_for_forks(history_, backend_, voices, now_.mono);
+        votes.push_back({s.member, s.config->operator_name});
+    look_for_forks(history_, backend_, votes, now_.mono);
   }
 
   BackendHistory& history_;
@@ -221,7 +221,7 @@ class Heads {
   const Now now_;
   const MonoTime fresh_for_;
   const milliseconds block_time_;
-  std::vector<Speaker> speakers_;
+  std::vector<Speaker> voters_;
 };
 
 }  // namespace
@@ -240,8 +240,8 @@ bool rise_explained(std::uint64_t blocks, milliseconds dated, milliseconds block
   return lag_time(blocks, block_time) <= constants::kExplainedPace * std::max(dated, milliseconds{0}) + max_lag;
 }
 
-std::optional<AgreedHead> agree_on_head(std::span<const Voice> voices, milliseconds block_time, milliseconds max_lag) {
-  std::vector<Voice> freshest(voices.begin(), voices.end());
+std::optional<AgreedHead> agree_on_head(std::span<const Voice> votes, milliseconds block_time, milliseconds max_lag) {
+  std::vector<Voice> freshest(votes.begin(), votes.end());
   std::ranges::sort(freshest, [](const Voice& a, const Voice& b) {
     return a.operator_name != b.operator_name ? a.operator_name < b.operator_name : a.number > b.number;
   });

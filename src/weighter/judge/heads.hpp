@@ -31,7 +31,7 @@ struct Voice {
 /// highest number that two have reached, so that one liar cannot move it, unless as many or more contradict: their
 /// heads are more than `max_lag` below and too fresh for the chain to have gone that far since. Then a majority of
 /// those that contradict counts. Absent: there is none, or no operator voted.
-std::optional<AgreedHead> agree_on_head(std::span<const Voice> voices, milliseconds block_time, milliseconds max_lag);
+std::optional<AgreedHead> agree_on_head(std::span<const Voice> votes, milliseconds block_time, milliseconds max_lag);
 
 /// What a backend's heads say at one moment.
 struct HeadView {

@@ -66,7 +66,7 @@ class Judge {
   void note(std::string_view code, std::string detail) { out_.notes.push_back({code, std::move(detail)}); }
 
   /// Those that show heads and do not tell their chain: neither trusted nor accused.
-  void note_unverified(bool any_voice) {
+  void note_unverified(bool any_vote) {
     if (!backend_.chain.chain_id) return;
     constexpr std::size_t kShown = 5;
     std::string names;
@@ -81,7 +81,7 @@ class Judge {
     note("unverified", fmt::format("server{} {} do{} not tell {} chain id, and {} no voice on the agreed head{}",
                                    count == 1 ? "" : "s", names, count == 1 ? "es" : "", count == 1 ? "its" : "their",
                                    count == 1 ? "has" : "have",
-                                   any_voice ? "" : ": nobody has, so that only the age of blocks is judged"));
+                                   any_vote ? "" : ": nobody has, so that only the age of blocks is judged"));
   }
 
   // ---- one server
@@ -186,7 +186,7 @@ class Judge {
     if (before > t.head->number && lag_time(before - t.head->number, block_time_) > backend_.chain.max_lag) {
       t.head_falls = std::min(t.head_falls + 1, constants::kHeadFallsRecur);
       t.steady_heads = 0;
-      question_identity(t, now_.mono);
+      distrust_identity(t, now_.mono);
     } else if (t.head_falls > 0 && ++t.steady_heads >= constants::kSteadyHeads) {
       t.head_falls = t.steady_heads = 0;
     }
@@ -211,15 +211,15 @@ class Judge {
   /// would leave it all its traffic until then.
   bool hangs(std::size_t i) const {
     const TargetHistory& t = history_.servers[i];
-    if (!live_[i].waiting_ms || !t.asked_at) return false;
-    const MonoTime silent = now_.mono - *t.asked_at;
+    if (!live_[i].waiting_ms || !t.sent_at) return false;
+    const MonoTime silent = now_.mono - *t.sent_at;
     return silent >= constants::kHangPart * probe_.timeout &&
            silent >= silence_noticed(t.smoothed_latency_ms.value_or(0.0));
   }
 
   std::string hang_text(const TargetHistory& t) const {
     return fmt::format("requests pile up, and a probe has had no answer for {}",
-                       span_text(whole_ms(now_.mono - *t.asked_at)));
+                       span_text(whole_ms(now_.mono - *t.sent_at)));
   }
 
   std::string live_errors_text(std::size_t i) const {
@@ -312,7 +312,7 @@ class Judge {
   std::optional<double> latency_used(const TargetHistory& t, std::optional<double> used, double waiting_ms) const {
     if (!used) return used;
     double silence_ms = std::max(waiting_ms, static_cast<double>(t.silent_for.count()) / 1000.0);
-    if (t.asked_at) silence_ms = std::max(silence_ms, static_cast<double>((now_.mono - *t.asked_at).count()) / 1000.0);
+    if (t.sent_at) silence_ms = std::max(silence_ms, static_cast<double>((now_.mono - *t.sent_at).count()) / 1000.0);
     const auto noticed = static_cast<double>(silence_noticed(*used).count());
     return silence_ms > noticed ? silence_ms * silence_ms / noticed : *used;
   }

@@ -14,18 +14,18 @@ class Agenda {
   explicit Agenda(MonoTime now) : now_(now) {}
 
   /// `again`: how long after the last answer to ask, sooner than usual.
-  void consider(Inquiry& inquiry, Ask ask, milliseconds every, std::optional<milliseconds> again = {}) {
-    if (inquiry.waiting) return;
-    MonoTime due = inquiry.due;
-    if (again) due = std::min(due, inquiry.asked_at + *again);
+  void consider(CheckState& state, Check check, milliseconds every, std::optional<milliseconds> again = {}) {
+    if (state.waiting) return;
+    MonoTime due = state.due;
+    if (again) due = std::min(due, state.sent_at + *again);
     if (now_ < due) return;
-    inquiry.due = now_ + every;
-    inquiry.asked_at = now_;
-    inquiry.waiting = true;
-    out.push_back(ask);
+    state.due = now_ + every;
+    state.sent_at = now_;
+    state.waiting = true;
+    out.push_back(check);
   }
 
-  std::vector<Ask> out;
+  std::vector<Check> out;
 
  private:
   const MonoTime now_;
@@ -49,7 +49,7 @@ milliseconds silence_noticed(double usual_ms) {
 }
 
 milliseconds silence_suspected(double usual_ms) {
-  return std::max(constants::kSilenceAsks,
+  return std::max(constants::kSilenceScan,
                   milliseconds{static_cast<std::int64_t>(constants::kSilenceLatencies * usual_ms)});
 }
 
@@ -58,25 +58,25 @@ bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time
          lag_time(*target.blocks_missing, block_time_for_lag(block_time, backend.chain)) > backend.chain.max_lag;
 }
 
-std::vector<Ask> due_questions(TargetHistory& target, bool reference, const BlockTime& block_time,
+std::vector<Check> due_checks(TargetHistory& target, bool reference, const BlockTime& block_time,
                                const config::Backend& backend, MonoTime now) {
   if (target.limited) return {};
   Agenda agenda(now);
-  if (backend.chain.chain_id) agenda.consider(target.identity_inquiry, {Question::kIdentity}, kIdentityEvery);
+  if (backend.chain.chain_id) agenda.consider(target.identity_check, {CheckKind::kIdentity}, kIdentityEvery);
   if (reference) return std::move(agenda.out);
   // A bad answer counts again only when it is given again.
   const auto again = [&](bool bad) {
     return bad ? std::optional(target.ejected ? kBadAnswerEvery : milliseconds{0}) : std::nullopt;
   };
-  agenda.consider(target.syncing_inquiry, {Question::kSyncing}, kNodeStateEvery,
+  agenda.consider(target.syncing_check, {CheckKind::kSyncing}, kNodeStateEvery,
                   again(says_it_is_syncing(target, block_time, backend)));
   if (backend.min_peers > 0)
     agenda.consider(
-        target.peers_inquiry, {Question::kPeers}, kNodeStateEvery,
+        target.peers_check, {CheckKind::kPeers}, kNodeStateEvery,
         target.peers.value_or(backend.min_peers) < backend.min_peers ? std::optional(kBadAnswerEvery) : std::nullopt);
   target.canaries.resize(backend.canaries.size());
   for (std::size_t i = 0; i < backend.canaries.size(); ++i)
-    agenda.consider(target.canaries[i].inquiry, {Question::kCanary, i}, backend.canaries[i].interval,
+    agenda.consider(target.canaries[i].check, {CheckKind::kCanary, i}, backend.canaries[i].interval,
                     again(target.canaries[i].failure.has_value()));
   return std::move(agenda.out);
 }

@@ -11,7 +11,7 @@ namespace rpcw {
 
 /// The questions that are due, marked as asked. References are asked for their identity alone: nobody weighs them.
 /// None while the provider limits our rate, and none whose last answer has not come.
-std::vector<Ask> due_questions(TargetHistory& target, bool reference, const BlockTime& block_time,
+std::vector<Check> due_checks(TargetHistory& target, bool reference, const BlockTime& block_time,
                                const config::Backend& backend, MonoTime now);
 
 /// How long after the last probe the next one is due: `fast_interval` while the server's state is in doubt. Probes must

@@ -86,17 +86,17 @@ const TargetHistory& Fleet::history(std::size_t target) const {
   return t.reference ? h.references[t.index] : h.servers[t.index];
 }
 
-std::vector<Ask> Fleet::begin_probe(std::size_t target, MonoTime now) {
+std::vector<Check> Fleet::begin_probe(std::size_t target, MonoTime now) {
   const Target& t = targets_[target];
   TargetHistory& h = mutable_history(target);
-  std::vector<Ask> out =
-      due_questions(h, t.reference, backends_[t.backend].history.block_time, config_.backends[t.backend], now);
+  std::vector<Check> out =
+      due_checks(h, t.reference, backends_[t.backend].history.block_time, config_.backends[t.backend], now);
   tell(event::ProbeBegun{target, now});
   return out;
 }
 
 void Fleet::probe_sent(std::size_t target, MonoTime now) {
-  mutable_history(target).asked_at = now;
+  mutable_history(target).sent_at = now;
   tell(event::ProbeSent{target, now});
 }
 
@@ -107,7 +107,7 @@ void Fleet::silent(std::size_t target) {
 
 void Fleet::observe(std::size_t target, HeadObservation&& observation) {
   std::optional<event::HeadCame> event;
-  if (tape_ != nullptr) event = event::HeadCame{target, observation};
+  if (sink_ != nullptr) event = event::HeadCame{target, observation};
   ++changes_;
   fold(mutable_history(target), std::move(observation));
   backends_[targets_[target].backend].dirty = true;
@@ -117,19 +117,19 @@ void Fleet::observe(std::size_t target, HeadObservation&& observation) {
 void Fleet::observe(std::size_t target, const Answer& answer) {
   ++changes_;
   const std::uint32_t b = targets_[target].backend;
-  if (answer.ask.question == Question::kBlock)
+  if (answer.check.kind == CheckKind::kBlock)
     fold_block(backends_[b].history, static_cast<std::uint32_t>(target - first_target(b)), answer);
   else
     fold(mutable_history(target), answer, config_.backends[b].chain);
   backends_[b].dirty = true;
-  if (tape_ != nullptr) tell(event::AnswerCame{target, answer});
+  if (sink_ != nullptr) tell(event::AnswerCame{target, answer});
 }
 
-std::vector<Fleet::TargetAsk> Fleet::urgent_questions() {
-  std::vector<TargetAsk> out;
+std::vector<Fleet::TargetCheck> Fleet::urgent_checks() {
+  std::vector<TargetCheck> out;
   for (std::uint32_t b = 0; b < backends_.size(); ++b)
-    for (const BlockAsk& q : fork_questions(backends_[b].history)) out.push_back({first_target(b) + q.member, q.ask});
-  if (!out.empty()) tell(event::AskedUrgently{});
+    for (const BlockCheck& q : fork_checks(backends_[b].history)) out.push_back({first_target(b) + q.member, q.check});
+  if (!out.empty()) tell(event::UrgentChecksSent{});
   return out;
 }
 
@@ -220,7 +220,7 @@ void Fleet::apply(const Event& event) {
     void operator()(const event::Silent& e) const { fleet.silent(e.target); }
     void operator()(const event::HeadCame& e) const { fleet.observe(e.target, HeadObservation(e.observation)); }
     void operator()(const event::AnswerCame& e) const { fleet.observe(e.target, e.answer); }
-    void operator()(const event::AskedUrgently&) const { static_cast<void>(fleet.urgent_questions()); }
+    void operator()(const event::UrgentChecksSent&) const { static_cast<void>(fleet.urgent_checks()); }
     void operator()(const event::Looked& e) const { fleet.look(e.now); }
     void operator()(const event::HeldUp& e) const { fleet.hold_up(e.backend, e.held_up); }
     void operator()(const event::Seen& e) const { fleet.see(e.backends); }

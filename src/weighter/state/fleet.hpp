@@ -16,7 +16,7 @@
 #include "weighter/judge/live.hpp"
 #include "weighter/report.hpp"
 #include "weighter/state/topology.hpp"
-#include "weighter/tape.hpp"
+#include "weighter/event_sink.hpp"
 
 namespace rpcw {
 
@@ -50,7 +50,7 @@ class Fleet {
   [[nodiscard]] const config::Config& config() const { return config_; }
 
   /// A head probe is due. Returns what to ask beside it.
-  std::vector<Ask> begin_probe(std::size_t target, MonoTime now);
+  std::vector<Check> begin_probe(std::size_t target, MonoTime now);
   /// Its request has left our queue: silence counts from here. Of several for one head the newest counts.
   void probe_sent(std::size_t target, MonoTime now);
   /// It has had no answer for so long that the next `decide` should weigh that.
@@ -59,13 +59,13 @@ class Fleet {
   void observe(std::size_t target, HeadObservation&& observation);
   void observe(std::size_t target, const Answer& answer);
 
-  struct TargetAsk {
+  struct TargetCheck {
     std::size_t target = 0;
-    Ask ask;
+    Check check;
   };
   /// What to ask at once, whenever the next probe is due: blocks to tell a fork by. Each is returned once.
-  std::vector<TargetAsk> urgent_questions();
-  /// Only looks at the heads, so that `urgent_questions` knows what a first decision needs.
+  std::vector<TargetCheck> urgent_checks();
+  /// Only looks at the heads, so that `urgent_checks` knows what a first decision needs.
   void look(Now now);
 
   /// What the HAProxys that can be reached show, for the decisions to come; of each nullptr: not read. A server is in
@@ -159,7 +159,7 @@ class Fleet {
   [[nodiscard]] std::uint64_t changes() const { return changes_; }
 
   /// From now on `tape` hears of every event that can make a difference; nullptr: nobody does.
-  void set_tape(Tape* tape) { tape_ = tape; }
+  void set_sink(EventSink* sink) { sink_ = sink; }
   /// What the call that the event tells of would do. Precondition: its indices exist here.
   void apply(const Event& event);
 
@@ -188,7 +188,7 @@ class Fleet {
   void note_blind();
   template <typename Event>
   void tell(Event&& event) const {
-    if (tape_ != nullptr) tape_->record(std::forward<Event>(event), *this);
+    if (sink_ != nullptr) sink_->record(std::forward<Event>(event), *this);
   }
   /// By server: what `plan` brings HAProxy's `row` to. The decision's weights, unless this HAProxy could then send
   /// nobody anything: what several show is joined for a decision, and one may have changed since.
@@ -210,7 +210,7 @@ class Fleet {
   };
   std::deque<Departed> departed_;
   bool blind_ = false;
-  Tape* tape_ = nullptr;
+  EventSink* sink_ = nullptr;
   bool cold_ = false;
   std::uint64_t changes_ = 0;
 };

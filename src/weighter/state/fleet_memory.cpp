@@ -102,7 +102,7 @@ void Fleet::change_servers(const std::function<void()>& change, MonoTime now) {
     }
   }
   while (departed_.size() > constants::kAbsentMost) departed_.pop_front();
-  if (tape_ != nullptr) tape_->servers_changed(*this);
+  if (sink_ != nullptr) sink_->servers_changed(*this);
 }
 
 void Fleet::adopt(std::vector<Memory>&& memories, const Keyer& key) {
@@ -120,7 +120,7 @@ void Fleet::adopt(std::size_t b, Memory&& was, const Keyer& key, Continuity cont
   Backend& backend = backends_[b];
   const auto take = [&](TargetHistory& to, TargetHistory& from) {
     to = std::move(from);
-    if (continuity == Continuity::kNewDaemon) forget_questions(to);
+    if (continuity == Continuity::kNewDaemon) forget_checks(to);
     if (here.canaries != was.canaries) to.canaries.clear();
   };
   const auto places = [](const std::vector<std::string>& keys) {
@@ -167,7 +167,7 @@ void Fleet::adopt(std::size_t b, Memory&& was, const Keyer& key, Continuity cont
   was.history.references = std::move(h.references);
   const std::vector<double> shares = was.history.shares;
   h = std::move(was.history);
-  forget_questions(h.forks);
+  forget_checks(h.forks);
   const std::vector<double> scores = h.scores;
   const std::vector<unsigned> kept = h.kept;
   h.shares.clear();

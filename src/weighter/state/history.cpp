@@ -137,7 +137,7 @@ Counts counts_at(const TargetHistory& history, MonoTime now) {
 }
 
 void fold(TargetHistory& history, HeadObservation&& observation) {
-  history.asked_at.reset();
+  history.sent_at.reset();
   const MonoTime now = observation.received.mono;
   if (!observation.head && observation.head.error().ours) {
     history.not_asked = std::move(observation.head.error());
@@ -161,12 +161,12 @@ void fold(TargetHistory& history, HeadObservation&& observation) {
     history.failure = std::move(observation.head.error());
     history.silent_for = std::max(observation.latency, microseconds{0});
     // After a failure, check the chain id again: the URL may now serve another node.
-    question_identity(history, now);
+    distrust_identity(history, now);
     history.compared = false;
     return;
   }
   // The check that went out with a failed probe may have been refused as well: ask again now that the server answers.
-  if (history.failure && history.identity_inquiry.refusals > 0) question_identity(history, now);
+  if (history.failure && history.identity_check.refusals > 0) distrust_identity(history, now);
   history.failure.reset();
   history.silent_for = microseconds{0};
   history.previous_head = std::exchange(history.head, std::move(*observation.head));
@@ -175,13 +175,13 @@ void fold(TargetHistory& history, HeadObservation&& observation) {
   smooth_latency(history, now, std::max(observation.latency, microseconds{0}));
 }
 
-void question_identity(TargetHistory& history, MonoTime now) {
-  history.identity_inquiry.due = now;
-  history.identity_inquiry.refusals = 0;
+void distrust_identity(TargetHistory& history, MonoTime now) {
+  history.identity_check.due = now;
+  history.identity_check.refusals = 0;
 }
 
 bool must_tell_identity(const TargetHistory& history) {
-  return history.identity_in_question && history.identity == TargetHistory::Identity::kVerified;
+  return history.identity_in_doubt && history.identity == TargetHistory::Identity::kVerified;
 }
 
 bool heads_contradict(const TargetHistory& history) {
@@ -191,17 +191,17 @@ bool heads_contradict(const TargetHistory& history) {
 namespace {
 
 /// nullptr: kBlock's, which no target has, or that of a canary which is gone.
-Inquiry* inquiry_of(TargetHistory& history, const Ask& ask) {
-  switch (ask.question) {
-    case Question::kIdentity:
-      return &history.identity_inquiry;
-    case Question::kSyncing:
-      return &history.syncing_inquiry;
-    case Question::kPeers:
-      return &history.peers_inquiry;
-    case Question::kCanary:
-      return ask.argument < history.canaries.size() ? &history.canaries[ask.argument].inquiry : nullptr;
-    case Question::kBlock:
+CheckState* check_state_of(TargetHistory& history, const Check& check) {
+  switch (check.kind) {
+    case CheckKind::kIdentity:
+      return &history.identity_check;
+    case CheckKind::kSyncing:
+      return &history.syncing_check;
+    case CheckKind::kPeers:
+      return &history.peers_check;
+    case CheckKind::kCanary:
+      return check.argument < history.canaries.size() ? &history.canaries[check.argument].check : nullptr;
+    case CheckKind::kBlock:
       return nullptr;
   }
   return nullptr;
@@ -210,37 +210,37 @@ Inquiry* inquiry_of(TargetHistory& history, const Ask& ask) {
 void fold_identity(TargetHistory& history, const Answer& answer, const Chain& chain) {
   using Identity = TargetHistory::Identity;
   const MonoTime now = answer.received.mono;
-  Inquiry& inquiry = history.identity_inquiry;
-  inquiry.waiting = false;
+  CheckState& check = history.identity_check;
+  check.waiting = false;
   if (answer.value) {
     history.seen_chain_id = answer.value->number;
     const bool right = !chain.chain_id || *chain.chain_id == answer.value->number;
     history.identity = right ? Identity::kVerified : Identity::kWrong;
-    history.identity_untold = history.identity_in_question = false;
-    inquiry.refusals = 0;
-    if (!right) inquiry.due = now;
+    history.identity_untold = history.identity_in_doubt = false;
+    check.refusals = 0;
+    if (!right) check.due = now;
     return;
   }
   const Reason why = answer.value.error().code;
   history.identity_untold = !is_transport(why) && why != Reason::kRateLimited;
-  if (why != Reason::kRateLimited) history.identity_in_question = true;
+  if (why != Reason::kRateLimited) history.identity_in_doubt = true;
   if (is_transport(why)) {
-    inquiry.due = now;
+    check.due = now;
     return;
   }
   // A gateway that refuses while it starts is asked again soon; one that never tells costs a request a minute.
   constexpr unsigned kMostShifts = 6;
-  inquiry.due = now + std::min(kIdentityEvery, kIdentityRefused * (1 << std::min(inquiry.refusals, kMostShifts)));
-  ++inquiry.refusals;
+  check.due = now + std::min(kIdentityEvery, kIdentityRefused * (1 << std::min(check.refusals, kMostShifts)));
+  ++check.refusals;
 }
 
 }  // namespace
 
 void fold(TargetHistory& history, const Answer& answer, const Chain& chain) {
   if (!answer.value && answer.value.error().ours) {
-    if (Inquiry* inquiry = inquiry_of(history, answer.ask)) {
-      inquiry->waiting = false;
-      inquiry->due = answer.received.mono;
+    if (CheckState* check = check_state_of(history, answer.check)) {
+      check->waiting = false;
+      check->due = answer.received.mono;
     }
     return;
   }
@@ -248,31 +248,31 @@ void fold(TargetHistory& history, const Answer& answer, const Chain& chain) {
   const bool not_found = !answer.value && answer.value.error().unsupported;
   const bool head_comes = history.head && !history.failure && !history.limited;
   // Returns whether the provider does not offer it.
-  const auto settle = [&](Inquiry& inquiry) {
-    inquiry.waiting = false;
-    inquiry.refusals = not_found && head_comes ? inquiry.refusals + 1 : 0;
-    if (inquiry.refusals < constants::kRefusalsDrop) return false;
-    inquiry.due = now + kUnsupportedPause;
+  const auto settle = [&](CheckState& check) {
+    check.waiting = false;
+    check.refusals = not_found && head_comes ? check.refusals + 1 : 0;
+    if (check.refusals < constants::kRefusalsDrop) return false;
+    check.due = now + kUnsupportedPause;
     return true;
   };
-  switch (answer.ask.question) {
-    case Question::kIdentity:
+  switch (answer.check.kind) {
+    case CheckKind::kIdentity:
       fold_identity(history, answer, chain);
       return;
-    case Question::kSyncing:
-      if (settle(history.syncing_inquiry)) history.blocks_missing.reset();
+    case CheckKind::kSyncing:
+      if (settle(history.syncing_check)) history.blocks_missing.reset();
       if (!answer.value) return;
       history.blocks_missing = answer.value->number;
       ++history.slow_observations;
       return;
-    case Question::kPeers:
-      if (settle(history.peers_inquiry)) history.peers.reset();
+    case CheckKind::kPeers:
+      if (settle(history.peers_check)) history.peers.reset();
       if (answer.value) history.peers = answer.value->number;
       return;
-    case Question::kCanary: {
-      if (answer.ask.argument >= history.canaries.size()) return;
-      CanaryHistory& canary = history.canaries[answer.ask.argument];
-      canary.inquiry.waiting = false;
+    case CheckKind::kCanary: {
+      if (answer.check.argument >= history.canaries.size()) return;
+      CanaryHistory& canary = history.canaries[answer.check.argument];
+      canary.check.waiting = false;
       if (answer.value) {
         canary.failure.reset();
       } else if (answer.value.error().code != Reason::kRateLimited) {
@@ -283,7 +283,7 @@ void fold(TargetHistory& history, const Answer& answer, const Chain& chain) {
       ++history.slow_observations;
       return;
     }
-    case Question::kBlock:
+    case CheckKind::kBlock:
       return;
   }
 }
@@ -322,18 +322,18 @@ TargetHistory outlasting(TargetHistory&& was) {
   return out;
 }
 
-void forget_questions(TargetHistory& history) {
-  history.asked_at.reset();
-  const auto forget = [](Inquiry& inquiry) {
-    if (inquiry.waiting) inquiry = {};
+void forget_checks(TargetHistory& history) {
+  history.sent_at.reset();
+  const auto forget = [](CheckState& check) {
+    if (check.waiting) check = {};
   };
-  forget(history.identity_inquiry);
-  forget(history.syncing_inquiry);
-  forget(history.peers_inquiry);
-  for (CanaryHistory& c : history.canaries) forget(c.inquiry);
+  forget(history.identity_check);
+  forget(history.syncing_check);
+  forget(history.peers_check);
+  for (CanaryHistory& c : history.canaries) forget(c.check);
 }
 
-void forget_questions(ForkCheck& forks) {
+void forget_checks(ForkCheck& forks) {
   forks.height.reset();
   forks.groups.clear();
 }

@@ -17,10 +17,10 @@
 namespace rpcw {
 
 /// When a question besides the head is asked.
-struct Inquiry {
+struct CheckState {
   /// In the past: with the next probe.
   MonoTime due{};
-  MonoTime asked_at{};
+  MonoTime sent_at{};
   /// Asked, and the answer is not there yet.
   bool waiting = false;
   /// kIdentity: answers in a row that did not tell it. Others: how often in a row the method was said not to exist
@@ -29,7 +29,7 @@ struct Inquiry {
 };
 
 struct CanaryHistory {
-  Inquiry inquiry;
+  CheckState check;
   /// Why its newest request failed; absent: it did not, or there was none.
   std::optional<ProbeFailure> failure;
 };
@@ -95,11 +95,11 @@ struct TargetHistory {
   Identity identity = Identity::kUnknown;
   /// The chain id that a wrong one answered.
   std::uint64_t seen_chain_id = 0;
-  Inquiry identity_inquiry;
+  CheckState identity_check;
   /// The newest question for its chain id was answered with something else.
   bool identity_untold = false;
   /// The newest check of its chain id had no answer that tells it, whatever the reason but a rate limit.
-  bool identity_in_question = false;
+  bool identity_in_doubt = false;
 
   /// The last good head and when it came; absent: there was none yet.
   std::optional<Head> head;
@@ -134,8 +134,8 @@ struct TargetHistory {
   /// up to date, kUnknownGap an unknown number.
   std::optional<std::uint64_t> blocks_missing;
   std::optional<std::uint64_t> peers;
-  Inquiry syncing_inquiry;
-  Inquiry peers_inquiry;
+  CheckState syncing_check;
+  CheckState peers_check;
   /// One for each canary of the backend; empty before the first was asked.
   std::vector<CanaryHistory> canaries;
   /// Answers on syncing and canaries folded in so far, and how many of them the judge has counted.
@@ -158,7 +158,7 @@ struct TargetHistory {
   MonoTime smoothed_at{};
   LevelTest level;
   /// When the probe without an answer left our queue; absent: none is under way, or it has not left yet.
-  std::optional<MonoTime> asked_at;
+  std::optional<MonoTime> sent_at;
   /// How long the newest probe was silent before it failed; 0 after a good one.
   std::chrono::microseconds silent_for{0};
 
@@ -291,7 +291,7 @@ void fold(TargetHistory& history, HeadObservation&& observation);
 void fold(TargetHistory& history, const Answer& answer, const Chain& chain);
 
 /// It may be another chain by now: its chain id is asked for with the next probe.
-void question_identity(TargetHistory& history, MonoTime now);
+void distrust_identity(TargetHistory& history, MonoTime now);
 /// It was verified before, and does not tell its chain id now: its share must not grow until it does.
 bool must_tell_identity(const TargetHistory& history);
 
@@ -299,9 +299,9 @@ bool must_tell_identity(const TargetHistory& history);
 bool heads_contradict(const TargetHistory& history);
 
 /// Nobody waits for answers to what was asked so far: it is asked again with the next probe.
-void forget_questions(TargetHistory& history);
+void forget_checks(TargetHistory& history);
 /// The same for a comparison of chains: it begins anew when the next one is due.
-void forget_questions(ForkCheck& forks);
+void forget_checks(ForkCheck& forks);
 
 /// attempts and failures as of now.
 struct Counts {

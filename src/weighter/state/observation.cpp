@@ -10,14 +10,14 @@ constexpr std::array<std::string_view, 5> kQuestions{"identity", "syncing", "pee
 
 }  // namespace
 
-std::string_view to_string(Question question) {
-  return kQuestions[static_cast<std::size_t>(question)];
+std::string_view to_string(CheckKind kind) {
+  return kQuestions[static_cast<std::size_t>(kind)];
 }
 
-std::optional<Question> question_from_string(std::string_view name) {
+std::optional<CheckKind> check_kind_from_string(std::string_view name) {
   const auto at = std::ranges::find(kQuestions, name);
   if (at == kQuestions.end()) return std::nullopt;
-  return static_cast<Question>(at - kQuestions.begin());
+  return static_cast<CheckKind>(at - kQuestions.begin());
 }
 
 }  // namespace rpcw

@@ -44,7 +44,7 @@ struct HeadObservation {
 };
 
 /// What is asked besides the head, and seldom.
-enum class Question : std::uint8_t {
+enum class CheckKind : std::uint8_t {
   kIdentity,  ///< which chain is this
   kSyncing,   ///< is it still catching up
   kPeers,     ///< how many other nodes does it know
@@ -53,15 +53,15 @@ enum class Question : std::uint8_t {
 };
 
 /// The name in recordings, such as "identity".
-std::string_view to_string(Question question);
-std::optional<Question> question_from_string(std::string_view name);
+std::string_view to_string(CheckKind kind);
+std::optional<CheckKind> check_kind_from_string(std::string_view name);
 
-struct Ask {
-  Question question{};
+struct Check {
+  CheckKind kind{};
   /// kBlock: the height. kCanary: its index in the backend. Else 0.
   std::uint64_t argument = 0;
 
-  friend bool operator==(const Ask&, const Ask&) = default;
+  friend bool operator==(const Check&, const Check&) = default;
 };
 
 /// A node says that it is catching up, and not how far it has to go.
@@ -77,7 +77,7 @@ struct AnswerValue {
 /// What one such question brought.
 struct Answer {
   Now received;
-  Ask ask;
+  Check check;
   std::expected<AnswerValue, ProbeFailure> value;
 };
 

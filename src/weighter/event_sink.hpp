@@ -41,7 +41,7 @@ struct AnswerCame {
   Answer answer;
 };
 /// Blocks to tell a fork by were asked for.
-struct AskedUrgently {};
+struct UrgentChecksSent {};
 struct Looked {
   Now now;
 };
@@ -75,12 +75,12 @@ struct Decided {
 
 using Event =
     std::variant<event::ProbeBegun, event::ProbeSent, event::Silent, event::HeadCame, event::AnswerCame,
-                 event::AskedUrgently, event::Looked, event::HeldUp, event::Seen, event::TrafficCame, event::Decided>;
+                 event::UrgentChecksSent, event::Looked, event::HeldUp, event::Seen, event::TrafficCame, event::Decided>;
 
 /// Listens to a Fleet.
-class Tape {
+class EventSink {
  public:
-  virtual ~Tape() = default;
+  virtual ~EventSink() = default;
   /// `fleet` is as it is after the event. Must not change it.
   virtual void record(const Event& event, const Fleet& fleet) = 0;
   /// The servers of `fleet` are others now: the indices of events mean something else from here on.
