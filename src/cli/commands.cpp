@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "agent/single_pass.hpp"
+#include "base/text.hpp"
 #include "base/wait_group.hpp"
 #include "cli/cli.hpp"
 #include "cli/describe.hpp"

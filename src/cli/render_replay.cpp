@@ -8,6 +8,7 @@
 #include <chrono>
 #include <vector>
 
+#include "base/text.hpp"
 #include "observe/csv.hpp"
 #include "store/json_codec.hpp"
 
@@ -21,18 +22,6 @@ using store::ServerTotals;
 
 milliseconds whole_ms(MonoTime t) {
   return std::chrono::duration_cast<milliseconds>(t);
-}
-
-std::string day_and_time(WallTime t) {
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(t);
-  return fmt::format("{:%F %T}.{:03}", fmt::gmtime(std::chrono::system_clock::to_time_t(seconds)),
-                     (t - seconds).count());
-}
-
-std::string rfc3339(WallTime t) {
-  std::string out = day_and_time(t) + "Z";
-  out[out.find(' ')] = 'T';
-  return out;
 }
 
 std::string codes(const Outcome& o) {
@@ -92,7 +81,7 @@ std::string render_replay_table(const Replayed& r, const TableStyle& style) {
   if (r.decisions == 0) {
     out += "nothing was decided in this recording\n";
   } else {
-    out += fmt::format("{} to {} UTC, {}: {}\n", day_and_time(r.begin), day_and_time(r.end),
+    out += fmt::format("{} to {} UTC, {}: {}\n", date_and_time(r.begin), date_and_time(r.end),
                        span_text(whole_ms(r.covered)), plural(r.decisions, "decision"));
     out += fmt::format("weights changed {} as recorded, {} as replayed\n", plural(r.recorded_changes, "time"),
                        plural(r.replayed_changes, "time"));
@@ -107,7 +96,7 @@ std::string render_replay_table(const Replayed& r, const TableStyle& style) {
 
   std::vector<Row> rows{{"FROM (UTC)", "FOR", "SERVER", "RECORDED", "REPLAYED"}};
   for (const Difference& d : r.differences)
-    rows.push_back({day_and_time(d.from), span_text(whole_ms(d.lasted)), fmt::format("{}/{}", d.backend, d.server),
+    rows.push_back({date_and_time(d.from), span_text(whole_ms(d.lasted)), fmt::format("{}/{}", d.backend, d.server),
                     short_text(d.recorded), short_text(d.replayed)});
   out += "\n" + table(rows, {false, true, false, false, false});
   if (r.more_differences > 0) out += fmt::format("  and {} more\n", r.more_differences);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/text.hpp"
 #include "config/url.hpp"
 
 namespace rpcw::config {
@@ -24,12 +25,6 @@ std::expected<std::string, std::string> parse_path(std::string_view path) {
   if (std::ranges::any_of(path, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }))
     return std::unexpected("the path has a control character");
   return std::string(path);
-}
-
-bool is_address(const std::string& host) {
-  std::array<unsigned char, sizeof(in6_addr)> scratch{};
-  return inet_pton(AF_INET, host.c_str(), scratch.data()) == 1 ||
-         inet_pton(AF_INET6, host.c_str(), scratch.data()) == 1;
 }
 
 }  // namespace
@@ -79,7 +74,7 @@ std::expected<Endpoint, std::string> parse_endpoint(std::string_view text) {
   }
   auto at = parse_host_port(text);
   if (!at) return std::unexpected(std::move(at.error()));
-  if (dns && is_address(at->host)) return std::unexpected("dns: takes a name; for an address write tcp:");
+  if (dns && is_ip_address(at->host)) return std::unexpected("dns: takes a name; for an address write tcp:");
   out.kind = dns ? Endpoint::Kind::kDns : Endpoint::Kind::kTcp;
   out.address = std::move(at->host);
   out.port = at->port;

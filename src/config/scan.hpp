@@ -11,7 +11,8 @@ namespace rpcw::config {
 /// depth at which the TOML library's recursion ends the stack.
 inline constexpr unsigned kMostLevels = 32;
 
-/// A place that the TOML library must not be given.
+/// A place that the TOML library must not be given. Debian's toml++ (3.3) recurses once for each part of a dotted key,
+/// which its own limit of nesting does not count, and tells a stray character without its place.
 struct Obstacle {
   enum class Kind : std::uint8_t {
     /// A character beyond ASCII outside of strings and comments, or in a multi-line string directly behind a backslash

@@ -7,6 +7,8 @@
 #include <array>
 #include <charconv>
 
+#include "base/text.hpp"
+
 namespace rpcw::url {
 namespace {
 
@@ -15,13 +17,6 @@ bool is_digit(char c) {
 }
 bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
 }
 
 bool is_address(int family, const std::string& host) {
@@ -231,7 +226,7 @@ std::string redact(std::string_view text, HostShown what) {
 std::string registrable_domain(std::string_view host) {
   if (host.ends_with('.')) host.remove_suffix(1);
   const std::string name = lower(host);
-  if (is_address(AF_INET, name) || is_address(AF_INET6, name)) return name;
+  if (is_ip_address(name)) return name;
 
   // Where a label of three letters or fewer, or one of these, stands before a country's code, registrations are made
   // one level further down: example.co.uk, example.com.au. The whole public suffix list would be more exact and has to

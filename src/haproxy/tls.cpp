@@ -12,6 +12,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
+#include "base/text.hpp"
 #include "config/tls_files.hpp"
 
 namespace rpcw::haproxy {
@@ -23,12 +24,6 @@ using boost::system::error_code;
 namespace {
 
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
-
-bool is_address(const std::string& host) {
-  error_code not_one;
-  asio::ip::make_address(host, not_one);
-  return !not_one;
-}
 
 }  // namespace
 
@@ -49,7 +44,7 @@ struct TlsStream::Impl {
   Impl(Socket& socket, ssl::context& context, const std::string& host) : peer(host), stream(socket, context) {
     SSL* const handle = stream.native_handle();
     X509_VERIFY_PARAM* const wanted = SSL_get0_param(handle);
-    if (is_address(host)) {
+    if (is_ip_address(host)) {
       X509_VERIFY_PARAM_set1_ip_asc(wanted, host.c_str());
       return;
     }

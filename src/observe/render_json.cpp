@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 
+#include "base/text.hpp"
 #include "observe/render.hpp"
 
 namespace rpcw::observe {
@@ -30,12 +31,6 @@ class Document {
   }
 
  private:
-  static std::string rfc3339(WallTime t) {
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(t);
-    return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(seconds)),
-                       (t - seconds).count());
-  }
-
   Writer& key(std::string_view name) {
     w_.Key(name.data(), static_cast<rapidjson::SizeType>(name.size()));
     return w_;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "base/text.hpp"
 #include "observe/render.hpp"
 #include "weighter/constants.hpp"
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "base/text.hpp"
 #include "weighter/judge/judge.hpp"
 
 namespace rpcw::rpc {

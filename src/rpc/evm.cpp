@@ -11,6 +11,7 @@
 #include <tuple>
 #include <utility>
 
+#include "base/text.hpp"
 #include "rpc/json_pick.hpp"
 
 namespace rpcw::rpc::evm {
@@ -84,13 +85,6 @@ constexpr std::array<std::string_view, 28> kRateLimitWords{"requests limited to"
                                                            "no server available"};
 /// The chain's sequencer limits an account, not the provider us.
 constexpr std::string_view kNotOurLimit = "sender is over rate limit";
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return out;
-}
 
 bool contains_any(std::string_view message, std::span<const std::string_view> words) {
   return std::ranges::any_of(words, [&](std::string_view w) { return message.find(w) != std::string_view::npos; });

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/lifetime_guard.hpp"
+#include "base/text.hpp"
 #include "base/version.hpp"
 #include "config/tls_files.hpp"
 #include "config/url.hpp"
@@ -132,7 +133,7 @@ struct HttpClient::Impl {
     const std::string* name = nullptr;
     if (way == Way::kDirect) name = &request.target->parts.host;
     if (way == Way::kProxy) name = &proxy.host;
-    if (name == nullptr || is_address(*name)) {
+    if (name == nullptr || is_ip_address(*name)) {
       admit(std::move(request));
     } else if (const auto known = resolver.at_hand(*name)) {
       request.addresses = resolve_entry(request, *known);

@@ -20,11 +20,6 @@ void append(Slist& list, const std::string& line) {
   list.reset(longer);
 }
 
-bool is_address(const std::string& host) {
-  in6_addr scratch{};
-  return inet_pton(AF_INET, host.c_str(), &scratch) == 1 || inet_pton(AF_INET6, host.c_str(), &scratch) == 1;
-}
-
 namespace {
 
 Slist header_lines(const config::Target& target) {

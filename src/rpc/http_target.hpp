@@ -20,9 +20,6 @@ using Slist = std::unique_ptr<curl_slist, SlistDelete>;
 
 void append(Slist& list, const std::string& line);
 
-/// Whether it is an IPv4 or IPv6 address, without brackets, and so needs no look-up.
-bool is_address(const std::string& host);
-
 struct HttpTarget::Impl {
   explicit Impl(const config::Target& target);
 

@@ -9,54 +9,12 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "base/text.hpp"
+
 namespace rpcw::rpc {
 namespace {
 
 using Kind = Picked::Kind;
-
-/// RapidJSON could check that as well, but takes three times as long for it as for all the rest; nearly everything that
-/// a node writes is ASCII, and that takes 64 bytes at a time.
-bool is_utf8(std::string_view text) {
-  const auto* at = reinterpret_cast<const unsigned char*>(text.data());
-  const auto* const end = at + text.size();
-  while (at != end) {
-    std::array<std::uint64_t, 8> words;  // NOLINT: written below
-    while (end - at >= static_cast<std::ptrdiff_t>(sizeof words)) {
-      std::memcpy(words.data(), at, sizeof words);
-      std::uint64_t bits = 0;
-      for (const std::uint64_t w : words) bits |= w;
-      if ((bits & 0x8080808080808080U) != 0) break;
-      at += sizeof words;
-    }
-    if (at == end) break;
-    const unsigned first = *at++;
-    if (first < 0x80) continue;
-    // Of the second byte: the ranges that leave out overlong forms, surrogates and what is above U+10FFFF.
-    unsigned low = 0x80;
-    unsigned high = 0xBF;
-    int more = 0;
-    if (first >= 0xC2 && first <= 0xDF) {
-      more = 1;
-    } else if (first >= 0xE0 && first <= 0xEF) {
-      more = 2;
-      if (first == 0xE0) low = 0xA0;
-      if (first == 0xED) high = 0x9F;
-    } else if (first >= 0xF0 && first <= 0xF4) {
-      more = 3;
-      if (first == 0xF0) low = 0x90;
-      if (first == 0xF4) high = 0x8F;
-    } else {
-      return false;
-    }
-    for (; more > 0; --more) {
-      if (at == end || *at < low || *at > high) return false;
-      ++at;
-      low = 0x80;
-      high = 0xBF;
-    }
-  }
-  return true;
-}
 
 /// Behind the closing quote of the string whose first character is at `inside`; nullptr: it has none.
 const char* past_string(const char* inside, const char* end) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <optional>
 
+#include "base/text.hpp"
 #include "config/url.hpp"
 
 namespace rpcw::rpc {
@@ -36,16 +37,6 @@ Unit unit_at(std::string_view text, std::size_t at) {
   if (rest.starts_with("\\u") && rest.size() >= 6)
     if (const auto byte = hex_byte(rest.substr(2, 4))) return {*byte, 6};
   return {rest.front(), 1};
-}
-
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(), [](char c) { return lower(c); });
-  return out;
 }
 
 std::string decoded(std::string_view text) {

@@ -9,6 +9,7 @@
 #include <random>
 #include <utility>
 
+#include "base/text.hpp"
 #include "store/file.hpp"
 #include "store/state_codec.hpp"
 #include "weighter/judge/judge.hpp"

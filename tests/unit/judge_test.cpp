@@ -190,7 +190,7 @@ TEST_CASE("a head dated in the future is a lie above the clock's tolerance") {
   CHECK(w.verdict().servers[0].never);
 }
 
-TEST_CASE("an unverified server has no voice on the head") {
+TEST_CASE("an unverified server has no vote on the head") {
   World w(3);
   w.history->servers[1].identity = TargetHistory::Identity::kUnknown;
   w.history->servers[2].identity = TargetHistory::Identity::kWrong;
@@ -526,15 +526,6 @@ TEST_CASE("syncing is a failure, too few peers only weigh less") {
   CHECK(v.servers[1].reasons.at(0).code == Reason::kSyncing);
 }
 
-TEST_CASE("spans are told as people tell them") {
-  CHECK(span_text(850ms) == "850 ms");
-  CHECK(span_text(1500ms) == "1.5 s");
-  CHECK(span_text(24s) == "24 s");
-  CHECK(span_text(150s) == "2 min");
-  CHECK(span_text(std::chrono::hours{3}) == "3 h");
-  CHECK(span_text(std::chrono::hours{120}) == "5 d");
-}
-
 TEST_CASE("a rate limit: the last head stays valid until it is too old, and for fall intervals more") {
   World w(3);
   w.all_good(100);
@@ -596,7 +587,7 @@ TEST_CASE("who does not tell its chain is named, and the lag rule is known not t
   BackendVerdict v = w.verdict();
   REQUIRE(v.notes.size() == 1);
   CHECK(v.notes[0] ==
-        BackendNote{"unverified", "server s2 does not tell its chain id, and has no voice on the agreed head"});
+        BackendNote{"unverified", "server s2 does not tell its chain id, so it has no vote on the agreed head"});
   CHECK(v.servers[2].state == State::kHealthy);
 
   World nobody(2);
@@ -606,8 +597,8 @@ TEST_CASE("who does not tell its chain is named, and the lag rule is known not t
   v = nobody.verdict();
   REQUIRE(v.notes.size() == 1);
   CHECK(v.notes[0].detail ==
-        "servers s0, s1 do not tell their chain id, and have no voice on the agreed head: nobody has, so that only the "
-        "age of blocks is judged");
+        "servers s0, s1 do not tell their chain id, so they have no vote on the agreed head; no server has one, so only "
+        "the age of blocks is judged");
   nobody.answer(0, {CheckKind::kIdentity}, 1);
   nobody.answer(1, {CheckKind::kIdentity}, 1);
   CHECK(nobody.verdict().notes.empty());

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "base/text.hpp"
 #include "weighter/allocate/scale.hpp"
 #include "weighter/constants.hpp"
 #include "weighter/schedule/agenda.hpp"

@@ -6,6 +6,8 @@
 #include <functional>
 #include <utility>
 
+#include "base/text.hpp"
+
 namespace rpcw::control {
 namespace {
 
@@ -250,16 +252,12 @@ bool Controller::log_changes(const config::Backend& before, const config::Backen
   };
   if (std::ranges::equal(before.servers, after.servers, same)) return false;
   const auto only_in = [&](const config::Backend& these, const config::Backend& others, std::string_view what) {
-    constexpr std::size_t kShown = 5;
     std::set<std::pair<std::string_view, std::string_view>> known;
     for (const config::Server& s : others.servers) known.emplace(s.name, s.target.url);
-    std::string names;
-    std::size_t count = 0;
+    NameList names;
     for (const config::Server& s : these.servers)
-      if (!known.contains({s.name, s.target.url}) && count++ < kShown)
-        names += fmt::format("{}{}", names.empty() ? "" : ", ", s.name);
-    if (count > kShown) names += fmt::format(" and {} more", count - kShown);
-    return count == 0 ? std::string{} : fmt::format(", {} {}: {}", count, what, names);
+      if (!known.contains({s.name, s.target.url})) names.add(s.name);
+    return names.count() == 0 ? std::string{} : fmt::format(", {} {}: {}", names.count(), what, names.text());
   };
   c_.log(
       config::LogLevel::kInfo,

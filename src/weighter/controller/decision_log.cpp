@@ -6,6 +6,7 @@
 #include <set>
 #include <vector>
 
+#include "base/text.hpp"
 #include "weighter/judge/judge.hpp"
 
 namespace rpcw {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/text.hpp"
 #include "weighter/plan/back_off.hpp"
 #include "weighter/plan/haproxy_notes.hpp"
 #include "weighter/state/live_delta.hpp"

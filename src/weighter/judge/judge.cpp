@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/text.hpp"
 #include "weighter/constants.hpp"
 #include "weighter/judge/live.hpp"
 #include "weighter/schedule/agenda.hpp"
@@ -68,20 +69,19 @@ class Judge {
   /// Those that show heads and do not tell their chain: neither trusted nor accused.
   void note_unverified(bool any_vote) {
     if (!backend_.chain.chain_id) return;
-    constexpr std::size_t kShown = 5;
-    std::string names;
-    std::size_t count = 0;
+    NameList names;
     for (std::size_t i = 0; i < history_.servers.size(); ++i) {
       const TargetHistory& t = history_.servers[i];
       if (t.identity != TargetHistory::Identity::kUnknown || !t.identity_untold || !t.head || t.failure) continue;
-      if (count++ < kShown) names += fmt::format("{}{}", names.empty() ? "" : ", ", backend_.servers[i].name);
+      names.add(backend_.servers[i].name);
     }
+    const std::size_t count = names.count();
     if (count == 0) return;
-    if (count > kShown) names += fmt::format(" and {} more", count - kShown);
-    note("unverified", fmt::format("server{} {} do{} not tell {} chain id, and {} no voice on the agreed head{}",
-                                   count == 1 ? "" : "s", names, count == 1 ? "es" : "", count == 1 ? "its" : "their",
-                                   count == 1 ? "has" : "have",
-                                   any_vote ? "" : ": nobody has, so that only the age of blocks is judged"));
+    note("unverified",
+         fmt::format("server{} {} do{} not tell {} chain id, so {} no vote on the agreed head{}", count == 1 ? "" : "s",
+                     names.text(), count == 1 ? "es" : "", count == 1 ? "its" : "their",
+                     count == 1 ? "it has" : "they have",
+                     any_vote ? "" : "; no server has one, so only the age of blocks is judged"));
   }
 
   // ---- one server
@@ -549,25 +549,14 @@ MonoTime eject_time(const config::Backend& backend, unsigned count, std::string_
   milliseconds t = backend.eject_time;
   for (unsigned i = 1; i < count && t < backend.max_eject_time; ++i) t *= 2;
   t = std::min(t, backend.max_eject_time);
-  // FNV-1a, then the mixer of SplitMix64: any even spread will do, but it must be the same everywhere.
-  std::uint64_t h = 14695981039346656037U + count;
-  for (const char c : seed) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211U;
+  // Then the mixer of SplitMix64: any even spread will do, but it must be the same everywhere.
+  std::uint64_t h = fnv1a(seed, kFnvBasis + count);
   h = (h ^ (h >> 30U)) * 0xbf58476d1ce4e5b9U;
   h = (h ^ (h >> 27U)) * 0x94d049bb133111ebU;
   h ^= h >> 31U;
   const double unit = static_cast<double>(h >> 11U) / 9007199254740992.0;
   const double factor = 1.0 + constants::kEjectJitter * (2.0 * unit - 1.0);
   return MonoTime{static_cast<std::int64_t>(static_cast<double>(MonoTime{t}.count()) * factor)};
-}
-
-std::string span_text(milliseconds span) {
-  const std::int64_t ms = span.count();
-  if (ms < 1000) return fmt::format("{} ms", ms);
-  if (ms < 10'000 && ms % 1000 != 0) return fmt::format("{:.1f} s", static_cast<double>(ms) / 1000.0);
-  if (ms < 120'000) return fmt::format("{} s", ms / 1000);
-  if (ms < 2 * 3'600'000) return fmt::format("{} min", ms / 60'000);
-  if (ms < 48LL * 3'600'000) return fmt::format("{} h", ms / 3'600'000);
-  return fmt::format("{} d", ms / 86'400'000);
 }
 
 }  // namespace rpcw

@@ -84,7 +84,4 @@ double freshness(milliseconds lag, milliseconds block_time, milliseconds max_lag
 /// or shorter by up to a tenth. The part is drawn from `seed`, so that the same history gives the same time-outs.
 MonoTime eject_time(const config::Backend& backend, unsigned count, std::string_view seed);
 
-/// "850 ms", "24 s", "12 min", "3 h": rounded to what a person needs.
-std::string span_text(milliseconds span);
-
 }  // namespace rpcw

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "base/text.hpp"
 #include "weighter/judge/forks.hpp"
 #include "weighter/judge/heads.hpp"
 #include "weighter/plan/haproxy_notes.hpp"
@@ -28,25 +29,23 @@ void note_unmanaged(const config::Backend& cfg, const haproxy::BackendRow& row, 
                     BackendReport& report) {
   constexpr std::size_t kNamed = 5;
   const NameSet ours = names_of(cfg);
-  std::string names;
+  NameList names(kNamed);
   unsigned theirs = 0;
-  std::size_t count = 0;
   for (const haproxy::ServerRow& s : row.servers) {
     if (s.backup || !usable(s) || ours.contains(s.name)) continue;
     theirs += s.uweight;
-    if (count++ < kNamed) names += fmt::format("{}{}", names.empty() ? "" : ", ", s.name);
+    names.add(s.name);
   }
-  if (count == 0) return;
+  if (names.count() == 0) return;
   report.unmanaged_weight = theirs;
-  if (count > kNamed) names += fmt::format(" and {} more", count - kNamed);
   unsigned total = theirs;
   for (std::size_t i = 0; i < decision.servers.size(); ++i) {
     const haproxy::ServerRow* s = row.server(cfg.servers[i].name);
     if (s != nullptr && !s->backup && decision.servers[i].state != State::kDisabled)
       total += decision.servers[i].weight;
   }
-  report.notes.push_back({"unmanaged", fmt::format("server{} {} hold{} {} of {}", count == 1 ? "" : "s", names,
-                                                   count == 1 ? "s" : "", theirs, total)});
+  report.notes.push_back({"unmanaged", fmt::format("server{} {} hold{} {} of {}", names.count() == 1 ? "" : "s",
+                                                   names.text(), names.count() == 1 ? "s" : "", theirs, total)});
 }
 
 }  // namespace

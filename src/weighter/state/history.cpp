@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/text.hpp"
 #include "weighter/constants.hpp"
 #include "weighter/schedule/cadence.hpp"
 #include "weighter/state/decay.hpp"
@@ -77,15 +78,8 @@ void smooth_latency(TargetHistory& h, MonoTime now, microseconds latency) {
   h.smoothed_at = now;
 }
 
-/// FNV-1a: nobody gains by a collision who could not say the right hash in the first place.
-std::uint64_t fingerprint(std::string_view hash) {
-  std::uint64_t h = 14695981039346656037U;
-  for (const char c : hash) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211U;
-  return h;
-}
-
 void remember_block(TargetHistory& h) {
-  const SeenBlock block{h.head->number, fingerprint(h.head->hash)};
+  const SeenBlock block{h.head->number, fnv1a(h.head->hash)};
   // A head that goes back, or is another one at the same height, has left the chain that the blocks from there were on.
   while (h.seen_count > 0 && h.seen[h.seen_count - 1].number >= block.number) --h.seen_count;
   if (h.seen_count == h.seen.size()) {

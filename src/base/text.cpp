@@ -1,0 +1,102 @@
+#include "base/text.hpp"
+
+#include <arpa/inet.h>
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <array>
+#include <cstring>
+
+namespace rpcw {
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = lower(c);
+  return out;
+}
+
+// RapidJSON's own check takes three times as long as parsing itself. Nearly all text is ASCII, taken 64 bytes at a time.
+bool is_utf8(std::string_view text) {
+  const auto* at = reinterpret_cast<const unsigned char*>(text.data());
+  const auto* const end = at + text.size();
+  while (at != end) {
+    std::array<std::uint64_t, 8> words;  // NOLINT: written below
+    while (end - at >= static_cast<std::ptrdiff_t>(sizeof words)) {
+      std::memcpy(words.data(), at, sizeof words);
+      std::uint64_t bits = 0;
+      for (const std::uint64_t w : words) bits |= w;
+      if ((bits & 0x8080808080808080U) != 0) break;
+      at += sizeof words;
+    }
+    if (at == end) break;
+    const unsigned first = *at++;
+    if (first < 0x80) continue;
+    // Of the second byte: the ranges that leave out overlong forms, surrogates and what is above U+10FFFF.
+    unsigned low = 0x80;
+    unsigned high = 0xBF;
+    int more = 0;
+    if (first >= 0xC2 && first <= 0xDF) {
+      more = 1;
+    } else if (first >= 0xE0 && first <= 0xEF) {
+      more = 2;
+      if (first == 0xE0) low = 0xA0;
+      if (first == 0xED) high = 0x9F;
+    } else if (first >= 0xF0 && first <= 0xF4) {
+      more = 3;
+      if (first == 0xF0) low = 0x90;
+      if (first == 0xF4) high = 0x8F;
+    } else {
+      return false;
+    }
+    for (; more > 0; --more) {
+      if (at == end || *at < low || *at > high) return false;
+      ++at;
+      low = 0x80;
+      high = 0xBF;
+    }
+  }
+  return true;
+}
+
+bool is_ip_address(const std::string& host) {
+  in6_addr scratch{};
+  return inet_pton(AF_INET, host.c_str(), &scratch) == 1 || inet_pton(AF_INET6, host.c_str(), &scratch) == 1;
+}
+
+std::string date_and_time(WallTime time) {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+  return fmt::format("{:%F %T}.{:03}", fmt::gmtime(std::chrono::system_clock::to_time_t(seconds)),
+                     (time - seconds).count());
+}
+
+std::string rfc3339(WallTime time) {
+  std::string out = date_and_time(time) + "Z";
+  out[out.find(' ')] = 'T';
+  return out;
+}
+
+std::string span_text(milliseconds span) {
+  const std::int64_t ms = span.count();
+  if (ms < 1000) return fmt::format("{} ms", ms);
+  if (ms < 10'000 && ms % 1000 != 0) return fmt::format("{:.1f} s", static_cast<double>(ms) / 1000.0);
+  if (ms < 120'000) return fmt::format("{} s", ms / 1000);
+  if (ms < 2 * 3'600'000) return fmt::format("{} min", ms / 60'000);
+  if (ms < 48LL * 3'600'000) return fmt::format("{} h", ms / 3'600'000);
+  return fmt::format("{} d", ms / 86'400'000);
+}
+
+void NameList::add(std::string_view name, std::string_view remark) {
+  if (count_++ < most_shown_) shown_ += fmt::format("{}{}{}", shown_.empty() ? "" : ", ", name, remark);
+}
+
+std::string NameList::text() const {
+  return count_ <= most_shown_ ? shown_ : fmt::format("{} and {} more", shown_, count_ - most_shown_);
+}
+
+std::uint64_t fnv1a(std::string_view text, std::uint64_t basis) {
+  std::uint64_t h = basis;
+  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211U;
+  return h;
+}
+
+}  // namespace rpcw

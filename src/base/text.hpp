@@ -1,0 +1,56 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/time.hpp"
+
+/// Text that several layers write and compare in the same way.
+namespace rpcw {
+
+/// ASCII letters in lower case; other bytes stay, whatever the locale.
+constexpr char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+std::string lower(std::string_view text);
+
+/// Well-formed UTF-8 by RFC 3629: no overlong form, no surrogate, nothing above U+10FFFF.
+bool is_utf8(std::string_view text);
+
+/// A numeric IPv4 or IPv6 address, the latter without brackets.
+bool is_ip_address(const std::string& host);
+
+/// "2026-01-31 23:59:59.123", UTC.
+std::string date_and_time(WallTime time);
+/// "2026-01-31T23:59:59.123Z" (RFC 3339).
+std::string rfc3339(WallTime time);
+
+/// "850 ms", "2.5 s", "90 s", "12 min", "3 h", "5 d": rounded to what a person needs.
+std::string span_text(milliseconds span);
+
+/// "a, b, c and 7 more": as many names as are shown, and the number of the rest.
+class NameList {
+ public:
+  explicit NameList(std::size_t most_shown = 5) : most_shown_(most_shown) {}
+
+  /// `remark` follows the name where it is shown.
+  void add(std::string_view name, std::string_view remark = {});
+  [[nodiscard]] std::size_t count() const { return count_; }
+  /// Empty: no name was added.
+  [[nodiscard]] std::string text() const;
+
+ private:
+  std::size_t most_shown_;
+  std::size_t count_ = 0;
+  std::string shown_;
+};
+
+/// FNV-1a of `text`, after `basis` (http://www.isthe.com/chongo/tech/comp/fnv/). The same on every machine. No defence
+/// against a peer that looks for collisions.
+inline constexpr std::uint64_t kFnvBasis = 14695981039346656037U;
+std::uint64_t fnv1a(std::string_view text, std::uint64_t basis = kFnvBasis);
+
+}  // namespace rpcw
