@@ -140,8 +140,8 @@ void judging_failing_traffic(benchmark::State& state) {
   scene.now.mono += 100ms;
   for (std::size_t i = 0; i < history.servers.size(); ++i) {
     if (i % 6 == 0) continue;
-    history.servers[i].ejected = true;
-    history.servers[i].live_out = "it was";
+    history.servers[i].ejection.is_out = true;
+    history.servers[i].live.ejected_because = "it was";
   }
   measure(state, state.range(0),
           [&] { DoNotOptimize(judge(history, scene.backend(), scene.config.probe, scene.now)); });
@@ -153,8 +153,8 @@ void judging_jumps(benchmark::State& state) {
   const BackendHistory calm = scene.fleet.backend(0).history;
   BackendHistory history = calm;
   for (std::size_t i = 0; i < history.servers.size(); i += 2) {
-    history.servers[i].jumped = true;
-    history.servers[i].head->number += 1'000'000;
+    history.servers[i].heads.jumped = true;
+    history.servers[i].heads.newest->number += 1'000'000;
   }
   measure(state, state.range(0),
           [&] { DoNotOptimize(look_at_heads(history, scene.backend(), scene.config.probe, scene.now)); });

@@ -435,7 +435,7 @@ class Lanes {
   static double seconds(milliseconds t) { return std::chrono::duration<double>(t).count(); }
 
   void listen_to_silence(std::size_t i) {
-    const double usual_ms = fleet_->history(i).smoothed_latency_ms.value_or(0);
+    const double usual_ms = fleet_->history(i).latency.smoothed_ms.value_or(0);
     const double suspected = seconds(silence_suspected(usual_ms));
     const double noticed = seconds(silence_noticed(usual_ms));
     if (usual_ms <= 0) {
@@ -444,7 +444,7 @@ class Lanes {
     }
     probes_[i].timer = time_.after(suspected, [this, i, rest = noticed - suspected] {
       probes_[i].timer.reset();
-      if (!fleet_->history(i).ejected) look();
+      if (!fleet_->history(i).ejection.is_out) look();
       wait_for_silence(i, rest);
     });
   }
@@ -511,7 +511,7 @@ class Lanes {
 
   void look_at(std::size_t i) {
     Probe& p = probes_[i];
-    if (p.under_way || fleet_->history(i).limited || time_.now() - p.last_start < 0.2) return;
+    if (p.under_way || fleet_->history(i).probes.limited || time_.now() - p.last_start < 0.2) return;
     stop_timer(i);
     probe(i);
   }

@@ -128,7 +128,8 @@ TEST_CASE("in the model rpc-weighter is far better than HAProxy alone, and no wo
   CHECK(crashes[0].bad_percent() < 0.6);
   CHECK(crashes[1].bad_percent() == doctest::Approx(6.5).epsilon(0.05));
   CHECK(crashes[2].bad_percent() < 0.02);
-  // The goal is 1.3 (docs/benchmarks.md). The rules for returns and latency stand at 1.305 here, and have yet to be tuned.
+  // The goal is 1.3 (docs/benchmarks.md). The rules for returns and latency stand at 1.305 here, and have yet to be
+  // tuned.
   CHECK(crashes[0].median_ms.value() < 1.35 * crashes[2].median_ms.value());
   CHECK(crashes[0].p99_ms.value() < 1.3 * crashes[2].p99_ms.value());
   CHECK(bad("lies")[0].bad_percent() < 1.8);

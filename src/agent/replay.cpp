@@ -152,35 +152,23 @@ class Fit {
     Fleet::Backend out = std::move(known.state);
     // A canary's history is its place in the file's list, and there may be fewer now.
     for (TargetHistory& t : out.history.servers)
-      if (t.canaries.size() > cfg.canaries.size()) t.canaries.resize(cfg.canaries.size());
+      if (t.node.canaries.size() > cfg.canaries.size()) t.node.canaries.resize(cfg.canaries.size());
     if (place.all_in_place) return out;
-    BackendHistory& h = out.history;
-    const BackendHistory was = std::exchange(h, BackendHistory(cfg));
-    h.block_time = was.block_time;
-    h.shares_at = was.shares_at;
-    h.fell_back = was.fell_back;
-    h.on_the_way = was.on_the_way;
-    h.challenger_since = was.challenger_since;
-    h.leader_looked_up = was.leader_looked_up;
-    if (!was.shares.empty()) h.shares.resize(cfg.servers.size());
-    if (!was.scores.empty()) h.scores.resize(cfg.servers.size());
-    if (!was.kept.empty()) h.kept.resize(cfg.servers.size());
+    BackendHistory& was = out.history;
+    BackendHistory fresh = empty_history(cfg);
+    std::vector<std::optional<std::size_t>> from(cfg.servers.size());
     std::vector<ServerDecision> decided(out.decision.servers.empty() ? 0 : cfg.servers.size());
     for (std::uint32_t i = 0; i < place.servers.size(); ++i) {
       const Index to = place.servers[i];
       if (!to) continue;
-      h.servers[*to] = was.servers[i];
-      if (!was.shares.empty()) h.shares[*to] = was.shares[i];
-      if (!was.scores.empty()) h.scores[*to] = was.scores[i];
-      if (!was.kept.empty()) h.kept[*to] = was.kept[i];
+      from[*to] = i;
+      fresh.servers[*to] = std::move(was.servers[i]);
       if (!decided.empty()) decided[*to] = std::move(out.decision.servers[i]);
-      if (was.leader == i) h.leader = to;
-      if (was.challenger == i) h.challenger = to;
-      if (was.backup_leader == i) h.backup_leader = to;
     }
     out.decision.servers = std::move(decided);
     for (std::size_t i = 0; i < place.references.size(); ++i)
-      if (place.references[i]) h.references[*place.references[i]] = was.references[i];
+      if (place.references[i]) fresh.references[*place.references[i]] = std::move(was.references[i]);
+    was = with_servers(std::move(was), std::move(fresh.servers), std::move(fresh.references), from);
     out.view = fit(known.backend, std::move(out.view));
     return out;
   }

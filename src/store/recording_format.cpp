@@ -383,7 +383,7 @@ Known LineReader::read_known(const JsonField& in) const {
   const std::uint32_t b = backend(in["backend"]);
   const std::size_t servers = b < section_->backends.size() ? section_->backends[b].servers.size() : 0;
   const std::size_t references = b < section_->backends.size() ? section_->backends[b].references.size() : 0;
-  Known out{b, {BackendHistory(servers, references), {}, {}, true, false}};
+  Known out{b, {empty_history(servers, references), {}, {}, true, false}};
   out.state.dirty = in["dirty"].boolean();
   out.state.decided = in["decided"].boolean();
   out.state.held_up = read_flag(in["held_up"]);

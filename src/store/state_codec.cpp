@@ -235,184 +235,225 @@ constexpr std::array<std::string_view, 5> kStates{"healthy", "degraded", "ejecte
 constexpr std::array<std::string_view, 4> kGroupStates{"wanted", "asked", "answered", "silent"};
 constexpr std::array<std::string_view, 2> kFallbacks{"equal", "keep"};
 
+// Every template below begins by binding all fields of its struct: a new field does not compile until it is named
+// here, and the tests of the round trip fill every field.
+
 template <typename A>
-void check(A& a, const char* name, FieldsOf<A, CheckState>& q) {
+void check(A& a, const char* name, FieldsOf<A, CheckState>& c) {
+  auto& [due, sent_at, waiting, refusals] = c;
   a.object(name, [&](A& o) {
-    o.ago("due_ago_us", q.due);
-    o.ago("asked_ago_us", q.sent_at);
-    o.integer("refusals", q.refusals, 0U, kMostCount);
-    if (o.exact) o.boolean("waiting", q.waiting);
+    o.ago("due_ago_us", due);
+    o.ago("asked_ago_us", sent_at);
+    o.integer("refusals", refusals, 0U, kMostCount);
+    if (o.exact) o.boolean("waiting", waiting);
   });
 }
 
 template <typename A>
 void live_counts(A& a, const char* name, FieldsOf<A, LiveCounts>& c) {
+  auto& [requests, ended, failures, client_errors] = c;
   a.object(name, [&](A& o) {
-    o.real("requests", c.requests, 0, kMostReal);
-    o.real("ended", c.ended, 0, kMostReal);
-    o.real("failures", c.failures, 0, kMostReal);
-    o.real("client_errors", c.client_errors, 0, kMostReal);
+    o.real("requests", requests, 0, kMostReal);
+    o.real("ended", ended, 0, kMostReal);
+    o.real("failures", failures, 0, kMostReal);
+    o.real("client_errors", client_errors, 0, kMostReal);
   });
 }
 
 template <typename A>
 void live(A& a, FieldsOf<A, LiveHistory>& l) {
-  live_counts(a, "newest", l.newest);
-  live_counts(a, "recent", l.recent);
-  live_counts(a, "minute", l.minute);
-  a.ago("counted_ago_us", l.counted_at);
-  a.real("timed", l.timed, 0, kMostReal);
-  a.real("timed_ms", l.timed_ms, 0, kMostReal);
-  a.real("latency_ms", l.latency_ms, 0, kMostReal);
-  a.real("average_ms", l.average_ms, 0, kMostReal);
-  a.real("waiting_ms", l.waiting_ms, 0, kMostReal);
-  a.real("quota_per_s", l.quota_per_s, 0, kMostReal);
-  a.ago("quota_ago_us", l.quota_at);
-  a.duration("quota_hold_ms", l.quota_hold, milliseconds{0}, milliseconds{kMostMs});
-  a.real("quota_step", l.quota_step, 0, 1);
+  auto& [newest, recent, minute, counted_at, timed, timed_ms, latency_ms, average_ms, waiting_ms, quota_per_s, quota_at,
+         quota_hold, quota_step, ejected_because] = l;
+  a.object("live", [&](A& o) {
+    live_counts(o, "newest", newest);
+    live_counts(o, "recent", recent);
+    live_counts(o, "minute", minute);
+    o.ago("counted_ago_us", counted_at);
+    o.real("timed", timed, 0, kMostReal);
+    o.real("timed_ms", timed_ms, 0, kMostReal);
+    o.real("latency_ms", latency_ms, 0, kMostReal);
+    o.real("average_ms", average_ms, 0, kMostReal);
+    o.real("waiting_ms", waiting_ms, 0, kMostReal);
+    o.real("quota_per_s", quota_per_s, 0, kMostReal);
+    o.ago("quota_ago_us", quota_at);
+    o.duration("quota_hold_ms", quota_hold, milliseconds{0}, milliseconds{kMostMs});
+    o.real("quota_step", quota_step, 0, 1);
+  });
+  a.text("live_out", ejected_because);
+}
+
+template <typename A>
+void latency(A& a, FieldsOf<A, LatencyHistory>& l) {
+  auto& [newest, newest_count, smoothed_ms, smoothed_at, level] = l;
+  auto& [spread, centre, level_count, down, up] = level;
+  a.list("latencies", newest, newest_count,
+         [](A& o, FieldsOf<A, microseconds>& us) { o.duration("us", us, microseconds{0}, microseconds{kMostUs}); });
+  a.real("smoothed_latency_ms", smoothed_ms, 0, kMostReal);
+  a.ago("smoothed_ago_us", smoothed_at);
+  a.object("level", [&](A& o) {
+    o.real("spread", spread, constants::kLevelSpreadLeast, kMostReal);
+    o.real("centre", centre, -kMostReal, kMostReal);
+    o.real("count", level_count, 0, constants::kLevelProbes);
+    o.real("down", down, 0, kMostReal);
+    o.real("up", up, 0, kMostReal);
+  });
+}
+
+template <typename A>
+void forks(A& a, FieldsOf<A, ForkHistory>& f) {
+  auto& [seen, seen_count, compared, minority] = f;
+  a.list("seen", seen, seen_count, [](A& o, FieldsOf<A, SeenBlock>& b) {
+    auto& [number, fingerprint] = b;
+    o.integer("number", number, std::uint64_t{0}, kAny);
+    o.integer("fingerprint", fingerprint, std::uint64_t{0}, kAny);
+  });
+  a.boolean("compared", compared);
+  a.text("forked", minority);
 }
 
 template <typename A>
 void target(A& a, FieldsOf<A, TargetHistory>& t) {
-  a.choice("identity", t.identity, kIdentities);
-  a.integer("seen_chain_id", t.seen_chain_id, std::uint64_t{0}, kAny);
-  check(a, "identity_inquiry", t.identity_check);
-  a.boolean("identity_untold", t.identity_untold);
-  a.boolean("identity_in_question", t.identity_in_doubt);
+  auto& [identity, heads, probes, errors, node, fork_history, latencies, live_history, health, ejection] = t;
+  auto& [status, seen_chain_id, identity_check, untold, in_doubt] = identity;
+  auto& [newest, received, previous, jumped, lag_blocks, level_with_others, falls, steady, slipping, stood_still] =
+      heads;
+  auto& [failure, limited, not_sent, limited_in_row, sent_at, silent_for, observations] = probes;
+  auto& [attempts, failures, counted_at] = errors;
+  auto& [blocks_missing, peers, syncing_check, peers_check, canaries, node_observations] = node;
+  auto& [judged, node_judged, good_in_row, bad_in_row, was_disabled] = health;
+  auto& [is_out, since, until, ejections, forgiven, quiet_since, returned_at] = ejection;
 
-  a.head("head", t.head);
-  a.wall("head_received_ms", t.head_received.wall);
-  a.ago("head_received_ago_us", t.head_received.mono);
-  a.head("previous_head", t.previous_head);
-  a.boolean("jumped", t.jumped);
-  a.integer("lag_blocks", t.lag_blocks, std::uint64_t{0}, kAny);
-  a.boolean("level_with_others", t.level_with_others);
-  a.integer("head_falls", t.head_falls, 0U, kMostCount);
-  a.integer("steady_heads", t.steady_heads, 0U, kMostCount);
-  a.demand(t.head || !t.lag_blocks, "lag_blocks", "must be left out where there is no head");
+  a.choice("identity", status, kIdentities);
+  a.integer("seen_chain_id", seen_chain_id, std::uint64_t{0}, kAny);
+  check(a, "identity_inquiry", identity_check);
+  a.boolean("identity_untold", untold);
+  a.boolean("identity_in_question", in_doubt);
 
-  a.failure("failure", t.failure);
-  a.failure("limited", t.limited);
-  a.failure("not_asked", t.not_asked);
-  a.integer("limited_in_row", t.limited_in_row, 0U, kMostCount);
+  a.head("head", newest);
+  a.wall("head_received_ms", received.wall);
+  a.ago("head_received_ago_us", received.mono);
+  a.head("previous_head", previous);
+  a.boolean("jumped", jumped);
+  a.integer("lag_blocks", lag_blocks, std::uint64_t{0}, kAny);
+  a.boolean("level_with_others", level_with_others);
+  a.integer("head_falls", falls, 0U, kMostCount);
+  a.integer("steady_heads", steady, 0U, kMostCount);
+  a.demand(newest || !lag_blocks, "lag_blocks", "must be left out where there is no head");
 
-  a.integer("blocks_missing", t.blocks_missing, std::uint64_t{0}, kAny);
-  a.integer("peers", t.peers, std::uint64_t{0}, kAny);
-  check(a, "syncing_inquiry", t.syncing_check);
-  check(a, "peers_inquiry", t.peers_check);
-  a.list("canaries", t.canaries, kMostTargets, [](A& o, FieldsOf<A, CanaryHistory>& c) {
-    check(o, "inquiry", c.check);
-    o.failure("failure", c.failure);
+  a.failure("failure", failure);
+  a.failure("limited", limited);
+  a.failure("not_asked", not_sent);
+  a.integer("limited_in_row", limited_in_row, 0U, kMostCount);
+
+  a.integer("blocks_missing", blocks_missing, std::uint64_t{0}, kAny);
+  a.integer("peers", peers, std::uint64_t{0}, kAny);
+  check(a, "syncing_inquiry", syncing_check);
+  check(a, "peers_inquiry", peers_check);
+  a.list("canaries", canaries, kMostTargets, [](A& o, FieldsOf<A, CanaryHistory>& c) {
+    auto& [canary_check, canary_failure] = c;
+    check(o, "inquiry", canary_check);
+    o.failure("failure", canary_failure);
   });
-  a.integer("slow_observations", t.slow_observations, std::uint64_t{0}, kAny);
-  a.integer("slow_judged", t.slow_judged, std::uint64_t{0}, kAny);
+  a.integer("slow_observations", node_observations, std::uint64_t{0}, kAny);
+  a.integer("slow_judged", node_judged, std::uint64_t{0}, kAny);
 
-  a.list("seen", t.seen, t.seen_count, [](A& o, FieldsOf<A, SeenBlock>& b) {
-    o.integer("number", b.number, std::uint64_t{0}, kAny);
-    o.integer("fingerprint", b.fingerprint, std::uint64_t{0}, kAny);
-  });
-  a.boolean("compared", t.compared);
-  a.text("forked", t.forked);
+  forks(a, fork_history);
+  latency(a, latencies);
+  a.duration("silent_for_us", silent_for, microseconds{0}, microseconds{kMostUs});
 
-  a.list("latencies", t.latencies, t.latency_count,
-         [](A& o, FieldsOf<A, microseconds>& l) { o.duration("us", l, microseconds{0}, microseconds{kMostUs}); });
-  a.real("smoothed_latency_ms", t.smoothed_latency_ms, 0, kMostReal);
-  a.ago("smoothed_ago_us", t.smoothed_at);
-  a.object("level", [&](A& o) {
-    o.real("spread", t.level.spread, constants::kLevelSpreadLeast, kMostReal);
-    o.real("centre", t.level.centre, -kMostReal, kMostReal);
-    o.real("count", t.level.count, 0, constants::kLevelProbes);
-    o.real("down", t.level.down, 0, kMostReal);
-    o.real("up", t.level.up, 0, kMostReal);
-  });
-  a.duration("silent_for_us", t.silent_for, microseconds{0}, microseconds{kMostUs});
+  a.real("attempts", attempts, 0, kMostReal);
+  a.real("failures", failures, 0, kMostReal);
+  a.ago("counted_ago_us", counted_at);
 
-  a.real("attempts", t.attempts, 0, kMostReal);
-  a.real("failures", t.failures, 0, kMostReal);
-  a.ago("counted_ago_us", t.counted_at);
+  live(a, live_history);
 
-  a.object("live", [&](A& o) { live(o, t.live); });
-  a.text("live_out", t.live_out);
-
-  a.integer("observations", t.observations, std::uint64_t{0}, kAny);
-  a.integer("judged", t.judged, std::uint64_t{0}, kAny);
-  a.integer("good_in_row", t.good_in_row, 0U, kMostCount);
-  a.integer("bad_in_row", t.bad_in_row, 0U, kMostCount);
-  a.boolean("ejected", t.ejected);
-  a.ago("ejected_ago_us", t.ejected_at);
-  a.ago("out_until_ago_us", t.out_until);
-  a.integer("ejections", t.ejections, 0U, 1000U);
-  a.boolean("forgiven", t.forgiven);
-  a.boolean("stood_still", t.stood_still);
-  a.boolean("slipping", t.slipping);
-  a.ago("quiet_ago_us", t.quiet_since);
-  a.ago("returned_ago_us", t.returned_at);
-  a.boolean("was_disabled", t.was_disabled);
-  if (a.exact) a.ago("asked_ago_us", t.sent_at);
+  a.integer("observations", observations, std::uint64_t{0}, kAny);
+  a.integer("judged", judged, std::uint64_t{0}, kAny);
+  a.integer("good_in_row", good_in_row, 0U, kMostCount);
+  a.integer("bad_in_row", bad_in_row, 0U, kMostCount);
+  a.boolean("ejected", is_out);
+  a.ago("ejected_ago_us", since);
+  a.ago("out_until_ago_us", until);
+  a.integer("ejections", ejections, 0U, 1000U);
+  a.boolean("forgiven", forgiven);
+  a.boolean("stood_still", stood_still);
+  a.boolean("slipping", slipping);
+  a.ago("quiet_ago_us", quiet_since);
+  a.ago("returned_ago_us", returned_at);
+  a.boolean("was_disabled", was_disabled);
+  if (a.exact) a.ago("asked_ago_us", sent_at);
 }
 
 template <typename A>
 void view(A& a, FieldsOf<A, BackendView>& v) {
-  a.maybe_list("servers", v.servers, [](A& o, FieldsOf<A, ServerView>& s) {
-    o.boolean("disabled", s.disabled);
-    o.boolean("backup", s.backup);
-    o.boolean("down", s.down);
-    o.boolean("stuck", s.stuck);
-    o.integer("weight", s.weight, 0U, 256U);
-    o.integer("configured_weight", s.configured_weight, 0U, 256U);
+  auto& [servers, usable_foreign_backup, algorithm, worker_age] = v;
+  a.maybe_list("servers", servers, [](A& o, FieldsOf<A, ServerView>& s) {
+    auto& [disabled, backup, weight, configured_weight, down, stuck] = s;
+    o.boolean("disabled", disabled);
+    o.boolean("backup", backup);
+    o.boolean("down", down);
+    o.boolean("stuck", stuck);
+    o.integer("weight", weight, 0U, 256U);
+    o.integer("configured_weight", configured_weight, 0U, 256U);
   });
-  a.boolean("usable_foreign_backup", v.usable_foreign_backup);
-  a.text("algorithm", v.algorithm);
-  a.duration("worker_age_s", v.worker_age, std::chrono::seconds{0}, std::chrono::seconds{kMostMs / 1000});
+  a.boolean("usable_foreign_backup", usable_foreign_backup);
+  a.text("algorithm", algorithm);
+  a.duration("worker_age_s", worker_age, std::chrono::seconds{0}, std::chrono::seconds{kMostMs / 1000});
 }
 
-/// The comparison of chains that is under way.
+/// `members`: how many targets there are.
 template <typename A>
-void comparison(A& a, FieldsOf<A, BackendHistory>& h) {
-  const auto members = static_cast<std::uint32_t>(h.servers.size() + h.references.size());
-  a.integer("height", h.forks.height, std::uint64_t{0}, kAny);
-  a.list("groups", h.forks.groups, kMostTargets, [&](A& o, FieldsOf<A, ForkCheck::Group>& g) {
-    o.list("members", g.members, kMostTargets,
+void fork_check(A& a, FieldsOf<A, ForkCheck>& f, std::uint32_t members) {
+  auto& [height, groups, begun, ever, next_scan, due, tie] = f;
+  a.ago("begun_ago_us", begun);
+  a.boolean("ever", ever);
+  a.ago("next_look_ago_us", next_scan);
+  a.ago("due_ago_us", due);
+  a.text("tie", tie);
+  if (!a.exact) return;
+  // The comparison that is under way.
+  a.integer("height", height, std::uint64_t{0}, kAny);
+  a.list("groups", groups, kMostTargets, [&](A& o, FieldsOf<A, ForkCheck::Group>& g) {
+    auto& [group_members, state, hash] = g;
+    o.list("members", group_members, kMostTargets,
            [&](A& m, FieldsOf<A, std::uint32_t>& i) { m.integer("target", i, 0U, std::max(members, 1U) - 1); });
-    o.demand(!g.members.empty() && members > 0, "members", "must have elements");
-    o.choice("state", g.state, kGroupStates);
-    o.text("hash", g.hash);
+    o.demand(!group_members.empty() && members > 0, "members", "must have elements");
+    o.choice("state", state, kGroupStates);
+    o.text("hash", hash);
   });
 }
 
-/// What is known of a backend besides its targets, which come first.
+/// The knowledge of a backend besides its targets, which come first.
 template <typename A>
 void beside_targets(A& a, FieldsOf<A, BackendHistory>& h) {
-  const std::size_t count = h.servers.size();
-  a.head("block_time_anchor", h.block_time.anchor);
-  a.duration("block_time_ms", h.block_time.measured, milliseconds{0}, milliseconds{kMostMs});
-  a.object("forks", [&](A& o) {
-    o.ago("begun_ago_us", h.forks.begun);
-    o.boolean("ever", h.forks.ever);
-    o.ago("next_look_ago_us", h.forks.next_look);
-    o.ago("due_ago_us", h.forks.due);
-    o.text("tie", h.forks.tie);
-    if (o.exact) comparison(o, h);
-  });
+  auto& [servers, references, block_time, forks, shares, leadership] = h;
+  auto& [anchor, measured] = block_time;
+  auto& [parts, decided_at, scores, fell_back, kept, converging] = shares;
+  auto& [leader, challenger, challenger_since, looked_up, backup_leader] = leadership;
+  const std::size_t count = servers.size();
+  a.head("block_time_anchor", anchor);
+  a.duration("block_time_ms", measured, milliseconds{0}, milliseconds{kMostMs});
+  const auto members = static_cast<std::uint32_t>(count + references.size());
+  a.object("forks", [&](A& o) { fork_check(o, forks, members); });
 
   // Rounding may make the only share a hair more than 1.
-  a.reals("shares", h.shares, 0, 1.001);
-  a.demand(h.shares.empty() || h.shares.size() == count, "shares", "must have one element for each server, or none");
-  a.ago("shares_ago_us", h.shares_at);
+  a.reals("shares", parts, 0, 1.001);
+  a.demand(parts.empty() || parts.size() == count, "shares", "must have one element for each server, or none");
+  a.ago("shares_ago_us", decided_at);
   // The best that there is: 1/(1 ms) + 1/(1 ms), times the highest preference.
-  a.reals("scores", h.scores, 0, 201);
-  a.demand(h.scores.empty() || h.scores.size() == count, "scores", "must have one element for each server, or none");
-  a.boolean("fell_back", h.fell_back);
-  a.integers("kept", h.kept, 0U, 256U);
-  a.demand(h.kept.empty() || h.kept.size() == count, "kept", "must have one element for each server, or none");
-  a.boolean("on_the_way", h.on_the_way);
+  a.reals("scores", scores, 0, 201);
+  a.demand(scores.empty() || scores.size() == count, "scores", "must have one element for each server, or none");
+  a.boolean("fell_back", fell_back);
+  a.integers("kept", kept, 0U, 256U);
+  a.demand(kept.empty() || kept.size() == count, "kept", "must have one element for each server, or none");
+  a.boolean("on_the_way", converging);
 
   const auto last = static_cast<std::uint32_t>(count == 0 ? 0 : count - 1);
-  a.integer("leader", h.leader, 0U, last);
-  a.integer("challenger", h.challenger, 0U, last);
-  a.ago("challenger_ago_us", h.challenger_since);
-  a.boolean("leader_looked_up", h.leader_looked_up);
-  a.integer("backup_leader", h.backup_leader, 0U, last);
+  a.integer("leader", leader, 0U, last);
+  a.integer("challenger", challenger, 0U, last);
+  a.ago("challenger_ago_us", challenger_since);
+  a.boolean("leader_looked_up", looked_up);
+  a.integer("backup_leader", backup_leader, 0U, last);
 }
 
 template <typename A>
@@ -515,7 +556,7 @@ void write_history(JsonWriter& out, const BackendHistory& history) {
 void read_history(const JsonField& in, BackendHistory& history) {
   const std::size_t servers = history.servers.size();
   const std::size_t references = history.references.size();
-  history = BackendHistory(0, 0);
+  history = {};
   Loader loader(in, MonoTime{0}, true);
   const auto each = [](Loader& l, TargetHistory& t) { target(l, t); };
   loader.list("servers", history.servers, kMostTargets, each);

@@ -27,8 +27,8 @@ inline config::Backend ethereum_backend(std::size_t servers, config::Strategy st
 
 /// Nobody has to be asked for its chain first.
 inline void verify_all(BackendHistory& history) {
-  for (TargetHistory& t : history.servers) t.identity = TargetHistory::Identity::kVerified;
-  for (TargetHistory& t : history.references) t.identity = TargetHistory::Identity::kVerified;
+  for (TargetHistory& t : history.servers) t.identity.status = IdentityHistory::Status::kVerified;
+  for (TargetHistory& t : history.references) t.identity.status = IdentityHistory::Status::kVerified;
 }
 
 }  // namespace rpcw::model

@@ -55,7 +55,7 @@ struct Chaos {
     }
     backend.min_healthy = static_cast<unsigned>(pick(1, static_cast<int>(n)));
     backend.max_share = std::max(1.0 / static_cast<double>(n), std::uniform_real_distribution<>(0.1, 1)(random));
-    history.emplace(backend);
+    history = empty_history(backend);
     view.servers.resize(n);
     for (auto& s : view.servers)
       if (pick(0, 9) > 0)
@@ -83,7 +83,7 @@ struct Chaos {
         fold(t, Answer{now, {CheckKind::kIdentity}, AnswerValue{pick(0, 9) == 0 ? 2U : 1U, {}}}, backend.chain);
         break;
       case 1:
-        t.sent_at = now.mono;
+        t.probes.sent_at = now.mono;
         break;
       case 2:
         fold(t, HeadObservation{

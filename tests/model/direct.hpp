@@ -29,7 +29,7 @@ struct Direct {
 
   /// Begins anew, as after a change of `backend`; all are verified.
   void restart() {
-    history.emplace(backend);
+    history = empty_history(backend);
     verify_all(*history);
   }
 

@@ -37,7 +37,7 @@ class World {
 
   World(std::size_t servers, config::Strategy strategy, unsigned seed, Script script)
       : backend(ethereum_backend(servers, strategy)), script_(std::move(script)), random_(seed) {
-    history.emplace(backend);
+    history = empty_history(backend);
     verify_all(*history);
     next_probe_.assign(servers, 0);
   }
@@ -51,7 +51,7 @@ class World {
       probe(i);
       schedule(i);
       const bool everybody_had_a_chance =
-          std::ranges::all_of(history->servers, [](const TargetHistory& t) { return t.observations > 0; });
+          std::ranges::all_of(history->servers, [](const TargetHistory& t) { return t.probes.observations > 0; });
       if (!everybody_had_a_chance) continue;
       BackendDecision d = rpcw::decide(*history, backend, probe_settings, view, held, now());
       std::vector<unsigned> weights;

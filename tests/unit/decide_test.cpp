@@ -24,7 +24,7 @@ struct World {
 
   explicit World(std::size_t servers, config::Strategy strategy = config::Strategy::kEqual)
       : backend(model::ethereum_backend(servers, strategy)) {
-    history.emplace(backend);
+    history = empty_history(backend);
     model::verify_all(*history);
     view.servers.resize(servers);
     for (auto& s : view.servers) s = ServerView{false, false, 100, 100};
@@ -99,11 +99,11 @@ TEST_CASE("nothing healthy: equal weights, never all zero") {
 
 TEST_CASE("fallback leaves out the wrong chain, unless nothing else is left") {
   World w(2);
-  w.history->servers[0].identity = TargetHistory::Identity::kWrong;
+  w.history->servers[0].identity.status = IdentityHistory::Status::kWrong;
   w.bad(0);
   w.bad(1);
   CHECK(w.weights() == Weights{0, 256});
-  w.history->servers[1].identity = TargetHistory::Identity::kWrong;
+  w.history->servers[1].identity.status = IdentityHistory::Status::kWrong;
   CHECK(w.weights() == Weights{128, 128});
 }
 
@@ -116,12 +116,12 @@ TEST_CASE("fallback keep: the last weights, or equal ones if those are all zero"
   CHECK(w.weights() == Weights{200, 56});
   CHECK(w.decision().fallback == config::Fallback::kKeep);
   // Another fallback, before which all were 0.
-  w.history->kept.clear();
+  w.history->shares.kept.clear();
   w.held = {0, 0};
   CHECK(w.weights() == Weights{128, 128});
   CHECK(w.decision().fallback == config::Fallback::kEqual);
   SUBCASE("after a start, the last ones are HAProxy's") {
-    w.history->kept.clear();
+    w.history->shares.kept.clear();
     w.held.clear();
     CHECK(w.weights() == Weights{100, 100});
   }
@@ -160,7 +160,7 @@ TEST_CASE("a fallback feeds no dead server while another one answers") {
   SUBCASE("min_healthy: the healthy ones and those that answer share") {
     w.backend.min_healthy = 2;
     w.good(0);
-    w.history->servers[0].good_in_row = w.probe.rise;
+    w.history->servers[0].health.good_in_row = w.probe.rise;
     CHECK(w.weights() == Weights{128, 128, 0, 0});
   }
   SUBCASE("nobody answers any more") {
@@ -169,9 +169,9 @@ TEST_CASE("a fallback feeds no dead server while another one answers") {
     CHECK(w.weights() == Weights{64, 64, 64, 64});
   }
   SUBCASE("one that only real work fails on comes before the dead ones, and after the others") {
-    w.history->servers[1].canaries.resize(1);
+    w.history->servers[1].node.canaries.resize(1);
     w.backend.canaries.resize(1);
-    w.history->servers[1].canaries[0].failure = ProbeFailure{Reason::kRpcError, "no", {}};
+    w.history->servers[1].node.canaries[0].failure = ProbeFailure{Reason::kRpcError, "no", {}};
     CHECK(w.weights() == Weights{256, 0, 0, 0});
     w.bad(0);
     CHECK(w.weights() == Weights{0, 256, 0, 0});
@@ -290,15 +290,15 @@ TEST_CASE("a share grows by half, or 8 of 256, for each interval, and falls with
   w.probe.interval = 5s;
   w.good(0);
   w.good(1);
-  w.history->shares = {0.1, 0.9};
-  w.history->shares_at = w.now.mono;
+  w.history->shares.parts = {0.1, 0.9};
+  w.history->shares.at = w.now.mono;
   w.now.mono += 5s;
   w.decision();
-  CHECK(w.history->shares[0] == doctest::Approx(0.15));
-  w.history->shares = {0.01, 0.99};
+  CHECK(w.history->shares.parts[0] == doctest::Approx(0.15));
+  w.history->shares.parts = {0.01, 0.99};
   w.now.mono += 5s;
   const BackendDecision d = w.decision();
-  CHECK(w.history->shares[0] == doctest::Approx(0.01 + 8.0 / 256));
+  CHECK(w.history->shares.parts[0] == doctest::Approx(0.01 + 8.0 / 256));
   CHECK(d.servers[0].inputs.limited_by == "growth");
   CHECK(d.servers[1].inputs.limited_by.empty());
 }
@@ -308,13 +308,13 @@ TEST_CASE("growth adds up over many small passes") {
   w.probe.interval = 5s;
   w.good(0);
   w.good(1);
-  w.history->shares = {0.05, 0.95};
-  w.history->shares_at = w.now.mono;
+  w.history->shares.parts = {0.05, 0.95};
+  w.history->shares.at = w.now.mono;
   for (int i = 0; i < 600; ++i) {
     w.now.mono += 100ms;
     w.decision();
   }
-  CHECK(w.history->shares[0] == doctest::Approx(0.5));
+  CHECK(w.history->shares.parts[0] == doctest::Approx(0.5));
 }
 
 TEST_CASE("when a server falls the others take its part at once, in proportion to what they had") {
@@ -432,8 +432,8 @@ TEST_CASE("a share that grows toward more than max_share is held by max_share on
   w.backend.servers[0].preference = 9;
   w.good(0);
   w.good(1);
-  w.history->shares = {0.3, 0.7};
-  w.history->shares_at = w.now.mono;
+  w.history->shares.parts = {0.3, 0.7};
+  w.history->shares.at = w.now.mono;
   w.now.mono += 5s;
   CHECK(w.decision().servers[0].inputs.limited_by == "growth");
   w.now.mono += 5s;
@@ -445,9 +445,9 @@ TEST_CASE("adaptive: worse in one thing is less, and the inputs tell why") {
   w.good(0, 40ms);
   w.good(1, 80ms);
   w.good(2, 40ms);
-  w.history->servers[2].attempts = 10;
-  w.history->servers[2].failures = 2;
-  w.history->servers[2].counted_at = w.now.mono;
+  w.history->servers[2].errors.attempts = 10;
+  w.history->servers[2].errors.failures = 2;
+  w.history->servers[2].errors.counted_at = w.now.mono;
   const BackendDecision d = w.decision();
   CHECK(d.servers[0].score == doctest::Approx(1.0 / 40));
   CHECK(d.servers[1].score == doctest::Approx(1.0 / 80));
@@ -464,7 +464,7 @@ TEST_CASE("a latency that counts for far more than the answers took is told in w
   World w(2, config::Strategy::kAdaptive);
   w.good(0, 40ms);
   w.good(1, 40ms);
-  w.history->servers[0].sent_at = w.now.mono;
+  w.history->servers[0].probes.sent_at = w.now.mono;
   w.now.mono += 149ms;
   CHECK(slowness_text(w.decision().servers[0]) == "");
   w.now.mono += 1s;
@@ -561,7 +561,7 @@ TEST_CASE("a server that gets worse loses its share at once, though the others m
     w.good(0, 1s);
     w.held = w.weights();
   }
-  CHECK(w.history->servers[0].smoothed_latency_ms.value() > 200);
+  CHECK(w.history->servers[0].latency.smoothed_ms.value() > 200);
   CHECK(w.held[0] < 70);
 }
 

@@ -63,7 +63,7 @@ TEST_CASE("a time-out followed by rate limits is no longer silence: an answer ca
 
 TEST_CASE("identity is asked again soon after a refusal, and at once after a recovery") {
   World w(3);
-  w.target(0).identity = TargetHistory::Identity::kUnknown;
+  w.target(0).identity.status = IdentityHistory::Status::kUnknown;
   w.good(0, 100);
   REQUIRE(w.asks(0, CheckKind::kIdentity));
   w.unsupported(0, {CheckKind::kIdentity});
@@ -77,7 +77,7 @@ TEST_CASE("identity is asked again soon after a refusal, and at once after a rec
     if (w.asks(0, CheckKind::kIdentity)) w.refuse(0, CheckKind::kIdentity);
     w.pass_time(6s);
   }
-  CHECK(w.target(0).identity_check.due - w.now.mono <= kIdentityEvery);
+  CHECK(w.target(0).identity.check.due - w.now.mono <= kIdentityEvery);
   w.bad(0, Reason::kHttpStatus);
   if (w.asks(0, CheckKind::kIdentity)) w.refuse(0, CheckKind::kIdentity, Reason::kHttpStatus);
   w.pass_time(1s);
@@ -87,7 +87,7 @@ TEST_CASE("identity is asked again soon after a refusal, and at once after a rec
 
 TEST_CASE("an identity that is never told is asked for at most once a minute in the long run") {
   World w(2);
-  w.target(0).identity = TargetHistory::Identity::kUnknown;
+  w.target(0).identity.status = IdentityHistory::Status::kUnknown;
   unsigned asked = 0;
   for (int second = 0; second < 3600; ++second) {
     w.pass_time(1s);
@@ -206,7 +206,7 @@ TEST_CASE("a node that says it lacks 300,000 blocks while its head is level with
   CHECK(w.verdict().servers[0].state == State::kHealthy);
   w.pass_time(5s);
   // Nor is it asked again at once, as one in doubt would be.
-  w.target(0).syncing_check = {.due = w.now.mono + 60s, .sent_at = w.now.mono};
+  w.target(0).node.syncing_check = {.due = w.now.mono + 60s, .sent_at = w.now.mono};
   w.pass_time(5s);
   CHECK_FALSE(w.asks(0, CheckKind::kSyncing));
 
@@ -330,8 +330,8 @@ TEST_CASE("a state that is 40 minutes old, or holds a head from the future, dela
     w.bad(0);
     w.decide();
     woken(w, 60s);
-    CHECK(w.target(0).failure.has_value());
-    CHECK(w.target(1).head.has_value());
+    CHECK(w.target(0).probes.failure.has_value());
+    CHECK(w.target(1).heads.newest.has_value());
   }
 }
 

@@ -161,7 +161,7 @@ TEST_CASE("adopt: the same servers go on where they were") {
   fresh.adopt(std::move(old));
   CHECK(weights(fresh) == Weights{256, 0});
   CHECK(fresh.decision(0).servers[1].state == State::kEjected);
-  CHECK(fresh.history(1).ejected);
+  CHECK(fresh.history(1).ejection.is_out);
   const auto plan = fresh.plan(instance_of({"a", "b"}));
   CHECK(plan.size() == 2);  // it is good enough to be pushed
   const auto changes = fresh.decide(at(1ms));
@@ -180,7 +180,7 @@ TEST_CASE("adopt: with a new server nothing is pushed before it was asked, and t
   Fleet fresh(more);
   fresh.adopt(std::move(old));
   CHECK(fresh.plan(instance_of({"a", "b", "new"})).empty());
-  CHECK(fresh.history(1).observations == 0);
+  CHECK(fresh.history(1).probes.observations == 0);
   answer(fresh, 1);
   const auto changes = fresh.decide(at(1ms));
   REQUIRE(changes.size() == 1);
@@ -212,16 +212,16 @@ TEST_CASE("change_servers: who stays goes on, who is new has nothing, who is gon
   REQUIRE(fleet.targets().size() == 6);
   CHECK(fleet.decided(0));
   CHECK(weights(fleet) == Weights{0, 128, 0});
-  CHECK(fleet.history(0).observations == 0);
-  CHECK(fleet.history(2).ejected);
+  CHECK(fleet.history(0).probes.observations == 0);
+  CHECK(fleet.history(2).ejection.is_out);
   // What was asked is not asked again: the answer is still to come.
   CHECK(fleet.begin_probe(1, at(1ms).mono).empty());
   const auto changes = fleet.decide(at(1ms));
   REQUIRE(changes.size() == 1);  // nothing has changed for the other
   CHECK(changes[0].backend == 0);
   CHECK(weights(fleet) == Weights{0, 256, 0});
-  CHECK(fleet.history(3).observations > 0);
-  CHECK(fleet.history(5).observations > 0);
+  CHECK(fleet.history(3).probes.observations > 0);
+  CHECK(fleet.history(5).probes.observations > 0);
 
   answer(fleet, 0, 5001ms);
   answer(fleet, 1, 5001ms);
@@ -259,9 +259,9 @@ TEST_CASE("change_servers: who was out and comes back soon is still out, and its
     is_remembered = false;
     change({"a", "b"}, constants::kAbsence + 1001ms);
   }
-  CHECK(fleet.history(1).ejected == is_remembered);
-  CHECK(fleet.history(1).observations == 0);
-  CHECK_FALSE(fleet.history(1).head.has_value());
+  CHECK(fleet.history(1).ejection.is_out == is_remembered);
+  CHECK(fleet.history(1).probes.observations == 0);
+  CHECK_FALSE(fleet.history(1).heads.newest.has_value());
   CHECK_FALSE(fleet.begin_probe(1, at(700s).mono).empty());
   for (std::size_t i = 0; i < 2; ++i) {
     answer(fleet, i, 700s);
@@ -464,7 +464,7 @@ TEST_CASE("adopt: another URL, chain or backend is another server") {
   old.decide(at(0ms));
   Fleet fresh(changed);
   fresh.adopt(std::move(old));
-  CHECK(fresh.history(0).observations == 0);
+  CHECK(fresh.history(0).probes.observations == 0);
   auto instance = instance_of({"a", "b"});
   instance.backends[0].name = changed.backends[0].name;
   CHECK(fresh.plan(instance).empty());
@@ -478,7 +478,7 @@ TEST_CASE("adopt: a removed server makes the weights wait for the next decision"
   const config::Config changed = config_of({"a", "b"});
   Fleet fresh(changed);
   fresh.adopt(std::move(old));
-  CHECK(fresh.history(0).observations > 0);
+  CHECK(fresh.history(0).probes.observations > 0);
   CHECK(fresh.plan(instance_of({"a", "b", "c"})).empty());
   fresh.decide(at(1ms));
   CHECK_FALSE(fresh.plan(instance_of({"a", "b", "c"})).empty());
@@ -519,7 +519,7 @@ TEST_CASE("adopt: answers to canaries that are no longer asked are forgotten") {
   changed.backends[0].canaries.pop_back();
   Fleet fresh(changed);
   fresh.adopt(std::move(old));
-  CHECK(fresh.history(0).canaries.empty());
+  CHECK(fresh.history(0).node.canaries.empty());
   fresh.decide(at(1ms), true);
   REQUIRE(fresh.decision(0).servers[0].reasons.size() == 1);
   CHECK(fresh.decision(0).servers[0].reasons[0].code == Reason::kWarmingUp);

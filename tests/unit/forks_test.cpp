@@ -156,8 +156,8 @@ TEST_CASE("who contradicts the others soon after a comparison is asked for its c
   w.pass_time(1s);
   w.chains[1] = "b";
   w.heads(110);
-  CheckState& one = w.history->servers[1].identity_check;
-  CheckState& other = w.history->servers[0].identity_check;
+  CheckState& one = w.history->servers[1].identity.check;
+  CheckState& other = w.history->servers[0].identity.check;
   one = other = {.due = w.now.mono + 60s, .sent_at = w.now.mono - 10s};
   CHECK(w.compare() == 0);
   CHECK(one.due == w.now.mono);

@@ -112,7 +112,7 @@ TEST_CASE("an identity that cannot be had changes nothing") {
   World w(1);
   fold(w.history->servers[0],
        Answer{w.now, {CheckKind::kIdentity}, std::unexpected(ProbeFailure{Reason::kTimeout, "", {}})}, w.backend.chain);
-  CHECK(w.history->servers[0].identity == TargetHistory::Identity::kVerified);
+  CHECK(w.history->servers[0].identity.status == IdentityHistory::Status::kVerified);
 }
 
 TEST_CASE("a rate limit is neither success nor failure") {
@@ -192,8 +192,8 @@ TEST_CASE("a head dated in the future is a lie above the clock's tolerance") {
 
 TEST_CASE("an unverified server has no vote on the head") {
   World w(3);
-  w.history->servers[1].identity = TargetHistory::Identity::kUnknown;
-  w.history->servers[2].identity = TargetHistory::Identity::kWrong;
+  w.history->servers[1].identity.status = IdentityHistory::Status::kUnknown;
+  w.history->servers[2].identity.status = IdentityHistory::Status::kWrong;
   w.good(0, 100);
   w.good(1, 900);
   w.good(2, 900);
@@ -240,10 +240,10 @@ TEST_CASE("without an agreed head nobody is known to lag, nor is asked for it mo
     for (std::size_t i = 1; i < 3; ++i) w.good(i, n);
     w.verdict();
   }
-  REQUIRE(w.history->servers[0].slipping);
-  w.history->servers[0].lag_blocks.reset();
+  REQUIRE(w.history->servers[0].heads.slipping);
+  w.history->servers[0].heads.lag_blocks.reset();
   w.verdict();
-  CHECK_FALSE(w.history->servers[0].slipping);
+  CHECK_FALSE(w.history->servers[0].heads.slipping);
 }
 
 TEST_CASE("freshness is full up to one block and 2 s, then linear down to 0 at max_lag") {
@@ -302,14 +302,14 @@ TEST_CASE("quiet time pays ejections back") {
   w.verdict();
   w.bad(0);
   w.verdict();
-  CHECK(w.history->servers[0].ejections == 1);
+  CHECK(w.history->servers[0].ejection.count == 1);
   for (int s = 0; s < 90; ++s) {
     w.pass_time(1s);
     w.good(0, 100);
     w.good(1, 100);
     w.verdict();
   }
-  CHECK(w.history->servers[0].ejections == 0);
+  CHECK(w.history->servers[0].ejection.count == 0);
 }
 
 TEST_CASE("while nothing else is healthy the time-out is waived, not the rise") {
@@ -341,7 +341,7 @@ TEST_CASE("who was out when everybody was does not wait for its time-out when an
     w.verdict();
     w.good(i, 101);
     CHECK(w.verdict().servers[i].state == State::kHealthy);
-    CHECK(w.history->servers[i].ejections == 1);
+    CHECK(w.history->servers[i].ejection.count == 1);
   }
 }
 
@@ -357,13 +357,13 @@ TEST_CASE("an outage of our own network throws nobody out for long") {
       w.pass_time(100ms);
     }
   CHECK(w.verdict().blind);
-  for (std::size_t i = 0; i < 3; ++i) CHECK(w.history->servers[i].ejections == 0);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(w.history->servers[i].ejection.count == 0);
   for (int round = 0; round < 2; ++round) {
     w.pass_time(1s);
     w.all_good(101);
     w.verdict();
   }
-  for (std::size_t i = 0; i < 3; ++i) CHECK_FALSE(w.history->servers[i].ejected);
+  for (std::size_t i = 0; i < 3; ++i) CHECK_FALSE(w.history->servers[i].ejection.is_out);
 }
 
 TEST_CASE("a return is a ramp") {
@@ -390,7 +390,7 @@ TEST_CASE("a return is a ramp") {
 TEST_CASE("a silent server loses before its time-out, and a failed one keeps what its silence cost") {
   World w(1);
   w.good(0, 100);
-  w.history->servers[0].sent_at = w.now.mono;
+  w.history->servers[0].probes.sent_at = w.now.mono;
   w.pass_time(149ms);
   CHECK(w.verdict().servers[0].latency_used_ms == doctest::Approx(40));
   w.pass_time(1ms);
@@ -449,7 +449,7 @@ TEST_CASE("a node that catches up does not jump: its blocks are dated accordingl
   w.good(0, 600, 5s);
   w.good(1, 600, 5s);
   w.verdict();
-  CHECK_FALSE(w.history->servers[0].jumped);
+  CHECK_FALSE(w.history->servers[0].heads.jumped);
 }
 
 TEST_CASE("a lone server may jump: nobody can prove the contrary") {
@@ -464,7 +464,7 @@ TEST_CASE("a lone server may jump: nobody can prove the contrary") {
 TEST_CASE("halted: all too old at once and agreed is nobody's ejection") {
   World w(3);
   w.halt();
-  for (std::size_t i = 0; i < 3; ++i) CHECK(w.history->servers[i].ejections == 0);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(w.history->servers[i].ejection.count == 0);
   w.pass_time(1s);
   w.all_good(101);
   for (const ServerVerdict& v : w.verdict().servers) CHECK(v.state == State::kHealthy);
@@ -486,7 +486,7 @@ TEST_CASE("when a halted chain moves on, whoever does not is out at once, and ba
   const BackendVerdict later = w.verdict();
   CHECK(later.servers[1].state == State::kHealthy);
   CHECK(later.servers[1].ramp == 1.0);
-  CHECK(w.history->servers[1].ejections == 0);
+  CHECK(w.history->servers[1].ejection.count == 0);
   CHECK(later.servers[2].state == State::kEjected);
 }
 
@@ -514,7 +514,7 @@ TEST_CASE("a single block behind is never a failure, however slow the chain") {
 TEST_CASE("syncing is a failure, too few peers only weigh less") {
   World w(2);
   w.backend.min_peers = 5;
-  w.history->servers[0].peers = 2;
+  w.history->servers[0].node.peers = 2;
   fold(w.history->servers[1], Answer{w.now, {CheckKind::kSyncing}, AnswerValue{1000, {}}}, w.backend.chain);
   w.good(0, 103);
   w.good(1, 100);
@@ -579,7 +579,7 @@ TEST_CASE("a rate limit where blocks have no age: five minutes") {
 
 TEST_CASE("who does not tell its chain is named, and the lag rule is known not to hold when nobody does") {
   World w(3);
-  for (TargetHistory& t : w.history->servers) t.identity = TargetHistory::Identity::kUnknown;
+  for (TargetHistory& t : w.history->servers) t.identity.status = IdentityHistory::Status::kUnknown;
   w.all_good(100);
   CHECK(w.verdict().notes.empty());  // not asked yet
   w.unsupported(2, {CheckKind::kIdentity});
@@ -591,7 +591,7 @@ TEST_CASE("who does not tell its chain is named, and the lag rule is known not t
   CHECK(v.servers[2].state == State::kHealthy);
 
   World nobody(2);
-  for (TargetHistory& t : nobody.history->servers) t.identity = TargetHistory::Identity::kUnknown;
+  for (TargetHistory& t : nobody.history->servers) t.identity.status = IdentityHistory::Status::kUnknown;
   nobody.all_good(100);
   for (std::size_t i = 0; i < 2; ++i) nobody.unsupported(i, {CheckKind::kIdentity});
   v = nobody.verdict();

@@ -25,7 +25,7 @@ struct Probes : Direct {
     good(1, height);
     decide();
   }
-  double smoothed() const { return *history->servers[0].smoothed_latency_ms; }
+  double smoothed() const { return *history->servers[0].latency.smoothed_ms; }
 };
 
 }  // namespace
@@ -78,7 +78,7 @@ TEST_CASE("latency: a provider that is fast and slow in turn has no new level ea
   Probes p;
   for (int i = 0; i < 400; ++i) {
     p.probe(i % 2 == 0 ? 30ms : 600ms);
-    if (i > 100) CHECK(p.history->servers[0].level.spread > 1.0);
+    if (i > 100) CHECK(p.history->servers[0].latency.level.spread > 1.0);
   }
 }
 
@@ -87,14 +87,14 @@ TEST_CASE("latency: whoever returns is known by the probes since") {
   p.backend.max_latency = 500ms;
   for (int i = 0; i < 10; ++i) p.probe(40ms);
   for (int i = 0; i < 6; ++i) p.probe(900ms);
-  REQUIRE(p.history->servers[0].ejected);
+  REQUIRE(p.history->servers[0].ejection.is_out);
   LiveHistory& live = p.history->servers[0].live;
   live.timed = 100;
   live.timed_ms = 90'000;
   live.latency_ms = 900;
   live.waiting_ms = 5000;
-  for (int i = 0; i < 10 && p.history->servers[0].ejected; ++i) p.probe(60ms);
-  REQUIRE_FALSE(p.history->servers[0].ejected);
+  for (int i = 0; i < 10 && p.history->servers[0].ejection.is_out; ++i) p.probe(60ms);
+  REQUIRE_FALSE(p.history->servers[0].ejection.is_out);
   CHECK(p.smoothed() == doctest::Approx(60));
   CHECK_FALSE(live.latency_ms.has_value());
   CHECK_FALSE(live.waiting_ms.has_value());

@@ -99,7 +99,7 @@ TEST_CASE("what fails for real requests only is out within seconds, and stays ou
   CHECK(first_out >= 0);
   CHECK(first_out <= 6);
   CHECK(bad / all < 0.01);
-  CHECK(w.history->servers[1].ejections >= 2);
+  CHECK(w.history->servers[1].ejection.count >= 2);
 }
 
 TEST_CASE("requests that fail everywhere are nobody's fault") {
@@ -218,9 +218,9 @@ TEST_CASE("a server whose requests and probe wait is out after half of a time-ou
   };
   for (int i = 0; i < 20; ++i) w.second(kFine);
   SUBCASE("both") {
-    w.history->servers[2].sent_at = w.now.mono;
+    w.history->servers[2].probes.sent_at = w.now.mono;
     CHECK(hang(60) != State::kEjected);
-    w.history->servers[2].sent_at = w.now.mono - MonoTime{1s};
+    w.history->servers[2].probes.sent_at = w.now.mono - MonoTime{1s};
     CHECK(hang(120) == State::kEjected);
     CHECK(w.decision.servers[2].reasons.at(0).code == Reason::kLiveErrors);
   }
@@ -229,7 +229,7 @@ TEST_CASE("a server whose requests and probe wait is out after half of a time-ou
     CHECK(hang(120) != State::kEjected);
   }
   SUBCASE("the probe alone") {
-    w.history->servers[2].sent_at = w.now.mono - MonoTime{1s};
+    w.history->servers[2].probes.sent_at = w.now.mono - MonoTime{1s};
     CHECK(hang(4) != State::kEjected);
   }
 }
@@ -272,7 +272,7 @@ TEST_CASE("requests that end badly after their server is out do not keep it out"
   for (int i = 0; i < 5; ++i) w.second([](std::size_t s, LiveDelta& d) { d.failures = s == 1 ? 40 : 0; });
   for (int i = 0; i < 15; ++i) w.second(kFine);
   CHECK(w.held[1] > 0);
-  CHECK(w.history->servers[1].ejections == 1);
+  CHECK(w.history->servers[1].ejection.count == 1);
 }
 
 TEST_CASE("several quotas at once do not hide each other") {

@@ -63,7 +63,7 @@ TEST_CASE("erpc #449: a primary that refused connections had no samples, so no e
 
 TEST_CASE("erpc #301: a URL of another chain looked the freshest, and won the traffic") {
   Direct w(3);
-  w.history->servers[0].identity = TargetHistory::Identity::kUnknown;
+  w.history->servers[0].identity.status = IdentityHistory::Status::kUnknown;
   w.answer(0, {CheckKind::kIdentity}, 56);
   w.good(0, 90'000'000, 100ms, 1ms);
   w.good(1, 1000);
@@ -176,9 +176,7 @@ TEST_CASE("agave #5071, rpc-gateway #71: health was ok 2,500 slots behind, and a
 TEST_CASE("dshackle #155, #198: methods that a provider does not offer looked like failures") {
   Direct w(2);
   w.backend.min_peers = 3;
-  const auto due = [&](std::size_t i) {
-    return due_checks(w.history->servers[i], false, {}, w.backend, w.now.mono);
-  };
+  const auto due = [&](std::size_t i) { return due_checks(w.history->servers[i], false, {}, w.backend, w.now.mono); };
   for (int round = 0; round < 2; ++round) {
     w.pass_time(5min);
     for (std::size_t i = 0; i < 2; ++i) {

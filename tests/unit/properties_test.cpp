@@ -82,7 +82,7 @@ TEST_CASE("any history: never all zero, sums kept, nothing but finite numbers") 
           c.backend.servers.size() <= kMostServersForShares)
         MUST(active == 256);
       if (!d.fallback) MUST(held_is_target);
-      for (const double part : c.history->shares) MUST((std::isfinite(part) && part >= 0 && part <= 1 + 1e-9));
+      for (const double part : c.history->shares.parts) MUST((std::isfinite(part) && part >= 0 && part <= 1 + 1e-9));
     }
   }
 }
@@ -172,8 +172,8 @@ TEST_CASE("our own clock is wrong by an hour or a day: nobody pays for it") {
     w.run(240, nothing);
     CHECK(w.held == before);
     for (const TargetHistory& t : w.history->servers) {
-      CHECK_FALSE(t.ejected);
-      CHECK(t.ejections == 0);
+      CHECK_FALSE(t.ejection.is_out);
+      CHECK(t.ejection.count == 0);
     }
   }
 }

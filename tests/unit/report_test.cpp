@@ -74,7 +74,7 @@ TEST_CASE("every score can be recomputed from the JSON alone, whatever the troub
       w.backend.min_peers = 3;
       w.backend.servers[0].preference = 2.5;
       w.backend.servers[6].preference = 0.37;
-      w.history->servers[6].peers = 1;
+      w.history->servers[6].node.peers = 1;
       w.view.algorithm = algorithm;
       std::map<std::string, unsigned> seen;
       w.run(400, [&](const BackendDecision& d, double) {

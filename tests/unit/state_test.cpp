@@ -68,7 +68,7 @@ void more(Chaos& c) {
   const bool good = c.pick(0, 2) > 0;
   switch (c.pick(0, 3)) {
     case 0:
-      t.canaries.resize(1);
+      t.node.canaries.resize(1);
       if (good)
         fold(t, Answer{c.now, {CheckKind::kCanary, 0}, AnswerValue{}}, c.backend.chain);
       else
@@ -89,8 +89,8 @@ void more(Chaos& c) {
         fold(t, Answer{c.now, {CheckKind::kPeers}, failure}, c.backend.chain);
       return;
     default:
-      if (c.pick(0, 20) == 0) t.forked = "block 7 is 0xa here, 2 of 3 operators say 0xb";
-      if (c.pick(0, 10) == 0) t.forked.clear();
+      if (c.pick(0, 20) == 0) t.forks.minority = "block 7 is 0xa here, 2 of 3 operators say 0xb";
+      if (c.pick(0, 10) == 0) t.forks.minority.clear();
   }
 }
 
@@ -269,7 +269,7 @@ TEST_CASE("without a file nothing is known, and nothing is said") {
   const Scene s;
   Fleet fleet(s.config);
   CHECK_FALSE(StateFile(s.folder.path("none.json")).load(fleet, at(16s)).has_value());
-  CHECK(fleet.history(0).observations == 0);
+  CHECK(fleet.history(0).probes.observations == 0);
   CHECK_FALSE(fleet.cold());
 }
 
@@ -280,10 +280,10 @@ TEST_CASE("what was known goes on, and nothing is pushed before the next decisio
   CHECK(fleet.cold());
   CHECK(weights(fleet) == Weights{128, 128, 0});
   CHECK(fleet.decision(0).servers[2].state == State::kEjected);
-  CHECK(fleet.history(2).ejected);
-  CHECK(fleet.history(2).bad_in_row == 3);
-  CHECK(fleet.history(2).quiet_since == kBoot - 5s);
-  CHECK(fleet.history(3).observations > 0);  // the reference
+  CHECK(fleet.history(2).ejection.is_out);
+  CHECK(fleet.history(2).health.bad_in_row == 3);
+  CHECK(fleet.history(2).ejection.quiet_since == kBoot - 5s);
+  CHECK(fleet.history(3).probes.observations > 0);  // the reference
   haproxy::Instance instance;
   haproxy::BackendRow& row = instance.backends.emplace_back();
   row.name = "rpc";
@@ -302,33 +302,33 @@ TEST_CASE("histories follow their servers: the order may change, a new URL, chai
   };
   config::Config moved = config_of({"c", "a", "b"});
   load(moved, [](const Fleet& f) {
-    CHECK(f.history(0).ejected);
+    CHECK(f.history(0).ejection.is_out);
     CHECK(weights(f) == Weights{0, 128, 128});
   });
   config::Config url = s.config;
   url.backends[0].servers[2].target.url += "x";
   load(url, [](const Fleet& f) {
-    CHECK(f.history(2).observations == 0);
-    CHECK(f.history(1).observations > 0);
+    CHECK(f.history(2).probes.observations == 0);
+    CHECK(f.history(1).probes.observations > 0);
   });
   config::Config chain = s.config;
   chain.backends[0].chain.name = "other";
   load(chain, [](const Fleet& f) {
-    CHECK(f.history(0).observations == 0);
-    CHECK(f.history(3).observations == 0);
+    CHECK(f.history(0).probes.observations == 0);
+    CHECK(f.history(3).probes.observations == 0);
   });
   config::Config name = s.config;
   name.backends[0].servers[0].name = "z";
-  load(name, [](const Fleet& f) { CHECK(f.history(0).observations == 0); });
+  load(name, [](const Fleet& f) { CHECK(f.history(0).probes.observations == 0); });
   config::Config added = config_of({"a", "b", "c", "d"});
   load(added, [](const Fleet& f) {
-    CHECK(f.history(2).ejected);
-    CHECK(f.history(3).observations == 0);
-    CHECK(f.history(4).observations > 0);
+    CHECK(f.history(2).ejection.is_out);
+    CHECK(f.history(3).probes.observations == 0);
+    CHECK(f.history(4).probes.observations > 0);
   });
   config::Config backend = s.config;
   backend.backends[0].name = "other";
-  load(backend, [](const Fleet& f) { CHECK(f.history(0).observations == 0); });
+  load(backend, [](const Fleet& f) { CHECK(f.history(0).probes.observations == 0); });
 }
 
 TEST_CASE("many servers: fingerprints are short, and mixed up all the same by nobody") {
@@ -349,7 +349,7 @@ TEST_CASE("many servers: fingerprints are short, and mixed up all the same by no
   Fleet fresh(config);
   CHECK_FALSE(StateFile(folder.path("state.json")).load(fresh, at(4s)).has_value());
   CHECK(weights(fresh) == weights(fleet));
-  for (std::size_t i = 0; i < 3000; ++i) REQUIRE(fresh.history(i).head_received.mono == MonoTime{milliseconds{i}});
+  for (std::size_t i = 0; i < 3000; ++i) REQUIRE(fresh.history(i).heads.received.mono == MonoTime{milliseconds{i}});
 }
 
 TEST_CASE("the clock: time that passed counts, time that went back does not, an old state is not used") {
@@ -359,18 +359,18 @@ TEST_CASE("the clock: time that passed counts, time that went back does not, an 
   };
   Fleet half_hour(s.config);
   CHECK_FALSE(load(35min, half_hour).has_value());
-  CHECK(half_hour.history(0).head_received.mono == kBoot - 35min);
-  CHECK(half_hour.history(2).ejected);
+  CHECK(half_hour.history(0).heads.received.mono == kBoot - 35min);
+  CHECK(half_hour.history(2).ejection.is_out);
   // Heads and ejections so old would only delay servers that are well by now.
   Fleet longer(s.config);
   CHECK_FALSE(load(45min, longer).has_value());
-  CHECK_FALSE(longer.history(0).head.has_value());
-  CHECK(longer.history(0).smoothed_at == kBoot - 45min);
-  CHECK_FALSE(longer.history(2).ejected);
-  CHECK(longer.history(2).ejections == 1);
+  CHECK_FALSE(longer.history(0).heads.newest.has_value());
+  CHECK(longer.history(0).latency.smoothed_at == kBoot - 45min);
+  CHECK_FALSE(longer.history(2).ejection.is_out);
+  CHECK(longer.history(2).ejection.count == 1);
   Fleet back(s.config);
   CHECK_FALSE(load(-60s, back).has_value());
-  CHECK(back.history(0).smoothed_at == kBoot);
+  CHECK(back.history(0).latency.smoothed_at == kBoot);
   Fleet future(s.config);
   const auto warning = load(-3h, future);
   REQUIRE(warning.has_value());
@@ -379,16 +379,16 @@ TEST_CASE("the clock: time that passed counts, time that went back does not, an 
                     "is used as if saved just now",
                     s.path));
   // So would heads from the future.
-  CHECK_FALSE(future.history(0).head.has_value());
-  CHECK_FALSE(future.history(2).ejected);
-  CHECK(future.history(0).smoothed_at == kBoot);
+  CHECK_FALSE(future.history(0).heads.newest.has_value());
+  CHECK_FALSE(future.history(2).ejection.is_out);
+  CHECK(future.history(0).latency.smoothed_at == kBoot);
   Fleet old(s.config);
   const auto too_old = load(46min, old);
   REQUIRE(too_old.has_value());
   CHECK(*too_old == fmt::format("state file {}: was saved 46 min ago, at most 45 min is of use; it is not used, every "
                                 "server's history starts anew",
                                 s.path));
-  CHECK(old.history(2).observations == 0);
+  CHECK(old.history(2).probes.observations == 0);
 }
 
 TEST_CASE("no secret is in the file, nor anything that a guess at one could be confirmed by") {
@@ -418,7 +418,7 @@ TEST_CASE("foreign and damaged files are told from good ones, with a reason and 
     Fleet fleet(s.config);
     const auto out = StateFile(s.path).load(fleet, at(20s));
     REQUIRE(out.has_value());
-    CHECK(fleet.history(0).observations == 0);
+    CHECK(fleet.history(0).probes.observations == 0);
     CHECK_FALSE(fleet.cold());
     const std::string start = fmt::format("state file {}: ", s.path);
     const std::string_view end = "; it is not used, every server's history starts anew, and the file is replaced";

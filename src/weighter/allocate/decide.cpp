@@ -92,20 +92,20 @@ class Decider {
     targets_.assign(out_.servers.size(), 0);
     parts_.assign(out_.servers.size(), 0.0);
     const bool falls_back = out_.healthy < backend_.min_healthy && !backup_takes_over;
-    if (!falls_back) history_.kept.clear();
+    if (!falls_back) history_.shares.kept.clear();
     if (falls_back) {
       fall_back(active, backups);
     } else if (backend_.strategy == config::Strategy::kLeader) {
-      LeaderMemory among_active{history_.leader, history_.challenger, history_.challenger_since};
+      LeaderMemory among_active{history_.leader.server, history_.leader.challenger, history_.leader.challenger_since};
       lead(active, among_active, backend_.switch_back);
-      history_.leader = among_active.leader;
-      history_.challenger = among_active.challenger;
-      history_.challenger_since = among_active.challenger_since;
+      history_.leader.server = among_active.leader;
+      history_.leader.challenger = among_active.challenger;
+      history_.leader.challenger_since = among_active.challenger_since;
       // A memory of its own: a leader among the backups must not unseat the active one, which has the traffic.
-      LeaderMemory among_backups{history_.backup_leader, std::nullopt, {}};
+      LeaderMemory among_backups{history_.leader.backup, std::nullopt, {}};
       lead(backups, among_backups, false);
-      history_.backup_leader = among_backups.leader;
-      history_.leader_looked_up = !view_.servers.empty();
+      history_.leader.backup = among_backups.leader;
+      history_.leader.looked_up = !view_.servers.empty();
     } else {
       share(active);
       share(backups);
@@ -117,14 +117,14 @@ class Decider {
       keep_places(backups);
     }
     if (out_.any_verdict) {
-      history_.shares = std::move(parts_);
-      history_.scores = steady_;
-      history_.shares_at = now_.mono;
+      history_.shares.parts = std::move(parts_);
+      history_.shares.scores = steady_;
+      history_.shares.at = now_.mono;
     }
     // What is held may be a dead band away from the targets; but not for good where a return has just ended.
-    const bool arrived = history_.on_the_way && !on_the_way();
-    history_.on_the_way = on_the_way();
-    settle(std::exchange(history_.fell_back, falls_back) || falls_back || arrived);
+    const bool arrived = history_.shares.converging && !on_the_way();
+    history_.shares.converging = on_the_way();
+    settle(std::exchange(history_.shares.fell_back, falls_back) || falls_back || arrived);
     return std::move(out_);
   }
 
@@ -138,9 +138,9 @@ class Decider {
     ServerDecision& s = out_.servers[i];
     s.state = verdict.state;
     s.reasons = std::move(verdict.reasons);
-    s.head = history.head;
+    s.head = history.heads.newest;
     s.head_age = verdict.head_age;
-    s.lag_blocks = history.lag_blocks;
+    s.lag_blocks = history.heads.lag_blocks;
     s.latency = verdict.latency;
     s.inputs.preference = backend_.servers[i].preference;
     s.inputs.doubt = verdict.doubt;
@@ -238,13 +238,13 @@ class Decider {
   std::vector<double> shares_before(const Members& who) const {
     std::vector<double> out;
     double sum = 0;
-    const bool from_haproxy = history_.shares.empty();
+    const bool from_haproxy = history_.shares.parts.empty();
     if (from_haproxy && view_.worker_age < constants::kWorkerSettled) return out;
     for (const std::size_t i : who) {
       const ServerView* v = view(i);
       double before = 0;
       if (!from_haproxy)
-        before = history_.shares[i] * part_left(i);
+        before = history_.shares.parts[i] * part_left(i);
       else if (v != nullptr)
         before = v->weight;
       out.push_back(before);
@@ -257,8 +257,8 @@ class Decider {
 
   /// What of its score before a server still has, at most 1.
   double part_left(std::size_t i) const {
-    const bool fell = i < history_.scores.size() && steady_[i] < history_.scores[i];
-    return fell ? steady_[i] / history_.scores[i] : 1.0;
+    const bool fell = i < history_.shares.scores.size() && steady_[i] < history_.shares.scores[i];
+    return fell ? steady_[i] / history_.shares.scores[i] : 1.0;
   }
 
   /// Servers that were verified and do not tell their chain id now keep at most the share that they had: it becomes
@@ -271,7 +271,7 @@ class Decider {
     if (std::ranges::find(out, false) == out.end()) return std::vector<bool>(who.size());
     // Not `before`, which grows when others fall.
     for (std::size_t k = 0; k < who.size(); ++k)
-      if (out[k]) caps[k] = history_.shares.empty() ? before[k] : history_.shares[who[k]];
+      if (out[k]) caps[k] = history_.shares.parts.empty() ? before[k] : history_.shares.parts[who[k]];
     return out;
   }
 
@@ -283,7 +283,7 @@ class Decider {
     if (!before.empty()) {
       // Without a decision before, one interval's growth: what a single pass may do.
       const MonoTime interval = probe_.interval;
-      const MonoTime elapsed = history_.shares.empty() ? interval : now_.mono - history_.shares_at;
+      const MonoTime elapsed = history_.shares.parts.empty() ? interval : now_.mono - history_.shares.at;
       const double intervals =
           std::max(0.0, static_cast<double>(elapsed.count()) / static_cast<double>(interval.count()));
       for (std::size_t k = 0; k < who.size(); ++k)
@@ -314,13 +314,13 @@ class Decider {
   /// After an outage of everybody's somebody is back first and carries everything for a moment. That must not make the
   /// others begin from nothing: for a while they keep the part that they had, and who is back has the rest.
   void keep_places(const Members& group) {
-    if (history_.shares.empty()) return;
-    const double left = decay(now_.mono - history_.shares_at, constants::kPlaceHalfLife);
+    if (history_.shares.parts.empty()) return;
+    const double left = decay(now_.mono - history_.shares.at, constants::kPlaceHalfLife);
     double kept = 0;
     for (const std::size_t i : group) {
       const TargetHistory& t = history_.servers[i];
-      if (!t.ejected || !t.forgiven || never_[i] || targets_[i] > 0) continue;
-      parts_[i] = history_.shares[i] * left;
+      if (!t.ejection.is_out || !t.ejection.forgiven || never_[i] || targets_[i] > 0) continue;
+      parts_[i] = history_.shares.parts[i] * left;
       kept += parts_[i];
     }
     if (kept <= 0 || kept >= 1) return;
@@ -331,7 +331,7 @@ class Decider {
   /// Begins with a server that is far from its share, and ends when nobody is kept below it any more.
   bool on_the_way() const {
     return std::ranges::any_of(out_.servers, [&](const ServerDecision& s) {
-      return s.inputs.ramp < 1.0 || (s.inputs.limited_by == "growth" && (far_ || history_.on_the_way));
+      return s.inputs.ramp < 1.0 || (s.inputs.limited_by == "growth" && (far_ || history_.shares.converging));
     });
   }
 
@@ -364,7 +364,7 @@ class Decider {
     for (const std::size_t i : able)
       candidates.push_back({static_cast<std::uint32_t>(i), out_.servers[i].score, backend_.servers[i].preference});
     // Whoever was chosen before HAProxy was read has led nobody yet.
-    if (!history_.leader_looked_up)
+    if (!history_.leader.looked_up)
       if (const auto shown = shown_leader(able)) memory.leader = shown;
     const std::uint32_t leader = choose_leader(memory, candidates, switch_back, now_.mono);
     for (const std::size_t i : who) {
@@ -406,14 +406,14 @@ class Decider {
     out_.fallback = backend_.fallback;
     const Standing worst = worst_served();
     if (backend_.fallback == config::Fallback::kKeep) {
-      if (history_.kept.size() != targets_.size()) {
-        history_.kept.resize(targets_.size());
-        for (std::size_t i = 0; i < targets_.size(); ++i) history_.kept[i] = last_weight(i);
+      if (history_.shares.kept.size() != targets_.size()) {
+        history_.shares.kept.resize(targets_.size());
+        for (std::size_t i = 0; i < targets_.size(); ++i) history_.shares.kept[i] = last_weight(i);
       }
       bool any = false;
       for (std::size_t i = 0; i < targets_.size(); ++i) {
         const bool served = out_.servers[i].state == State::kDisabled || standing_of(out_.servers[i]) <= worst;
-        targets_[i] = served ? history_.kept[i] : 0;
+        targets_[i] = served ? history_.shares.kept[i] : 0;
         if (targets_[i] > 0 && can_serve(i)) any = true;
       }
       if (any) return;
@@ -548,8 +548,9 @@ BackendDecision decide(BackendHistory& history, const config::Backend& backend, 
   for (std::size_t i = 0; i < view.servers.size() && i < history.servers.size(); ++i) {
     TargetHistory& t = history.servers[i];
     const bool disabled = view.servers[i] && view.servers[i]->disabled;
-    if (std::exchange(t.was_disabled, disabled) && !disabled && !t.ejected && backend.ramp > milliseconds{0})
-      t.returned_at = now.mono;
+    if (std::exchange(t.health.was_disabled, disabled) && !disabled && !t.ejection.is_out &&
+        backend.ramp > milliseconds{0})
+      t.ejection.returned_at = now.mono;
   }
   BackendVerdict verdict = judge(history, backend, probe, now);
   return Decider(history, backend, probe, view, held, now).run(std::move(verdict));

@@ -37,7 +37,7 @@ CheckSchedule::Probe CheckSchedule::new_probe(std::size_t target) {
   Probe out;
   out.id = static_cast<TargetId>(index_of_.size());
   out.samples_left = c_.options.samples;
-  out.has_history = c_.fleet.history(target).observations > 0;
+  out.has_history = c_.fleet.history(target).probes.observations > 0;
   index_of_.push_back(target);
   c_.act(action::AddTarget{out.id, &c_.fleet.target_config(target),
                            file_.backends[c_.fleet.targets()[target].backend].canaries});
@@ -308,7 +308,7 @@ void CheckSchedule::on_retry_timer(std::uint32_t retry) {
 
 /// A target that does not answer loses weight before its time-out: news from time to time.
 void CheckSchedule::listen_for_silence(Probe& p) {
-  p.usual_ms = c_.fleet.history(index(p)).smoothed_latency_ms.value_or(0);
+  p.usual_ms = c_.fleet.history(index(p)).latency.smoothed_ms.value_or(0);
   p.wait = p.usual_ms > 0 ? Wait::kSuspectSilence : Wait::kNoticeSilence;
   c_.timers.set({Timers::Kind::kProbe, p.id},
                 c_.mono() + (p.usual_ms > 0 ? silence_suspected(p.usual_ms) : silence_noticed(p.usual_ms)));
@@ -322,7 +322,7 @@ void CheckSchedule::on_probe_timer(TargetId target) {
     const std::size_t only = index(*p);
     check(std::span(&only, 1));
   } else if (p->wait == Wait::kSuspectSilence) {
-    if (!c_.fleet.history(index(*p)).ejected) c_.look_wanted = true;
+    if (!c_.fleet.history(index(*p)).ejection.is_out) c_.look_wanted = true;
     p->wait = Wait::kNoticeSilence;
     c_.timers.set(key, c_.mono() + silence_noticed(p->usual_ms) - silence_suspected(p->usual_ms));
   } else {
@@ -338,7 +338,8 @@ void CheckSchedule::on_probe_timer(TargetId target) {
 void CheckSchedule::check_now(std::span<const std::size_t> targets) {
   for (const std::size_t i : targets) {
     const Probe& p = probes_[i];
-    if (p.head_under_way || c_.fleet.history(i).limited || c_.mono() - p.last_start < kLeastBetweenHeads) continue;
+    if (p.head_under_way || c_.fleet.history(i).probes.limited || c_.mono() - p.last_start < kLeastBetweenHeads)
+      continue;
     check(std::span(&i, 1));
   }
 }

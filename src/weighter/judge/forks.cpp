@@ -53,7 +53,7 @@ class Groups {
     }
     // Whoever limits our rate is a bad one to ask.
     for (Group& g : out)
-      std::ranges::stable_partition(g.members, [&](std::uint32_t m) { return !history_.member(m).limited; });
+      std::ranges::stable_partition(g.members, [&](std::uint32_t m) { return !history_.member(m).probes.limited; });
     return out;
   }
 
@@ -67,7 +67,7 @@ class Groups {
 
   const SeenBlock& newest(const ForkVoice& v) const {
     const TargetHistory& t = history_.member(v.member);
-    return t.seen[t.seen_count - 1];
+    return t.forks.seen[t.forks.seen_count - 1];
   }
 
   std::size_t index(const SeenBlock& block) const {
@@ -82,15 +82,15 @@ class Groups {
   void connect(const ForkVoice& v) {
     const TargetHistory& t = history_.member(v.member);
     const std::size_t own = index(newest(v));
-    for (unsigned k = 0; k + 1 < t.seen_count; ++k) {
-      const std::size_t at = index(t.seen[k]);
-      if (at < heads_.size() && heads_[at] == t.seen[k]) {
+    for (unsigned k = 0; k + 1 < t.forks.seen_count; ++k) {
+      const std::size_t at = index(t.forks.seen[k]);
+      if (at < heads_.size() && heads_[at] == t.forks.seen[k]) {
         parent_[root(own)] = root(at);
         continue;
       }
       // Not there, but another block of that height is somebody's newest.
-      const auto same = std::ranges::lower_bound(heads_, t.seen[k].number, {}, &SeenBlock::number);
-      contradiction = contradiction || (same != heads_.end() && same->number == t.seen[k].number);
+      const auto same = std::ranges::lower_bound(heads_, t.forks.seen[k].number, {}, &SeenBlock::number);
+      contradiction = contradiction || (same != heads_.end() && same->number == t.forks.seen[k].number);
     }
   }
 
@@ -102,8 +102,7 @@ class Groups {
 };
 
 bool several_operators(std::span<const ForkVoice> votes) {
-  return std::ranges::any_of(votes,
-                             [&](const ForkVoice& v) { return v.operator_name != votes.front().operator_name; });
+  return std::ranges::any_of(votes, [&](const ForkVoice& v) { return v.operator_name != votes.front().operator_name; });
 }
 
 /// It may be no fork but another chain: with their next probe all but the largest group are asked who they are.
@@ -112,15 +111,15 @@ void ask_who_they_are(BackendHistory& history, std::span<const Group> groups, Mo
   for (auto g = groups.begin(); g != groups.end(); ++g) {
     if (g == largest) continue;
     for (const std::uint32_t m : g->members) {
-      CheckState& check = history.member(m).identity_check;
+      CheckState& check = history.member(m).identity.check;
       check.due = std::min(check.due, std::max(now, check.sent_at + least));
     }
   }
 }
 
 void acquit(TargetHistory& t) {
-  t.compared = true;
-  t.forked.clear();
+  t.forks.compared = true;
+  t.forks.minority.clear();
 }
 
 }  // namespace
@@ -128,8 +127,8 @@ void acquit(TargetHistory& t) {
 void look_for_forks(BackendHistory& history, const config::Backend& backend, std::span<const ForkVoice> votes,
                     MonoTime now) {
   ForkCheck& check = history.forks;
-  if (check.height || (check.ever && now < check.next_look)) return;
-  check.next_look = now + kForkLookEvery;
+  if (check.height || (check.ever && now < check.next_scan)) return;
+  check.next_scan = now + kForkLookEvery;
   if (votes.empty() || !several_operators(votes)) return;
   Groups groups(history, votes);
   std::vector<Group> found = groups.take();
@@ -141,12 +140,12 @@ void look_for_forks(BackendHistory& history, const config::Backend& backend, std
     return;
   }
   const bool newcomer =
-      std::ranges::any_of(votes, [&](const ForkVoice& v) { return !history.member(v.member).compared; });
+      std::ranges::any_of(votes, [&](const ForkVoice& v) { return !history.member(v.member).forks.compared; });
   const bool allowed = !check.ever || now - check.begun >= kForkCheckLeast;
   if (!allowed && groups.contradiction) ask_who_they_are(history, found, now, kIdentityContradicted);
   if (!allowed || !(newcomer || groups.contradiction || now >= check.due)) return;
   std::uint64_t lowest = UINT64_MAX;
-  for (const ForkVoice& v : votes) lowest = std::min(lowest, history.member(v.member).head->number);
+  for (const ForkVoice& v : votes) lowest = std::min(lowest, history.member(v.member).heads.newest->number);
   ask_who_they_are(history, found, now, 0ms);
   check.height = lowest - std::min<std::uint64_t>(lowest, backend.chain.fork_depth);
   check.groups = std::move(found);
@@ -203,12 +202,12 @@ void end_fork_check(BackendHistory& history, const config::Backend& backend, con
   for (const Group& g : check.groups) {
     for (const std::uint32_t m : g.members) {
       TargetHistory& t = history.member(m);
-      t.compared = true;
+      t.forks.compared = true;
       if (g.state != Group::State::kAnswered || !judged) continue;
-      t.forked.clear();
+      t.forks.minority.clear();
       if (majority.empty() || g.hash == majority) continue;
-      t.forked = fmt::format("block {} is {} here, {} of {} operators say {}", *check.height, shortened(g.hash),
-                             votes[majority], voters, shortened(majority));
+      t.forks.minority = fmt::format("block {} is {} here, {} of {} operators say {}", *check.height, shortened(g.hash),
+                                     votes[majority], voters, shortened(majority));
       anybody_forked = true;
     }
   }

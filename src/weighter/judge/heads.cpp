@@ -84,20 +84,23 @@ class Heads {
       if (has_vote(t)) voters_.push_back({&t, &cfg, member});
     });
     const bool clock_behind = two_operators() && std::ranges::all_of(voters_, [&](const Speaker& s) {
-                                return in_future(*s.target->head, now_);
+                                return in_future(*s.target->heads.newest, now_);
                               });
-    if (!clock_behind) std::erase_if(voters_, [&](const Speaker& s) { return in_future(*s.target->head, now_); });
+    if (!clock_behind)
+      std::erase_if(voters_, [&](const Speaker& s) { return in_future(*s.target->heads.newest, now_); });
     confirm_jumps();
     std::vector<Voice> votes;
     for (const Speaker& s : voters_)
-      if (!s.target->jumped && s.target->forked.empty())
-        votes.push_back({s.config->operator_name, s.target->head->number, now_.wall - s.target->head->timestamp});
+      if (!s.target->heads.jumped && s.target->forks.minority.empty())
+        votes.push_back(
+            {s.config->operator_name, s.target->heads.newest->number, now_.wall - s.target->heads.newest->timestamp});
     HeadView out;
     out.clock_behind = clock_behind;
     out.agreed = agree_on_head(votes, block_time_, backend_.chain.max_lag);
     for (const Speaker& s : voters_)
-      if (out.agreed && !s.target->jumped && s.target->forked.empty() && s.target->head->number == out.agreed->number)
-        out.agreed_timestamp = std::max(out.agreed_timestamp, s.target->head->timestamp);
+      if (out.agreed && !s.target->heads.jumped && s.target->forks.minority.empty() &&
+          s.target->heads.newest->number == out.agreed->number)
+        out.agreed_timestamp = std::max(out.agreed_timestamp, s.target->heads.newest->timestamp);
     out.no_quorum = !out.agreed && !votes.empty();
     for (const Voice& v : votes) {
       if (!out.agreed || lag_time(distance(v.number, out.agreed->number), block_time_) > backend_.chain.max_lag)
@@ -128,29 +131,31 @@ class Heads {
   }
 
   bool has_vote(const TargetHistory& t) const {
-    const bool verified = t.identity == TargetHistory::Identity::kVerified || !backend_.chain.chain_id;
-    return verified && t.head && !t.failure && !heads_contradict(t) && now_.mono - t.head_received.mono <= fresh_for_;
+    const bool verified = t.identity.status == IdentityHistory::Status::kVerified || !backend_.chain.chain_id;
+    return verified && t.heads.newest && !t.probes.failure && !heads_contradict(t) &&
+           now_.mono - t.heads.received.mono <= fresh_for_;
   }
 
   bool two_operators() const {
-    return std::ranges::any_of(voters_, [&](const Speaker& s) {
-      return s.config->operator_name != voters_.front().config->operator_name;
-    });
+    return std::ranges::any_of(
+        voters_, [&](const Speaker& s) { return s.config->operator_name != voters_.front().config->operator_name; });
   }
 
   /// By the heads' own timestamps, not by the time between two probes: a node that catches up covers days in seconds,
   /// and its blocks are dated accordingly.
   void notice_jump(TargetHistory& t) const {
-    if (t.judged == t.observations || !t.head || t.failure || t.limited || !t.previous_head) return;
-    const Head& before = *t.previous_head;
-    if (t.head->number < before.number) t.jumped = false;
-    if (t.head->number <= before.number) return;
-    if (rise_explained(t.head->number - before.number, t.head->timestamp - before.timestamp, block_time_,
-                       backend_.chain.max_lag))
+    if (t.health.judged == t.probes.observations || !t.heads.newest || t.probes.failure || t.probes.limited ||
+        !t.heads.previous)
       return;
-    t.jumped = true;
+    const Head& before = *t.heads.previous;
+    if (t.heads.newest->number < before.number) t.heads.jumped = false;
+    if (t.heads.newest->number <= before.number) return;
+    if (rise_explained(t.heads.newest->number - before.number, t.heads.newest->timestamp - before.timestamp,
+                       block_time_, backend_.chain.max_lag))
+      return;
+    t.heads.jumped = true;
     // It may be another chain by now.
-    t.identity_check.due = now_.mono;
+    t.identity.check.due = now_.mono;
   }
 
   /// A jump counts until somebody else has come near it, and not at all when nobody else could: then the chain's pace
@@ -159,15 +164,15 @@ class Heads {
     const auto tolerance = static_cast<std::uint64_t>(blocks_in(backend_.chain.max_lag, block_time_)) + 1;
     HighestOfOthers calm;
     for (const Speaker& s : voters_)
-      if (!s.target->jumped) calm.add({s.config->operator_name, s.target->head->number});
-    const bool anybody_calm = std::ranges::any_of(voters_, [](const Speaker& s) { return !s.target->jumped; });
+      if (!s.target->heads.jumped) calm.add({s.config->operator_name, s.target->heads.newest->number});
+    const bool anybody_calm = std::ranges::any_of(voters_, [](const Speaker& s) { return !s.target->heads.jumped; });
     for (const Speaker& s : voters_) {
-      if (!s.target->jumped) continue;
-      const std::uint64_t number = s.target->head->number;
+      if (!s.target->heads.jumped) continue;
+      const std::uint64_t number = s.target->heads.newest->number;
       const auto highest = calm.than(s.config->operator_name);
       const bool confirmed = highest && (*highest >= number || distance(*highest, number) <= tolerance);
       if (!confirmed && anybody_calm) continue;
-      s.target->jumped = false;
+      s.target->heads.jumped = false;
       calm.add({s.config->operator_name, number});
     }
   }
@@ -178,10 +183,10 @@ class Heads {
     bool two_operators = false;
     for (const Speaker& s : voters_) {
       const TargetHistory& t = *s.target;
-      if (t.jumped) continue;
-      const bool too_old = now_.wall - t.head->timestamp > *backend_.chain.max_block_age;
+      if (t.heads.jumped) continue;
+      const bool too_old = now_.wall - t.heads.newest->timestamp > *backend_.chain.max_block_age;
       if (!too_old) return false;
-      if (lag_time(distance(t.head->number, agreed.number), block_time_) > backend_.chain.max_lag) continue;
+      if (lag_time(distance(t.heads.newest->number, agreed.number), block_time_) > backend_.chain.max_lag) continue;
       two_operators = two_operators || (!first.empty() && first != s.config->operator_name);
       first = s.config->operator_name;
     }
@@ -189,10 +194,11 @@ class Heads {
   }
 
   void measure(const AgreedHead& agreed) {
-    const auto witness = std::ranges::find_if(
-        voters_, [&](const Speaker& s) { return !s.target->jumped && s.target->head->number == agreed.number; });
+    const auto witness = std::ranges::find_if(voters_, [&](const Speaker& s) {
+      return !s.target->heads.jumped && s.target->heads.newest->number == agreed.number;
+    });
     if (witness == voters_.end()) return;
-    const Head& head = *witness->target->head;
+    const Head& head = *witness->target->heads.newest;
     BlockTime& b = history_.block_time;
     if (!b.anchor || head.number < b.anchor->number || head.timestamp < b.anchor->timestamp) {
       b.anchor = head;
@@ -209,8 +215,8 @@ class Heads {
   void compare_chains(const AgreedHead& agreed) {
     std::vector<ForkVoice> votes;
     for (const Speaker& s : voters_)
-      if (!s.target->jumped && s.target->seen_count > 0 &&
-          lag_time(distance(s.target->head->number, agreed.number), block_time_) <= backend_.chain.max_lag)
+      if (!s.target->heads.jumped && s.target->forks.seen_count > 0 &&
+          lag_time(distance(s.target->heads.newest->number, agreed.number), block_time_) <= backend_.chain.max_lag)
         votes.push_back({s.member, s.config->operator_name});
     look_for_forks(history_, backend_, votes, now_.mono);
   }

@@ -36,7 +36,7 @@ class Judge {
     out_.halted = heads.halted;
     clock_behind_ = heads.clock_behind;
     out_.blind = !history_.servers.empty() && std::ranges::all_of(history_.servers, [](const TargetHistory& t) {
-      return t.failure && is_transport(t.failure->code);
+      return t.probes.failure && is_transport(t.probes.failure->code);
     });
     if (heads.no_quorum)
       note("no_quorum", "operators are more than max_lag apart and no majority can tell who is right");
@@ -52,7 +52,7 @@ class Judge {
     out_by_traffic_ = static_cast<std::size_t>(std::ranges::count_if(history_.servers, is_out_by_traffic));
     sum_up_stretches();
     for (std::size_t i = 0; i < history_.servers.size(); ++i) judge_server(i);
-    for (TargetHistory& t : history_.references) t.judged = t.observations;
+    for (TargetHistory& t : history_.references) t.health.judged = t.probes.observations;
     if (out_.blind) forgive_outage();
     if (std::ranges::none_of(out_.servers, usable)) waive_time_outs();
     for (std::size_t i = 0; i < out_.servers.size(); ++i) describe_return(i);
@@ -60,7 +60,7 @@ class Judge {
   }
 
  private:
-  static bool is_out_by_traffic(const TargetHistory& t) { return t.ejected && !t.live_out.empty(); }
+  static bool is_out_by_traffic(const TargetHistory& t) { return t.ejection.is_out && !t.live.ejected_because.empty(); }
 
   static bool usable(const ServerVerdict& v) { return v.state == State::kHealthy || v.state == State::kDegraded; }
 
@@ -72,7 +72,9 @@ class Judge {
     NameList names;
     for (std::size_t i = 0; i < history_.servers.size(); ++i) {
       const TargetHistory& t = history_.servers[i];
-      if (t.identity != TargetHistory::Identity::kUnknown || !t.identity_untold || !t.head || t.failure) continue;
+      if (t.identity.status != IdentityHistory::Status::kUnknown || !t.identity.untold || !t.heads.newest ||
+          t.probes.failure)
+        continue;
       names.add(backend_.servers[i].name);
     }
     const std::size_t count = names.count();
@@ -89,29 +91,32 @@ class Judge {
   void judge_server(std::size_t i) {
     TargetHistory& t = history_.servers[i];
     ServerVerdict& v = out_.servers[i];
-    v.latency = t.median_latency();
-    v.smoothed_latency_ms = t.smoothed_latency_ms;
+    v.latency = median_latency(t.latency);
+    v.smoothed_latency_ms = t.latency.smoothed_ms;
     if (backend_.live) v.live_latency_ms = live_[i].latency_ms;
     if (v.smoothed_latency_ms && v.live_latency_ms)
       *v.smoothed_latency_ms += (*v.live_latency_ms - *v.smoothed_latency_ms) * constants::kLiveLatencyPart;
     const double waiting_ms = backend_.live ? live_[i].waiting_ms.value_or(0.0) : 0.0;
     v.latency_used_ms = latency_used(t, v.smoothed_latency_ms, waiting_ms);
-    v.counts = counts_at(t, now_.mono);
+    v.counts = counts_at(t.errors, now_.mono);
     v.error_rate = v.counts.failures / (v.counts.attempts + constants::kErrorPrior);
     if (backend_.live && live_[i].error_rate > v.error_rate) {
       v.counts = {live_[i].attempts, live_[i].failures};
       v.peers_error_rate = live_[i].peers_rate;
       v.error_rate = live_[i].error_rate;
     }
-    if (t.head) v.head_age = std::max(now_.wall - t.head->timestamp, milliseconds{0});
-    const bool news = t.judged != t.observations;
+    if (t.heads.newest) v.head_age = std::max(now_.wall - t.heads.newest->timestamp, milliseconds{0});
+    const bool news = t.health.judged != t.probes.observations;
     // Against the agreed head of this very moment, and kept until the next answer: else a server would seem to fall
     // behind merely because others were asked after it.
-    if (news && t.head && !t.failure && !t.limited) {
-      t.lag_blocks = agreed_ ? std::optional(agreed_->number > t.head->number ? agreed_->number - t.head->number : 0)
-                             : std::nullopt;
-      t.level_with_others = t.lag_blocks && lag_time(*t.lag_blocks, block_time_) <= backend_.chain.max_lag &&
-                            heads_.others_near(backend_.servers[i].target.operator_name);
+    if (news && t.heads.newest && !t.probes.failure && !t.probes.limited) {
+      t.heads.lag_blocks =
+          agreed_
+              ? std::optional(agreed_->number > t.heads.newest->number ? agreed_->number - t.heads.newest->number : 0)
+              : std::nullopt;
+      t.heads.level_with_others = t.heads.lag_blocks &&
+                                  lag_time(*t.heads.lag_blocks, block_time_) <= backend_.chain.max_lag &&
+                                  heads_.others_near(backend_.servers[i].target.operator_name);
       notice_fall(t);
     }
 
@@ -119,13 +124,13 @@ class Judge {
       v.never = true;
       v.state = State::kEjected;
       v.reasons.push_back(std::move(*why));
-      if (news) t.good_in_row = 0;
-      t.judged = t.observations;
+      if (news) t.health.good_in_row = 0;
+      t.health.judged = t.probes.observations;
       eject(i);
       return;
     }
-    if (t.observations == 0) {
-      if (t.not_asked) v.reasons.push_back({t.not_asked->code, t.not_asked->detail});
+    if (t.probes.observations == 0) {
+      if (t.probes.not_sent) v.reasons.push_back({t.probes.not_sent->code, t.probes.not_sent->detail});
       return;
     }
 
@@ -138,35 +143,35 @@ class Judge {
     const bool only_slow = bad && std::ranges::all_of(v.reasons, [](const ReasonNote& n) {
                              return n.code == Reason::kSyncing || n.code == Reason::kCanaryFailed;
                            });
-    const bool counts = only_slow ? t.slow_judged != t.slow_observations : news;
-    const bool was_out = t.ejected;
-    if (counts && !t.limited && !stands_still_with_all) count(i, bad);
+    const bool counts = only_slow ? t.health.node_judged != t.node.observations : news;
+    const bool was_out = t.ejection.is_out;
+    if (counts && !t.probes.limited && !stands_still_with_all) count(i, bad);
     if (stands_still_with_all) {
-      t.stood_still = true;
-    } else if (std::exchange(t.stood_still, t.stood_still && bad) && bad) {
+      t.heads.stood_still = true;
+    } else if (std::exchange(t.heads.stood_still, t.heads.stood_still && bad) && bad) {
       // Somebody has moved on, and it has not: it has been bad for long enough already.
       eject(i, true);
     }
     if (!stands_still_with_all && limited_for_too_long(t)) {
-      v.reasons.push_back({Reason::kRateLimited, t.limited->detail});
+      v.reasons.push_back({Reason::kRateLimited, t.probes.limited->detail});
       eject(i);
     }
     // What was counted of it until now belongs to what it has been out for.
-    if (backend_.live && was_out && !t.ejected) live_[i] = {};
-    t.judged = t.observations;
-    t.slow_judged = t.slow_observations;
-    if (news && t.limited && backend_.live) probe_was_limited(t, now_.mono);
-    if (backend_.live && !t.ejected && (live_[i].out || hangs(i)) && live_may_take_out()) {
-      t.live_out = live_[i].out ? live_errors_text(i) : hang_text(t);
+    if (backend_.live && was_out && !t.ejection.is_out) live_[i] = {};
+    t.health.judged = t.probes.observations;
+    t.health.node_judged = t.node.observations;
+    if (news && t.probes.limited && backend_.live) probe_was_limited(t, now_.mono);
+    if (backend_.live && !t.ejection.is_out && (live_[i].out || hangs(i)) && live_may_take_out()) {
+      t.live.ejected_because = live_[i].out ? live_errors_text(i) : hang_text(t);
       eject(i);
     }
-    if (t.ejected || stands_still_with_all) {
+    if (t.ejection.is_out || stands_still_with_all) {
       v.state = State::kEjected;
       return;
     }
-    if (!t.head && t.limited) {
+    if (!t.heads.newest && t.probes.limited) {
       // It lives, but has never shown a head: nothing can be said of it.
-      v.reasons.push_back({Reason::kRateLimited, t.limited->detail});
+      v.reasons.push_back({Reason::kRateLimited, t.probes.limited->detail});
       return;
     }
     v.state = State::kHealthy;
@@ -181,23 +186,24 @@ class Judge {
   /// A node that is restored from a backup falls back once. A head that does so again and again comes from two pools of
   /// nodes behind one address, and clients meet both.
   void notice_fall(TargetHistory& t) const {
-    if (!t.previous_head) return;
-    const std::uint64_t before = t.previous_head->number;
-    if (before > t.head->number && lag_time(before - t.head->number, block_time_) > backend_.chain.max_lag) {
-      t.head_falls = std::min(t.head_falls + 1, constants::kHeadFallsRecur);
-      t.steady_heads = 0;
+    if (!t.heads.previous) return;
+    const std::uint64_t before = t.heads.previous->number;
+    if (before > t.heads.newest->number &&
+        lag_time(before - t.heads.newest->number, block_time_) > backend_.chain.max_lag) {
+      t.heads.falls = std::min(t.heads.falls + 1, constants::kHeadFallsRecur);
+      t.heads.steady = 0;
       distrust_identity(t, now_.mono);
-    } else if (t.head_falls > 0 && ++t.steady_heads >= constants::kSteadyHeads) {
-      t.head_falls = t.steady_heads = 0;
+    } else if (t.heads.falls > 0 && ++t.heads.steady >= constants::kSteadyHeads) {
+      t.heads.falls = t.heads.steady = 0;
     }
   }
 
   /// A rate limit is no failure, and the last head stays valid. But not for ever: when that has been too old for as
   /// long as failures take to eject, nothing speaks for it any more.
   bool limited_for_too_long(const TargetHistory& t) const {
-    if (!t.limited || !t.head) return false;
-    if (!backend_.chain.max_block_age) return now_.mono - t.head_received.mono > constants::kLimitedLongest;
-    return now_.wall - t.head->timestamp > *backend_.chain.max_block_age + probe_.fall * probe_.interval;
+    if (!t.probes.limited || !t.heads.newest) return false;
+    if (!backend_.chain.max_block_age) return now_.mono - t.heads.received.mono > constants::kLimitedLongest;
+    return now_.wall - t.heads.newest->timestamp > *backend_.chain.max_block_age + probe_.fall * probe_.interval;
   }
 
   // ---- live traffic
@@ -211,15 +217,15 @@ class Judge {
   /// would leave it all its traffic until then.
   bool hangs(std::size_t i) const {
     const TargetHistory& t = history_.servers[i];
-    if (!live_[i].waiting_ms || !t.sent_at) return false;
-    const MonoTime silent = now_.mono - *t.sent_at;
+    if (!live_[i].waiting_ms || !t.probes.sent_at) return false;
+    const MonoTime silent = now_.mono - *t.probes.sent_at;
     return silent >= constants::kHangPart * probe_.timeout &&
-           silent >= silence_noticed(t.smoothed_latency_ms.value_or(0.0));
+           silent >= silence_noticed(t.latency.smoothed_ms.value_or(0.0));
   }
 
   std::string hang_text(const TargetHistory& t) const {
     return fmt::format("requests pile up, and a probe has had no answer for {}",
-                       span_text(whole_ms(now_.mono - *t.sent_at)));
+                       span_text(whole_ms(now_.mono - *t.probes.sent_at)));
   }
 
   std::string live_errors_text(std::size_t i) const {
@@ -240,7 +246,7 @@ class Judge {
     if (l.failing) tell(Reason::kLiveErrors, live_errors_text(i));
     if (left_behind(i))
       tell(Reason::kLiveLatency, fmt::format("{:.0f} ms in live traffic, {:.0f} ms in probes", *l.latency_ms,
-                                             history_.servers[i].smoothed_latency_ms.value_or(0)));
+                                             history_.servers[i].latency.smoothed_ms.value_or(0)));
     v.quota_share = l.quota_share;
     if (l.quota_share && *l.quota_share < 1.0)
       tell(Reason::kRateLimited, fmt::format("live traffic: its quota carries about {:.0f} requests a second",
@@ -249,7 +255,7 @@ class Judge {
 
   /// How much longer real requests take than probes; absent: not known.
   std::optional<double> stretch(std::size_t i) const {
-    const auto& probes = history_.servers[i].smoothed_latency_ms;
+    const auto& probes = history_.servers[i].latency.smoothed_ms;
     if (!live_[i].latency_ms || !probes) return std::nullopt;
     return *live_[i].latency_ms / std::max(*probes, constants::kLatencyFloorMs);
   }
@@ -278,28 +284,28 @@ class Judge {
         v.reasons.push_back({reason, std::move(detail)});
     };
     // No part of the score: it is our trouble, and hits all alike.
-    if (t.not_asked) {
+    if (t.probes.not_sent) {
       v.state = State::kDegraded;
-      v.reasons.push_back({t.not_asked->code, t.not_asked->detail});
+      v.reasons.push_back({t.probes.not_sent->code, t.probes.not_sent->detail});
     }
     // Where live traffic has found the quota, the share stays at what that carries; a factor on top would make it
     // swing.
-    if (t.limited)
+    if (t.probes.limited)
       lower(v.rate_limit_factor, backend_.live && t.live.quota_per_s ? 1.0 : constants::kRateLimitFactor,
-            Reason::kRateLimited, t.limited->detail);
-    t.slipping = false;
-    if (t.lag_blocks) {
-      const double fresh = freshness(lag_time(*t.lag_blocks, block_time_), block_time_, backend_.chain.max_lag);
+            Reason::kRateLimited, t.probes.limited->detail);
+    t.heads.slipping = false;
+    if (t.heads.lag_blocks) {
+      const double fresh = freshness(lag_time(*t.heads.lag_blocks, block_time_), block_time_, backend_.chain.max_lag);
       if (fresh < 1.0) lower(v.freshness, fresh, Reason::kBlockLag, lag_text(t));
-      t.slipping = fresh < 1.0 && t.previous_head && t.previous_head->number >= t.head->number;
+      t.heads.slipping = fresh < 1.0 && t.heads.previous && t.heads.previous->number >= t.heads.newest->number;
     }
-    if (backend_.min_peers > 0 && t.peers && *t.peers < backend_.min_peers)
+    if (backend_.min_peers > 0 && t.node.peers && *t.node.peers < backend_.min_peers)
       lower(v.peers_factor, constants::kFewPeersFactor, Reason::kTooFewPeers,
-            fmt::format("{} peers, min_peers {}", *t.peers, backend_.min_peers));
-    if (!t.returned_at) return;
-    const MonoTime back_for = now_.mono - *t.returned_at;
+            fmt::format("{} peers, min_peers {}", *t.node.peers, backend_.min_peers));
+    if (!t.ejection.returned_at) return;
+    const MonoTime back_for = now_.mono - *t.ejection.returned_at;
     if (back_for >= backend_.ramp) {
-      t.returned_at.reset();
+      t.ejection.returned_at.reset();
       return;
     }
     const double part = static_cast<double>(back_for.count()) / static_cast<double>(MonoTime{backend_.ramp}.count());
@@ -311,84 +317,86 @@ class Judge {
   /// longer it has become than what is noticed at all: that somebody answers at last becomes ever less likely.
   std::optional<double> latency_used(const TargetHistory& t, std::optional<double> used, double waiting_ms) const {
     if (!used) return used;
-    double silence_ms = std::max(waiting_ms, static_cast<double>(t.silent_for.count()) / 1000.0);
-    if (t.sent_at) silence_ms = std::max(silence_ms, static_cast<double>((now_.mono - *t.sent_at).count()) / 1000.0);
+    double silence_ms = std::max(waiting_ms, static_cast<double>(t.probes.silent_for.count()) / 1000.0);
+    if (t.probes.sent_at)
+      silence_ms = std::max(silence_ms, static_cast<double>((now_.mono - *t.probes.sent_at).count()) / 1000.0);
     const auto noticed = static_cast<double>(silence_noticed(*used).count());
     return silence_ms > noticed ? silence_ms * silence_ms / noticed : *used;
   }
 
   /// Weight 0 at once, whatever the history says. Absent: nothing of the kind.
   std::optional<ReasonNote> never(const TargetHistory& t) const {
-    if (t.identity == TargetHistory::Identity::kWrong)
-      return ReasonNote{Reason::kWrongChain, fmt::format("answers for chain {}, {} is {}", t.seen_chain_id,
+    if (t.identity.status == IdentityHistory::Status::kWrong)
+      return ReasonNote{Reason::kWrongChain, fmt::format("answers for chain {}, {} is {}", t.identity.seen_chain_id,
                                                          backend_.chain.name, backend_.chain.chain_id.value_or(0))};
-    if (!t.forked.empty()) return ReasonNote{Reason::kForked, t.forked};
-    if (!t.head || t.failure) return std::nullopt;
-    if (!clock_behind_ && in_future(*t.head, now_))
-      return ReasonNote{Reason::kBlockAhead, fmt::format("head {} is dated {} in the future", t.head->number,
-                                                         span_text(t.head->timestamp - now_.wall))};
-    if (agreed_ && t.head->number > agreed_->number) {
-      const std::uint64_t ahead = t.head->number - agreed_->number;
+    if (!t.forks.minority.empty()) return ReasonNote{Reason::kForked, t.forks.minority};
+    if (!t.heads.newest || t.probes.failure) return std::nullopt;
+    if (!clock_behind_ && in_future(*t.heads.newest, now_))
+      return ReasonNote{Reason::kBlockAhead, fmt::format("head {} is dated {} in the future", t.heads.newest->number,
+                                                         span_text(t.heads.newest->timestamp - now_.wall))};
+    if (agreed_ && t.heads.newest->number > agreed_->number) {
+      const std::uint64_t ahead = t.heads.newest->number - agreed_->number;
       // Its date tells a liar from one that is back first after an outage of all: then the agreed head is the old one.
-      if (!rise_explained(ahead, t.head->timestamp - agreed_timestamp_, block_time_, backend_.chain.max_lag))
+      if (!rise_explained(ahead, t.heads.newest->timestamp - agreed_timestamp_, block_time_, backend_.chain.max_lag))
         return ReasonNote{Reason::kBlockAhead,
                           fmt::format("head {} is {} blocks ahead of {}, on which {} operator{} agree{}",
-                                      t.head->number, ahead, agreed_->number, agreed_->agreed_by,
+                                      t.heads.newest->number, ahead, agreed_->number, agreed_->agreed_by,
                                       agreed_->agreed_by == 1 ? "" : "s", agreed_->agreed_by == 1 ? "s" : "")};
     }
-    if (t.jumped && t.previous_head)
-      return ReasonNote{
-          Reason::kBlockAhead,
-          fmt::format("head {} came too soon: no block time explains it, and nobody confirms it", t.head->number)};
+    if (t.heads.jumped && t.heads.previous)
+      return ReasonNote{Reason::kBlockAhead,
+                        fmt::format("head {} came too soon: no block time explains it, and nobody confirms it",
+                                    t.heads.newest->number)};
     return std::nullopt;
   }
 
   std::vector<ReasonNote> hard(const TargetHistory& t) const {
     std::vector<ReasonNote> out;
-    if (t.failure) {
-      out.push_back({t.failure->code, t.failure->detail});
+    if (t.probes.failure) {
+      out.push_back({t.probes.failure->code, t.probes.failure->detail});
       return out;
     }
-    if (!t.head) return out;
-    const milliseconds age = std::max(now_.wall - t.head->timestamp, milliseconds{0});
+    if (!t.heads.newest) return out;
+    const milliseconds age = std::max(now_.wall - t.heads.newest->timestamp, milliseconds{0});
     if (backend_.chain.max_block_age && age > *backend_.chain.max_block_age)
-      out.push_back({Reason::kBlockTooOld, fmt::format("block {} is {} old, limit {}", t.head->number, span_text(age),
-                                                       span_text(*backend_.chain.max_block_age))});
+      out.push_back({Reason::kBlockTooOld, fmt::format("block {} is {} old, limit {}", t.heads.newest->number,
+                                                       span_text(age), span_text(*backend_.chain.max_block_age))});
     if (heads_contradict(t))
       out.push_back(
           {Reason::kBlockLag, fmt::format("its head falls back by more than max_lag again and again, {} of {} "
                                           "heads in a row did not: two pools of nodes may answer here",
-                                          t.steady_heads, constants::kSteadyHeads)});
+                                          t.heads.steady, constants::kSteadyHeads)});
     else if (lags_too_far(t))
       out.push_back({Reason::kBlockLag, lag_text(t)});
-    if (const auto median = t.median_latency(); median && *median > backend_.max_latency)
+    if (const auto median = median_latency(t.latency); median && *median > backend_.max_latency)
       out.push_back({Reason::kLatencyTooHigh,
                      fmt::format("{} (median of {}), limit {}", span_text(duration_cast<milliseconds>(*median)),
-                                 t.latency_count, span_text(backend_.max_latency))});
+                                 t.latency.count, span_text(backend_.max_latency))});
     if (says_it_is_syncing(t, history_.block_time, backend_))
-      out.push_back({Reason::kSyncing, *t.blocks_missing == kUnknownGap
-                                           ? "the node says that it is still syncing"
-                                           : fmt::format("the node says that it lacks {} blocks", *t.blocks_missing)});
-    for (std::size_t i = 0; i < t.canaries.size(); ++i)
-      if (const auto& failure = t.canaries[i].failure)
+      out.push_back(
+          {Reason::kSyncing, *t.node.blocks_missing == kUnknownGap
+                                 ? "the node says that it is still syncing"
+                                 : fmt::format("the node says that it lacks {} blocks", *t.node.blocks_missing)});
+    for (std::size_t i = 0; i < t.node.canaries.size(); ++i)
+      if (const auto& failure = t.node.canaries[i].failure)
         out.push_back({Reason::kCanaryFailed, fmt::format("{}: {}: {}", backend_.canaries[i].method,
                                                           to_string(failure->code), failure->detail)});
     return out;
   }
 
   bool lags_too_far(const TargetHistory& t) const {
-    const std::uint64_t blocks = t.lag_blocks.value_or(0);
+    const std::uint64_t blocks = t.heads.lag_blocks.value_or(0);
     // A single block of distance is where two good nodes stand when one has just been made.
     const bool in_time = blocks > 1 && lag_time(blocks, block_time_) > backend_.chain.max_lag;
     return in_time || (backend_.max_block_lag && blocks > *backend_.max_block_lag);
   }
 
   std::string lag_text(const TargetHistory& t) const {
-    const std::uint64_t blocks = t.lag_blocks.value_or(0);
+    const std::uint64_t blocks = t.heads.lag_blocks.value_or(0);
     std::string limit = span_text(backend_.chain.max_lag);
     if (backend_.max_block_lag) limit += fmt::format(" or {} blocks", *backend_.max_block_lag);
     return fmt::format("{} block{} ({}) behind {}, limit {}", blocks, blocks == 1 ? "" : "s",
-                       span_text(lag_time(blocks, block_time_)), t.head->number + blocks, limit);
+                       span_text(lag_time(blocks, block_time_)), t.heads.newest->number + blocks, limit);
   }
 
   // ---- fall and rise
@@ -397,16 +405,16 @@ class Judge {
   void count(std::size_t i, bool bad) {
     TargetHistory& t = history_.servers[i];
     if (bad) {
-      t.good_in_row = 0;
-      ++t.bad_in_row;
-      t.quiet_since = now_.mono;
-      if (t.judged == 0 || t.bad_in_row >= probe_.fall) eject(i);
+      t.health.good_in_row = 0;
+      ++t.health.bad_in_row;
+      t.ejection.quiet_since = now_.mono;
+      if (t.health.judged == 0 || t.health.bad_in_row >= probe_.fall) eject(i);
       return;
     }
-    t.bad_in_row = 0;
-    ++t.good_in_row;
-    if (t.ejected) {
-      if (t.good_in_row >= probe_.rise && now_.mono >= t.out_until) let_back(t);
+    t.health.bad_in_row = 0;
+    ++t.health.good_in_row;
+    if (t.ejection.is_out) {
+      if (t.health.good_in_row >= probe_.rise && now_.mono >= t.ejection.until) let_back(t);
       return;
     }
     pay_back(i);
@@ -415,50 +423,52 @@ class Judge {
   /// `forgiven`: what it is thrown out for was everybody's trouble, so it may return at once.
   void eject(std::size_t i, bool forgiven = false) {
     TargetHistory& t = history_.servers[i];
-    if (t.ejected) return;
-    t.ejected = true;
+    if (t.ejection.is_out) return;
+    t.ejection.is_out = true;
     if (is_out_by_traffic(t)) ++out_by_traffic_;
-    t.ejected_at = now_.mono;
-    t.returned_at.reset();
-    t.forgiven = forgiven || out_.blind;
-    if (t.forgiven) {
-      t.out_until = now_.mono;
+    t.ejection.since = now_.mono;
+    t.ejection.returned_at.reset();
+    t.ejection.forgiven = forgiven || out_.blind;
+    if (t.ejection.forgiven) {
+      t.ejection.until = now_.mono;
       return;
     }
     constexpr unsigned kMost = 32;
-    t.ejections = std::min(t.ejections + 1, kMost);
-    t.out_until = now_.mono + eject_time(backend_, t.ejections, backend_.servers[i].name);
+    t.ejection.count = std::min(t.ejection.count + 1, kMost);
+    t.ejection.until = now_.mono + eject_time(backend_, t.ejection.count, backend_.servers[i].name);
   }
 
   void let_back(TargetHistory& t) {
     if (is_out_by_traffic(t)) --out_by_traffic_;
-    t.ejected = false;
-    t.quiet_since = now_.mono;
+    t.ejection.is_out = false;
+    t.ejection.quiet_since = now_.mono;
     // It begins anew: what it did to the traffic before is paid for.
-    t.live_out.clear();
+    t.live.ejected_because.clear();
     restart_live(t.live);
-    restart_latency(t, t.good_in_row);
-    if (backend_.ramp > milliseconds{0} && !t.forgiven) t.returned_at = now_.mono;
+    restart_latency(t.latency, t.health.good_in_row);
+    if (backend_.ramp > milliseconds{0} && !t.ejection.forgiven) t.ejection.returned_at = now_.mono;
   }
 
   void pay_back(std::size_t i) const {
     TargetHistory& t = history_.servers[i];
-    if (t.ejections == 0) return;
-    const MonoTime last = eject_time(backend_, t.ejections, backend_.servers[i].name);
+    if (t.ejection.count == 0) return;
+    const MonoTime last = eject_time(backend_, t.ejection.count, backend_.servers[i].name);
     const MonoTime quiet = std::max(last * constants::kPayBackTimeOuts, MonoTime{constants::kPayBackLeast});
-    if (now_.mono - t.quiet_since < quiet) return;
-    --t.ejections;
-    t.quiet_since = now_.mono;
+    if (now_.mono - t.ejection.quiet_since < quiet) return;
+    --t.ejection.count;
+    t.ejection.quiet_since = now_.mono;
   }
 
   /// What looked like one server's failure was the beginning of everybody's: the ejections since are nobody's fault.
   void forgive_outage() {
     const MonoTime window = 2 * probe_.interval + probe_.timeout;
     for (TargetHistory& t : history_.servers) {
-      if (!t.ejected || t.ejections == 0 || now_.mono - t.ejected_at > window || t.out_until <= now_.mono) continue;
-      --t.ejections;
-      t.forgiven = true;
-      t.out_until = now_.mono;
+      if (!t.ejection.is_out || t.ejection.count == 0 || now_.mono - t.ejection.since > window ||
+          t.ejection.until <= now_.mono)
+        continue;
+      --t.ejection.count;
+      t.ejection.forgiven = true;
+      t.ejection.until = now_.mono;
     }
   }
 
@@ -468,10 +478,10 @@ class Judge {
     for (std::size_t i = 0; i < out_.servers.size(); ++i) {
       TargetHistory& t = history_.servers[i];
       ServerVerdict& v = out_.servers[i];
-      if (v.never || !t.ejected) continue;
-      t.forgiven = true;
-      t.out_until = std::min(t.out_until, now_.mono);
-      if (t.failure || t.limited || t.good_in_row < probe_.rise) continue;
+      if (v.never || !t.ejection.is_out) continue;
+      t.ejection.forgiven = true;
+      t.ejection.until = std::min(t.ejection.until, now_.mono);
+      if (t.probes.failure || t.probes.limited || t.health.good_in_row < probe_.rise) continue;
       let_back(t);
       v.state = State::kHealthy;
       v.reasons.clear();
@@ -483,17 +493,17 @@ class Judge {
     const TargetHistory& t = history_.servers[i];
     ServerVerdict& v = out_.servers[i];
     if (v.state != State::kEjected || !v.reasons.empty()) return;
-    if (!t.live_out.empty()) {
-      v.reasons.push_back({Reason::kLiveErrors, t.live_out});
+    if (!t.live.ejected_because.empty()) {
+      v.reasons.push_back({Reason::kLiveErrors, t.live.ejected_because});
       return;
     }
     std::string detail;
-    if (t.good_in_row < probe_.rise)
-      detail = fmt::format("{} of {} good probes in a row", t.good_in_row, probe_.rise);
+    if (t.health.good_in_row < probe_.rise)
+      detail = fmt::format("{} of {} good probes in a row", t.health.good_in_row, probe_.rise);
     else
       detail = fmt::format("answers well, stays out for another {} (ejected {} time{})",
-                           span_text(std::max(whole_ms(t.out_until - now_.mono), milliseconds{0})), t.ejections,
-                           t.ejections == 1 ? "" : "s");
+                           span_text(std::max(whole_ms(t.ejection.until - now_.mono), milliseconds{0})),
+                           t.ejection.count, t.ejection.count == 1 ? "" : "s");
     v.reasons.push_back({Reason::kWarmingUp, std::move(detail)});
   }
 

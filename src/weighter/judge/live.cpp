@@ -192,7 +192,7 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
   note_waiting(servers, deltas, suspect);
   std::vector<std::size_t> suspects;
   for (std::size_t i = 0; i < servers.size(); ++i)
-    if (suspect[i] && !servers[i].ejected) suspects.push_back(i);
+    if (suspect[i] && !servers[i].ejection.is_out) suspects.push_back(i);
   const double total_per_s = rate_of(all);
   // Clients' own errors fall on all alike, so the least that any server shows is theirs. Pooled, the limits of several
   // providers would hide each other.

@@ -34,13 +34,14 @@ class Agenda {
 }  // namespace
 
 milliseconds probe_interval(const TargetHistory& target, const config::Probe& probe) {
-  if (target.limited) {
-    const milliseconds own = probe.interval * (1U << std::min(target.limited_in_row, kMostDoublings));
-    return std::clamp(target.limited->retry_after.value_or(own), probe.interval,
+  if (target.probes.limited) {
+    const milliseconds own = probe.interval * (1U << std::min(target.probes.limited_in_row, kMostDoublings));
+    return std::clamp(target.probes.limited->retry_after.value_or(own), probe.interval,
                       std::max(kLongestRetryAfter, probe.interval));
   }
-  const bool doubt =
-      target.ejected ? target.good_in_row > 0 : target.failure || target.bad_in_row > 0 || target.slipping;
+  const bool doubt = target.ejection.is_out
+                         ? target.health.good_in_row > 0
+                         : target.probes.failure || target.health.bad_in_row > 0 || target.heads.slipping;
   return doubt ? probe.fast_interval : probe.interval;
 }
 
@@ -54,30 +55,30 @@ milliseconds silence_suspected(double usual_ms) {
 }
 
 bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend) {
-  return target.blocks_missing && !target.level_with_others &&
-         lag_time(*target.blocks_missing, block_time_for_lag(block_time, backend.chain)) > backend.chain.max_lag;
+  return target.node.blocks_missing && !target.heads.level_with_others &&
+         lag_time(*target.node.blocks_missing, block_time_for_lag(block_time, backend.chain)) > backend.chain.max_lag;
 }
 
 std::vector<Check> due_checks(TargetHistory& target, bool reference, const BlockTime& block_time,
-                               const config::Backend& backend, MonoTime now) {
-  if (target.limited) return {};
+                              const config::Backend& backend, MonoTime now) {
+  if (target.probes.limited) return {};
   Agenda agenda(now);
-  if (backend.chain.chain_id) agenda.consider(target.identity_check, {CheckKind::kIdentity}, kIdentityEvery);
+  if (backend.chain.chain_id) agenda.consider(target.identity.check, {CheckKind::kIdentity}, kIdentityEvery);
   if (reference) return std::move(agenda.out);
   // A bad answer counts again only when it is given again.
   const auto again = [&](bool bad) {
-    return bad ? std::optional(target.ejected ? kBadAnswerEvery : milliseconds{0}) : std::nullopt;
+    return bad ? std::optional(target.ejection.is_out ? kBadAnswerEvery : milliseconds{0}) : std::nullopt;
   };
-  agenda.consider(target.syncing_check, {CheckKind::kSyncing}, kNodeStateEvery,
+  agenda.consider(target.node.syncing_check, {CheckKind::kSyncing}, kNodeStateEvery,
                   again(says_it_is_syncing(target, block_time, backend)));
   if (backend.min_peers > 0)
-    agenda.consider(
-        target.peers_check, {CheckKind::kPeers}, kNodeStateEvery,
-        target.peers.value_or(backend.min_peers) < backend.min_peers ? std::optional(kBadAnswerEvery) : std::nullopt);
-  target.canaries.resize(backend.canaries.size());
+    agenda.consider(target.node.peers_check, {CheckKind::kPeers}, kNodeStateEvery,
+                    target.node.peers.value_or(backend.min_peers) < backend.min_peers ? std::optional(kBadAnswerEvery)
+                                                                                      : std::nullopt);
+  target.node.canaries.resize(backend.canaries.size());
   for (std::size_t i = 0; i < backend.canaries.size(); ++i)
-    agenda.consider(target.canaries[i].check, {CheckKind::kCanary, i}, backend.canaries[i].interval,
-                    again(target.canaries[i].failure.has_value()));
+    agenda.consider(target.node.canaries[i].check, {CheckKind::kCanary, i}, backend.canaries[i].interval,
+                    again(target.node.canaries[i].failure.has_value()));
   return std::move(agenda.out);
 }
 

@@ -60,7 +60,7 @@ void Fleet::begin() {
   first_targets_.clear();
   for (std::uint32_t b = 0; b < config_.backends.size(); ++b) {
     const config::Backend& cfg = config_.backends[b];
-    backends_.push_back({BackendHistory(cfg), {}, {}, true});
+    backends_.push_back({empty_history(cfg), {}, {}, true});
     first_targets_.push_back(targets_.size());
     for (std::uint32_t i = 0; i < cfg.servers.size(); ++i) targets_.push_back({b, false, i});
     for (std::uint32_t i = 0; i < cfg.references.size(); ++i) targets_.push_back({b, true, i});
@@ -95,7 +95,7 @@ std::vector<Check> Fleet::begin_probe(std::size_t target, MonoTime now) {
 }
 
 void Fleet::probe_sent(std::size_t target, MonoTime now) {
-  mutable_history(target).sent_at = now;
+  mutable_history(target).probes.sent_at = now;
   tell(event::ProbeSent{target, now});
 }
 

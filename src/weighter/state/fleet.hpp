@@ -12,11 +12,11 @@
 
 #include "config/config.hpp"
 #include "weighter/allocate/decide.hpp"
+#include "weighter/event_sink.hpp"
 #include "weighter/judge/judge.hpp"
 #include "weighter/judge/live.hpp"
 #include "weighter/report.hpp"
 #include "weighter/state/topology.hpp"
-#include "weighter/event_sink.hpp"
 
 namespace rpcw {
 
@@ -140,7 +140,7 @@ class Fleet {
     /// canaries have answered says nothing.
     std::string settings;
     std::string canaries;
-    BackendHistory history{0, 0};
+    BackendHistory history;
     BackendView view;
     BackendDecision decision;
     bool decided = false;

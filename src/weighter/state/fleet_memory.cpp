@@ -115,13 +115,12 @@ void Fleet::adopt(std::vector<Memory>&& memories, const Keyer& key) {
 }
 
 void Fleet::adopt(std::size_t b, Memory&& was, const Keyer& key, Continuity continuity) {
-  constexpr std::size_t kNew = SIZE_MAX;
   const Memory here = identity(b, key);
   Backend& backend = backends_[b];
   const auto take = [&](TargetHistory& to, TargetHistory& from) {
     to = std::move(from);
     if (continuity == Continuity::kNewDaemon) forget_checks(to);
-    if (here.canaries != was.canaries) to.canaries.clear();
+    if (here.canaries != was.canaries) to.node.canaries.clear();
   };
   const auto places = [](const std::vector<std::string>& keys) {
     std::multimap<std::string_view, std::size_t> out;
@@ -129,17 +128,17 @@ void Fleet::adopt(std::size_t b, Memory&& was, const Keyer& key, Continuity cont
     return out;
   };
   auto known = places(was.servers);
-  /// Where each server was.
-  std::vector<std::size_t> from(here.servers.size(), kNew);
+  /// The former index of each server; absent: it is new.
+  std::vector<std::optional<std::size_t>> from(here.servers.size());
   for (std::size_t i = 0; i < from.size(); ++i) {
     const auto it = known.find(here.servers[i]);
     if (it == known.end()) continue;
     from[i] = it->second;
     known.erase(it);
-    take(backend.history.servers[i], was.history.servers[from[i]]);
-    if (from[i] >= was.decision.servers.size()) continue;
+    take(backend.history.servers[i], was.history.servers[*from[i]]);
+    if (*from[i] >= was.decision.servers.size()) continue;
     backend.decision.servers.resize(from.size());
-    backend.decision.servers[i] = std::move(was.decision.servers[from[i]]);
+    backend.decision.servers[i] = std::move(was.decision.servers[*from[i]]);
   }
   known = places(was.references);
   for (std::size_t i = 0; i < here.references.size(); ++i) {
@@ -148,10 +147,10 @@ void Fleet::adopt(std::size_t b, Memory&& was, const Keyer& key, Continuity cont
     take(backend.history.references[i], was.history.references[it->second]);
     known.erase(it);
   }
-  const bool none = std::ranges::all_of(from, [](std::size_t i) { return i == kNew; });
+  const bool none = std::ranges::all_of(from, [](const auto& i) { return !i.has_value(); });
   if (!was.decided || none) return;
   // With all of its servers, and no other, all of its decision still holds.
-  const bool same = from.size() == was.servers.size() && std::ranges::find(from, kNew) == from.end();
+  const bool same = from.size() == was.servers.size() && std::ranges::all_of(from, [](const auto& i) { return i.has_value(); });
   was.decision.servers = std::move(backend.decision.servers);
   backend.decision = std::move(was.decision);
   backend.decided = same || continuity == Continuity::kSameDaemon;
@@ -159,36 +158,13 @@ void Fleet::adopt(std::size_t b, Memory&& was, const Keyer& key, Continuity cont
     backend.view = was.view;
     backend.view.servers.assign(from.size(), std::nullopt);
     for (std::size_t i = 0; i < from.size(); ++i)
-      if (from[i] != kNew) backend.view.servers[i] = was.view.servers[from[i]];
+      if (from[i]) backend.view.servers[i] = was.view.servers[*from[i]];
   }
 
   BackendHistory& h = backend.history;
-  was.history.servers = std::move(h.servers);
-  was.history.references = std::move(h.references);
-  const std::vector<double> shares = was.history.shares;
-  h = std::move(was.history);
-  forget_checks(h.forks);
-  const std::vector<double> scores = h.scores;
-  const std::vector<unsigned> kept = h.kept;
-  h.shares.clear();
-  h.scores.clear();
-  h.kept.clear();
-  const auto take_each = [&]<typename T>(const std::vector<T>& was_then, std::vector<T>& now) {
-    if (was_then.size() != was.servers.size()) return;
-    for (const std::size_t i : from) now.push_back(i == kNew ? T{} : was_then[i]);
-  };
-  take_each(shares, h.shares);
-  take_each(scores, h.scores);
-  take_each(kept, h.kept);
-  const auto move = [&](std::optional<std::uint32_t>& server) {
-    const auto now = server ? std::ranges::find(from, *server) : from.end();
-    server = now == from.end() ? std::nullopt : std::optional(static_cast<std::uint32_t>(now - from.begin()));
-  };
-  move(h.leader);
-  move(h.backup_leader);
-  move(h.challenger);
+  h = with_servers(std::move(was.history), std::move(h.servers), std::move(h.references), from);
   // The file wants other weights now, or other servers do, and those exactly.
-  if (!same || here.settings != was.settings) h.on_the_way = true;
+  if (!same || here.settings != was.settings) h.shares.converging = true;
 }
 
 }  // namespace rpcw

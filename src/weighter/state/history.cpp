@@ -18,11 +18,11 @@ double milliseconds_of(microseconds t) {
   return static_cast<double>(t.count()) / 1000.0;
 }
 
-void count_attempt(TargetHistory& h, MonoTime now, bool failed) {
-  const Counts c = counts_at(h, now);
-  h.attempts = c.attempts + 1;
-  h.failures = c.failures + (failed ? 1 : 0);
-  h.counted_at = now;
+void count_attempt(ErrorHistory& e, MonoTime now, bool failed) {
+  const Counts c = counts_at(e, now);
+  e.attempts = c.attempts + 1;
+  e.failures = c.failures + (failed ? 1 : 0);
+  e.counted_at = now;
 }
 
 /// Of a latency. Below the floor all are equal, so that no change there is one.
@@ -31,7 +31,7 @@ double log_of(double ms) {
 }
 
 /// Page's test in both directions. True: the level has changed.
-bool level_has_changed(TargetHistory& h, MonoTime now, double ms) {
+bool level_has_changed(LatencyHistory& h, MonoTime now, double ms) {
   LevelTest& t = h.level;
   const double log = log_of(ms);
   if (t.count > 0) {
@@ -45,9 +45,9 @@ bool level_has_changed(TargetHistory& h, MonoTime now, double ms) {
     t.down = weigh(t.down, -off);
     t.up = weigh(t.up, off);
   }
-  if (h.latency_count > 0) {
+  if (h.count > 0) {
     // From one to the next: a change of level is in one of these differences only.
-    const double difference = std::abs(log - log_of(milliseconds_of(h.latencies[h.latency_count - 1])));
+    const double difference = std::abs(log - log_of(milliseconds_of(h.newest[h.count - 1])));
     t.spread +=
         (difference * constants::kLevelDeviation - t.spread) * blend(now - h.smoothed_at, constants::kLevelSpreadTime);
     t.spread = std::max(t.spread, constants::kLevelSpreadLeast);
@@ -57,66 +57,79 @@ bool level_has_changed(TargetHistory& h, MonoTime now, double ms) {
   return std::max(t.down, t.up) >= constants::kLevelDecided;
 }
 
-void smooth_latency(TargetHistory& h, MonoTime now, microseconds latency) {
+void smooth_latency(TargetHistory& target, MonoTime now, microseconds latency) {
+  LatencyHistory& h = target.latency;
   const bool changed = level_has_changed(h, now, milliseconds_of(latency));
-  if (h.latency_count == h.latencies.size()) {
-    std::ranges::rotate(h.latencies, h.latencies.begin() + 1);
-    h.latencies.back() = latency;
+  if (h.count == h.newest.size()) {
+    std::ranges::rotate(h.newest, h.newest.begin() + 1);
+    h.newest.back() = latency;
   } else {
-    h.latencies[h.latency_count++] = latency;
+    h.newest[h.count++] = latency;
   }
-  const double median = milliseconds_of(*h.median_latency());
+  const double median = milliseconds_of(*median_latency(h));
   if (changed) {
-    restart_latency(h, h.latency_count);
-    restart_live_latency(h.live);
-  } else if (h.smoothed_latency_ms) {
-    const milliseconds tau = median > *h.smoothed_latency_ms ? constants::kLatencyRise : constants::kLatencyFall;
-    *h.smoothed_latency_ms += (median - *h.smoothed_latency_ms) * blend(now - h.smoothed_at, tau);
+    restart_latency(h, h.count);
+    restart_live_latency(target.live);
+  } else if (h.smoothed_ms) {
+    const milliseconds tau = median > *h.smoothed_ms ? constants::kLatencyRise : constants::kLatencyFall;
+    *h.smoothed_ms += (median - *h.smoothed_ms) * blend(now - h.smoothed_at, tau);
   } else {
-    h.smoothed_latency_ms = median;
+    h.smoothed_ms = median;
   }
   h.smoothed_at = now;
 }
 
-void remember_block(TargetHistory& h) {
-  const SeenBlock block{h.head->number, fnv1a(h.head->hash)};
+void remember_block(ForkHistory& forks, const Head& head) {
+  const SeenBlock block{head.number, fnv1a(head.hash)};
   // A head that goes back, or is another one at the same height, has left the chain that the blocks from there were on.
-  while (h.seen_count > 0 && h.seen[h.seen_count - 1].number >= block.number) --h.seen_count;
-  if (h.seen_count == h.seen.size()) {
-    std::ranges::rotate(h.seen, h.seen.begin() + 1);
-    --h.seen_count;
+  while (forks.seen_count > 0 && forks.seen[forks.seen_count - 1].number >= block.number) --forks.seen_count;
+  if (forks.seen_count == forks.seen.size()) {
+    std::ranges::rotate(forks.seen, forks.seen.begin() + 1);
+    --forks.seen_count;
   }
-  h.seen[h.seen_count++] = block;
+  forks.seen[forks.seen_count++] = block;
 }
 
 }  // namespace
 
-std::optional<microseconds> TargetHistory::median_latency() const {
-  switch (latency_count) {
+BackendHistory empty_history(std::size_t servers, std::size_t references) {
+  BackendHistory out;
+  out.servers.resize(servers);
+  out.references.resize(references);
+  return out;
+}
+
+BackendHistory empty_history(const config::Backend& backend) {
+  return empty_history(backend.servers.size(), backend.references.size());
+}
+
+std::optional<microseconds> median_latency(const LatencyHistory& latency) {
+  const auto& newest = latency.newest;
+  switch (latency.count) {
     case 0:
       return std::nullopt;
     case 1:
-      return latencies[0];
+      return newest[0];
     case 2:
-      return (latencies[0] + latencies[1]) / 2;
+      return (newest[0] + newest[1]) / 2;
     default: {
-      auto sorted = latencies;
+      auto sorted = newest;
       std::ranges::sort(sorted);
       return sorted[1];
     }
   }
 }
 
-void restart_latency(TargetHistory& h, unsigned probes) {
-  const unsigned kept = std::min(probes, h.latency_count);
+void restart_latency(LatencyHistory& h, unsigned probes) {
+  const unsigned kept = std::min(probes, h.count);
   if (kept == 0) return;
-  const auto first = h.latencies.begin() + (h.latency_count - kept);
-  std::copy(first, first + kept, h.latencies.begin());
-  h.latency_count = kept;
-  h.smoothed_latency_ms = milliseconds_of(*h.median_latency());
+  const auto first = h.newest.begin() + (h.count - kept);
+  std::copy(first, first + kept, h.newest.begin());
+  h.count = kept;
+  h.smoothed_ms = milliseconds_of(*median_latency(h));
   LevelTest& t = h.level;
   t = LevelTest{.spread = t.spread};
-  for (unsigned i = 0; i < kept; ++i) t.centre += log_of(milliseconds_of(h.latencies[i])) / kept;
+  for (unsigned i = 0; i < kept; ++i) t.centre += log_of(milliseconds_of(h.newest[i])) / kept;
   t.count = kept;
 }
 
@@ -125,61 +138,61 @@ void restart_live_latency(LiveHistory& live) {
   live.latency_ms.reset();
 }
 
-Counts counts_at(const TargetHistory& history, MonoTime now) {
-  const double left = decay(now - history.counted_at, constants::kErrorHalfLife);
-  return {history.attempts * left, history.failures * left};
+Counts counts_at(const ErrorHistory& errors, MonoTime now) {
+  const double left = decay(now - errors.counted_at, constants::kErrorHalfLife);
+  return {errors.attempts * left, errors.failures * left};
 }
 
 void fold(TargetHistory& history, HeadObservation&& observation) {
-  history.sent_at.reset();
+  history.probes.sent_at.reset();
   const MonoTime now = observation.received.mono;
   if (!observation.head && observation.head.error().ours) {
-    history.not_asked = std::move(observation.head.error());
+    history.probes.not_sent = std::move(observation.head.error());
     return;
   }
-  history.not_asked.reset();
-  ++history.observations;
+  history.probes.not_sent.reset();
+  ++history.probes.observations;
   if (!observation.head && observation.head.error().code == Reason::kRateLimited) {
-    history.limited = std::move(observation.head.error());
-    ++history.limited_in_row;
-    history.failure.reset();
+    history.probes.limited = std::move(observation.head.error());
+    ++history.probes.limited_in_row;
+    history.probes.failure.reset();
     // It answers again: how long it was silent before says nothing about now.
-    history.silent_for = microseconds{0};
+    history.probes.silent_for = microseconds{0};
     return;
   }
-  history.limited.reset();
-  history.limited_in_row = 0;
+  history.probes.limited.reset();
+  history.probes.limited_in_row = 0;
   // What happens while it is out is paid for by its time-out and its ramp; the rate speaks of the time it was trusted.
-  if (!history.ejected) count_attempt(history, now, !observation.head);
+  if (!history.ejection.is_out) count_attempt(history.errors, now, !observation.head);
   if (!observation.head) {
-    history.failure = std::move(observation.head.error());
-    history.silent_for = std::max(observation.latency, microseconds{0});
+    history.probes.failure = std::move(observation.head.error());
+    history.probes.silent_for = std::max(observation.latency, microseconds{0});
     // After a failure, check the chain id again: the URL may now serve another node.
     distrust_identity(history, now);
-    history.compared = false;
+    history.forks.compared = false;
     return;
   }
   // The check that went out with a failed probe may have been refused as well: ask again now that the server answers.
-  if (history.failure && history.identity_check.refusals > 0) distrust_identity(history, now);
-  history.failure.reset();
-  history.silent_for = microseconds{0};
-  history.previous_head = std::exchange(history.head, std::move(*observation.head));
-  history.head_received = observation.received;
-  remember_block(history);
+  if (history.probes.failure && history.identity.check.refusals > 0) distrust_identity(history, now);
+  history.probes.failure.reset();
+  history.probes.silent_for = microseconds{0};
+  history.heads.previous = std::exchange(history.heads.newest, std::move(*observation.head));
+  history.heads.received = observation.received;
+  remember_block(history.forks, *history.heads.newest);
   smooth_latency(history, now, std::max(observation.latency, microseconds{0}));
 }
 
 void distrust_identity(TargetHistory& history, MonoTime now) {
-  history.identity_check.due = now;
-  history.identity_check.refusals = 0;
+  history.identity.check.due = now;
+  history.identity.check.refusals = 0;
 }
 
 bool must_tell_identity(const TargetHistory& history) {
-  return history.identity_in_doubt && history.identity == TargetHistory::Identity::kVerified;
+  return history.identity.in_doubt && history.identity.status == IdentityHistory::Status::kVerified;
 }
 
 bool heads_contradict(const TargetHistory& history) {
-  return history.head_falls >= constants::kHeadFallsRecur;
+  return history.heads.falls >= constants::kHeadFallsRecur;
 }
 
 namespace {
@@ -188,13 +201,13 @@ namespace {
 CheckState* check_state_of(TargetHistory& history, const Check& check) {
   switch (check.kind) {
     case CheckKind::kIdentity:
-      return &history.identity_check;
+      return &history.identity.check;
     case CheckKind::kSyncing:
-      return &history.syncing_check;
+      return &history.node.syncing_check;
     case CheckKind::kPeers:
-      return &history.peers_check;
+      return &history.node.peers_check;
     case CheckKind::kCanary:
-      return check.argument < history.canaries.size() ? &history.canaries[check.argument].check : nullptr;
+      return check.argument < history.node.canaries.size() ? &history.node.canaries[check.argument].check : nullptr;
     case CheckKind::kBlock:
       return nullptr;
   }
@@ -202,22 +215,22 @@ CheckState* check_state_of(TargetHistory& history, const Check& check) {
 }
 
 void fold_identity(TargetHistory& history, const Answer& answer, const Chain& chain) {
-  using Identity = TargetHistory::Identity;
+  using Identity = IdentityHistory::Status;
   const MonoTime now = answer.received.mono;
-  CheckState& check = history.identity_check;
+  CheckState& check = history.identity.check;
   check.waiting = false;
   if (answer.value) {
-    history.seen_chain_id = answer.value->number;
+    history.identity.seen_chain_id = answer.value->number;
     const bool right = !chain.chain_id || *chain.chain_id == answer.value->number;
-    history.identity = right ? Identity::kVerified : Identity::kWrong;
-    history.identity_untold = history.identity_in_doubt = false;
+    history.identity.status = right ? Identity::kVerified : Identity::kWrong;
+    history.identity.untold = history.identity.in_doubt = false;
     check.refusals = 0;
     if (!right) check.due = now;
     return;
   }
   const Reason why = answer.value.error().code;
-  history.identity_untold = !is_transport(why) && why != Reason::kRateLimited;
-  if (why != Reason::kRateLimited) history.identity_in_doubt = true;
+  history.identity.untold = !is_transport(why) && why != Reason::kRateLimited;
+  if (why != Reason::kRateLimited) history.identity.in_doubt = true;
   if (is_transport(why)) {
     check.due = now;
     return;
@@ -240,7 +253,7 @@ void fold(TargetHistory& history, const Answer& answer, const Chain& chain) {
   }
   const MonoTime now = answer.received.mono;
   const bool not_found = !answer.value && answer.value.error().unsupported;
-  const bool head_comes = history.head && !history.failure && !history.limited;
+  const bool head_comes = history.heads.newest && !history.probes.failure && !history.probes.limited;
   // Returns whether the provider does not offer it.
   const auto settle = [&](CheckState& check) {
     check.waiting = false;
@@ -254,18 +267,18 @@ void fold(TargetHistory& history, const Answer& answer, const Chain& chain) {
       fold_identity(history, answer, chain);
       return;
     case CheckKind::kSyncing:
-      if (settle(history.syncing_check)) history.blocks_missing.reset();
+      if (settle(history.node.syncing_check)) history.node.blocks_missing.reset();
       if (!answer.value) return;
-      history.blocks_missing = answer.value->number;
-      ++history.slow_observations;
+      history.node.blocks_missing = answer.value->number;
+      ++history.node.observations;
       return;
     case CheckKind::kPeers:
-      if (settle(history.peers_check)) history.peers.reset();
-      if (answer.value) history.peers = answer.value->number;
+      if (settle(history.node.peers_check)) history.node.peers.reset();
+      if (answer.value) history.node.peers = answer.value->number;
       return;
     case CheckKind::kCanary: {
-      if (answer.check.argument >= history.canaries.size()) return;
-      CanaryHistory& canary = history.canaries[answer.check.argument];
+      if (answer.check.argument >= history.node.canaries.size()) return;
+      CanaryHistory& canary = history.node.canaries[answer.check.argument];
       canary.check.waiting = false;
       if (answer.value) {
         canary.failure.reset();
@@ -274,7 +287,7 @@ void fold(TargetHistory& history, const Answer& answer, const Chain& chain) {
       } else {
         return;
       }
-      ++history.slow_observations;
+      ++history.node.observations;
       return;
     }
     case CheckKind::kBlock:
@@ -283,48 +296,61 @@ void fold(TargetHistory& history, const Answer& answer, const Chain& chain) {
 }
 
 TargetHistory awoken(TargetHistory&& history, milliseconds slept, Now now) {
-  const bool from_future = history.head && history.head->timestamp > now.wall + constants::kClockTolerance;
+  const bool from_future =
+      history.heads.newest && history.heads.newest->timestamp > now.wall + constants::kClockTolerance;
   if (slept <= constants::kSleepLongest && !from_future) return std::move(history);
   TargetHistory out = outlasting(std::move(history));
   // The first verdict decides alone, as for one that is new. Its ejections stay counted.
-  out.ejected = false;
-  out.live_out.clear();
-  out.returned_at.reset();
+  out.ejection.is_out = false;
+  out.live.ejected_because.clear();
+  out.ejection.returned_at.reset();
   return out;
 }
 
 TargetHistory outlasting(TargetHistory&& was) {
   TargetHistory out;
-  out.latencies = was.latencies;
-  out.latency_count = was.latency_count;
-  out.smoothed_latency_ms = was.smoothed_latency_ms;
-  out.smoothed_at = was.smoothed_at;
-  out.level = was.level;
-  out.attempts = was.attempts;
-  out.failures = was.failures;
-  out.counted_at = was.counted_at;
-  out.live = was.live;
+  out.latency = was.latency;
+  out.errors = was.errors;
+  out.live = std::move(was.live);
   out.live.waiting_ms.reset();
-  out.live_out = std::move(was.live_out);
-  out.ejected = was.ejected;
-  out.ejected_at = was.ejected_at;
-  out.out_until = was.out_until;
-  out.ejections = was.ejections;
-  out.forgiven = was.forgiven;
-  out.quiet_since = was.quiet_since;
-  out.returned_at = was.returned_at;
+  out.ejection = was.ejection;
+  return out;
+}
+
+BackendHistory with_servers(BackendHistory&& was, std::vector<TargetHistory>&& servers,
+                            std::vector<TargetHistory>&& references, std::span<const std::optional<std::size_t>> from) {
+  BackendHistory out = std::move(was);
+  const std::size_t before = out.servers.size();
+  out.servers = std::move(servers);
+  out.references = std::move(references);
+  forget_checks(out.forks);
+  const auto map_each = [&]<typename T>(std::vector<T>& values) {
+    std::vector<T> then = std::exchange(values, {});
+    if (then.size() != before) return;
+    for (const std::optional<std::size_t>& i : from) values.push_back(i ? then[*i] : T{});
+  };
+  map_each(out.shares.parts);
+  map_each(out.shares.scores);
+  map_each(out.shares.kept);
+  const auto map_one = [&](std::optional<std::uint32_t>& server) {
+    const auto now = server ? std::ranges::find(from, std::optional<std::size_t>(*server)) : from.end();
+    server = now == from.end() ? std::nullopt : std::optional(static_cast<std::uint32_t>(now - from.begin()));
+  };
+  map_one(out.leader.server);
+  map_one(out.leader.challenger);
+  map_one(out.leader.backup);
   return out;
 }
 
 void forget_checks(TargetHistory& history) {
-  history.sent_at.reset();
+  history.probes.sent_at.reset();
   const auto forget = [](CheckState& check) {
     if (check.waiting) check = {};
   };
-  forget(history.identity_check);
-  forget(history.syncing_check);
-  forget(history.peers_check);
-  for (CanaryHistory& c : history.canaries) forget(c.check);
+  forget(history.identity.check);
+  forget(history.node.syncing_check);
+  forget(history.node.peers_check);
+  for (CanaryHistory& c : history.node.canaries) forget(c.check);
 }
 
 void forget_checks(ForkCheck& forks) {

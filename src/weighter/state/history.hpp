@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -51,7 +52,7 @@ struct LiveCounts {
   double client_errors = 0;
 };
 
-/// What HAProxy has counted of one server (see live.hpp).
+/// The traffic of one server, as HAProxy has counted it (see live.hpp).
 struct LiveHistory {
   /// With half-lives of kLiveNewest, kLiveRecent and kLiveMinute: the first two are quick, the other remembers.
   LiveCounts newest;
@@ -67,13 +68,102 @@ struct LiveHistory {
   std::optional<double> average_ms;
   /// How long its open requests have been waiting, as far as their number tells; absent: no longer than usual.
   std::optional<double> waiting_ms;
-  /// What its quota carries, in requests a second, as found out so far; absent: no limit was met.
+  /// The rate that its quota carries, in requests a second, as found out so far; absent: no limit was met.
   std::optional<double> quota_per_s;
   /// When that was changed last, and how long it stays before more is tried.
   MonoTime quota_at{};
   milliseconds quota_hold{};
   /// By what part more is tried next.
   double quota_step = 0;
+  /// Why live traffic alone has ejected the server; empty: it has not.
+  std::string ejected_because;
+};
+
+/// Which chain a target is on, by its own word.
+struct IdentityHistory {
+  enum class Status : std::uint8_t { kUnknown, kVerified, kWrong };
+
+  Status status = Status::kUnknown;
+  /// The chain id that it answered last; 0: none yet.
+  std::uint64_t seen_chain_id = 0;
+  CheckState check;
+  /// The newest check was answered with something else than a chain id.
+  bool untold = false;
+  /// The newest check had no answer that tells the chain id, whatever the reason but a rate limit.
+  bool in_doubt = false;
+};
+
+/// The heads that a target has shown.
+struct HeadHistory {
+  /// The last good head and when it came; absent: there was none yet.
+  std::optional<Head> newest;
+  Now received;
+  /// The good head before that.
+  std::optional<Head> previous;
+  /// The head rose further than time explains, and no other operator has confirmed it since.
+  bool jumped = false;
+  /// Blocks behind the agreed head at the moment the last head was judged; absent: not known.
+  std::optional<std::uint64_t> lag_blocks;
+  /// At that moment another operator's vote was within max_lag of the agreed head, and so was its own head.
+  bool level_with_others = false;
+  /// How often the head fell back by more than max_lag, and how many heads in a row have not since; both are 0 again
+  /// after constants::kSteadyHeads heads that did not.
+  unsigned falls = 0;
+  unsigned steady = 0;
+  /// It lags, and its last two heads were the same: it is about to be too far behind.
+  bool slipping = false;
+  /// All heads stood still or stand still, and it has shown no younger block since.
+  bool stood_still = false;
+};
+
+/// How a target's head probes fared.
+struct ProbeHistory {
+  /// Why the newest probe failed; absent: it did not, or there was none.
+  std::optional<ProbeFailure> failure;
+  /// The newest probe met a rate limit: neither a success nor a failure, and the last head stays valid.
+  std::optional<ProbeFailure> limited;
+  /// Why this machine could not send the last probe; absent: it could. Everything else is as it was before that.
+  std::optional<ProbeFailure> not_sent;
+  /// Rate limits in a row; 0: the newest probe met none.
+  unsigned limited_in_row = 0;
+  /// When the probe without an answer left our queue; absent: none is under way, or it has not left yet.
+  std::optional<MonoTime> sent_at;
+  /// How long the newest probe was silent before it failed; 0 after a good one.
+  std::chrono::microseconds silent_for{0};
+  /// Answers and failures folded in so far; 0: nothing is known.
+  std::uint64_t observations = 0;
+};
+
+/// Probes and failed probes, decayed as of `counted_at`.
+struct ErrorHistory {
+  double attempts = 0;
+  double failures = 0;
+  MonoTime counted_at{};
+};
+
+/// A node's own word on itself, and its real work.
+struct NodeHistory {
+  /// Blocks that it says it lacks: 0 is up to date, kUnknownGap an unknown number. Absent: it was not asked, or does
+  /// not offer it.
+  std::optional<std::uint64_t> blocks_missing;
+  std::optional<std::uint64_t> peers;
+  CheckState syncing_check;
+  CheckState peers_check;
+  /// One for each canary of the backend; empty before the first was asked.
+  std::vector<CanaryHistory> canaries;
+  /// Answers on syncing and canaries folded in so far.
+  std::uint64_t observations = 0;
+};
+
+/// The blocks of a target, to tell forks by.
+struct ForkHistory {
+  /// The newest blocks that it has shown, oldest first; `seen_count` of them are valid.
+  std::array<SeenBlock, 8> seen{};
+  unsigned seen_count = 0;
+  /// Its chain was compared with the others' since its last failure.
+  bool compared = false;
+  /// It was in the minority then: why, for a person; empty: it was not.
+  std::string minority;
 };
 
 /// A test for a change of level of a target's latency (see constants.hpp, "latency"). As logarithms.
@@ -83,123 +173,68 @@ struct LevelTest {
   /// Mean of the newest probes, and of how many: at most kLevelProbes; 0: none.
   double centre = 0;
   double count = 0;
-  /// What speaks for a change down and up: the log-likelihood ratio, at least 0.
+  /// Evidence for a change down and up: the log-likelihood ratio, at least 0.
   double down = 0;
   double up = 0;
 };
 
-/// Of one probed target: a server, or a reference.
-struct TargetHistory {
-  enum class Identity : std::uint8_t { kUnknown, kVerified, kWrong };
-
-  Identity identity = Identity::kUnknown;
-  /// The chain id that a wrong one answered.
-  std::uint64_t seen_chain_id = 0;
-  CheckState identity_check;
-  /// The newest question for its chain id was answered with something else.
-  bool identity_untold = false;
-  /// The newest check of its chain id had no answer that tells it, whatever the reason but a rate limit.
-  bool identity_in_doubt = false;
-
-  /// The last good head and when it came; absent: there was none yet.
-  std::optional<Head> head;
-  Now head_received;
-  /// The good head before that.
-  std::optional<Head> previous_head;
-  /// The head rose further than time explains, and nobody has confirmed it since.
-  bool jumped = false;
-  /// Blocks behind the agreed head at the moment the last head was judged; absent: not known.
-  std::optional<std::uint64_t> lag_blocks;
-  /// At that moment another operator's vote was within max_lag of the agreed head, and so was its own head.
-  bool level_with_others = false;
-
-  /// How often the head fell back by more than max_lag, and how many heads in a row have not since; both are 0 again
-  /// after constants::kSteadyHeads heads that did not.
-  unsigned head_falls = 0;
-  unsigned steady_heads = 0;
-
-  /// It lags, and its last two heads were the same: it is about to be too far behind.
-  bool slipping = false;
-
-  /// Why the newest probe failed; absent: it did not, or there was none.
-  std::optional<ProbeFailure> failure;
-  /// The newest probe met a rate limit: neither a success nor a failure, and the last head stays valid.
-  std::optional<ProbeFailure> limited;
-  /// Why this machine could not ask it the last time; absent: it could. Everything else is as it was before that.
-  std::optional<ProbeFailure> not_asked;
-  /// Rate limits in a row; 0: the newest probe met none.
-  unsigned limited_in_row = 0;
-
-  /// What the node says of itself; absent: it was not asked, or does not offer it. Blocks that it says it lacks: 0 is
-  /// up to date, kUnknownGap an unknown number.
-  std::optional<std::uint64_t> blocks_missing;
-  std::optional<std::uint64_t> peers;
-  CheckState syncing_check;
-  CheckState peers_check;
-  /// One for each canary of the backend; empty before the first was asked.
-  std::vector<CanaryHistory> canaries;
-  /// Answers on syncing and canaries folded in so far, and how many of them the judge has counted.
-  std::uint64_t slow_observations = 0;
-  std::uint64_t slow_judged = 0;
-
-  /// The newest blocks that it has shown, oldest first; `seen_count` of them are valid.
-  std::array<SeenBlock, 8> seen{};
-  unsigned seen_count = 0;
-  /// Its chain was compared with the others' since its last failure.
-  bool compared = false;
-  /// It was in the minority then: why, for a person; empty: it was not.
-  std::string forked;
-
-  /// The newest good latencies, oldest first; `latency_count` of them are valid.
-  std::array<std::chrono::microseconds, 3> latencies{};
-  unsigned latency_count = 0;
+/// The latency of a target's good probes.
+struct LatencyHistory {
+  /// The newest ones, oldest first; `count` of them are valid.
+  std::array<std::chrono::microseconds, 3> newest{};
+  unsigned count = 0;
   /// Their medians, smoothed, in ms; absent: no good probe yet.
-  std::optional<double> smoothed_latency_ms;
+  std::optional<double> smoothed_ms;
   MonoTime smoothed_at{};
   LevelTest level;
-  /// When the probe without an answer left our queue; absent: none is under way, or it has not left yet.
-  std::optional<MonoTime> sent_at;
-  /// How long the newest probe was silent before it failed; 0 after a good one.
-  std::chrono::microseconds silent_for{0};
+};
 
-  /// Probes and failed probes, decayed as of `counted_at`.
-  double attempts = 0;
-  double failures = 0;
-  MonoTime counted_at{};
-
-  LiveHistory live;
-  /// Why live traffic alone has taken it out; empty: it has not.
-  std::string live_out;
-
-  /// Answers and failures folded in so far; 0: nothing is known.
-  std::uint64_t observations = 0;
-  /// How many of them the judge has already counted.
+/// The verdicts on a target that are not over with the next one.
+struct HealthHistory {
+  /// How many observations of its probes and of its node the judge has already counted.
   std::uint64_t judged = 0;
+  std::uint64_t node_judged = 0;
   unsigned good_in_row = 0;
   unsigned bad_in_row = 0;
-  bool ejected = false;
-  MonoTime ejected_at{};
+  /// An operator had it in MAINT or DRAIN at the last decision.
+  bool was_disabled = false;
+};
+
+/// When a target was taken out, and how it comes back.
+struct EjectionHistory {
+  bool is_out = false;
+  MonoTime since{};
   /// Before that it does not return, whatever its probes say.
-  MonoTime out_until{};
+  MonoTime until{};
   /// Ejections that are not yet forgiven; each doubles the time-out.
-  unsigned ejections = 0;
+  unsigned count = 0;
   /// The present ejection was everybody's: no time-out, no ramp.
   bool forgiven = false;
-  /// All heads stood still or stand still, and it has shown no younger block since.
-  bool stood_still = false;
   /// Since when it has had no failure; forgiving counts from here.
   MonoTime quiet_since{};
   /// When it returned from its last ejection, or from MAINT or DRAIN; absent: it never was out, or its ramp is over.
   std::optional<MonoTime> returned_at;
-  /// An operator had it in MAINT or DRAIN at the last decision.
-  bool was_disabled = false;
-
-  /// Median of the newest latencies (the mean of two); absent: none is known.
-  [[nodiscard]] std::optional<std::chrono::microseconds> median_latency() const;
 };
 
+/// Of one probed target: a server, or a reference.
+struct TargetHistory {
+  IdentityHistory identity;
+  HeadHistory heads;
+  ProbeHistory probes;
+  ErrorHistory errors;
+  NodeHistory node;
+  ForkHistory forks;
+  LatencyHistory latency;
+  LiveHistory live;
+  HealthHistory health;
+  EjectionHistory ejection;
+};
+
+/// Median of the newest latencies (the mean of two); absent: none is known.
+std::optional<std::chrono::microseconds> median_latency(const LatencyHistory& latency);
+
 /// The cause of what it was like before is over: the latency is what its last `probes` good probes took.
-void restart_latency(TargetHistory& history, unsigned probes);
+void restart_latency(LatencyHistory& latency, unsigned probes);
 /// The same for its live traffic: nothing is known of it.
 void restart_live_latency(LiveHistory& live);
 
@@ -236,10 +271,39 @@ struct ForkCheck {
   MonoTime begun{};
   bool ever = false;
   /// When heads are looked at next, and when the chains are compared though nothing is suspicious.
-  MonoTime next_look{};
+  MonoTime next_scan{};
   MonoTime due{};
   /// The last comparison had no majority: what stood against what; empty: it had one.
   std::string tie;
+};
+
+/// How a backend's traffic was shared by its last decision.
+struct ShareHistory {
+  /// Each server's part of the traffic, in [0, 1], and when it was decided; empty: nothing was decided.
+  std::vector<double> parts;
+  MonoTime at{};
+  /// The scores then, without what is for a moment; as long as `parts`.
+  std::vector<double> scores;
+  /// The last decision was the fallback: its weights are no shares to hold on to.
+  bool fell_back = false;
+  /// `fallback = "keep"`: the weights when the fallback began, [0, 256] each; empty: none is on. A server that fails
+  /// meanwhile gets nothing, and has its weight again once it answers.
+  std::vector<unsigned> kept;
+  /// The applied weights are not final: a share was limited in its growth or on its ramp.
+  bool converging = false;
+};
+
+/// Strategy `leader`. Servers are indices in the file.
+struct LeaderHistory {
+  /// The leader of the active servers; absent: none yet.
+  std::optional<std::uint32_t> server;
+  /// The server that has been better than the leader, and since when; absent: none is.
+  std::optional<std::uint32_t> challenger;
+  MonoTime challenger_since{};
+  /// HAProxy has been read and shown its leader, so that a restart changes no leader.
+  bool looked_up = false;
+  /// The leader if the backup servers had to take over; absent: none yet.
+  std::optional<std::uint32_t> backup;
 };
 
 /// Of one backend. Sized once from the configuration.
@@ -248,40 +312,22 @@ struct BackendHistory {
   std::vector<TargetHistory> references;
   BlockTime block_time;
   ForkCheck forks;
-
-  /// Each server's part of the traffic as last decided, in [0, 1], and when; empty: nothing was decided.
-  std::vector<double> shares;
-  MonoTime shares_at{};
-  /// The scores then, without what is for a moment; as long as `shares`.
-  std::vector<double> scores;
-  /// The last decision was the fallback: its weights are no shares to hold on to.
-  bool fell_back = false;
-  /// `fallback = "keep"`: the weights when the fallback began, [0, 256] each; empty: none is on. A server that fails
-  /// meanwhile gets nothing, and has its weight again once it answers.
-  std::vector<unsigned> kept;
-  /// The weights held are a step on the way: somebody's share was limited in its growth or on its ramp.
-  bool on_the_way = false;
-
-  /// Strategy `leader`: who leads; absent: nobody yet.
-  std::optional<std::uint32_t> leader;
-  /// Who has been better than the leader, and since when; absent: nobody is.
-  std::optional<std::uint32_t> challenger;
-  MonoTime challenger_since{};
-  /// HAProxy has been read and asked who leads, so that a restart changes no leader.
-  bool leader_looked_up = false;
-  /// Who would lead if the backup servers had to take over; absent: nobody yet.
-  std::optional<std::uint32_t> backup_leader;
-
-  explicit BackendHistory(const config::Backend& backend)
-      : BackendHistory(backend.servers.size(), backend.references.size()) {}
-  BackendHistory(std::size_t server_count, std::size_t reference_count)
-      : servers(server_count), references(reference_count) {}
+  ShareHistory shares;
+  LeaderHistory leader;
 
   /// Servers count from 0, references on from there.
   [[nodiscard]] TargetHistory& member(std::size_t i) {
     return i < servers.size() ? servers[i] : references[i - servers.size()];
   }
 };
+/// Nothing is known yet of so many targets, or of the targets of `backend`.
+BackendHistory empty_history(std::size_t servers, std::size_t references);
+BackendHistory empty_history(const config::Backend& backend);
+
+/// What is known of a backend whose list of targets has changed: of each of its `servers` now, `from` holds its index
+/// in `was`; absent: it is new there, and begins with no share. Per-server values are mapped here and nowhere else.
+BackendHistory with_servers(BackendHistory&& was, std::vector<TargetHistory>&& servers,
+                            std::vector<TargetHistory>&& references, std::span<const std::optional<std::size_t>> from);
 
 /// Folds an answer, or its absence, in. A failure that is `ours` changes nothing but `not_asked`.
 void fold(TargetHistory& history, HeadObservation&& observation);
@@ -308,7 +354,7 @@ struct Counts {
   double attempts = 0;
   double failures = 0;
 };
-Counts counts_at(const TargetHistory& history, MonoTime now);
+Counts counts_at(const ErrorHistory& errors, MonoTime now);
 
 /// What a block is worth in time when a lag is told: the measured block time, within reason, or the nominal one.
 milliseconds block_time_for_lag(const BlockTime& block_time, const Chain& chain);
