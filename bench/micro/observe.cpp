@@ -16,13 +16,13 @@ namespace {
 Report report_of(std::size_t servers) {
   const Scene scene(servers);
   const haproxy::Instance instance = instance_of(servers);
-  return scene.fleet.report(scene.now, &instance);
+  return make_report(scene.state, scene.now, &instance);
 }
 
 void reporting(benchmark::State& state) {
   const Scene scene(static_cast<std::size_t>(state.range(0)));
   const haproxy::Instance instance = instance_of(scene.size());
-  measure(state, state.range(0), [&] { DoNotOptimize(scene.fleet.report(scene.now, &instance)); });
+  measure(state, state.range(0), [&] { DoNotOptimize(make_report(scene.state, scene.now, &instance)); });
 }
 
 template <typename Render>
@@ -39,12 +39,12 @@ constexpr std::string_view kSalt = "0123456789abcdef0123456789abcdef";
 
 void saving(benchmark::State& state) {
   const Scene scene(static_cast<std::size_t>(state.range(0)));
-  measure(state, state.range(0), [&] { DoNotOptimize(store::encode(kSalt, scene.fleet.recall(key), scene.now)); });
+  measure(state, state.range(0), [&] { DoNotOptimize(store::encode(kSalt, scene.state.snapshot(key), scene.now)); });
 }
 
 void loading(benchmark::State& state) {
   const Scene scene(static_cast<std::size_t>(state.range(0)));
-  const std::string text = store::encode(kSalt, scene.fleet.recall(key), scene.now);
+  const std::string text = store::encode(kSalt, scene.state.snapshot(key), scene.now);
   measure(state, state.range(0), [&] { DoNotOptimize(store::decode(text, scene.now)); });
 }
 

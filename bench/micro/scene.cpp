@@ -102,19 +102,19 @@ haproxy::Instance instance_of(std::size_t servers) {
 
 Scene::Scene(std::size_t servers)
     : config(backend_of(servers)),
-      fleet(config),
+      state(config),
       now{WallTime{std::chrono::seconds{1'800'000'000}}, MonoTime{1'000'000'000}} {
-  fleet.see(&static_cast<const haproxy::Instance&>(instance_of(servers)));
+  state.update_views(&static_cast<const haproxy::Instance&>(instance_of(servers)));
   constexpr int kRounds = 6;
   for (int round = 0; round < kRounds; ++round) {
     now.mono += config.probe.interval;
     now.wall += config.probe.interval;
     for (std::size_t i = 0; i < servers; ++i) {
-      for (const Check& check : fleet.begin_probe(i, now.mono))
-        fleet.observe(i, Answer{now, check, AnswerValue{check.kind == CheckKind::kIdentity ? 1U : 0U, {}}});
-      fleet.observe(i, answer(i));
+      for (const Check& check : state.begin_probe(i, now.mono))
+        state.observe(i, Answer{now, check, AnswerValue{check.kind == CheckKind::kIdentity ? 1U : 0U, {}}});
+      state.observe(i, answer(i));
     }
-    fleet.decide(now);
+    state.decide(now);
   }
 }
 
@@ -136,15 +136,15 @@ void Scene::pass() {
   now.wall += 100ms;
   for (std::size_t k = 0; k < std::max<std::size_t>(size() / 50, 1); ++k) {
     next_ = (next_ + 1) % size();
-    for (const Check& check : fleet.begin_probe(next_, now.mono))
-      fleet.observe(next_, Answer{now, check, AnswerValue{check.kind == CheckKind::kIdentity ? 1U : 0U, {}}});
-    fleet.observe(next_, answer(next_));
+    for (const Check& check : state.begin_probe(next_, now.mono))
+      state.observe(next_, Answer{now, check, AnswerValue{check.kind == CheckKind::kIdentity ? 1U : 0U, {}}});
+    state.observe(next_, answer(next_));
   }
 }
 
 std::vector<unsigned> Scene::held() const {
   std::vector<unsigned> out;
-  for (const ServerDecision& s : fleet.decision(0).servers) out.push_back(s.weight);
+  for (const ServerDecision& s : state.decision(0).servers) out.push_back(s.weight);
   return out;
 }
 

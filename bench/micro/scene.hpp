@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "config/config.hpp"
-#include "weighter/state/fleet.hpp"
+#include "weighter/state/system_state.hpp"
 #include "weighter/state/topology.hpp"
 
-/// What the benchmarks work on: a backend of many servers, as HAProxy shows it and as a fleet knows it.
+/// What the benchmarks work on: a backend of many servers, as HAProxy shows it and as a state knows it.
 namespace rpcw::bench {
 
 /// "rpc-00042": as long as names are.
@@ -25,7 +25,7 @@ std::string show_servers_state(std::size_t servers);
 /// What HAProxy shows of that backend, from these two.
 haproxy::Instance instance_of(std::size_t servers);
 
-/// A fleet of such a backend in the middle of its life: all servers have answered several times, at 15 to 150 ms, and
+/// A state of such a backend in the middle of its life: all servers have answered several times, at 15 to 150 ms, and
 /// were decided on.
 class Scene {
  public:
@@ -42,7 +42,7 @@ class Scene {
   HeadObservation answer(std::size_t server, unsigned fork = 0) const;
 
   config::Config config;
-  Fleet fleet;
+  SystemState state;
   Now now;
 
  private:

@@ -9,7 +9,8 @@
 #include "weighter/judge/heads.hpp"
 #include "weighter/judge/judge.hpp"
 #include "weighter/judge/live.hpp"
-#include "weighter/plan/roster.hpp"
+#include "weighter/plan/planner.hpp"
+#include "weighter/plan/server_list.hpp"
 #include "weighter/state/topology.hpp"
 
 using namespace rpcw;
@@ -31,21 +32,21 @@ void pass(benchmark::State& state) {
   const haproxy::Instance instance = instance_of(scene.size());
   measure(state, state.range(0), [&] {
     scene.pass();
-    DoNotOptimize(scene.fleet.decide(scene.now));
-    DoNotOptimize(scene.fleet.plan(instance));
+    DoNotOptimize(scene.state.decide(scene.now));
+    DoNotOptimize(plan_changes(scene.state, instance));
   });
 }
 
 void heads(benchmark::State& state) {
   Scene scene(size_of(state));
-  BackendHistory history = scene.fleet.backend(0).history;
+  BackendHistory history = scene.state.backend(0).history;
   measure(state, state.range(0),
-          [&] { DoNotOptimize(look_at_heads(history, scene.backend(), scene.config.probe, scene.now)); });
+          [&] { DoNotOptimize(scan_heads(history, scene.backend(), scene.config.probe, scene.now)); });
 }
 
 void judging(benchmark::State& state) {
   Scene scene(size_of(state));
-  BackendHistory history = scene.fleet.backend(0).history;
+  BackendHistory history = scene.state.backend(0).history;
   measure(state, state.range(0), [&] {
     scene.now.mono += 100ms;
     DoNotOptimize(judge(history, scene.backend(), scene.config.probe, scene.now));
@@ -54,24 +55,24 @@ void judging(benchmark::State& state) {
 
 void deciding(benchmark::State& state) {
   Scene scene(size_of(state));
-  BackendHistory history = scene.fleet.backend(0).history;
+  BackendHistory history = scene.state.backend(0).history;
   const std::vector<unsigned> held = scene.held();
   measure(state, state.range(0), [&] {
     scene.now.mono += 100ms;
-    DoNotOptimize(decide(history, scene.backend(), scene.config.probe, scene.fleet.backend(0).view, held, scene.now));
+    DoNotOptimize(decide(history, scene.backend(), scene.config.probe, scene.state.backend(0).view, held, scene.now));
   });
 }
 
 void planning(benchmark::State& state) {
   Scene scene(size_of(state));
   const haproxy::Instance instance = instance_of(scene.size());
-  measure(state, state.range(0), [&] { DoNotOptimize(scene.fleet.plan(instance)); });
+  measure(state, state.range(0), [&] { DoNotOptimize(plan_changes(scene.state, instance)); });
 }
 
 void seeing(benchmark::State& state) {
   Scene scene(size_of(state));
   const haproxy::Instance instance = instance_of(scene.size());
-  measure(state, state.range(0), [&] { DoNotOptimize(scene.fleet.see(&instance)); });
+  measure(state, state.range(0), [&] { DoNotOptimize(scene.state.update_views(&instance)); });
 }
 
 void scaling(benchmark::State& state) {
@@ -116,7 +117,7 @@ std::vector<LiveDelta> traffic(std::size_t servers, std::uint64_t failed_of_20) 
 
 void folding_live(benchmark::State& state) {
   Scene scene(size_of(state));
-  std::vector<TargetHistory> servers = scene.fleet.backend(0).history.servers;
+  std::vector<TargetHistory> servers = scene.state.backend(0).history.servers;
   const std::vector<LiveDelta> deltas = traffic(servers.size(), 0);
   measure(state, state.range(0), [&] {
     scene.now.mono += 1s;
@@ -126,16 +127,16 @@ void folding_live(benchmark::State& state) {
 
 void looking_at_live(benchmark::State& state) {
   Scene scene(size_of(state));
-  std::vector<TargetHistory> servers = scene.fleet.backend(0).history.servers;
+  std::vector<TargetHistory> servers = scene.state.backend(0).history.servers;
   fold_live(servers, traffic(servers.size(), 1), scene.now.mono);
   scene.now.mono += 100ms;
-  measure(state, state.range(0), [&] { DoNotOptimize(look_at_live(servers, scene.now.mono)); });
+  measure(state, state.range(0), [&] { DoNotOptimize(scan_live(servers, scene.now.mono)); });
 }
 
 /// Live traffic would take out every sixth server, but has taken out half of all already, which is the most.
 void judging_failing_traffic(benchmark::State& state) {
   Scene scene(size_of(state));
-  BackendHistory history = scene.fleet.backend(0).history;
+  BackendHistory history = scene.state.backend(0).history;
   fold_live(history.servers, traffic(history.servers.size(), 20), scene.now.mono);
   scene.now.mono += 100ms;
   for (std::size_t i = 0; i < history.servers.size(); ++i) {
@@ -150,20 +151,20 @@ void judging_failing_traffic(benchmark::State& state) {
 /// Half of them claim a head that nothing explains.
 void judging_jumps(benchmark::State& state) {
   Scene scene(size_of(state));
-  const BackendHistory calm = scene.fleet.backend(0).history;
+  const BackendHistory calm = scene.state.backend(0).history;
   BackendHistory history = calm;
   for (std::size_t i = 0; i < history.servers.size(); i += 2) {
     history.servers[i].heads.jumped = true;
     history.servers[i].heads.newest->number += 1'000'000;
   }
   measure(state, state.range(0),
-          [&] { DoNotOptimize(look_at_heads(history, scene.backend(), scene.config.probe, scene.now)); });
+          [&] { DoNotOptimize(scan_heads(history, scene.backend(), scene.config.probe, scene.now)); });
 }
 
 /// Everybody is on a chain of its own: a comparison from its beginning to its end.
 void comparing_chains(benchmark::State& state) {
   Scene scene(size_of(state));
-  BackendHistory history = scene.fleet.backend(0).history;
+  BackendHistory history = scene.state.backend(0).history;
   const auto fork = [&] {
     for (std::size_t i = 0; i < history.servers.size(); ++i)
       fold(history.servers[i], scene.answer(i, static_cast<unsigned>(i) + 1));
@@ -172,10 +173,10 @@ void comparing_chains(benchmark::State& state) {
     scene.now.mono += 60s;
     scene.now.wall += 60s;
     fork();
-    look_at_heads(history, scene.backend(), scene.config.probe, scene.now);
+    scan_heads(history, scene.backend(), scene.config.probe, scene.now);
     for (const BlockCheck& q : fork_checks(history))
       fold_block(history, q.member, Answer{scene.now, q.check, AnswerValue{0, server_name(q.member)}});
-    DoNotOptimize(look_at_heads(history, scene.backend(), scene.config.probe, scene.now));
+    DoNotOptimize(scan_heads(history, scene.backend(), scene.config.probe, scene.now));
   });
 }
 
@@ -192,14 +193,14 @@ void reading_the_roster(benchmark::State& state) {
   file.backends.front().discover = "http://{addr}/";
   const haproxy::Instance instance = instance_of(size_of(state));
   const std::vector<const haproxy::Instance*> lists{&instance};
-  measure(state, state.range(0), [&] { DoNotOptimize(with_servers(file, roster_of(file, lists))); });
+  measure(state, state.range(0), [&] { DoNotOptimize(with_servers(file, server_lists_of(file, lists))); });
 }
 
 void one_comes_one_goes(benchmark::State& state) {
   Scene scene(size_of(state));
   auto& servers = scene.config.backends.front().servers;
   measure(state, state.range(0), [&] {
-    scene.fleet.change_servers([&] { std::ranges::rotate(servers, servers.begin() + 1); }, scene.now.mono);
+    scene.state.change_servers([&] { std::ranges::rotate(servers, servers.begin() + 1); }, scene.now.mono);
   });
 }
 

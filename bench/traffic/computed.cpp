@@ -15,7 +15,7 @@
 #include "config/load.hpp"
 #include "traffic/oracle.hpp"
 #include "weighter/schedule/agenda.hpp"
-#include "weighter/state/fleet.hpp"
+#include "weighter/state/system_state.hpp"
 #include "weighter/state/live_delta.hpp"
 
 namespace rpcw::bench {
@@ -328,7 +328,7 @@ class Lanes {
     auto loaded = config::parse(weighter_toml(contestant_, "/nowhere.sock", ports), "computed", {});
     if (!loaded) throw std::logic_error("the configuration: " + loaded.error().front().message);
     config_ = std::move(loaded->config);
-    fleet_.emplace(config_);
+    state_.emplace(config_);
     haproxy::Instance& instance = instance_;
     haproxy::BackendRow& row = instance.backends.emplace_back();
     row.name = "rpc";
@@ -343,8 +343,8 @@ class Lanes {
       r.admin_state = 0;
     }
     time_.at(-kWarmUp - 0.5, [this] {
-      static_cast<void>(fleet_->see(&instance_));
-      probes_.resize(fleet_->targets().size());
+      static_cast<void>(state_->update_views(&instance_));
+      probes_.resize(state_->targets().size());
       for (std::size_t i = 0; i < probes_.size(); ++i) probe(i);
       static_cast<void>(count());
       watch_timer_ = time_.after(std::uniform_real_distribution<>(0, 1)(random_), [this] { watch(); });
@@ -355,8 +355,8 @@ class Lanes {
     Probe& p = probes_[i];
     p.last_start = time_.now();
     p.under_way = true;
-    for (const Check& check : fleet_->begin_probe(i, clocks().mono)) answer(i, check);
-    fleet_->probe_sent(i, clocks().mono);
+    for (const Check& check : state_->begin_probe(i, clocks().mono)) answer(i, check);
+    state_->probe_sent(i, clocks().mono);
     const Outcome outcome = providers_[i].check("eth_getBlockByNumber", time_.now());
     const double timeout = seconds(config_.probe.timeout);
     const double began = time_.now();
@@ -370,7 +370,7 @@ class Lanes {
         o.head = std::unexpected(*failure);
       else
         o.head = head(i);
-      fleet_->observe(i, std::move(o));
+      state_->observe(i, std::move(o));
       Probe& mine = probes_[i];
       mine.under_way = false;
       mine.answered = true;
@@ -416,7 +416,7 @@ class Lanes {
         a.value->number = providers_[i].chain_id();
       else if (check.kind == CheckKind::kBlock && check.argument <= providers_[i].height(time_.now()))
         a.value->text = hash(i, check.argument);
-      fleet_->observe(i, a);
+      state_->observe(i, a);
       want_decision();
     });
   }
@@ -425,7 +425,7 @@ class Lanes {
     Probe& p = probes_[i];
     if (p.under_way) return;
     stop_timer(i);
-    const double interval = seconds(probe_interval(fleet_->history(i), config_.probe));
+    const double interval = seconds(probe_interval(state_->history(i), config_.probe));
     p.timer = time_.at(p.last_start + interval * std::uniform_real_distribution<>(0.9, 1.1)(random_), [this, i] {
       probes_[i].timer.reset();
       probe(i);
@@ -435,16 +435,16 @@ class Lanes {
   static double seconds(milliseconds t) { return std::chrono::duration<double>(t).count(); }
 
   void listen_to_silence(std::size_t i) {
-    const double usual_ms = fleet_->history(i).latency.smoothed_ms.value_or(0);
+    const double usual_ms = state_->history(i).latency.smoothed_ms.value_or(0);
     const double suspected = seconds(silence_suspected(usual_ms));
-    const double noticed = seconds(silence_noticed(usual_ms));
+    const double noticed = seconds(no_answer_noticed(usual_ms));
     if (usual_ms <= 0) {
       wait_for_silence(i, noticed);
       return;
     }
     probes_[i].timer = time_.after(suspected, [this, i, rest = noticed - suspected] {
       probes_[i].timer.reset();
-      if (!fleet_->history(i).ejection.is_out) look();
+      if (!state_->history(i).ejection.is_out) look();
       wait_for_silence(i, rest);
     });
   }
@@ -452,7 +452,7 @@ class Lanes {
   void wait_for_silence(std::size_t i, double from_now) {
     probes_[i].timer = time_.after(from_now, [this, i] {
       probes_[i].timer.reset();
-      fleet_->silent(i);
+      state_->note_no_answer(i);
       want_decision();
       wait_for_silence(i, (time_.now() - probes_[i].last_start) / 4);
     });
@@ -498,7 +498,7 @@ class Lanes {
 
   void watch() {
     const std::vector<LiveDelta> deltas = count();
-    const std::vector<std::size_t> suspects = fleet_->observe_live(0, deltas, clocks().mono);
+    const std::vector<std::size_t> suspects = state_->observe_live(0, deltas, clocks().mono);
     for (const std::size_t i : suspects) look_at(i);
     want_decision();
     const double interval = seconds(config_.haproxy.watch_interval);
@@ -511,7 +511,7 @@ class Lanes {
 
   void look_at(std::size_t i) {
     Probe& p = probes_[i];
-    if (p.under_way || fleet_->history(i).probes.limited || time_.now() - p.last_start < 0.2) return;
+    if (p.under_way || state_->history(i).probes.limited || time_.now() - p.last_start < 0.2) return;
     stop_timer(i);
     probe(i);
   }
@@ -525,12 +525,12 @@ class Lanes {
   void decide() {
     wanted_ = false;
     last_decision_ = time_.now();
-    static_cast<void>(fleet_->decide(clocks()));
-    for (const Fleet::TargetCheck& q : fleet_->urgent_checks()) answer(q.target, q.check);
+    static_cast<void>(state_->decide(clocks()));
+    for (const SystemState::TargetCheck& q : state_->urgent_checks()) answer(q.target, q.check);
     for (std::size_t i = 0; i < probes_.size(); ++i)
       if (!probes_[i].under_way) schedule(i);
     std::vector<unsigned> weights;
-    for (const ServerDecision& s : fleet_->decision(0).servers) weights.push_back(s.weight);
+    for (const ServerDecision& s : state_->decision(0).servers) weights.push_back(s.weight);
     time_.after(kPush, [this, weights] { set_weights(weights); });
   }
 
@@ -544,7 +544,7 @@ class Lanes {
   Lane lane_;
 
   config::Config config_;
-  std::optional<Fleet> fleet_;
+  std::optional<SystemState> state_;
   haproxy::Instance instance_;
   std::vector<Probe> probes_;
   /// The last read; absent: there was none.

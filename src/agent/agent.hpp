@@ -19,7 +19,7 @@ class Agent {
   struct Effects {
     /// Gives the state what an earlier process has known; called once, when the servers are known and before the first
     /// check. May be empty.
-    std::function<void(Fleet&, Now)> recall;
+    std::function<void(SystemState&, Now)> recall;
     std::function<void(const LogLine&)> log = [](const LogLine& line) { log::write(line); };
     /// Names of dns: endpoints and of HAProxys' hosts.
     haproxy::Lookup::Function lookup = haproxy::Lookup::system();

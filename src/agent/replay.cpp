@@ -111,18 +111,18 @@ class Fit {
       }
       bool operator()(event::ProbeBegun& e) const { return to(e.target); }
       bool operator()(event::ProbeSent& e) const { return to(e.target); }
-      bool operator()(event::Silent& e) const { return to(e.target); }
+      bool operator()(event::NoAnswerYet& e) const { return to(e.target); }
       bool operator()(event::HeadCame& e) const { return to(e.target); }
       bool operator()(event::AnswerCame& e) const { return to(e.target); }
       bool operator()(event::UrgentChecksSent&) const { return true; }
-      bool operator()(event::Looked&) const { return true; }
-      bool operator()(event::HeldUp& e) const {
+      bool operator()(event::HeadsScanned&) const { return true; }
+      bool operator()(event::DecisionsBlocked& e) const {
         const Index at = fit.backend(e.backend);
         if (at) e.backend = *at;
         return at.has_value();
       }
-      bool operator()(event::Seen& e) const {
-        std::vector<event::Seen::Of> out;
+      bool operator()(event::ViewsChanged& e) const {
+        std::vector<event::ViewsChanged::Of> out;
         for (auto& [b, view] : e.backends)
           if (const Index at = fit.backend(b)) out.push_back({*at, fit.fit(b, std::move(view))});
         e.backends = std::move(out);
@@ -146,10 +146,10 @@ class Fit {
   }
 
   /// Precondition: the backend is not left out.
-  [[nodiscard]] Fleet::Backend fit(Known&& known) const {
+  [[nodiscard]] BackendState fit(Known&& known) const {
     const Place& place = backends_[known.backend];
     const config::Backend& cfg = config_.backends[*place.backend];
-    Fleet::Backend out = std::move(known.state);
+    BackendState out = std::move(known.state);
     // A canary's history is its place in the file's list, and there may be fewer now.
     for (TargetHistory& t : out.history.servers)
       if (t.node.canaries.size() > cfg.canaries.size()) t.node.canaries.resize(cfg.canaries.size());
@@ -359,7 +359,7 @@ class Replayer {
   };
 
   std::optional<LineReader::Error> begin(Section&& section) {
-    const bool goes_on = section.cause == Cause::kRotation && fleet_ && section.steps == steps_;
+    const bool goes_on = section.cause == Cause::kRotation && state_ && section.steps == steps_;
     ++out_.sections;
     steps_ = section.steps;
     if (section.program != version())
@@ -372,8 +372,8 @@ class Replayer {
       note(fmt::format("{:%F %T} UTC: {}; from there on the replay goes on from what was known then",
                        fmt::gmtime(std::chrono::system_clock::to_time_t(section.time)), why(section.cause)));
     fit_ = std::make_unique<Fit>(section, config_, notes_);
-    fleet_.emplace(fit_->config());
-    fleet_->restore_blind(section.blind);
+    state_.emplace(fit_->config());
+    state_->restore_blind(section.blind);
     servers_.clear();
     for (const config::Backend& b : fit_->config().backends) {
       ever_fit_ = true;
@@ -415,8 +415,8 @@ class Replayer {
     if (!fresh_) return LineReader::Error{"event: \"known\" must come before what happened", false};
     const Index b = fit_->backend(known.backend);
     if (!b || keep_) return std::nullopt;
-    fleet_->restore(*b, fit_->fit(std::move(known)));
-    const std::vector<ServerDecision>& decided = fleet_->decision(*b).servers;
+    state_->restore(*b, fit_->fit(std::move(known)));
+    const std::vector<ServerDecision>& decided = state_->decision(*b).servers;
     for (std::size_t i = 0; i < decided.size(); ++i)
       servers_[*b][i].recorded = servers_[*b][i].replayed = outcome_of(decided[i]);
     return std::nullopt;
@@ -429,7 +429,7 @@ class Replayer {
     const auto* decided = std::get_if<event::Decided>(&step.event);
     const std::optional<Now> now = decided != nullptr ? std::optional(decided->now) : std::nullopt;
     if (now) pass_time(*now);
-    if (const auto event = fit_->fit(std::move(step.event))) fleet_->apply(*event);
+    if (const auto event = fit_->fit(std::move(step.event))) state_->apply(*event);
     if (now) compare(step.results, *now);
   }
 
@@ -445,7 +445,7 @@ class Replayer {
         recorded.push_back({s.recorded.weight, s.recorded.state, {}});
         replayed.push_back({s.replayed.weight, s.replayed.state, {}});
       }
-      const BackendView& view = fleet_->backend(b).view;
+      const BackendView& view = state_->backend(b).view;
       const std::vector<double> recorded_shares = shares(recorded, view);
       const std::vector<double> replayed_shares = shares(replayed, view);
       for (std::size_t i = 0; i < servers_[b].size(); ++i) {
@@ -481,7 +481,7 @@ class Replayer {
     bool other_weights = false;
     bool other = false;
     for (std::uint32_t b = 0; b < servers_.size(); ++b) {
-      const std::vector<ServerDecision>& decided = fleet_->decision(b).servers;
+      const std::vector<ServerDecision>& decided = state_->decision(b).servers;
       for (std::uint32_t i = 0; i < decided.size(); ++i) {
         Server& s = servers_[b][i];
         Outcome fresh = outcome_of(decided[i]);
@@ -528,7 +528,7 @@ class Replayer {
       for (std::uint32_t b = 0; b < servers_.size(); ++b)
         for (std::uint32_t i = 0; i < servers_[b].size(); ++i) close(b, i, *last_);
     last_.reset();
-    fleet_.reset();
+    state_.reset();
     fit_.reset();
   }
 
@@ -538,7 +538,7 @@ class Replayer {
   std::deque<Totals> totals_;
   std::set<std::string> notes_;
   std::unique_ptr<Fit> fit_;
-  std::optional<Fleet> fleet_;
+  std::optional<SystemState> state_;
   std::vector<std::vector<Server>> servers_;
   /// The last decision of the section.
   std::optional<Now> last_;

@@ -18,9 +18,9 @@ struct PassOptions {
   /// Heads asked of each server. [1, 100]
   unsigned samples = 1;
   /// Gives the new state what earlier passes have known; empty: nothing.
-  std::function<void(Fleet&, Now)> recall{};
+  std::function<void(SystemState&, Now)> recall{};
   /// Called when all is done, with what the next pass should know; may be empty.
-  std::function<void(const Fleet&, Now)> keep{};
+  std::function<void(const SystemState&, Now)> keep{};
   /// A remark on the configuration or HAProxy's list, without secrets.
   std::function<void(const LogLine&)> remark = [](const LogLine&) {};
 };

@@ -9,7 +9,7 @@
 #include "config/reader.hpp"
 #include "config/url.hpp"
 #include "haproxy/protocol.hpp"
-#include "weighter/plan/roster.hpp"
+#include "weighter/plan/server_list.hpp"
 
 namespace rpcw::cli {
 namespace {
@@ -42,7 +42,7 @@ std::string line(const std::string& setting, std::string_view comment) {
 struct Candidate {
   std::string name;
   const haproxy::BackendRow* first = nullptr;
-  Roster::Backend list;
+  ServerLists::Backend list;
   std::vector<const haproxy::ServerRow*> rows{};
 
   [[nodiscard]] const haproxy::ServerRow* row(std::string_view server) const {
@@ -70,14 +70,14 @@ std::vector<Candidate> candidates(std::span<const haproxy::Instance> haproxys) {
         if (it->row(s.name) == nullptr) it->rows.push_back(&s);
     }
   }
-  const Roster roster = roster_of(all, lists);
-  for (std::size_t b = 0; b < out.size(); ++b) out[b].list = roster.backends[b];
+  const ServerLists server_list = server_lists_of(all, lists);
+  for (std::size_t b = 0; b < out.size(); ++b) out[b].list = server_list.backends[b];
   return out;
 }
 
 /// How a server gets into the configuration.
 struct Entry {
-  const Roster::Server* server = nullptr;
+  const ServerLists::Server* server = nullptr;
   const haproxy::ServerRow* row = nullptr;
   /// Of its own, where the template would not do; empty: the template does.
   std::string url{};
@@ -170,7 +170,7 @@ Starter make_starter(const StarterWishes& wishes, std::span<const haproxy::Insta
     std::vector<Entry> usable;
     std::string odd;
     std::size_t slots = 0;
-    for (const Roster::Server& s : c.list.servers) {
+    for (const ServerLists::Server& s : c.list.servers) {
       Entry e{.server = &s, .row = c.row(s.name)};
       if (s.addr.empty()) {
         ++slots;

@@ -25,7 +25,7 @@
 #include "observe/render.hpp"
 #include "rpc/http_client.hpp"
 #include "store/state_file.hpp"
-#include "weighter/plan/roster.hpp"
+#include "weighter/plan/server_list.hpp"
 
 namespace rpcw::cli {
 namespace {
@@ -107,10 +107,10 @@ class Past {
 
   void join(PassOptions& pass) {
     if (!file_) return;
-    pass.recall = [this](Fleet& fleet, Now now) {
-      if (const auto warning = file_->load(fleet, now)) std::fprintf(stderr, "warning: %s\n", warning->c_str());
+    pass.recall = [this](SystemState& state, Now now) {
+      if (const auto warning = file_->load(state, now)) std::fprintf(stderr, "warning: %s\n", warning->c_str());
     };
-    pass.keep = [this](const Fleet& fleet, Now now) { kept_ = file_->save(fleet, now); };
+    pass.keep = [this](const SystemState& state, Now now) { kept_ = file_->save(state, now); };
   }
 
   /// `code`, unless the file could not be written, which is then told.

@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "agent/roster_read.hpp"
+#include "agent/server_list_read.hpp"
 #include "agent/starter.hpp"
 #include "base/wait_group.hpp"
 #include "cli/cli.hpp"
@@ -20,7 +20,7 @@
 #include "config/load.hpp"
 #include "config/tls_files.hpp"
 #include "rpc/prober.hpp"
-#include "weighter/plan/roster.hpp"
+#include "weighter/plan/server_list.hpp"
 
 namespace rpcw::cli {
 namespace {
@@ -81,7 +81,7 @@ asio::awaitable<Found> look(asio::io_context& io, const config::Config& where, c
   auto parsed = config::parse(out.starter->text, "discover", config::Surroundings::of_process());
   if (!parsed)
     throw std::logic_error("what discover has made is no configuration: " + parsed.error().front().to_text());
-  const config::Config config = with_servers(parsed->config, roster_of(parsed->config, out.lists.pointers())).config;
+  const config::Config config = with_servers(parsed->config, server_lists_of(parsed->config, out.lists.pointers())).config;
   const auto answers = co_await ask_chains(io, config);
   out.starter = make_starter(wishes, out.lists.instances, answers);
   co_return out;

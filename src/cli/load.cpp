@@ -10,7 +10,7 @@
 #include "config/load.hpp"
 #include "config/tls_files.hpp"
 #include "observe/log.hpp"
-#include "weighter/plan/roster.hpp"
+#include "weighter/plan/server_list.hpp"
 
 namespace rpcw::cli {
 
@@ -68,9 +68,9 @@ Reading read_config(const Options& options, Needs needs) {
   return out;
 }
 
-std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs, Voice vote) {
+std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs, Vote vote) {
   const auto complain = [vote](const std::string& text) {
-    if (vote == Voice::kLog)
+    if (vote == Vote::kLog)
       log::error(text);
     else
       std::fprintf(stderr, "%s\n", text.c_str());
@@ -78,15 +78,15 @@ std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs
   for (const std::string& text : reading.errors) complain(text);
   if (reading.error_count > 0)
     complain(fmt::format("{} error{} in the configuration{}", reading.error_count, reading.error_count == 1 ? "" : "s",
-                         vote == Voice::kLog ? "" : "; nothing was probed or sent"));
+                         vote == Vote::kLog ? "" : "; nothing was probed or sent"));
   if (!reading.config || needs == Needs::kRules) return std::move(reading.config);
   if (auto ok = ensure_open_files(*reading.config); !ok) {
     complain(ok.error());
     return std::unexpected(kOwnError);
   }
-  if (vote != Voice::kPlain) log::configure(reading.config->log);
+  if (vote != Vote::kPlain) log::configure(reading.config->log);
   for (const std::string& text : reading.warnings) {
-    if (vote == Voice::kPlain)
+    if (vote == Vote::kPlain)
       std::fprintf(stderr, "warning: %s\n", text.c_str());
     else
       log::warn(text);
@@ -94,7 +94,7 @@ std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs
   return std::move(reading.config);
 }
 
-std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Voice vote) {
+std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Vote vote) {
   return take_config(read_config(options, needs), needs, vote);
 }
 

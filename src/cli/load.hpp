@@ -17,7 +17,7 @@ enum class Needs {
   kHaproxy,
 };
 /// How findings are told.
-enum class Voice {
+enum class Vote {
   kPlain,  ///< lines for the person at the terminal
   kStart,  ///< the same, but what a daemon that does start warns of goes to its log
   kLog,    ///< a running daemon's log
@@ -39,10 +39,10 @@ Reading read_config(const Options& options, Needs needs);
 
 /// Says what is to be said and raises the limit on open files. On success, and unless the voice is plain, the log is as
 /// the file says. On failure everything has been said on standard error, and the exit code is the error.
-std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs, Voice vote);
+std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs, Vote vote);
 
 /// Both.
-std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Voice vote = Voice::kPlain);
+std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Vote vote = Vote::kPlain);
 
 /// Raises the limit on open files to what this configuration may need. The error is a sentence.
 std::expected<void, std::string> ensure_open_files(const config::Config& config);

@@ -109,7 +109,7 @@ class Runner {
         if (!error) leave_disk();
       });
       co_await writing_.wait();
-      const Fleet& state = agent->controller().state();
+      const SystemState& state = agent->controller().state();
       if (worth_keeping(state)) tell(co_await write_state(state));
       disk_timer_.cancel();
     }
@@ -124,7 +124,7 @@ class Runner {
     how.recall = !recalled_;
     how.seed = std::random_device{}();
     Agent::Effects effects;
-    effects.recall = [this](Fleet& state, Now now) {
+    effects.recall = [this](SystemState& state, Now now) {
       recalled_ = true;
       if (state_)
         if (const auto warning = state_->load(state, now)) log::warn(*warning);
@@ -135,13 +135,13 @@ class Runner {
 
   // ---- the state file
 
-  bool worth_keeping(const Fleet& fleet) const {
-    return recalled_ && !fleet.cold() && fleet.changes() != kept_changes_;
+  bool worth_keeping(const SystemState& state) const {
+    return recalled_ && !state.cold() && state.changes() != kept_changes_;
   }
 
   /// The disk may be slow: only the text is made here, and another thread writes it.
-  asio::awaitable<std::expected<void, std::string>> write_state(const Fleet& fleet) {
-    auto work = [file = *state_, text = state_->text(fleet, read_clocks())] { return file.write(text); };
+  asio::awaitable<std::expected<void, std::string>> write_state(const SystemState& state) {
+    auto work = [file = *state_, text = state_->text(state, read_clocks())] { return file.write(text); };
     co_return co_await off_loop_.run(std::move(work));
   }
 
@@ -227,7 +227,7 @@ class Runner {
   }
 
   void take(std::string_view why, Reading&& reading) {
-    auto loaded = take_config(std::move(reading), Needs::kHaproxy, Voice::kLog);
+    auto loaded = take_config(std::move(reading), Needs::kHaproxy, Vote::kLog);
     if (!loaded) {
       log::error(
           fmt::format("{}: {} is not usable; going on with the configuration as it was", why, options_.config_file));
@@ -279,7 +279,7 @@ class Runner {
   asio::steady_timer keep_timer_;
   /// One write is under way at a time.
   WaitGroup writing_;
-  /// Fleet::changes as last written.
+  /// SystemState::changes as last written.
   std::uint64_t kept_changes_ = 0;
   /// Why the file could not be written the last time; empty: it could.
   std::string state_trouble_;
@@ -295,7 +295,7 @@ class Runner {
 }  // namespace
 
 int command_run(const Options& options) {
-  auto config = load_config(options, Needs::kHaproxy, Voice::kStart);
+  auto config = load_config(options, Needs::kHaproxy, Vote::kStart);
   if (!config) return config.error();
   return Runner(options, std::move(*config)).run();
 }

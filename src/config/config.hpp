@@ -162,7 +162,7 @@ struct Backend {
   /// With `discover`: headers of servers without a URL of their own go to whatever address HAProxy names. False: only
   /// where the host of `discover` stands in the file.
   bool headers_to_discovered = false;
-  /// With `discover`: in a file's configuration those with settings of their own, see weighter/roster.hpp.
+  /// With `discover`: in a file's configuration those with settings of their own, see weighter/server_list.hpp.
   std::vector<Server> servers;
   /// Servers that the file names without a URL, and that no HAProxy has. Never in a file's configuration.
   std::vector<std::string> absent{};

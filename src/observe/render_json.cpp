@@ -166,7 +166,7 @@ class Document {
     number("failures", i.failures);
     number("peers_error_rate", i.peers_error_rate);
     number("error_rate", i.error_rate);
-    number("doubt", i.doubt);
+    number("doubt", i.failure_penalty);
     number("peers_factor", i.peers_factor);
     number("rate_limit_factor", i.rate_limit_factor);
     number("ramp", i.ramp);

@@ -395,7 +395,7 @@ class Table {
     if (d.state == State::kEjected) return "";
     double product = 1;
     // One doubt, however many failures.
-    if (reason == 0) product *= d.inputs.doubt;
+    if (reason == 0) product *= d.inputs.failure_penalty;
     switch (d.reasons[reason].code) {
       case Reason::kRateLimited:
         product *= d.inputs.rate_limit_factor;

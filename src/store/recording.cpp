@@ -38,10 +38,10 @@ Recording::~Recording() {
   close();
 }
 
-void Recording::follow(Fleet& fleet, Cause cause) {
-  fleet_ = &fleet;
-  targets_ = target_names(fleet);
-  fleet.set_sink(this);
+void Recording::follow(SystemState& state, Cause cause) {
+  state_ = &state;
+  targets_ = target_names(state);
+  state.set_sink(this);
   if (file_ < 0) {
     if (!open()) return;
     complained_ = false;
@@ -49,12 +49,12 @@ void Recording::follow(Fleet& fleet, Cause cause) {
   begin_section(cause);
 }
 
-void Recording::record(const Event& event, const Fleet& fleet) {
+void Recording::record(const Event& event, const SystemState& state) {
   if (file_ < 0) return;
   std::vector<Step::Result> results;
   if (std::holds_alternative<event::Decided>(event)) {
     for (std::uint32_t b = 0; b < written_.size(); ++b) {
-      const std::vector<ServerDecision>& servers = fleet.decision(b).servers;
+      const std::vector<ServerDecision>& servers = state.decision(b).servers;
       written_[b].resize(servers.size());
       for (std::uint32_t i = 0; i < servers.size(); ++i) {
         Outcome o = outcome_of(servers[i]);
@@ -64,16 +64,16 @@ void Recording::record(const Event& event, const Fleet& fleet) {
       }
     }
   }
-  write_step(line_, event, results, fleet, targets_);
+  write_step(line_, event, results, state, targets_);
   ++steps_;
   add_line();
-  // The fleet is as it is after this event, so a file can end here and the next one begin with all that is known.
+  // The state is as it is after this event, so a file can end here and the next one begin with all that is known.
   if (added_bytes_ >= limits_.file_bytes) rotate();
 }
 
 void Recording::flush() {
   write_out();
-  if (file_ >= 0 || fleet_ == nullptr || steady_clock::now() < retry_at_) return;
+  if (file_ >= 0 || state_ == nullptr || steady_clock::now() < retry_at_) return;
   if (!open()) return;
   begin_section(Cause::kResumed);
   write_out();
@@ -85,13 +85,13 @@ void Recording::flush() {
 void Recording::begin_section(Cause cause) {
   const bool first = added_bytes_ == 0;
   written_.clear();
-  write_section(line_, cause, std::chrono::floor<milliseconds>(std::chrono::system_clock::now()), steps_, *fleet_);
+  write_section(line_, cause, std::chrono::floor<milliseconds>(std::chrono::system_clock::now()), steps_, *state_);
   add_line();
-  for (std::uint32_t b = 0; b < fleet_->config().backends.size(); ++b) {
-    write_known(line_, *fleet_, b);
+  for (std::uint32_t b = 0; b < state_->config().backends.size(); ++b) {
+    write_known(line_, *state_, b);
     add_line();
     std::vector<Outcome>& outcomes = written_.emplace_back();
-    for (const ServerDecision& s : fleet_->decision(b).servers) outcomes.push_back(outcome_of(s));
+    for (const ServerDecision& s : state_->decision(b).servers) outcomes.push_back(outcome_of(s));
   }
   // What is known may be large, and a file could be full before it begins. Later sections do count: a list of servers
   // that changes all the time must not make a file that grows without end.

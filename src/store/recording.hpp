@@ -23,10 +23,10 @@ struct RecordingLimits {
   unsigned files = 4;
 };
 
-/// Writes what a fleet hears and decides to a file, bounded. Every file, and every section of one, begins with all that
+/// Writes what a state hears and decides to a file, bounded. Every file, and every section of one, begins with all that
 /// is known, so that it can be replayed by itself.
 ///
-/// Nothing of it throws, and no failure reaches the fleet: a file that cannot be written is one warning in the log, and
+/// Nothing of it throws, and no failure reaches the state: a file that cannot be written is one warning in the log, and
 /// is tried again from time to time.
 class Recording final : public EventSink {
  public:
@@ -39,11 +39,11 @@ class Recording final : public EventSink {
   Recording(const Recording&) = delete;
   Recording& operator=(const Recording&) = delete;
 
-  /// From now on `fleet` is recorded, in a section of its own, until another one is followed. It must stay where it is
+  /// From now on `state` is recorded, in a section of its own, until another one is followed. It must stay where it is
   /// until then, or until the last `record` or `flush`.
-  void follow(Fleet& fleet, Cause cause);
-  void record(const Event& event, const Fleet& fleet) override;
-  void servers_changed(Fleet& fleet) override { follow(fleet, Cause::kServers); }
+  void follow(SystemState& state, Cause cause);
+  void record(const Event& event, const SystemState& state) override;
+  void servers_changed(SystemState& state) override { follow(state, Cause::kServers); }
   /// Hands what was written to the system, and tries again where that failed before. To be called every second.
   void flush();
 
@@ -64,7 +64,7 @@ class Recording final : public EventSink {
   const std::string path_;
   const RecordingLimits limits_;
   const std::function<void(LogLine)> log_;
-  Fleet* fleet_ = nullptr;
+  SystemState* state_ = nullptr;
   int file_ = -1;
   /// Of the file, as far as it was written; and all that was added to it, with what is still to be written, without
   /// what was known when it began.

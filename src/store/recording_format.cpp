@@ -62,7 +62,7 @@ void write_view(JsonWriter& out, const BackendView& view) {
 struct StepWriter {
   JsonWriter& out;
   const std::vector<Step::Result>& results;
-  const Fleet& fleet;
+  const SystemState& state;
   const std::vector<std::string>& targets;
 
   void operator()(const event::ProbeBegun& e) const {
@@ -75,7 +75,7 @@ struct StepWriter {
     out.field("target", targets[e.target]);
     out.field("mono_us", e.at);
   }
-  void operator()(const event::Silent& e) const {
+  void operator()(const event::NoAnswerYet& e) const {
     out.field("event", "silent");
     out.field("target", targets[e.target]);
   }
@@ -90,22 +90,22 @@ struct StepWriter {
     out.field("answer", e.answer);
   }
   void operator()(const event::UrgentChecksSent&) const { out.field("event", "urgent"); }
-  void operator()(const event::Looked& e) const {
+  void operator()(const event::HeadsScanned& e) const {
     out.field("event", "look");
     out.field("now", e.now);
   }
-  void operator()(const event::HeldUp& e) const {
+  void operator()(const event::DecisionsBlocked& e) const {
     out.field("event", "hold");
-    out.field("name", fleet.config().backends[e.backend].name);
-    out.field("held_up", e.held_up);
+    out.field("name", state.config().backends[e.backend].name);
+    out.field("held_up", e.blocked);
   }
-  void operator()(const event::Seen& e) const {
+  void operator()(const event::ViewsChanged& e) const {
     out.field("event", "see");
     out.key("backends");
     out.begin_array();
     for (const auto& [backend, view] : e.backends) {
       out.begin_object();
-      out.field("name", fleet.config().backends[backend].name);
+      out.field("name", state.config().backends[backend].name);
       write_view(out, view);
       out.end_object();
     }
@@ -113,7 +113,7 @@ struct StepWriter {
   }
   void operator()(const event::TrafficCame& e) const {
     out.field("event", "traffic");
-    out.field("name", fleet.config().backends[e.backend].name);
+    out.field("name", state.config().backends[e.backend].name);
     out.field("mono_us", e.at);
     out.key("servers");
     out.begin_array();
@@ -142,7 +142,7 @@ struct StepWriter {
     out.key("servers");
     out.begin_array();
     for (const Step::Result& r : results) {
-      const config::Backend& b = fleet.config().backends[r.backend];
+      const config::Backend& b = state.config().backends[r.backend];
       out.begin_object();
       out.field("name", fmt::format("{}/{}", b.name, b.servers[r.server].name));
       write(out, r.outcome);
@@ -210,17 +210,17 @@ Outcome outcome_of(const ServerDecision& decision) {
   return {decision.weight, decision.state, decision.reasons};
 }
 
-std::vector<std::string> target_names(const Fleet& fleet) {
+std::vector<std::string> target_names(const SystemState& state) {
   std::vector<std::string> out;
-  for (const Fleet::Target& t : fleet.targets()) {
-    const config::Backend& b = fleet.config().backends[t.backend];
+  for (const SystemState::Target& t : state.targets()) {
+    const config::Backend& b = state.config().backends[t.backend];
     out.push_back(t.reference ? reference_name(b.name, t.index)
                               : fmt::format("{}/{}", b.name, b.servers[t.index].name));
   }
   return out;
 }
 
-void write_section(JsonWriter& out, Cause cause, WallTime time, std::uint64_t steps, const Fleet& fleet) {
+void write_section(JsonWriter& out, Cause cause, WallTime time, std::uint64_t steps, const SystemState& state) {
   out.begin_object();
   out.field("event", "recording");
   out.field("version", kRecordingVersion);
@@ -228,10 +228,10 @@ void write_section(JsonWriter& out, Cause cause, WallTime time, std::uint64_t st
   out.field("cause", kCauses[static_cast<std::size_t>(cause)]);
   out.field("wall_ms", time);
   out.field("steps", steps);
-  out.field("blind", fleet.blind());
+  out.field("blind", state.blind());
   out.key("backends");
   out.begin_array();
-  for (const config::Backend& b : fleet.config().backends) {
+  for (const config::Backend& b : state.config().backends) {
     out.begin_object();
     out.field("name", b.name);
     out.field("chain", b.chain.name);
@@ -259,14 +259,14 @@ void write_section(JsonWriter& out, Cause cause, WallTime time, std::uint64_t st
   out.end_object();
 }
 
-void write_known(JsonWriter& out, const Fleet& fleet, std::uint32_t backend) {
-  const Fleet::Backend& b = fleet.backend(backend);
+void write_known(JsonWriter& out, const SystemState& state, std::uint32_t backend) {
+  const BackendState& b = state.backend(backend);
   out.begin_object();
   out.field("event", "known");
-  out.field("backend", fleet.config().backends[backend].name);
+  out.field("backend", state.config().backends[backend].name);
   out.field("dirty", b.dirty);
   out.field("decided", b.decided);
-  if (b.held_up) out.field("held_up", true);
+  if (b.blocked) out.field("held_up", true);
   out.field("blind", b.decision.blind);
   if (!b.decision.servers.empty()) {
     out.key("decision");
@@ -289,10 +289,10 @@ void write_known(JsonWriter& out, const Fleet& fleet, std::uint32_t backend) {
   out.end_object();
 }
 
-void write_step(JsonWriter& out, const Event& event, const std::vector<Step::Result>& results, const Fleet& fleet,
+void write_step(JsonWriter& out, const Event& event, const std::vector<Step::Result>& results, const SystemState& state,
                 const std::vector<std::string>& targets) {
   out.begin_object();
-  std::visit(StepWriter{out, results, fleet, targets}, event);
+  std::visit(StepWriter{out, results, state, targets}, event);
   out.end_object();
 }
 
@@ -386,7 +386,7 @@ Known LineReader::read_known(const JsonField& in) const {
   Known out{b, {empty_history(servers, references), {}, {}, true, false}};
   out.state.dirty = in["dirty"].boolean();
   out.state.decided = in["decided"].boolean();
-  out.state.held_up = read_flag(in["held_up"]);
+  out.state.blocked = read_flag(in["held_up"]);
   out.state.decision.blind = in["blind"].boolean();
   if (const JsonField decision = in["decision"]; decision.present()) {
     if (decision.size(kMostTargets) != servers) decision.fail(fmt::format("must have {} elements", servers));
@@ -414,7 +414,7 @@ Step LineReader::read_step(std::string_view event, const JsonField& in) const {
     out.event =
         event::ProbeSent{target(in["target"]), in["mono_us"].duration<MonoTime>(MonoTime{-kMostUs}, MonoTime{kMostUs})};
   } else if (event == "silent") {
-    out.event = event::Silent{target(in["target"])};
+    out.event = event::NoAnswerYet{target(in["target"])};
   } else if (event == "head") {
     out.event = event::HeadCame{target(in["target"]), read_head_observation(in["observation"])};
   } else if (event == "answer") {
@@ -422,11 +422,11 @@ Step LineReader::read_step(std::string_view event, const JsonField& in) const {
   } else if (event == "urgent") {
     out.event = event::UrgentChecksSent{};
   } else if (event == "look") {
-    out.event = event::Looked{read_now(in["now"])};
+    out.event = event::HeadsScanned{read_now(in["now"])};
   } else if (event == "hold") {
-    out.event = event::HeldUp{backend(in["name"]), in["held_up"].boolean()};
+    out.event = event::DecisionsBlocked{backend(in["name"]), in["held_up"].boolean()};
   } else if (event == "see") {
-    event::Seen seen;
+    event::ViewsChanged seen;
     const JsonField list = in["backends"];
     for (std::size_t i = 0; i < list.size(kMostTargets); ++i) {
       const std::uint32_t b = backend(list[i]["name"]);

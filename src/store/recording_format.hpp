@@ -12,14 +12,14 @@
 #include <vector>
 
 #include "store/json_codec.hpp"
-#include "weighter/state/fleet.hpp"
+#include "weighter/state/system_state.hpp"
 
 /// The lines of a recording: JSON objects, whose member `event` says what each is.
 ///
 ///     recording   a section begins: whose observations these are
 ///     known       all that was known of one backend when the section began
 ///     probe, sent, silent, head, answer, urgent, look, hold, see, traffic
-///                 what entered the fleet (see weighter/tape.hpp)
+///                 what entered the state (see weighter/tape.hpp)
 ///     decide      the same, with what was decided otherwise than before
 ///
 /// Targets are named: "backend/server", "backend/#0" for references. There are no URLs.
@@ -74,14 +74,14 @@ struct Section {
   /// How many steps this process had recorded before: tells whether a file goes on where another one ended.
   std::uint64_t steps = 0;
   bool blind = false;
-  /// Targets are numbered as a fleet of these backends numbers them.
+  /// Targets are numbered as a state of these backends numbers them.
   std::vector<SectionBackend> backends;
 };
 
 /// Of one backend of the section.
 struct Known {
   std::uint32_t backend = 0;
-  Fleet::Backend state;
+  BackendState state;
 };
 
 /// Something that happened, by the section's numbers.
@@ -100,13 +100,13 @@ using Line = std::variant<Section, Known, Step>;
 
 // ---- writing; each writes one object
 
-void write_section(JsonWriter& out, Cause cause, WallTime time, std::uint64_t steps, const Fleet& fleet);
-void write_known(JsonWriter& out, const Fleet& fleet, std::uint32_t backend);
+void write_section(JsonWriter& out, Cause cause, WallTime time, std::uint64_t steps, const SystemState& state);
+void write_known(JsonWriter& out, const SystemState& state, std::uint32_t backend);
 /// `targets`: their names, by index.
-void write_step(JsonWriter& out, const Event& event, const std::vector<Step::Result>& results, const Fleet& fleet,
+void write_step(JsonWriter& out, const Event& event, const std::vector<Step::Result>& results, const SystemState& state,
                 const std::vector<std::string>& targets);
 /// "backend/server" or "backend/#0", by index.
-std::vector<std::string> target_names(const Fleet& fleet);
+std::vector<std::string> target_names(const SystemState& state);
 
 // ---- reading
 

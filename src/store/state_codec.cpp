@@ -317,7 +317,7 @@ void target(A& a, FieldsOf<A, TargetHistory>& t) {
   auto& [status, seen_chain_id, identity_check, untold, in_doubt] = identity;
   auto& [newest, received, previous, jumped, lag_blocks, level_with_others, falls, steady, slipping, stood_still] =
       heads;
-  auto& [failure, limited, not_sent, limited_in_row, sent_at, silent_for, observations] = probes;
+  auto& [failure, limited, not_sent, limited_in_row, sent_at, unanswered_for, observations] = probes;
   auto& [attempts, failures, counted_at] = errors;
   auto& [blocks_missing, peers, syncing_check, peers_check, canaries, node_observations] = node;
   auto& [judged, node_judged, good_in_row, bad_in_row, was_disabled] = health;
@@ -359,7 +359,7 @@ void target(A& a, FieldsOf<A, TargetHistory>& t) {
 
   forks(a, fork_history);
   latency(a, latencies);
-  a.duration("silent_for_us", silent_for, microseconds{0}, microseconds{kMostUs});
+  a.duration("silent_for_us", unanswered_for, microseconds{0}, microseconds{kMostUs});
 
   a.real("attempts", attempts, 0, kMostReal);
   a.real("failures", failures, 0, kMostReal);
@@ -457,7 +457,7 @@ void beside_targets(A& a, FieldsOf<A, BackendHistory>& h) {
 }
 
 template <typename A>
-void backend(A& a, FieldsOf<A, Fleet::Memory>& m) {
+void backend(A& a, FieldsOf<A, BackendSnapshot>& m) {
   a.text("name", m.name);
   a.text("settings", m.settings);
   a.text("canaries", m.canaries);
@@ -499,7 +499,7 @@ void backend(A& a, FieldsOf<A, Fleet::Memory>& m) {
 
 }  // namespace
 
-std::string encode(std::string_view salt, const std::vector<Fleet::Memory>& backends, Now now) {
+std::string encode(std::string_view salt, const std::vector<BackendSnapshot>& backends, Now now) {
   JsonWriter out;
   Saver saver(out, now.mono);
   out.begin_object();
@@ -507,7 +507,7 @@ std::string encode(std::string_view salt, const std::vector<Fleet::Memory>& back
   out.field("version", kVersion);
   out.field("saved_ms", now.wall);
   out.field("salt", salt);
-  saver.list("backends", backends, 0, [](Saver& s, const Fleet::Memory& m) { backend(s, m); });
+  saver.list("backends", backends, 0, [](Saver& s, const BackendSnapshot& m) { backend(s, m); });
   out.end_object();
   return std::string(out.view()) + "\n";
 }

@@ -8,9 +8,9 @@
 
 #include "base/time.hpp"
 #include "store/json_codec.hpp"
-#include "weighter/state/fleet.hpp"
+#include "weighter/state/system_state.hpp"
 
-/// The text of a state file: what a fleet knows, as JSON. The monotonic clock begins anew with each boot, so instants
+/// The text of a state file: what a state knows, as JSON. The monotonic clock begins anew with each boot, so instants
 /// on it are written as distances from the moment of saving, and that as wall clock.
 namespace rpcw::store {
 
@@ -22,12 +22,12 @@ struct StoredState {
   WallTime saved;
   /// What the keys in `backends` are made with: 32 lower-case hexadecimal digits.
   std::string salt;
-  std::vector<Fleet::Memory> backends;
+  std::vector<BackendSnapshot> backends;
 };
 
 /// Of a decision only the servers' states and weights and the fallback are kept; of requests under way nothing.
 /// `now`: the moment of saving, on both clocks.
-std::string encode(std::string_view salt, const std::vector<Fleet::Memory>& backends, Now now);
+std::string encode(std::string_view salt, const std::vector<BackendSnapshot>& backends, Now now);
 
 /// Instants come out as if the state had been saved as long before `now` as the wall clock says; as if just now when
 /// that has gone back. The text may be anything: the error is a sentence with the place and what would be right. What

@@ -24,7 +24,7 @@ std::string new_salt() {
   return out;
 }
 
-Fleet::Keyer keyer(const std::string& salt) {
+Keyer keyer(const std::string& salt) {
   return [&salt](std::string_view name, std::string_view secret) {
     return fmt::format("{}{}{}", name, name.empty() ? "" : " ", fingerprint(salt, secret));
   };
@@ -43,7 +43,7 @@ std::string fingerprint(std::string_view salt, std::string_view text) {
 
 StateFile::StateFile(std::string path) : path_(std::move(path)), salt_(new_salt()) {}
 
-std::optional<std::string> StateFile::load(Fleet& fleet, Now now) {
+std::optional<std::string> StateFile::load(SystemState& state, Now now) {
   const auto ignored = [this](std::string_view why, std::string_view then) {
     return fmt::format("state file {}: {}; {}", path_, why, then);
   };
@@ -51,29 +51,29 @@ std::optional<std::string> StateFile::load(Fleet& fleet, Now now) {
   auto text = read_file(path_, kMostStateBytes);
   if (!text) return ignored(text.error(), kAnew);
   if (!*text) return std::nullopt;
-  auto state = decode(**text, now);
-  if (!state) return ignored(state.error(), fmt::format("{}, and the file is replaced", kAnew));
-  salt_ = state->salt;
-  const milliseconds age = now.wall - state->saved;
+  auto stored = decode(**text, now);
+  if (!stored) return ignored(stored.error(), fmt::format("{}, and the file is replaced", kAnew));
+  salt_ = stored->salt;
+  const milliseconds age = now.wall - stored->saved;
   if (age > kOldestState)
     return ignored(fmt::format("was saved {} ago, at most {} is of use", span_text(age), span_text(kOldestState)),
                    kAnew);
   const auto wake = [&](std::vector<TargetHistory>& targets) {
     for (TargetHistory& t : targets) t = awoken(std::move(t), std::max(age, milliseconds{0}), now);
   };
-  for (Fleet::Memory& m : state->backends) {
+  for (BackendSnapshot& m : stored->backends) {
     wake(m.history.servers);
     wake(m.history.references);
   }
-  fleet.adopt(std::move(state->backends), keyer(salt_));
+  state.adopt(std::move(stored->backends), keyer(salt_));
   if (-age > kClockSlack)
     return ignored(fmt::format("was saved {} in the future, so this machine's clock was or is wrong", span_text(-age)),
                    "it is used as if saved just now");
   return std::nullopt;
 }
 
-std::string StateFile::text(const Fleet& fleet, Now now) const {
-  return encode(salt_, fleet.recall(keyer(salt_)), now);
+std::string StateFile::text(const SystemState& state, Now now) const {
+  return encode(salt_, state.snapshot(keyer(salt_)), now);
 }
 
 std::expected<void, std::string> StateFile::write(const std::string& text) const {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/time.hpp"
-#include "weighter/state/fleet.hpp"
+#include "weighter/state/system_state.hpp"
 
 namespace rpcw::store {
 
@@ -16,25 +16,25 @@ inline constexpr milliseconds kOldestState{45 * 60 * 1000};
 /// A state from further in the future is worth a word: this machine's clock was, or is, wrong.
 inline constexpr milliseconds kClockSlack{60 * 1000};
 
-/// What a fleet knows, kept in a file between two runs of the program. The file holds no URL and no header: which
+/// What a state knows, kept in a file between two runs of the program. The file holds no URL and no header: which
 /// provider a history belongs to is told by a fingerprint that is too short to confirm a guess at a key by.
 class StateFile {
  public:
   /// Reads and writes nothing yet.
   explicit StateFile(std::string path);
 
-  /// Gives `fleet`, which is new, what the file knows of the same targets: all of it less what is known to be of no
+  /// Gives `state`, which is new, what the file knows of the same targets: all of it less what is known to be of no
   /// use. No file is no error: nothing is known then. The result is a warning for a person, one sentence with path,
   /// cause and remedy; absent: all is well. Nothing in a file can do more harm than that.
-  [[nodiscard]] std::optional<std::string> load(Fleet& fleet, Now now);
+  [[nodiscard]] std::optional<std::string> load(SystemState& state, Now now);
 
   /// The text for the file, at this moment.
-  [[nodiscard]] std::string text(const Fleet& fleet, Now now) const;
+  [[nodiscard]] std::string text(const SystemState& state, Now now) const;
   /// Replaces the file by `text`, see replace_file; touches nothing else of this object, so that another thread may do
   /// it. The error is a sentence with the path.
   [[nodiscard]] std::expected<void, std::string> write(const std::string& text) const;
-  [[nodiscard]] std::expected<void, std::string> save(const Fleet& fleet, Now now) const {
-    return write(text(fleet, now));
+  [[nodiscard]] std::expected<void, std::string> save(const SystemState& state, Now now) const {
+    return write(text(state, now));
   }
 
  private:

@@ -18,7 +18,7 @@ using std::chrono::seconds;
 /// clients themselves refuse blocks more than 15 s ahead.
 inline constexpr milliseconds kClockTolerance = seconds{15};
 /// A head is a voice for this many probe intervals (plus a time-out) after it came.
-inline constexpr int kVoiceIntervals = 3;
+inline constexpr int kVoteIntervals = 3;
 /// A head's jump is explained when it covers at most this many times the time that its timestamps advanced, plus
 /// max_lag: blocks come in bursts, but not for long.
 inline constexpr std::int64_t kExplainedPace = 4;
@@ -42,7 +42,7 @@ inline constexpr unsigned kSteadyHeads = 20;
 /// A method does not exist when so many answers in a row have said so while heads came: one may be a gateway's.
 inline constexpr unsigned kRefusalsDrop = 2;
 /// What the first failure in a row leaves of a score.
-inline constexpr double kDoubt = 0.5;
+inline constexpr double kFailurePenalty = 0.5;
 /// What a rate limit leaves of a score: the provider is alive, but cannot carry its share.
 inline constexpr double kRateLimitFactor = 0.25;
 /// How long a head that was shown before rate limits began is worth that much on a chain whose blocks have no age.
@@ -92,9 +92,9 @@ inline constexpr milliseconds kLevelSpreadTime = seconds{300};
 inline constexpr double kLevelProbes = 60;
 /// A probe without an answer becomes evidence when it is older than this and three usual latencies: new connections
 /// and single slow answers stay below. HAProxy is asked what it sees sooner: that costs nobody a weight.
-inline constexpr milliseconds kSilenceLeast{150};
-inline constexpr milliseconds kSilenceScan{50};
-inline constexpr double kSilenceLatencies = 3.0;
+inline constexpr milliseconds kNoAnswerLeast{150};
+inline constexpr milliseconds kNoAnswerScan{50};
+inline constexpr double kNoAnswerLatencies = 3.0;
 
 // ---- shares
 
@@ -102,7 +102,7 @@ inline constexpr double kSilenceLatencies = 3.0;
 inline constexpr double kShareGrowth = 0.5;
 inline constexpr double kShareStep = 8.0 / 256.0;
 /// Half-life of the part that a server keeps which was thrown out in an outage of everybody's.
-inline constexpr milliseconds kPlaceHalfLife = seconds{30};
+inline constexpr milliseconds kKeptShareHalfLife = seconds{30};
 /// A HAProxy worker younger than this shows its file's weights, which say nothing about the present.
 inline constexpr milliseconds kWorkerSettled = seconds{60};
 /// A change is worth a push from this part of a weight on: HAProxy would hardly notice less, and whoever reads the log

@@ -10,11 +10,11 @@
 #include "weighter/judge/live.hpp"
 #include "weighter/state/observation.hpp"
 
-/// All that ever enters a Fleet, as values: whoever applies the same events to a Fleet of the same configuration gets
-/// the same weights.
+/// All that ever enters a SystemState, as values: whoever applies the same events to a SystemState of the same
+/// configuration gets the same weights.
 namespace rpcw {
 
-class Fleet;
+class SystemState;
 
 namespace event {
 
@@ -29,7 +29,7 @@ struct ProbeSent {
   MonoTime at{};
 };
 /// It had no answer for a while.
-struct Silent {
+struct NoAnswerYet {
   std::size_t target = 0;
 };
 struct HeadCame {
@@ -42,16 +42,16 @@ struct AnswerCame {
 };
 /// Blocks to tell a fork by were asked for.
 struct UrgentChecksSent {};
-struct Looked {
+struct HeadsScanned {
   Now now;
 };
 /// A backend waits for its newcomers' first answers, or does so no more.
-struct HeldUp {
+struct DecisionsBlocked {
   std::uint32_t backend = 0;
-  bool held_up = false;
+  bool blocked = false;
 };
 /// HAProxy shows other things than before of these backends.
-struct Seen {
+struct ViewsChanged {
   struct Of {
     std::uint32_t backend = 0;
     BackendView view;
@@ -73,18 +73,18 @@ struct Decided {
 
 }  // namespace event
 
-using Event =
-    std::variant<event::ProbeBegun, event::ProbeSent, event::Silent, event::HeadCame, event::AnswerCame,
-                 event::UrgentChecksSent, event::Looked, event::HeldUp, event::Seen, event::TrafficCame, event::Decided>;
+using Event = std::variant<event::ProbeBegun, event::ProbeSent, event::NoAnswerYet, event::HeadCame, event::AnswerCame,
+                           event::UrgentChecksSent, event::HeadsScanned, event::DecisionsBlocked, event::ViewsChanged,
+                           event::TrafficCame, event::Decided>;
 
-/// Listens to a Fleet.
+/// Listens to a SystemState.
 class EventSink {
  public:
   virtual ~EventSink() = default;
-  /// `fleet` is as it is after the event. Must not change it.
-  virtual void record(const Event& event, const Fleet& fleet) = 0;
-  /// The servers of `fleet` are others now: the indices of events mean something else from here on.
-  virtual void servers_changed(Fleet& fleet) = 0;
+  /// `state` is as it is after the event. Must not change it.
+  virtual void record(const Event& event, const SystemState& state) = 0;
+  /// The servers of `state` are others now: the indices of events mean something else from here on.
+  virtual void servers_changed(SystemState& state) = 0;
 };
 
 }  // namespace rpcw

@@ -7,6 +7,7 @@
 
 #include "base/time.hpp"
 #include "weighter/allocate/decide.hpp"
+#include "weighter/state/topology.hpp"
 
 /// What a decision looks like from outside: the values behind the table, the JSON document and the CSV.
 namespace rpcw {
@@ -60,5 +61,9 @@ struct Report {
   std::vector<EndpointReport> haproxy;
   std::vector<BackendReport> backends;
 };
+
+class SystemState;
+/// `instance`: the first reachable HAProxy as it was before the decision, for `current_weight`; nullptr: none.
+Report make_report(const SystemState& state, Now now, const haproxy::Instance* instance);
 
 }  // namespace rpcw

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "weighter/state/fleet.hpp"
+#include "weighter/state/system_state.hpp"
 
-/// A fleet's life without any I/O: probes, answers, silences, failures, forks, HAProxy's views, decisions, as the loop
+/// A state's life without any I/O: probes, answers, silences, failures, forks, HAProxy's views, decisions, as the loop
 /// would call. The same seed gives the same life on every machine.
 namespace rpcw::model {
 
@@ -36,8 +36,8 @@ inline config::Config play_config() {
 
 class Play {
  public:
-  Play(const config::Config& config, unsigned seed) : fleet(config), random_(seed) {
-    moods_.resize(fleet.targets().size());
+  Play(const config::Config& config, unsigned seed) : state(config), random_(seed) {
+    moods_.resize(state.targets().size());
     for (const config::Backend& b : config.backends) {
       haproxy::BackendRow& row = haproxy_.backends.emplace_back();
       row.name = b.name;
@@ -63,13 +63,13 @@ class Play {
     for (std::size_t i = 0; i < moods_.size(); ++i)
       if (chance(40)) probe(i);
     if (chance(10)) haproxy();
-    if (chance(2)) fleet.look(now);
-    fleet.decide(now, chance(2));
+    if (chance(2)) state.scan(now);
+    state.decide(now, chance(2));
     ++decisions;
-    for (const Fleet::TargetCheck& q : fleet.urgent_checks()) answer(q.target, q.check);
+    for (const SystemState::TargetCheck& q : state.urgent_checks()) answer(q.target, q.check);
   }
 
-  Fleet fleet;
+  SystemState state;
   Now now{WallTime{std::chrono::seconds{1'800'000'000}}, MonoTime{987'654'321}};
   std::uint64_t decisions = 0;
 
@@ -82,10 +82,10 @@ class Play {
 
   void probe(std::size_t i) {
     const Mood mood = moods_[i];
-    const std::vector<Check> beside = fleet.begin_probe(i, now.mono);
-    fleet.probe_sent(i, now.mono);
+    const std::vector<Check> beside = state.begin_probe(i, now.mono);
+    state.probe_sent(i, now.mono);
     if (mood == Mood::kSilent && chance(70)) {
-      fleet.silent(i);
+      state.note_no_answer(i);
       return;
     }
     HeadObservation o;
@@ -101,7 +101,7 @@ class Play {
     else
       o.head = Head{number, hash(number, mood),
                     WallTime{std::chrono::seconds{1'800'000'000 + static_cast<int>(number) - 1000}}};
-    fleet.observe(i, std::move(o));
+    state.observe(i, std::move(o));
     for (const Check& check : beside)
       if (chance(95)) answer(i, check);
   }
@@ -128,7 +128,7 @@ class Play {
     } else if (chance(20)) {
       a.value = std::unexpected(ProbeFailure{Reason::kRpcError, "reverted", {}});
     }
-    fleet.observe(i, a);
+    state.observe(i, a);
   }
 
   void haproxy() {
@@ -143,7 +143,7 @@ class Play {
     server.active = !server.backup;
     server.status = chance(10) ? "DOWN" : "UP";
     row.algo = chance(50) ? "roundrobin" : "leastconn";
-    fleet.see(&haproxy_);
+    state.update_views(&haproxy_);
   }
 
   std::mt19937 random_;

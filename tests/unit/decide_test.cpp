@@ -290,15 +290,15 @@ TEST_CASE("a share grows by half, or 8 of 256, for each interval, and falls with
   w.probe.interval = 5s;
   w.good(0);
   w.good(1);
-  w.history->shares.parts = {0.1, 0.9};
+  w.history->shares.last = {0.1, 0.9};
   w.history->shares.at = w.now.mono;
   w.now.mono += 5s;
   w.decision();
-  CHECK(w.history->shares.parts[0] == doctest::Approx(0.15));
-  w.history->shares.parts = {0.01, 0.99};
+  CHECK(w.history->shares.last[0] == doctest::Approx(0.15));
+  w.history->shares.last = {0.01, 0.99};
   w.now.mono += 5s;
   const BackendDecision d = w.decision();
-  CHECK(w.history->shares.parts[0] == doctest::Approx(0.01 + 8.0 / 256));
+  CHECK(w.history->shares.last[0] == doctest::Approx(0.01 + 8.0 / 256));
   CHECK(d.servers[0].inputs.limited_by == "growth");
   CHECK(d.servers[1].inputs.limited_by.empty());
 }
@@ -308,13 +308,13 @@ TEST_CASE("growth adds up over many small passes") {
   w.probe.interval = 5s;
   w.good(0);
   w.good(1);
-  w.history->shares.parts = {0.05, 0.95};
+  w.history->shares.last = {0.05, 0.95};
   w.history->shares.at = w.now.mono;
   for (int i = 0; i < 600; ++i) {
     w.now.mono += 100ms;
     w.decision();
   }
-  CHECK(w.history->shares.parts[0] == doctest::Approx(0.5));
+  CHECK(w.history->shares.last[0] == doctest::Approx(0.5));
 }
 
 TEST_CASE("when a server falls the others take its part at once, in proportion to what they had") {
@@ -432,7 +432,7 @@ TEST_CASE("a share that grows toward more than max_share is held by max_share on
   w.backend.servers[0].preference = 9;
   w.good(0);
   w.good(1);
-  w.history->shares.parts = {0.3, 0.7};
+  w.history->shares.last = {0.3, 0.7};
   w.history->shares.at = w.now.mono;
   w.now.mono += 5s;
   CHECK(w.decision().servers[0].inputs.limited_by == "growth");
@@ -454,7 +454,7 @@ TEST_CASE("adaptive: worse in one thing is less, and the inputs tell why") {
   CHECK(d.servers[2].score == doctest::Approx(1.0 / 40 / (1 + 20 * 2.0 / (10 + 10))));
   for (const ServerDecision& s : d.servers) {
     const ScoreInputs& in = s.inputs;
-    const double again = in.preference * *in.freshness * in.doubt * in.peers_factor * in.rate_limit_factor * in.ramp /
+    const double again = in.preference * *in.freshness * in.failure_penalty * in.peers_factor * in.rate_limit_factor * in.ramp /
                          (std::max(*in.latency_used_ms, 20.0) * (1 + 20 * *in.error_rate));
     CHECK(s.score == doctest::Approx(again));
   }

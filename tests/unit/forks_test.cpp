@@ -35,7 +35,7 @@ struct World : model::Direct {
   }
   std::vector<bool> forked() {
     std::vector<bool> out;
-    for (const ServerVerdict& v : verdict().servers) out.push_back(v.never && v.reasons.at(0).code == Reason::kForked);
+    for (const ServerVerdict& v : verdict().servers) out.push_back(v.disqualified && v.reasons.at(0).code == Reason::kForked);
     return out;
   }
 };
@@ -64,7 +64,7 @@ TEST_CASE("a minority of one in three is forked: nothing at once, exempt from fa
   w.heads(100);
   CHECK(w.compare() == 2);  // one of the two that agree speaks for both
   const BackendVerdict v = w.verdict();
-  CHECK(v.servers[1].never);
+  CHECK(v.servers[1].disqualified);
   CHECK(v.servers[1].state == State::kEjected);
   CHECK(v.servers[1].reasons.at(0) == ReasonNote{Reason::kForked, "block 97 is b97 here, 2 of 3 operators say a97"});
   CHECK(v.servers[0].state == State::kHealthy);

@@ -58,7 +58,7 @@ TEST_CASE("one failure halves, two take it out; one success is not enough to ret
   w.good(1, 100);
   CHECK(w.state() == State::kHealthy);
   w.bad(0, Reason::kHttpStatus);
-  CHECK(w.verdict().servers[0].doubt == 0.5);
+  CHECK(w.verdict().servers[0].failure_penalty == 0.5);
   CHECK(w.state() == State::kDegraded);
   w.bad(0, Reason::kHttpStatus);
   CHECK(w.state() == State::kEjected);
@@ -103,7 +103,7 @@ TEST_CASE("the wrong chain gets nothing, whatever else is right") {
   fold(w.history->servers[0], Answer{w.now, {CheckKind::kIdentity}, AnswerValue{56, {}}}, w.backend.chain);
   w.good(0, 100);
   const ServerVerdict v = w.verdict().servers[0];
-  CHECK(v.never);
+  CHECK(v.disqualified);
   CHECK(v.state == State::kEjected);
   CHECK(v.reasons.at(0) == ReasonNote{Reason::kWrongChain, "answers for chain 56, ethereum is 1"});
 }
@@ -128,7 +128,7 @@ TEST_CASE("a rate limit is neither success nor failure") {
 }
 
 TEST_CASE("the agreed head") {
-  const auto agree = [](std::vector<Voice> votes) { return agree_on_head(votes, 12s, 30s); };
+  const auto agree = [](std::vector<Vote> votes) { return agree_on_head(votes, 12s, 30s); };
   CHECK_FALSE(agree({}).has_value());
   CHECK(agree({{"a", 7}}) == AgreedHead{7, 1});
   CHECK(agree({{"a", 7}, {"b", 9}}) == AgreedHead{9, 1});
@@ -152,7 +152,7 @@ TEST_CASE("lag is told in blocks and seconds, and is a failure above max_lag") {
   ServerVerdict near = w.verdict().servers[2];
   CHECK(near.state == State::kDegraded);
   CHECK(near.freshness == doctest::Approx(0.375));
-  CHECK(near.doubt == 1.0);
+  CHECK(near.failure_penalty == 1.0);
   w.good(2, 97);
   const ServerVerdict v = w.verdict().servers[2];
   CHECK(v.state == State::kDegraded);
@@ -178,7 +178,7 @@ TEST_CASE("a head 30 million ahead takes itself out and nobody else") {
   CHECK(v.servers[0].state == State::kHealthy);
   CHECK(v.servers[1].state == State::kHealthy);
   CHECK(v.servers[2].state == State::kEjected);
-  CHECK(v.servers[2].never);
+  CHECK(v.servers[2].disqualified);
   CHECK(v.servers[2].reasons.at(0).code == Reason::kBlockAhead);
 }
 
@@ -187,7 +187,7 @@ TEST_CASE("a head dated in the future is a lie above the clock's tolerance") {
   w.good(0, 100, -15s);
   CHECK(w.state() == State::kHealthy);
   w.good(0, 100, -16s);
-  CHECK(w.verdict().servers[0].never);
+  CHECK(w.verdict().servers[0].disqualified);
 }
 
 TEST_CASE("an unverified server has no vote on the head") {
@@ -430,7 +430,7 @@ TEST_CASE("a head that jumps further than time explains is out, until somebody c
   w.good(1, 100);
   w.good(0, 5100, 0s);
   const BackendVerdict v = w.verdict();
-  CHECK(v.servers[0].never);
+  CHECK(v.servers[0].disqualified);
   CHECK(v.servers[1].state == State::kHealthy);
   CHECK(v.head == AgreedHead{100, 1});
   CHECK_FALSE(v.servers[0].reasons.empty());

@@ -124,7 +124,7 @@ TEST_CASE("live traffic alone takes out half of a backend at the most") {
 TEST_CASE("a server without traffic has no evidence against it") {
   Traffic w(3);
   for (int i = 0; i < 10; ++i) w.second(kFine);
-  const auto views = look_at_live(w.history->servers, w.now.mono + MonoTime{2h});
+  const auto views = scan_live(w.history->servers, w.now.mono + MonoTime{2h});
   for (const LiveView& v : views) {
     CHECK(v.error_rate == 0);
     CHECK_FALSE(v.latency_ms.has_value());

@@ -82,7 +82,7 @@ TEST_CASE("any history: never all zero, sums kept, nothing but finite numbers") 
           c.backend.servers.size() <= kMostServersForShares)
         MUST(active == 256);
       if (!d.fallback) MUST(held_is_target);
-      for (const double part : c.history->shares.parts) MUST((std::isfinite(part) && part >= 0 && part <= 1 + 1e-9));
+      for (const double part : c.history->shares.last) MUST((std::isfinite(part) && part >= 0 && part <= 1 + 1e-9));
     }
   }
 }

@@ -78,13 +78,13 @@ std::string error_of(const std::string& text, const config::Config& config) {
   return out.error().what;
 }
 
-/// The life of a fleet from its beginning.
+/// The life of a state from its beginning.
 std::string recorded(const config::Config& config, unsigned seed, unsigned steps) {
   const Folder folder;
   Play play(config, seed);
   {
     Recording recording(folder.path("r"));
-    recording.follow(play.fleet, Cause::kStart);
+    recording.follow(play.state, Cause::kStart);
     for (unsigned i = 0; i < steps; ++i) play.step();
   }
   return read(folder.path("r"));
@@ -117,15 +117,15 @@ const ServerTotals& of(const Replayed& r, std::string_view backend, std::string_
 /// The same events recorded again, with what is decided of them now.
 std::string made_again(const std::string& text, const config::Config& config) {
   const Folder folder;
-  Fleet fleet(config);
+  SystemState state(config);
   {
     Recording recording(folder.path("r"));
-    recording.follow(fleet, Cause::kStart);
+    recording.follow(state, Cause::kStart);
     LineReader reader;
     for (const std::string& line : lines_of(text)) {
       auto got = reader.read(line);
       REQUIRE_MESSAGE(got.has_value(), got.error().what);
-      if (Step* step = std::get_if<Step>(&*got)) fleet.apply(step->event);
+      if (Step* step = std::get_if<Step>(&*got)) state.apply(step->event);
     }
   }
   return read(folder.path("r"));
@@ -200,7 +200,7 @@ TEST_CASE("files are bounded in size and number, and each can be replayed by its
   std::vector<std::string> all;
   {
     Recording recording(folder.path("r"), {kLimit, 3});
-    recording.follow(play.fleet, Cause::kStart);
+    recording.follow(play.state, Cause::kStart);
     for (unsigned i = 0; i < 3000; ++i) play.step();
   }
   CHECK(fs::exists(folder.path("r.2")));
@@ -227,25 +227,25 @@ TEST_CASE("a backend that waits for newcomers waits in the replay too") {
   const config::Config config = play_config();
   REQUIRE(config.backends.size() > 1);
   const Folder folder;
-  Fleet fleet(config);
+  SystemState state(config);
   const auto answer_all = [&](Now now, std::uint64_t height) {
-    for (std::size_t i = 0; i < fleet.targets().size(); ++i) {
-      fleet.observe(i, Answer{now, {CheckKind::kIdentity}, AnswerValue{1, {}}});
-      fleet.observe(i, HeadObservation{now, 10ms, Head{height, "0x1", now.wall}});
+    for (std::size_t i = 0; i < state.targets().size(); ++i) {
+      state.observe(i, Answer{now, {CheckKind::kIdentity}, AnswerValue{1, {}}});
+      state.observe(i, HeadObservation{now, 10ms, Head{height, "0x1", now.wall}});
     }
   };
   Now now{WallTime{std::chrono::seconds{1'700'000'000}}, 1s};
   {
     Recording recording(folder.path("r"));
-    recording.follow(fleet, Cause::kStart);
-    fleet.hold_up(0, true);
+    recording.follow(state, Cause::kStart);
+    state.block_decisions(0, true);
     answer_all(now, 100);
-    REQUIRE(fleet.decide(now).size() + 1 == config.backends.size());
+    REQUIRE(state.decide(now).size() + 1 == config.backends.size());
     now.mono += 1s;
     now.wall += 1s;
-    fleet.hold_up(0, false);
+    state.block_decisions(0, false);
     answer_all(now, 101);
-    REQUIRE(fleet.decide(now).size() == config.backends.size());
+    REQUIRE(state.decide(now).size() == config.backends.size());
   }
   const std::string text = read(folder.path("r"));
   CHECK(replayed({text}, config).decisions == 2);
@@ -263,9 +263,9 @@ TEST_CASE("files are bounded also where HAProxy's list changes all the time") {
   constexpr std::uint64_t kLimit = 200'000;
   {
     Recording recording(folder.path("r"), {kLimit, 3});
-    recording.follow(play.fleet, Cause::kStart);
+    recording.follow(play.state, Cause::kStart);
     for (unsigned i = 0; i < 300; ++i) {
-      recording.servers_changed(play.fleet);
+      recording.servers_changed(play.state);
       play.step();
     }
   }
@@ -286,12 +286,12 @@ TEST_CASE("what comes after a reload, or a restart, begins with what was known t
   changed.backends[0].strategy = config::Strategy::kEqual;
   const Folder folder;
   Play play(config, 9);
-  Fleet after(changed);
+  SystemState after(changed);
   {
     Recording recording(folder.path("r"));
-    recording.follow(play.fleet, Cause::kStart);
+    recording.follow(play.state, Cause::kStart);
     for (unsigned i = 0; i < 200; ++i) play.step();
-    after.adopt(std::move(play.fleet));
+    after.adopt(std::move(play.state));
     recording.follow(after, Cause::kReload);
     for (unsigned i = 0; i < 50; ++i) {
       play.now.mono += 1s;
@@ -315,25 +315,25 @@ TEST_CASE("another max_lag would have kept a late server in") {
   b.min_peers = 0;
   b.strategy = config::Strategy::kEqual;
   const Folder folder;
-  Fleet fleet(config);
+  SystemState state(config);
   Now now{WallTime{std::chrono::seconds{1'800'000'000}}, MonoTime{0}};
   {
     Recording recording(folder.path("r"));
-    recording.follow(fleet, Cause::kStart);
+    recording.follow(state, Cause::kStart);
     for (unsigned second = 0; second < 120; ++second) {
       now.mono += 1s;
       now.wall += 1s;
-      for (std::size_t i = 0; i < fleet.targets().size(); ++i) {
-        for (const Check& check : fleet.begin_probe(i, now.mono))
-          fleet.observe(i, Answer{now, check, AnswerValue{check.kind == CheckKind::kIdentity ? 7U : 0U, {}}});
+      for (std::size_t i = 0; i < state.targets().size(); ++i) {
+        for (const Check& check : state.begin_probe(i, now.mono))
+          state.observe(i, Answer{now, check, AnswerValue{check.kind == CheckKind::kIdentity ? 7U : 0U, {}}});
         const bool late = i == 2 && second >= 30 && second < 60;
         const std::uint64_t number = 1000 + second - (late ? 15U : 0U);
-        fleet.observe(
+        state.observe(
             i, HeadObservation{now, 20ms, Head{number, fmt::format("0x{}", number), now.wall - (late ? 15s : 0s)}});
       }
-      fleet.decide(now);
-      for (const Fleet::TargetCheck& q : fleet.urgent_checks())
-        fleet.observe(q.target, Answer{now, q.check, AnswerValue{0, fmt::format("0x{}", q.check.argument)}});
+      state.decide(now);
+      for (const SystemState::TargetCheck& q : state.urgent_checks())
+        state.observe(q.target, Answer{now, q.check, AnswerValue{0, fmt::format("0x{}", q.check.argument)}});
     }
   }
   const std::string text = read(folder.path("r"));
@@ -503,7 +503,7 @@ TEST_CASE("a file that cannot be written stops nothing, and what is there alread
   Play play(config, 1);
   SUBCASE("no such folder") {
     Recording recording(folder.path("none/r"));
-    recording.follow(play.fleet, Cause::kStart);
+    recording.follow(play.state, Cause::kStart);
     CHECK_FALSE(recording.recording());
     for (int i = 0; i < 10; ++i) play.step();
     recording.flush();
@@ -511,22 +511,22 @@ TEST_CASE("a file that cannot be written stops nothing, and what is there alread
   SUBCASE("another file of this name") {
     write(folder.path("r"), "[haproxy]\n");
     Recording recording(folder.path("r"));
-    recording.follow(play.fleet, Cause::kStart);
+    recording.follow(play.state, Cause::kStart);
     CHECK_FALSE(recording.recording());
     play.step();
     CHECK(read(folder.path("r")) == "[haproxy]\n");
   }
   SUBCASE("no regular file") {
     Recording recording("/dev/null");
-    recording.follow(play.fleet, Cause::kStart);
+    recording.follow(play.state, Cause::kStart);
     CHECK_FALSE(recording.recording());
   }
   SUBCASE("another one is recording there") {
     Recording first(folder.path("r"));
-    first.follow(play.fleet, Cause::kStart);
+    first.follow(play.state, Cause::kStart);
     Play other(config, 2);
     Recording second(folder.path("r"));
-    second.follow(other.fleet, Cause::kStart);
+    second.follow(other.state, Cause::kStart);
     CHECK(first.recording());
     CHECK_FALSE(second.recording());
   }
@@ -537,7 +537,7 @@ TEST_CASE("a file that cannot be written stops nothing, and what is there alread
     constexpr rlim_t kRoom = 40'000;
     {
       Recording recording(folder.path("r"));
-      recording.follow(play.fleet, Cause::kStart);
+      recording.follow(play.state, Cause::kStart);
       const rlimit small{kRoom, before.rlim_max};
       setrlimit(RLIMIT_FSIZE, &small);
       for (int i = 0; i < 20; ++i) {
@@ -560,7 +560,7 @@ TEST_CASE("a file that cannot be written stops nothing, and what is there alread
     write(folder.path("r"), text.substr(0, text.size() - 7));
     {
       Recording recording(folder.path("r"));
-      recording.follow(play.fleet, Cause::kStart);
+      recording.follow(play.state, Cause::kStart);
       for (int i = 0; i < 30; ++i) play.step();
     }
     const Replayed r = replayed({read(folder.path("r"))}, config);

@@ -16,6 +16,7 @@
 #include "store/file.hpp"
 #include "store/state_codec.hpp"
 #include "store/state_file.hpp"
+#include "weighter/plan/planner.hpp"
 
 using namespace rpcw;
 using namespace rpcw::model;
@@ -46,8 +47,8 @@ bool same(const BackendDecision& a, const BackendDecision& b) {
          a.any_verdict == b.any_verdict && a.blind == b.blind;
 }
 
-Fleet::Memory memory_of(const BackendHistory& history, const BackendView& view, const std::vector<unsigned>& held) {
-  Fleet::Memory m{"rpc", {}, {}, "s", "c", history, view, {}, !held.empty()};
+BackendSnapshot memory_of(const BackendHistory& history, const BackendView& view, const std::vector<unsigned>& held) {
+  BackendSnapshot m{"rpc", {}, {}, "s", "c", history, view, {}, !held.empty()};
   for (std::size_t i = 0; i < history.servers.size(); ++i) m.servers.push_back(fmt::format("s{}", i));
   for (std::size_t i = 0; i < history.references.size(); ++i) m.references.push_back(fmt::format("r{}", i));
   for (const unsigned w : held) m.decision.servers.emplace_back().weight = w;
@@ -143,17 +144,17 @@ config::Config config_of(std::initializer_list<const char*> servers) {
   return out;
 }
 
-void answer(Fleet& fleet, std::size_t target, milliseconds t, bool good = true) {
-  fleet.observe(target, Answer{at(t), {CheckKind::kIdentity}, AnswerValue{1, {}}});
+void answer(SystemState& state, std::size_t target, milliseconds t, bool good = true) {
+  state.observe(target, Answer{at(t), {CheckKind::kIdentity}, AnswerValue{1, {}}});
   if (good)
-    fleet.observe(target, HeadObservation{at(t), 10ms, Head{100, "0x1", kWall + t}});
+    state.observe(target, HeadObservation{at(t), 10ms, Head{100, "0x1", kWall + t}});
   else
-    fleet.observe(target, HeadObservation{at(t), 10ms, std::unexpected(ProbeFailure{Reason::kTimeout, "late", {}})});
+    state.observe(target, HeadObservation{at(t), 10ms, std::unexpected(ProbeFailure{Reason::kTimeout, "late", {}})});
 }
 
-std::vector<unsigned> weights(const Fleet& fleet) {
+std::vector<unsigned> weights(const SystemState& state) {
   std::vector<unsigned> out;
-  for (const ServerDecision& s : fleet.decision(0).servers) out.push_back(s.weight);
+  for (const ServerDecision& s : state.decision(0).servers) out.push_back(s.weight);
   return out;
 }
 
@@ -166,13 +167,13 @@ struct Scene {
   std::string path = folder.path("state.json");
 
   Scene() {
-    Fleet fleet(config);
+    SystemState state(config);
     for (int i = 0; i < 4; ++i) {
-      for (std::size_t k = 0; k < 4; ++k) answer(fleet, k, i * 5s, k != 2 || i == 0);
-      fleet.decide(at(i * 5s), true);
+      for (std::size_t k = 0; k < 4; ++k) answer(state, k, i * 5s, k != 2 || i == 0);
+      state.decide(at(i * 5s), true);
     }
-    REQUIRE(weights(fleet) == Weights{128, 128, 0});
-    REQUIRE(StateFile(path).save(fleet, at(15s)).has_value());
+    REQUIRE(weights(state) == Weights{128, 128, 0});
+    REQUIRE(StateFile(path).save(state, at(15s)).has_value());
   }
 };
 
@@ -215,7 +216,7 @@ TEST_CASE("any history: saved and loaded in between, the decisions that follow a
   }
 }
 
-TEST_CASE("a fleet that is saved and loaded before each pass decides as one that lives on") {
+TEST_CASE("a state that is saved and loaded before each pass decides as one that lives on") {
   const config::Config config = [] {
     config::Config out = config_of({"a", "b", "c", "d"});
     out.backends[0].strategy = config::Strategy::kAdaptive;
@@ -225,11 +226,11 @@ TEST_CASE("a fleet that is saved and loaded before each pass decides as one that
   for (unsigned seed = 1; seed <= model::tried(20); ++seed) {
     CAPTURE(seed);
     std::mt19937 random(seed);
-    Fleet lives(config);
+    SystemState lives(config);
     const std::string path = folder.path(fmt::format("{}.json", seed));
     for (int pass = 0; pass < 60; ++pass) {
       const milliseconds t = pass * 60s;
-      Fleet fresh(config);
+      SystemState fresh(config);
       // Another boot each time.
       const MonoTime boot = pass * MonoTime{kBoot / 1000};
       Now there{kWall + t, MonoTime{t} + boot};
@@ -243,7 +244,7 @@ TEST_CASE("a fleet that is saved and loaded before each pass decides as one that
         const std::chrono::microseconds latency{random() % 300'000};
         const std::vector<Check> due = lives.begin_probe(k, at(t).mono);
         CHECK(fresh.begin_probe(k, there.mono) == due);
-        both([&](Fleet& f, Now now) {
+        both([&](SystemState& f, Now now) {
           for (const Check& q : due)
             f.observe(k, Answer{now, q, AnswerValue{q.kind == CheckKind::kIdentity ? 1U : 0U, {}}});
           if (good)
@@ -254,8 +255,8 @@ TEST_CASE("a fleet that is saved and loaded before each pass decides as one that
             f.observe(k, HeadObservation{now, latency, std::unexpected(ProbeFailure{Reason::kTimeout, "late", {}})});
         });
       }
-      both([](Fleet& f, Now now) {
-        f.look(now);
+      both([](SystemState& f, Now now) {
+        f.scan(now);
         for (const auto& q : f.urgent_checks()) f.observe(q.target, Answer{now, q.check, AnswerValue{0, "0xabc"}});
         f.decide(now, true);
       });
@@ -267,68 +268,68 @@ TEST_CASE("a fleet that is saved and loaded before each pass decides as one that
 
 TEST_CASE("without a file nothing is known, and nothing is said") {
   const Scene s;
-  Fleet fleet(s.config);
-  CHECK_FALSE(StateFile(s.folder.path("none.json")).load(fleet, at(16s)).has_value());
-  CHECK(fleet.history(0).probes.observations == 0);
-  CHECK_FALSE(fleet.cold());
+  SystemState state(s.config);
+  CHECK_FALSE(StateFile(s.folder.path("none.json")).load(state, at(16s)).has_value());
+  CHECK(state.history(0).probes.observations == 0);
+  CHECK_FALSE(state.cold());
 }
 
 TEST_CASE("what was known goes on, and nothing is pushed before the next decision") {
   const Scene s;
-  Fleet fleet(s.config);
-  CHECK_FALSE(StateFile(s.path).load(fleet, {kWall + 20s, kBoot}).has_value());
-  CHECK(fleet.cold());
-  CHECK(weights(fleet) == Weights{128, 128, 0});
-  CHECK(fleet.decision(0).servers[2].state == State::kEjected);
-  CHECK(fleet.history(2).ejection.is_out);
-  CHECK(fleet.history(2).health.bad_in_row == 3);
-  CHECK(fleet.history(2).ejection.quiet_since == kBoot - 5s);
-  CHECK(fleet.history(3).probes.observations > 0);  // the reference
+  SystemState state(s.config);
+  CHECK_FALSE(StateFile(s.path).load(state, {kWall + 20s, kBoot}).has_value());
+  CHECK(state.cold());
+  CHECK(weights(state) == Weights{128, 128, 0});
+  CHECK(state.decision(0).servers[2].state == State::kEjected);
+  CHECK(state.history(2).ejection.is_out);
+  CHECK(state.history(2).health.bad_in_row == 3);
+  CHECK(state.history(2).ejection.quiet_since == kBoot - 5s);
+  CHECK(state.history(3).probes.observations > 0);  // the reference
   haproxy::Instance instance;
   haproxy::BackendRow& row = instance.backends.emplace_back();
   row.name = "rpc";
   for (const char* name : {"a", "b", "c"}) row.servers.emplace_back().name = name;
-  CHECK(fleet.plan(instance).empty());
-  fleet.decide({kWall + 20s, kBoot}, true);
-  CHECK(fleet.plan(instance).size() == 2);
+  CHECK(plan_changes(state, instance).empty());
+  state.decide({kWall + 20s, kBoot}, true);
+  CHECK(plan_changes(state, instance).size() == 2);
 }
 
 TEST_CASE("histories follow their servers: the order may change, a new URL, chain or name begins anew") {
   const Scene s;
   const auto load = [&](config::Config& config, auto check) {
-    Fleet fleet(config);
-    CHECK_FALSE(StateFile(s.path).load(fleet, at(20s)).has_value());
-    check(fleet);
+    SystemState state(config);
+    CHECK_FALSE(StateFile(s.path).load(state, at(20s)).has_value());
+    check(state);
   };
   config::Config moved = config_of({"c", "a", "b"});
-  load(moved, [](const Fleet& f) {
+  load(moved, [](const SystemState& f) {
     CHECK(f.history(0).ejection.is_out);
     CHECK(weights(f) == Weights{0, 128, 128});
   });
   config::Config url = s.config;
   url.backends[0].servers[2].target.url += "x";
-  load(url, [](const Fleet& f) {
+  load(url, [](const SystemState& f) {
     CHECK(f.history(2).probes.observations == 0);
     CHECK(f.history(1).probes.observations > 0);
   });
   config::Config chain = s.config;
   chain.backends[0].chain.name = "other";
-  load(chain, [](const Fleet& f) {
+  load(chain, [](const SystemState& f) {
     CHECK(f.history(0).probes.observations == 0);
     CHECK(f.history(3).probes.observations == 0);
   });
   config::Config name = s.config;
   name.backends[0].servers[0].name = "z";
-  load(name, [](const Fleet& f) { CHECK(f.history(0).probes.observations == 0); });
+  load(name, [](const SystemState& f) { CHECK(f.history(0).probes.observations == 0); });
   config::Config added = config_of({"a", "b", "c", "d"});
-  load(added, [](const Fleet& f) {
+  load(added, [](const SystemState& f) {
     CHECK(f.history(2).ejection.is_out);
     CHECK(f.history(3).probes.observations == 0);
     CHECK(f.history(4).probes.observations > 0);
   });
   config::Config backend = s.config;
   backend.backends[0].name = "other";
-  load(backend, [](const Fleet& f) { CHECK(f.history(0).probes.observations == 0); });
+  load(backend, [](const SystemState& f) { CHECK(f.history(0).probes.observations == 0); });
 }
 
 TEST_CASE("many servers: fingerprints are short, and mixed up all the same by nobody") {
@@ -339,39 +340,39 @@ TEST_CASE("many servers: fingerprints are short, and mixed up all the same by no
   for (int i = 0; i < 3000; ++i)
     b.servers.push_back({fmt::format("s{}", i), {fmt::format("http://x/{}", i), {}, "o", false}, 1.0});
   const Folder folder;
-  Fleet fleet(config);
-  for (std::size_t i = 0; i < 3000; ++i) answer(fleet, i, milliseconds{i});
-  fleet.decide(at(3s), true);
+  SystemState state(config);
+  for (std::size_t i = 0; i < 3000; ++i) answer(state, i, milliseconds{i});
+  state.decide(at(3s), true);
   const StateFile file(folder.path("state.json"));
-  const std::string text = file.text(fleet, at(3s));
+  const std::string text = file.text(state, at(3s));
   CHECK(text.size() < kMostStateBytes / 4);
   REQUIRE(file.write(text).has_value());
-  Fleet fresh(config);
+  SystemState fresh(config);
   CHECK_FALSE(StateFile(folder.path("state.json")).load(fresh, at(4s)).has_value());
-  CHECK(weights(fresh) == weights(fleet));
+  CHECK(weights(fresh) == weights(state));
   for (std::size_t i = 0; i < 3000; ++i) REQUIRE(fresh.history(i).heads.received.mono == MonoTime{milliseconds{i}});
 }
 
 TEST_CASE("the clock: time that passed counts, time that went back does not, an old state is not used") {
   const Scene s;
-  const auto load = [&](milliseconds later, Fleet& fleet) {
-    return StateFile(s.path).load(fleet, {kWall + 15s + later, kBoot});
+  const auto load = [&](milliseconds later, SystemState& state) {
+    return StateFile(s.path).load(state, {kWall + 15s + later, kBoot});
   };
-  Fleet half_hour(s.config);
+  SystemState half_hour(s.config);
   CHECK_FALSE(load(35min, half_hour).has_value());
   CHECK(half_hour.history(0).heads.received.mono == kBoot - 35min);
   CHECK(half_hour.history(2).ejection.is_out);
   // Heads and ejections so old would only delay servers that are well by now.
-  Fleet longer(s.config);
+  SystemState longer(s.config);
   CHECK_FALSE(load(45min, longer).has_value());
   CHECK_FALSE(longer.history(0).heads.newest.has_value());
   CHECK(longer.history(0).latency.smoothed_at == kBoot - 45min);
   CHECK_FALSE(longer.history(2).ejection.is_out);
   CHECK(longer.history(2).ejection.count == 1);
-  Fleet back(s.config);
+  SystemState back(s.config);
   CHECK_FALSE(load(-60s, back).has_value());
   CHECK(back.history(0).latency.smoothed_at == kBoot);
-  Fleet future(s.config);
+  SystemState future(s.config);
   const auto warning = load(-3h, future);
   REQUIRE(warning.has_value());
   CHECK(*warning ==
@@ -382,7 +383,7 @@ TEST_CASE("the clock: time that passed counts, time that went back does not, an 
   CHECK_FALSE(future.history(0).heads.newest.has_value());
   CHECK_FALSE(future.history(2).ejection.is_out);
   CHECK(future.history(0).latency.smoothed_at == kBoot);
-  Fleet old(s.config);
+  SystemState old(s.config);
   const auto too_old = load(46min, old);
   REQUIRE(too_old.has_value());
   CHECK(*too_old == fmt::format("state file {}: was saved 46 min ago, at most 45 min is of use; it is not used, every "
@@ -404,10 +405,10 @@ TEST_CASE("no secret is in the file, nor anything that a guess at one could be c
   CHECK(found.begin()->first.size() == 4);
   CHECK(fingerprint(kSalt, "x") != fingerprint("another", "x"));
   // The salt stays, or each new one would tell 16 bits more.
-  Fleet fleet(s.config);
+  SystemState state(s.config);
   StateFile file(s.path);
-  REQUIRE_FALSE(file.load(fleet, at(20s)).has_value());
-  CHECK(file.text(fleet, at(20s)).find(text.substr(text.find("\"salt\""), 41)) != std::string::npos);
+  REQUIRE_FALSE(file.load(state, at(20s)).has_value());
+  CHECK(file.text(state, at(20s)).find(text.substr(text.find("\"salt\""), 41)) != std::string::npos);
 }
 
 TEST_CASE("foreign and damaged files are told from good ones, with a reason and a remedy") {
@@ -415,11 +416,11 @@ TEST_CASE("foreign and damaged files are told from good ones, with a reason and 
   const std::string good = content(s.path);
   const auto warning = [&](std::string_view text) {
     put(s.path, text);
-    Fleet fleet(s.config);
-    const auto out = StateFile(s.path).load(fleet, at(20s));
+    SystemState state(s.config);
+    const auto out = StateFile(s.path).load(state, at(20s));
     REQUIRE(out.has_value());
-    CHECK(fleet.history(0).probes.observations == 0);
-    CHECK_FALSE(fleet.cold());
+    CHECK(state.history(0).probes.observations == 0);
+    CHECK_FALSE(state.cold());
     const std::string start = fmt::format("state file {}: ", s.path);
     const std::string_view end = "; it is not used, every server's history starts anew, and the file is replaced";
     REQUIRE(out->starts_with(start));
@@ -460,33 +461,33 @@ TEST_CASE("whatever the bytes are: a state or an error, and a state is safe to d
   std::size_t survived = 0;
   const auto try_out = [&](std::string_view text) {
     const Now now{kWall + 20s, kBoot};
-    auto state = decode(text, now);
-    if (!state) {
-      REQUIRE_FALSE(state.error().empty());
+    auto stored = decode(text, now);
+    if (!stored) {
+      REQUIRE_FALSE(stored.error().empty());
       return;
     }
     ++survived;
-    Fleet fleet(s.config);
-    const Fleet::Keyer key = [&](std::string_view name, std::string_view secret) {
-      return fmt::format("{}{}{}", name, name.empty() ? "" : " ", fingerprint(state->salt, secret));
+    SystemState state(s.config);
+    const Keyer key = [&](std::string_view name, std::string_view secret) {
+      return fmt::format("{}{}{}", name, name.empty() ? "" : " ", fingerprint(stored->salt, secret));
     };
-    fleet.adopt(std::move(state->backends), key);
+    state.adopt(std::move(stored->backends), key);
     for (const CheckKind q : {CheckKind::kIdentity, CheckKind::kSyncing})
-      fleet.observe(1, Answer{now, {q}, AnswerValue{1, {}}});
-    fleet.decide(now, true);
-    fleet.observe(0, HeadObservation{now, 10ms, Head{160, "0x2", now.wall}});
-    fleet.observe(1, HeadObservation{now, 10ms, Head{161, "0x3", now.wall}});
-    fleet.begin_probe(2, now.mono);
+      state.observe(1, Answer{now, {q}, AnswerValue{1, {}}});
+    state.decide(now, true);
+    state.observe(0, HeadObservation{now, 10ms, Head{160, "0x2", now.wall}});
+    state.observe(1, HeadObservation{now, 10ms, Head{161, "0x3", now.wall}});
+    state.begin_probe(2, now.mono);
     const Now later{now.wall + 5s, now.mono + 5s};
-    fleet.look(later);
-    (void)fleet.urgent_checks();
-    fleet.decide(later, true);
+    state.scan(later);
+    (void)state.urgent_checks();
+    state.decide(later, true);
     unsigned sum = 0;
-    for (const unsigned w : weights(fleet)) sum += w;
+    for (const unsigned w : weights(state)) sum += w;
     // Nothing of ours may have everything only where HAProxy is said to have a backup, which its next read shows.
     REQUIRE((sum > 0 || text.find("\"usable_foreign_backup\":true") != std::string_view::npos));
     // What stood at the end of its range may be beyond it now.
-    (void)decode(encode(kSalt, fleet.recall(key), later), later);
+    (void)decode(encode(kSalt, state.snapshot(key), later), later);
   };
   try_out(good);
   REQUIRE(survived == 1);
@@ -524,8 +525,8 @@ TEST_CASE("an oversized or odd file is refused, an unreadable one told") {
   const std::string path = folder.path("state.json");
   config::Config config = config_of({"a"});
   const auto warning = [&](const std::string& file) {
-    Fleet fleet(config);
-    return StateFile(file).load(fleet, at(0s)).value_or("");
+    SystemState state(config);
+    return StateFile(file).load(state, at(0s)).value_or("");
   };
   put(path, "");
   fs::resize_file(path, kMostStateBytes + 1);

@@ -64,12 +64,12 @@ StrategyScore strategy_score(const config::Backend& backend, const ServerVerdict
 class Decider {
  public:
   Decider(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, const BackendView& view,
-          std::span<const unsigned> held, Now now)
+          std::span<const unsigned> applied, Now now)
       : history_(history),
         backend_(backend),
         probe_(probe),
         view_(view),
-        held_(held),
+        applied_(applied),
         now_(now),
         was_read_(std::ranges::any_of(view.servers, [](const auto& s) { return s.has_value(); })) {}
 
@@ -78,7 +78,7 @@ class Decider {
     out_.blind = verdict.blind;
     out_.notes = std::move(verdict.notes);
     out_.servers.resize(verdict.servers.size());
-    never_.resize(verdict.servers.size());
+    disqualified_.resize(verdict.servers.size());
     steady_.resize(verdict.servers.size());
     for (std::size_t i = 0; i < verdict.servers.size(); ++i) describe(i, std::move(verdict.servers[i]));
 
@@ -90,7 +90,7 @@ class Decider {
     const bool backup_takes_over = healthy_active == 0 && (healthy_backups > 0 || view_.usable_foreign_backup);
 
     targets_.assign(out_.servers.size(), 0);
-    parts_.assign(out_.servers.size(), 0.0);
+    shares_.assign(out_.servers.size(), 0.0);
     const bool falls_back = out_.healthy < backend_.min_healthy && !backup_takes_over;
     if (!falls_back) history_.shares.kept.clear();
     if (falls_back) {
@@ -111,19 +111,19 @@ class Decider {
       share(backups);
     }
     const bool leads = backend_.strategy == config::Strategy::kLeader;
-    if (falls_back || leads) parts_from_targets(active, backups);
+    if (falls_back || leads) shares_from_targets(active, backups);
     if (!leads) {
-      keep_places(active);
-      keep_places(backups);
+      keep_shares(active);
+      keep_shares(backups);
     }
     if (out_.any_verdict) {
-      history_.shares.parts = std::move(parts_);
+      history_.shares.last = std::move(shares_);
       history_.shares.scores = steady_;
       history_.shares.at = now_.mono;
     }
-    // What is held may be a dead band away from the targets; but not for good where a return has just ended.
-    const bool arrived = history_.shares.converging && !on_the_way();
-    history_.shares.converging = on_the_way();
+    // What is applied may be a dead band away from the targets; but not for good where a return has just ended.
+    const bool arrived = history_.shares.converging && !converging();
+    history_.shares.converging = converging();
     settle(std::exchange(history_.shares.fell_back, falls_back) || falls_back || arrived);
     return std::move(out_);
   }
@@ -143,17 +143,17 @@ class Decider {
     s.lag_blocks = history.heads.lag_blocks;
     s.latency = verdict.latency;
     s.inputs.preference = backend_.servers[i].preference;
-    s.inputs.doubt = verdict.doubt;
+    s.inputs.failure_penalty = verdict.failure_penalty;
     s.inputs.peers_factor = verdict.peers_factor;
     s.inputs.rate_limit_factor = verdict.rate_limit_factor;
     s.inputs.ramp = verdict.ramp;
     s.inputs.quota_share = verdict.quota_share;
-    never_[i] = verdict.never;
+    disqualified_[i] = verdict.disqualified;
     if (s.state != State::kUnknown) out_.any_verdict = true;
     if (eligible(i)) {
       const StrategyScore score = strategy_score(backend_, verdict, view_.algorithm, s.inputs);
       const double factors = s.inputs.preference * s.inputs.peers_factor * s.inputs.rate_limit_factor * s.inputs.ramp;
-      s.score = score.now * factors * s.inputs.doubt;
+      s.score = score.now * factors * s.inputs.failure_penalty;
       steady_[i] = score.steady * factors;
     }
     if (const ServerView* v = view(i); v != nullptr && v->disabled) s.state = State::kDisabled;
@@ -206,28 +206,28 @@ class Decider {
     // Doubt and silence are for a moment: they take their part of a share at once and give it back at once, and growth
     // knows nothing of them.
     for (const std::size_t i : who) scores.push_back(steady_[i]);
-    const std::vector<double> parts = grow(who, scores);
-    std::vector<double> doubted = parts;
+    const std::vector<double> shares = grow(who, scores);
+    std::vector<double> penalised = shares;
     for (std::size_t k = 0; k < who.size(); ++k)
-      if (steady_[who[k]] > 0) doubted[k] *= out_.servers[who[k]].score / steady_[who[k]];
+      if (steady_[who[k]] > 0) penalised[k] *= out_.servers[who[k]].score / steady_[who[k]];
     const bool peak = backend_.scale == config::Scale::kPeak || backend_.servers.size() > kMostServersForShares;
     const std::vector<unsigned> weights =
-        peak ? scale_peak(doubted, backend_.max_share) : scale_share(doubted, backend_.max_share);
-    mark_cut(who, doubted);
+        peak ? scale_peak(penalised, backend_.max_share) : scale_share(penalised, backend_.max_share);
+    mark_cut(who, penalised);
     for (std::size_t k = 0; k < who.size(); ++k) {
       targets_[who[k]] = weights[k];
-      parts_[who[k]] = parts[k];
+      shares_[who[k]] = shares[k];
     }
   }
 
   /// Whom max_share keeps below its part. Where growth does as well, the lower of the two limits is the one that
   /// counts.
-  void mark_cut(const Members& who, const std::vector<double>& parts) {
-    const double sum = std::accumulate(parts.begin(), parts.end(), 0.0);
+  void mark_cut(const Members& who, const std::vector<double>& shares) {
+    const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
     // Too few servers cannot hold everything between them below a small max_share: it then gives way.
     const double most = std::max(backend_.max_share, 1.0 / static_cast<double>(who.size()));
     for (std::size_t k = 0; k < who.size(); ++k)
-      if (parts[k] > (most + kVisible) * sum) out_.servers[who[k]].inputs.limited_by = "max_share";
+      if (shares[k] > (most + kVisible) * sum) out_.servers[who[k]].inputs.limited_by = "max_share";
   }
 
   // ---- growth
@@ -238,13 +238,13 @@ class Decider {
   std::vector<double> shares_before(const Members& who) const {
     std::vector<double> out;
     double sum = 0;
-    const bool from_haproxy = history_.shares.parts.empty();
+    const bool from_haproxy = history_.shares.last.empty();
     if (from_haproxy && view_.worker_age < constants::kWorkerSettled) return out;
     for (const std::size_t i : who) {
       const ServerView* v = view(i);
       double before = 0;
       if (!from_haproxy)
-        before = history_.shares.parts[i] * part_left(i);
+        before = history_.shares.last[i] * part_left(i);
       else if (v != nullptr)
         before = v->weight;
       out.push_back(before);
@@ -271,7 +271,7 @@ class Decider {
     if (std::ranges::find(out, false) == out.end()) return std::vector<bool>(who.size());
     // Not `before`, which grows when others fall.
     for (std::size_t k = 0; k < who.size(); ++k)
-      if (out[k]) caps[k] = history_.shares.parts.empty() ? before[k] : history_.shares.parts[who[k]];
+      if (out[k]) caps[k] = history_.shares.last.empty() ? before[k] : history_.shares.last[who[k]];
     return out;
   }
 
@@ -283,7 +283,7 @@ class Decider {
     if (!before.empty()) {
       // Without a decision before, one interval's growth: what a single pass may do.
       const MonoTime interval = probe_.interval;
-      const MonoTime elapsed = history_.shares.parts.empty() ? interval : now_.mono - history_.shares.at;
+      const MonoTime elapsed = history_.shares.last.empty() ? interval : now_.mono - history_.shares.at;
       const double intervals =
           std::max(0.0, static_cast<double>(elapsed.count()) / static_cast<double>(interval.count()));
       for (std::size_t k = 0; k < who.size(); ++k)
@@ -302,47 +302,48 @@ class Decider {
     if (everybody_capped && std::ranges::find(by_identity, true) != by_identity.end())
       for (std::size_t k = 0; k < who.size(); ++k)
         if (!by_identity[k] && !by_quota[k]) caps[k] = 2.0;
-    std::vector<double> parts = shares_below(scores, caps);
+    std::vector<double> shares = shares_below(scores, caps);
     for (std::size_t k = 0; k < who.size(); ++k) {
-      if (parts[k] + kVisible < free[k])
+      if (shares[k] + kVisible < free[k])
         out_.servers[who[k]].inputs.limited_by = by_quota[k] ? "quota" : by_identity[k] ? "identity" : "growth";
-      if (!before.empty() && (before[k] <= 0 || (!by_quota[k] && parts[k] < 0.5 * free[k]))) far_ = true;
+      if (!before.empty() && (before[k] <= 0 || (!by_quota[k] && shares[k] < 0.5 * free[k]))) far_from_share_ = true;
     }
-    return parts;
+    return shares;
   }
 
   /// After an outage of everybody's somebody is back first and carries everything for a moment. That must not make the
   /// others begin from nothing: for a while they keep the part that they had, and who is back has the rest.
-  void keep_places(const Members& group) {
-    if (history_.shares.parts.empty()) return;
-    const double left = decay(now_.mono - history_.shares.at, constants::kPlaceHalfLife);
+  void keep_shares(const Members& group) {
+    if (history_.shares.last.empty()) return;
+    const double left = decay(now_.mono - history_.shares.at, constants::kKeptShareHalfLife);
     double kept = 0;
     for (const std::size_t i : group) {
       const TargetHistory& t = history_.servers[i];
-      if (!t.ejection.is_out || !t.ejection.forgiven || never_[i] || targets_[i] > 0) continue;
-      parts_[i] = history_.shares.parts[i] * left;
-      kept += parts_[i];
+      if (!t.ejection.is_out || !t.ejection.forgiven || disqualified_[i] || targets_[i] > 0) continue;
+      shares_[i] = history_.shares.last[i] * left;
+      kept += shares_[i];
     }
     if (kept <= 0 || kept >= 1) return;
     for (const std::size_t i : group)
-      if (targets_[i] > 0) parts_[i] *= 1.0 - kept;
+      if (targets_[i] > 0) shares_[i] *= 1.0 - kept;
   }
 
   /// Begins with a server that is far from its share, and ends when nobody is kept below it any more.
-  bool on_the_way() const {
+  bool converging() const {
     return std::ranges::any_of(out_.servers, [&](const ServerDecision& s) {
-      return s.inputs.ramp < 1.0 || (s.inputs.limited_by == "growth" && (far_ || history_.shares.converging));
+      return s.inputs.ramp < 1.0 ||
+             (s.inputs.limited_by == "growth" && (far_from_share_ || history_.shares.converging));
     });
   }
 
-  void parts_from_targets(const Members& active, const Members& backups) {
+  void shares_from_targets(const Members& active, const Members& backups) {
     for (const Members* group : {&active, &backups}) {
       double sum = 0;
       for (const std::size_t i : *group)
         if (out_.servers[i].state != State::kDisabled) sum += targets_[i];
       if (sum <= 0) continue;
       for (const std::size_t i : *group)
-        if (out_.servers[i].state != State::kDisabled) parts_[i] = targets_[i] / sum;
+        if (out_.servers[i].state != State::kDisabled) shares_[i] = targets_[i] / sum;
     }
   }
 
@@ -397,7 +398,7 @@ class Decider {
   }
 
   unsigned last_weight(std::size_t i) const {
-    if (i < held_.size()) return held_[i];
+    if (i < applied_.size()) return applied_[i];
     const ServerView* v = view(i);
     return v != nullptr ? v->weight : 0;
   }
@@ -455,26 +456,26 @@ class Decider {
   }
 
   void settle(bool exact) {
-    const bool take = exact || held_.size() != targets_.size() || worth_pushing(held_, targets_);
-    for (std::size_t i = 0; i < targets_.size(); ++i) out_.servers[i].weight = take ? targets_[i] : held_[i];
+    const bool take = exact || applied_.size() != targets_.size() || worth_pushing(applied_, targets_);
+    for (std::size_t i = 0; i < targets_.size(); ++i) out_.servers[i].weight = take ? targets_[i] : applied_[i];
   }
 
   BackendHistory& history_;
   const config::Backend& backend_;
   const config::Probe& probe_;
   const BackendView& view_;
-  std::span<const unsigned> held_;
+  std::span<const unsigned> applied_;
   const Now now_;
   const bool was_read_;
   BackendDecision out_;
-  std::vector<bool> never_;
+  std::vector<bool> disqualified_;
   /// Scores without what is for a moment.
   std::vector<double> steady_;
   std::vector<unsigned> targets_;
   /// Each server's part of its group, before it is rounded to a weight: growth is smaller than a weight's step.
-  std::vector<double> parts_;
+  std::vector<double> shares_;
   /// A server comes from nothing, or has less than half of what its score would give, as shares grow only so fast.
-  bool far_ = false;
+  bool far_from_share_ = false;
 };
 
 }  // namespace
@@ -524,18 +525,18 @@ std::string slowness_text(const ServerDecision& server) {
   const double median = std::chrono::duration<double, std::milli>(*server.latency).count();
   const double used = *server.inputs.latency_used_ms;
   // As much as makes silence count in the first place.
-  if (used < static_cast<double>(silence_noticed(median).count())) return {};
+  if (used < static_cast<double>(no_answer_noticed(median).count())) return {};
   return fmt::format("silent or slow of late: counts with {}, its answers took {}",
                      span_text(milliseconds{static_cast<std::int64_t>(used)}),
                      span_text(milliseconds{static_cast<std::int64_t>(median)}));
 }
 
-bool worth_pushing(std::span<const unsigned> held, std::span<const unsigned> targets) {
+bool worth_pushing(std::span<const unsigned> applied, std::span<const unsigned> targets) {
   for (std::size_t i = 0; i < targets.size(); ++i) {
-    if (held[i] == targets[i]) continue;
-    if (held[i] == 0 || targets[i] == 0) return true;
-    const unsigned step = held[i] > targets[i] ? held[i] - targets[i] : targets[i] - held[i];
-    const double part = static_cast<double>(step) / static_cast<double>(held[i]);
+    if (applied[i] == targets[i]) continue;
+    if (applied[i] == 0 || targets[i] == 0) return true;
+    const unsigned step = applied[i] > targets[i] ? applied[i] - targets[i] : targets[i] - applied[i];
+    const double part = static_cast<double>(step) / static_cast<double>(applied[i]);
     if (part >= constants::kDeadBand && (step >= constants::kDeadStep || part >= constants::kDeadStepWaived))
       return true;
   }
@@ -543,7 +544,7 @@ bool worth_pushing(std::span<const unsigned> held, std::span<const unsigned> tar
 }
 
 BackendDecision decide(BackendHistory& history, const config::Backend& backend, const config::Probe& probe,
-                       const BackendView& view, std::span<const unsigned> held, Now now) {
+                       const BackendView& view, std::span<const unsigned> applied, Now now) {
   // What an operator took out returns as what was ejected does.
   for (std::size_t i = 0; i < view.servers.size() && i < history.servers.size(); ++i) {
     TargetHistory& t = history.servers[i];
@@ -553,7 +554,7 @@ BackendDecision decide(BackendHistory& history, const config::Backend& backend, 
       t.ejection.returned_at = now.mono;
   }
   BackendVerdict verdict = judge(history, backend, probe, now);
-  return Decider(history, backend, probe, view, held, now).run(std::move(verdict));
+  return Decider(history, backend, probe, view, applied, now).run(std::move(verdict));
 }
 
 }  // namespace rpcw

@@ -60,7 +60,7 @@ struct ScoreInputs {
   std::optional<double> failures;
   std::optional<double> peers_error_rate;
   std::optional<double> error_rate;
-  double doubt = 1.0;
+  double failure_penalty = 1.0;
   double peers_factor = 1.0;
   double rate_limit_factor = 1.0;
   double ramp = 1.0;
@@ -115,15 +115,15 @@ struct BackendDecision {
 };
 
 /// One decision for one backend.
-/// `held`: the weights of the decision before, in the order of the file; empty: there was none. Small changes against
-/// them are not made (see worth_pushing).
-/// `view`: empty servers: HAProxy was not read; then every server counts as active and enabled.
+/// `applied`: the weights of the decision before, in the order of the file; empty: there was none. Small changes
+/// against them are not made (see worth_pushing). `view`: empty servers: HAProxy was not read; then every server counts
+/// as active and enabled.
 BackendDecision decide(BackendHistory& history, const config::Backend& backend, const config::Probe& probe,
-                       const BackendView& view, std::span<const unsigned> held, Now now);
+                       const BackendView& view, std::span<const unsigned> applied, Now now);
 
-/// Whether targets differ enough from what is held to be worth pushing: some server crosses zero, or would move by at
-/// least 25 % of its weight and at least 8 (or half of its weight). Then all targets are taken, else all held weights
-/// stay.
-bool worth_pushing(std::span<const unsigned> held, std::span<const unsigned> targets);
+/// Whether targets differ enough from what is applied to be worth pushing: some server crosses zero, or would move by
+/// at least 25 % of its weight and at least 8 (or half of its weight). Then all targets are taken, else all applied
+/// weights stay.
+bool worth_pushing(std::span<const unsigned> applied, std::span<const unsigned> targets);
 
 }  // namespace rpcw

@@ -37,20 +37,20 @@ CheckSchedule::Probe CheckSchedule::new_probe(std::size_t target) {
   Probe out;
   out.id = static_cast<TargetId>(index_of_.size());
   out.samples_left = c_.options.samples;
-  out.has_history = c_.fleet.history(target).probes.observations > 0;
+  out.has_history = c_.state.history(target).probes.observations > 0;
   index_of_.push_back(target);
-  c_.act(action::AddTarget{out.id, &c_.fleet.target_config(target),
-                           file_.backends[c_.fleet.targets()[target].backend].canaries});
+  c_.act(action::AddTarget{out.id, &c_.state.target_config(target),
+                           file_.backends[c_.state.targets()[target].backend].canaries});
   return out;
 }
 
 void CheckSchedule::start() {
-  probes_.reserve(c_.fleet.targets().size());
+  probes_.reserve(c_.state.targets().size());
   const std::vector<std::string> names = before_.empty() ? std::vector<std::string>{} : keys();
-  for (std::size_t i = 0; i < c_.fleet.targets().size(); ++i) {
+  for (std::size_t i = 0; i < c_.state.targets().size(); ++i) {
     probes_.push_back(new_probe(i));
     // The answers that an earlier controller has had are enough for a first decision.
-    if (c_.runs() && probes_[i].has_history && !c_.fleet.cold()) mark_answered(probes_[i]);
+    if (c_.runs() && probes_[i].has_history && !c_.state.cold()) mark_answered(probes_[i]);
     if (!names.empty()) continue_waiting(probes_[i], names[i]);
   }
   blockers_.assign(c_.config.backends.size(), 0);
@@ -93,8 +93,8 @@ FirstChecks CheckSchedule::first_checks() const {
 
 std::vector<std::string> CheckSchedule::keys() const {
   std::vector<std::string> out;
-  out.reserve(c_.fleet.targets().size());
-  for (const Fleet::Target& t : c_.fleet.targets()) {
+  out.reserve(c_.state.targets().size());
+  for (const SystemState::Target& t : c_.state.targets()) {
     const config::Backend& b = c_.config.backends[t.backend];
     // By names: another controller's list may have another order.
     out.push_back(t.reference
@@ -126,7 +126,7 @@ void CheckSchedule::targets_changed(const std::vector<std::string>& before) {
     // with new servers alone waits for all of them, since the first answer would draw all its traffic.
     if (!deciding) continue;
     fresh.answered = true;
-    fresh.blocks_backend = !c_.fleet.decided(c_.fleet.targets()[i].backend);
+    fresh.blocks_backend = !c_.state.decided(c_.state.targets()[i].backend);
   }
   for (const auto& [key, i] : known) {
     const Probe& gone = were[i];
@@ -145,8 +145,8 @@ void CheckSchedule::targets_changed(const std::vector<std::string>& before) {
 void CheckSchedule::count_blockers() {
   blockers_.assign(c_.config.backends.size(), 0);
   for (const Probe& p : probes_)
-    if (p.blocks_backend) ++blockers_[c_.fleet.targets()[index(p)].backend];
-  for (std::uint32_t b = 0; b < blockers_.size(); ++b) c_.fleet.hold_up(b, blockers_[b] > 0);
+    if (p.blocks_backend) ++blockers_[c_.state.targets()[index(p)].backend];
+  for (std::uint32_t b = 0; b < blockers_.size(); ++b) c_.state.block_decisions(b, blockers_[b] > 0);
 }
 
 // ---- sending
@@ -178,7 +178,7 @@ std::vector<Check> CheckSchedule::begin(std::size_t target) {
   if (!p.first_due) p.first_due = p.last_start;
   p.head_under_way = true;
   p.to_schedule = false;
-  std::vector<Check> beside = c_.fleet.begin_probe(target, c_.mono());
+  std::vector<Check> beside = c_.state.begin_probe(target, c_.mono());
   if (!std::exchange(p.begun, true)) {
     p.first_head = true;
     p.first_checks = beside;
@@ -214,7 +214,7 @@ void CheckSchedule::on(const event::HeadSent& event) {
   Probe* p = find(event.target);
   if (p == nullptr || !c_.runs() || c_.stopping || !p->head_under_way) return;
   p->sent_at = c_.mono();
-  c_.fleet.probe_sent(index(*p), c_.mono());
+  c_.state.probe_sent(index(*p), c_.mono());
   listen_for_silence(*p);
 }
 
@@ -230,7 +230,7 @@ void CheckSchedule::on(event::HeadAnswered&& event) {
   p->attempts = 0;
   p->head_under_way = false;
   c_.timers.cancel({Timers::Kind::kProbe, p->id});
-  c_.fleet.observe(target, std::move(event.observation));
+  c_.state.observe(target, std::move(event.observation));
   if (!c_.runs()) {
     if (p->samples_left > 1) {
       --p->samples_left;
@@ -255,7 +255,7 @@ void CheckSchedule::on(event::CheckAnswered&& event) {
     if (known == p->check_attempts.end()) known = p->check_attempts.insert(known, {check, 0U});
     if (retry(*p, event.answer.value.error(), known->second, check)) return;
   }
-  c_.fleet.observe(index(*p), event.answer);
+  c_.state.observe(index(*p), event.answer);
   if (!c_.runs()) return;
   std::erase(p->first_checks, check);
   settle(*p);
@@ -271,8 +271,8 @@ void CheckSchedule::answered_one(Probe& p) {
 void CheckSchedule::settle(Probe& p) {
   if (!p.first_head && p.first_checks.empty()) {
     mark_answered(p);
-    const std::uint32_t backend = c_.fleet.targets()[index(p)].backend;
-    if (std::exchange(p.blocks_backend, false) && --blockers_[backend] == 0) c_.fleet.hold_up(backend, false);
+    const std::uint32_t backend = c_.state.targets()[index(p)].backend;
+    if (std::exchange(p.blocks_backend, false) && --blockers_[backend] == 0) c_.state.block_decisions(backend, false);
   }
   if (all_answered())
     c_.decision_wanted = true;
@@ -308,10 +308,10 @@ void CheckSchedule::on_retry_timer(std::uint32_t retry) {
 
 /// A target that does not answer loses weight before its time-out: news from time to time.
 void CheckSchedule::listen_for_silence(Probe& p) {
-  p.usual_ms = c_.fleet.history(index(p)).latency.smoothed_ms.value_or(0);
+  p.usual_ms = c_.state.history(index(p)).latency.smoothed_ms.value_or(0);
   p.wait = p.usual_ms > 0 ? Wait::kSuspectSilence : Wait::kNoticeSilence;
   c_.timers.set({Timers::Kind::kProbe, p.id},
-                c_.mono() + (p.usual_ms > 0 ? silence_suspected(p.usual_ms) : silence_noticed(p.usual_ms)));
+                c_.mono() + (p.usual_ms > 0 ? silence_suspected(p.usual_ms) : no_answer_noticed(p.usual_ms)));
 }
 
 void CheckSchedule::on_probe_timer(TargetId target) {
@@ -322,11 +322,11 @@ void CheckSchedule::on_probe_timer(TargetId target) {
     const std::size_t only = index(*p);
     check(std::span(&only, 1));
   } else if (p->wait == Wait::kSuspectSilence) {
-    if (!c_.fleet.history(index(*p)).ejection.is_out) c_.look_wanted = true;
+    if (!c_.state.history(index(*p)).ejection.is_out) c_.read_wanted = true;
     p->wait = Wait::kNoticeSilence;
-    c_.timers.set(key, c_.mono() + silence_noticed(p->usual_ms) - silence_suspected(p->usual_ms));
+    c_.timers.set(key, c_.mono() + no_answer_noticed(p->usual_ms) - silence_suspected(p->usual_ms));
   } else {
-    c_.fleet.silent(index(*p));
+    c_.state.note_no_answer(index(*p));
     if (all_answered()) c_.decision_wanted = true;
     // Again when the wait is a quarter longer: less would change no weight.
     c_.timers.set(key, c_.mono() + std::max<MonoTime>((c_.mono() - p->sent_at) / 4, milliseconds{1}));
@@ -338,14 +338,14 @@ void CheckSchedule::on_probe_timer(TargetId target) {
 void CheckSchedule::check_now(std::span<const std::size_t> targets) {
   for (const std::size_t i : targets) {
     const Probe& p = probes_[i];
-    if (p.head_under_way || c_.fleet.history(i).probes.limited || c_.mono() - p.last_start < kLeastBetweenHeads)
+    if (p.head_under_way || c_.state.history(i).probes.limited || c_.mono() - p.last_start < kLeastBetweenHeads)
       continue;
     check(std::span(&i, 1));
   }
 }
 
 void CheckSchedule::send_urgent() {
-  for (const Fleet::TargetCheck& q : c_.fleet.urgent_checks()) send_check(probes_[q.target], q.check);
+  for (const SystemState::TargetCheck& q : c_.state.urgent_checks()) send_check(probes_[q.target], q.check);
 }
 
 void CheckSchedule::schedule_answered() {
@@ -356,7 +356,7 @@ void CheckSchedule::schedule_answered() {
 void CheckSchedule::schedule(Probe& p) {
   p.to_schedule = false;
   p.wait = Wait::kNextCheck;
-  const milliseconds interval = probe_interval(c_.fleet.history(index(p)), c_.config.probe);
+  const milliseconds interval = probe_interval(c_.state.history(index(p)), c_.config.probe);
   std::uniform_real_distribution<double> spread(1.0 - kJitter, 1.0 + kJitter);
   c_.timers.set({Timers::Kind::kProbe, p.id},
                 p.last_start + std::chrono::duration_cast<MonoTime>(interval * spread(random_)));

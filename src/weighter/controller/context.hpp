@@ -11,7 +11,7 @@
 #include "config/config.hpp"
 #include "weighter/controller/action.hpp"
 #include "weighter/controller/timers.hpp"
-#include "weighter/state/fleet.hpp"
+#include "weighter/state/system_state.hpp"
 
 namespace rpcw::control {
 
@@ -54,14 +54,14 @@ struct Legacy {
 
 /// What the parts of one controller share.
 struct Context {
-  Context(const config::Config& servers, Fleet& state, const Options& how)
-      : config(servers), fleet(state), options(how) {}
+  Context(const config::Config& servers, SystemState& known, const Options& how)
+      : config(servers), state(known), options(how) {}
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
   /// With the servers that are known now.
   const config::Config& config;
-  Fleet& fleet;
+  SystemState& state;
   const Options options;
   Timers timers;
   /// What the event under way has led to so far.
@@ -71,7 +71,7 @@ struct Context {
   /// There is news that a decision should weigh.
   bool decision_wanted = false;
   /// A target looks bad in a way that HAProxy may see as well.
-  bool look_wanted = false;
+  bool read_wanted = false;
 
   [[nodiscard]] bool runs() const { return options.mode == Mode::kRun; }
   [[nodiscard]] MonoTime mono() const { return now.mono; }

@@ -33,10 +33,10 @@ std::vector<const haproxy::Instance*> instances(const std::vector<ServerList>& l
 Controller::Controller(const config::Config& file, const Options& options, Legacy legacy)
     : file_(file),
       known_before_(std::move(legacy.lists)),
-      roster_(roster_of(file, instances(known_before_))),
+      server_lists_(server_lists_of(file, instances(known_before_))),
       config_(expanded()),
-      fleet_(config_),
-      c_(config_, fleet_, options),
+      state_(config_),
+      c_(config_, state_, options),
       checks_(c_, file_, std::move(legacy.first_checks)),
       endpoints_(c_),
       log_([this](LogLine line) { c_.act(action::Log{std::move(line)}); }),
@@ -144,7 +144,7 @@ void Controller::settle() {
       log_waiting();
   }
   if (c_.runs()) {
-    if (std::exchange(c_.look_wanted, false)) endpoints_.look();
+    if (std::exchange(c_.read_wanted, false)) endpoints_.look();
     if (std::exchange(c_.decision_wanted, false)) want_decision();
     endpoints_.step();
   } else {
@@ -165,9 +165,9 @@ void Controller::servers_known() {
   if (discovers(file_) && known_before_.empty() && !endpoints_.reachable().empty()) {
     std::vector<const haproxy::Instance*> lists;
     for (const Endpoints::Known& list : known_lists()) lists.push_back(list.instance);
-    roster_ = roster_of(file_, lists);
+    server_lists_ = server_lists_of(file_, lists);
     config::Config config = expanded();
-    fleet_.change_servers([&] { config_ = std::move(config); }, c_.mono());
+    state_.change_servers([&] { config_ = std::move(config); }, c_.mono());
   }
   if (c_.options.recall) {
     phase_ = Phase::kRecalling;
@@ -214,9 +214,9 @@ Legacy Controller::legacy() const {
   return out;
 }
 
-/// The configuration with the roster's servers. Each remark is logged once.
+/// The configuration with the server_list's servers. Each remark is logged once.
 config::Config Controller::expanded() {
-  Expansion out = with_servers(file_, roster_);
+  Expansion out = with_servers(file_, server_lists_);
   for (std::string& remark : out.remarks)
     if (remarks_logged_.insert(remark).second) remarks_.push_back(std::move(remark));
   return std::move(out.config);
@@ -226,9 +226,9 @@ void Controller::follow_lists() {
   if (!discovers(file_)) return;
   std::vector<const haproxy::Instance*> lists;
   for (const Endpoints::Known& list : known_lists()) lists.push_back(list.instance);
-  Roster fresh = roster_of(file_, lists);
-  if (fresh == roster_) return;
-  roster_ = std::move(fresh);
+  ServerLists fresh = server_lists_of(file_, lists);
+  if (fresh == server_lists_) return;
+  server_lists_ = std::move(fresh);
   config::Config config = expanded();
   bool changed = false;
   for (std::size_t b = 0; b < config.backends.size(); ++b)
@@ -238,10 +238,10 @@ void Controller::follow_lists() {
     return;
   }
   const std::vector<std::string> before = checks_.keys();
-  fleet_.change_servers([&] { config_ = std::move(config); }, c_.mono());
+  state_.change_servers([&] { config_ = std::move(config); }, c_.mono());
   c_.act(action::ExpectFiles{open_files_for(config_)});
   checks_.targets_changed(before);
-  fleet_.see(endpoints_.reachable());
+  state_.update_views(endpoints_.reachable());
   if (checks_.all_answered()) decide();
 }
 
@@ -272,7 +272,7 @@ bool Controller::log_changes(const config::Backend& before, const config::Backen
 /// A HAProxy was read. The decision comes before the push to it: a backup or a maintenance may have begun.
 void Controller::read_done() {
   follow_lists();
-  if (fleet_.see(endpoints_.reachable()) && checks_.all_answered()) decide();
+  if (state_.update_views(endpoints_.reachable()) && checks_.all_answered()) decide();
 }
 
 /// The first decision waits until every target had its chance: a share for the first one that answers would swing the
@@ -288,14 +288,14 @@ void Controller::decide() {
   if (c_.stopping) return;
   last_decision_ = c_.mono();
   decided_once_ = true;
-  const bool was_blind = fleet_.blind();
-  for (const Fleet::Change& change : fleet_.decide(c_.now))
-    log_.decided(config_.backends[change.backend], change.before, fleet_.decision(change.backend), c_.mono());
-  if (fleet_.blind() && !was_blind)
+  const bool was_blind = state_.blind();
+  for (const SystemState::Change& change : state_.decide(c_.now))
+    log_.decided(config_.backends[change.backend], change.before, state_.decision(change.backend), c_.mono());
+  if (state_.blind() && !was_blind)
     c_.log(config::LogLevel::kWarn,
            "no provider of any backend can be reached: look at this machine's network and name servers first",
            {{"reason", std::string(to_string(Reason::kBlind))}});
-  else if (was_blind && !fleet_.blind())
+  else if (was_blind && !state_.blind())
     c_.log(config::LogLevel::kInfo, "providers can be reached again");
   checks_.send_urgent();
   checks_.schedule_answered();
@@ -307,7 +307,7 @@ void Controller::decide() {
 void Controller::advance_pass() {
   endpoints_.step();
   if (phase_ == Phase::kChecking && checks_.idle()) {
-    fleet_.look(c_.now);
+    state_.scan(c_.now);
     checks_.send_urgent();
     phase_ = Phase::kComparing;
   }
@@ -322,7 +322,7 @@ void Controller::advance_pass() {
   endpoints_.step();
   // Under a static algorithm a server may be out of reach that was counted on.
   if (endpoints_.take_found_static()) {
-    if (fleet_.see(endpoints_.reachable())) fleet_.decide(c_.now, true);
+    if (state_.update_views(endpoints_.reachable())) state_.decide(c_.now, true);
     endpoints_.step();
   }
   if (!endpoints_.all_done()) return;
@@ -333,9 +333,9 @@ void Controller::advance_pass() {
 void Controller::decide_pass() {
   const auto read = endpoints_.reachable();
   if (!read.empty()) before_ = *read.front();
-  fleet_.see(read);
+  state_.update_views(read);
   decided_at_ = c_.now;
-  fleet_.decide(c_.now, true);
+  state_.decide(c_.now, true);
   endpoints_.allow_push();
   phase_ = Phase::kPushing;
 }
@@ -348,7 +348,7 @@ Report Controller::report() const {
       const haproxy::BackendRow* pushed = after.front()->backend(row.name);
       row.percent = pushed != nullptr && pushed->percent;
     }
-  Report out = fleet_.report(decided_at_, shown ? &*shown : nullptr);
+  Report out = make_report(state_, decided_at_, shown ? &*shown : nullptr);
   out.dry_run = c_.options.dry_run || c_.options.mode == Mode::kScores;
   out.haproxy = endpoints_.reports();
   return out;

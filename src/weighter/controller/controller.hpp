@@ -11,9 +11,9 @@
 #include "weighter/controller/context.hpp"
 #include "weighter/controller/decision_log.hpp"
 #include "weighter/controller/endpoints.hpp"
-#include "weighter/plan/roster.hpp"
+#include "weighter/plan/server_list.hpp"
 #include "weighter/report.hpp"
-#include "weighter/state/fleet.hpp"
+#include "weighter/state/system_state.hpp"
 
 namespace rpcw::control {
 
@@ -32,8 +32,8 @@ class Controller {
   /// What the event leads to, in the order in which it is to be carried out. `now` must not go back.
   std::vector<Action> on(Event event, Now now);
 
-  [[nodiscard]] Fleet& state() { return fleet_; }
-  [[nodiscard]] const Fleet& state() const { return fleet_; }
+  [[nodiscard]] SystemState& state() { return state_; }
+  [[nodiscard]] const SystemState& state() const { return state_; }
   /// For the controller that replaces this one.
   [[nodiscard]] Legacy legacy() const;
 
@@ -92,10 +92,10 @@ class Controller {
   std::set<std::string> remarks_logged_;
   /// What `expanded` found before the first event, to be logged with it.
   std::vector<std::string> remarks_;
-  Roster roster_;
-  /// The file's, with the roster's servers. Stays where it is, as its servers come and go.
+  ServerLists server_lists_;
+  /// The file's, with the server_list's servers. Stays where it is, as its servers come and go.
   config::Config config_;
-  Fleet fleet_;
+  SystemState state_;
   Context c_;
   CheckSchedule checks_;
   Endpoints endpoints_;

@@ -147,7 +147,7 @@ std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&&
   log_notes();
   ever_reached_ = true;
   log_push_trouble();
-  for (const std::string& what : c_.fleet.missing(*instance_)) log_once(what);
+  for (const std::string& what : missing_names(c_.state.config(), *instance_)) log_once(what);
   next_read_ = c_.mono() + interval();
   woken_ = true;
   return suspects;
@@ -219,7 +219,7 @@ std::vector<std::size_t> EndpointControl::count_traffic(const haproxy::Instance*
     const haproxy::BackendRow* was = before != nullptr ? before->backend(backends[b].name) : nullptr;
     const std::vector<LiveDelta> deltas = rpcw::count_traffic(was, *row, names, elapsed);
     if (was == nullptr) continue;
-    for (const std::size_t s : c_.fleet.observe_live(b, deltas, c_.mono())) suspects.push_back(s);
+    for (const std::size_t s : c_.state.observe_live(b, deltas, c_.mono())) suspects.push_back(s);
   }
   if (before != nullptr) in_doubt_ = !suspects.empty();
   return suspects;
@@ -289,7 +289,7 @@ void EndpointControl::send(const std::vector<WeightChange>& changes) {
 /// Brings this HAProxy to the targets. False: there is nothing to send.
 bool EndpointControl::push() {
   std::erase_if(paused_, [&](const auto& entry) { return entry.second <= c_.mono(); });
-  std::vector<WeightChange> changes = c_.fleet.plan(*instance_);
+  std::vector<WeightChange> changes = plan_changes(c_.state, *instance_);
   std::erase_if(changes, [&](const WeightChange& c) { return paused_.contains(key_of(c)); });
   if (c_.options.dry_run) {
     for (const WeightChange& change : changes) {
@@ -309,8 +309,8 @@ void EndpointControl::push_once() {
   finished_ = true;
   if (!instance_) return;
   if (rounds_ == 0 && c_.options.mode == Mode::kOnce)
-    for (std::string& what : c_.fleet.missing(*instance_)) report_.errors.push_back(std::move(what));
-  const std::vector<WeightChange> changes = c_.fleet.plan(*instance_);
+    for (std::string& what : missing_names(c_.state.config(), *instance_)) report_.errors.push_back(std::move(what));
+  const std::vector<WeightChange> changes = plan_changes(c_.state, *instance_);
   ++rounds_;
   if (c_.options.mode == Mode::kScores || c_.options.dry_run) {
     report_.changed = changes.size();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "weighter/controller/context.hpp"
+#include "weighter/plan/planner.hpp"
 #include "weighter/plan/repairs.hpp"
 #include "weighter/report.hpp"
 

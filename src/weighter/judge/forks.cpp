@@ -30,8 +30,8 @@ std::string shortened(std::string_view hash) {
 /// Targets by what they have shown: those whose newest blocks are known to each other are one group.
 class Groups {
  public:
-  Groups(BackendHistory& history, std::span<const ForkVoice> votes) : history_(history), votes_(votes) {
-    for (const ForkVoice& v : votes) heads_.push_back(newest(v));
+  Groups(BackendHistory& history, std::span<const ForkVote> votes) : history_(history), votes_(votes) {
+    for (const ForkVote& v : votes) heads_.push_back(newest(v));
     std::ranges::sort(heads_, order);
     const auto [first, last] = std::ranges::unique(heads_);
     heads_.erase(first, last);
@@ -39,14 +39,14 @@ class Groups {
     std::iota(parent_.begin(), parent_.end(), 0U);
     for (std::size_t i = 1; i < heads_.size(); ++i)
       contradiction = contradiction || heads_[i - 1].number == heads_[i].number;
-    for (const ForkVoice& v : votes) connect(v);
+    for (const ForkVote& v : votes) connect(v);
   }
 
   /// In the order of their first members.
   std::vector<Group> take() {
     std::vector<Group> out;
     std::map<std::size_t, std::size_t> place;
-    for (const ForkVoice& v : votes_) {
+    for (const ForkVote& v : votes_) {
       const auto [at, fresh] = place.emplace(root(index(newest(v))), out.size());
       if (fresh) out.emplace_back();
       out[at->second].members.push_back(v.member);
@@ -65,7 +65,7 @@ class Groups {
     return std::pair(a.number, a.fingerprint) < std::pair(b.number, b.fingerprint);
   }
 
-  const SeenBlock& newest(const ForkVoice& v) const {
+  const SeenBlock& newest(const ForkVote& v) const {
     const TargetHistory& t = history_.member(v.member);
     return t.forks.seen[t.forks.seen_count - 1];
   }
@@ -79,7 +79,7 @@ class Groups {
     return i;
   }
 
-  void connect(const ForkVoice& v) {
+  void connect(const ForkVote& v) {
     const TargetHistory& t = history_.member(v.member);
     const std::size_t own = index(newest(v));
     for (unsigned k = 0; k + 1 < t.forks.seen_count; ++k) {
@@ -95,14 +95,14 @@ class Groups {
   }
 
   BackendHistory& history_;
-  std::span<const ForkVoice> votes_;
+  std::span<const ForkVote> votes_;
   /// The different newest blocks, in order.
   std::vector<SeenBlock> heads_;
   std::vector<std::size_t> parent_;
 };
 
-bool several_operators(std::span<const ForkVoice> votes) {
-  return std::ranges::any_of(votes, [&](const ForkVoice& v) { return v.operator_name != votes.front().operator_name; });
+bool several_operators(std::span<const ForkVote> votes) {
+  return std::ranges::any_of(votes, [&](const ForkVote& v) { return v.operator_name != votes.front().operator_name; });
 }
 
 /// It may be no fork but another chain: with their next probe all but the largest group are asked who they are.
@@ -124,7 +124,7 @@ void acquit(TargetHistory& t) {
 
 }  // namespace
 
-void look_for_forks(BackendHistory& history, const config::Backend& backend, std::span<const ForkVoice> votes,
+void scan_for_forks(BackendHistory& history, const config::Backend& backend, std::span<const ForkVote> votes,
                     MonoTime now) {
   ForkCheck& check = history.forks;
   if (check.height || (check.ever && now < check.next_scan)) return;
@@ -140,12 +140,12 @@ void look_for_forks(BackendHistory& history, const config::Backend& backend, std
     return;
   }
   const bool newcomer =
-      std::ranges::any_of(votes, [&](const ForkVoice& v) { return !history.member(v.member).forks.compared; });
+      std::ranges::any_of(votes, [&](const ForkVote& v) { return !history.member(v.member).forks.compared; });
   const bool allowed = !check.ever || now - check.begun >= kForkCheckLeast;
   if (!allowed && groups.contradiction) ask_who_they_are(history, found, now, kIdentityContradicted);
   if (!allowed || !(newcomer || groups.contradiction || now >= check.due)) return;
   std::uint64_t lowest = UINT64_MAX;
-  for (const ForkVoice& v : votes) lowest = std::min(lowest, history.member(v.member).heads.newest->number);
+  for (const ForkVote& v : votes) lowest = std::min(lowest, history.member(v.member).heads.newest->number);
   ask_who_they_are(history, found, now, 0ms);
   check.height = lowest - std::min<std::uint64_t>(lowest, backend.chain.fork_depth);
   check.groups = std::move(found);

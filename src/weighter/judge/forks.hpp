@@ -15,7 +15,7 @@
 namespace rpcw {
 
 /// A target with a head that others can be compared with.
-struct ForkVoice {
+struct ForkVote {
   /// Servers count from 0, references on from there.
   std::uint32_t member = 0;
   std::string_view operator_name;
@@ -27,7 +27,7 @@ void end_fork_check(BackendHistory& history, const config::Backend& backend, con
 
 /// Begins a comparison when one is due, a target was never compared, or heads contradict each other.
 /// `voices`: whoever is within max_lag of the agreed head.
-void look_for_forks(BackendHistory& history, const config::Backend& backend, std::span<const ForkVoice> votes,
+void scan_for_forks(BackendHistory& history, const config::Backend& backend, std::span<const ForkVote> votes,
                     MonoTime now);
 
 struct BlockCheck {

@@ -22,7 +22,7 @@ std::uint64_t distance(std::uint64_t a, std::uint64_t b) {
 /// The highest head of any operator but one, without looking at all of them for each.
 class HighestOfOthers {
  public:
-  void add(const Voice& vote) {
+  void add(const Vote& vote) {
     if (best_ && best_->operator_name == vote.operator_name) {
       best_->number = std::max(best_->number, vote.number);
     } else if (!best_ || vote.number > best_->number) {
@@ -38,9 +38,9 @@ class HighestOfOthers {
   }
 
  private:
-  std::optional<Voice> best_;
+  std::optional<Vote> best_;
   /// Of another operator than the best.
-  std::optional<Voice> next_;
+  std::optional<Vote> next_;
 };
 
 /// Votes on the claim that the chain has reached a height.
@@ -53,9 +53,9 @@ struct Weighing {
   std::uint64_t highest_against = 0;
 };
 
-Weighing weigh(std::span<const Voice> votes, std::uint64_t claim, milliseconds block_time, milliseconds max_lag) {
+Weighing weigh(std::span<const Vote> votes, std::uint64_t claim, milliseconds block_time, milliseconds max_lag) {
   Weighing out;
-  for (const Voice& v : votes) {
+  for (const Vote& v : votes) {
     if (lag_time(distance(v.number, claim), block_time) <= max_lag) {
       ++out.in_favour;
     } else if (v.number < claim &&
@@ -74,7 +74,7 @@ class Heads {
         backend_(backend),
         probe_(probe),
         now_(now),
-        fresh_for_(constants::kVoiceIntervals * probe.interval + probe.timeout),
+        fresh_for_(constants::kVoteIntervals * probe.interval + probe.timeout),
         block_time_(block_time_for_lag(history.block_time, backend.chain)) {}
 
   HeadView run() {
@@ -83,26 +83,25 @@ class Heads {
       notice_jump(t);
       if (has_vote(t)) voters_.push_back({&t, &cfg, member});
     });
-    const bool clock_behind = two_operators() && std::ranges::all_of(voters_, [&](const Speaker& s) {
+    const bool clock_behind = two_operators() && std::ranges::all_of(voters_, [&](const Voter& s) {
                                 return in_future(*s.target->heads.newest, now_);
                               });
-    if (!clock_behind)
-      std::erase_if(voters_, [&](const Speaker& s) { return in_future(*s.target->heads.newest, now_); });
+    if (!clock_behind) std::erase_if(voters_, [&](const Voter& s) { return in_future(*s.target->heads.newest, now_); });
     confirm_jumps();
-    std::vector<Voice> votes;
-    for (const Speaker& s : voters_)
+    std::vector<Vote> votes;
+    for (const Voter& s : voters_)
       if (!s.target->heads.jumped && s.target->forks.minority.empty())
         votes.push_back(
             {s.config->operator_name, s.target->heads.newest->number, now_.wall - s.target->heads.newest->timestamp});
     HeadView out;
     out.clock_behind = clock_behind;
     out.agreed = agree_on_head(votes, block_time_, backend_.chain.max_lag);
-    for (const Speaker& s : voters_)
+    for (const Voter& s : voters_)
       if (out.agreed && !s.target->heads.jumped && s.target->forks.minority.empty() &&
           s.target->heads.newest->number == out.agreed->number)
         out.agreed_timestamp = std::max(out.agreed_timestamp, s.target->heads.newest->timestamp);
     out.no_quorum = !out.agreed && !votes.empty();
-    for (const Voice& v : votes) {
+    for (const Vote& v : votes) {
       if (!out.agreed || lag_time(distance(v.number, out.agreed->number), block_time_) > backend_.chain.max_lag)
         continue;
       if (out.near_operator.empty()) out.near_operator = v.operator_name;
@@ -115,7 +114,7 @@ class Heads {
   }
 
  private:
-  struct Speaker {
+  struct Voter {
     TargetHistory* target;
     const config::Target* config;
     std::uint32_t member;
@@ -138,7 +137,7 @@ class Heads {
 
   bool two_operators() const {
     return std::ranges::any_of(
-        voters_, [&](const Speaker& s) { return s.config->operator_name != voters_.front().config->operator_name; });
+        voters_, [&](const Voter& s) { return s.config->operator_name != voters_.front().config->operator_name; });
   }
 
   /// By the heads' own timestamps, not by the time between two probes: a node that catches up covers days in seconds,
@@ -163,10 +162,10 @@ class Heads {
   void confirm_jumps() {
     const auto tolerance = static_cast<std::uint64_t>(blocks_in(backend_.chain.max_lag, block_time_)) + 1;
     HighestOfOthers calm;
-    for (const Speaker& s : voters_)
+    for (const Voter& s : voters_)
       if (!s.target->heads.jumped) calm.add({s.config->operator_name, s.target->heads.newest->number});
-    const bool anybody_calm = std::ranges::any_of(voters_, [](const Speaker& s) { return !s.target->heads.jumped; });
-    for (const Speaker& s : voters_) {
+    const bool anybody_calm = std::ranges::any_of(voters_, [](const Voter& s) { return !s.target->heads.jumped; });
+    for (const Voter& s : voters_) {
       if (!s.target->heads.jumped) continue;
       const std::uint64_t number = s.target->heads.newest->number;
       const auto highest = calm.than(s.config->operator_name);
@@ -181,7 +180,7 @@ class Heads {
     if (!backend_.chain.max_block_age) return false;
     std::string_view first;
     bool two_operators = false;
-    for (const Speaker& s : voters_) {
+    for (const Voter& s : voters_) {
       const TargetHistory& t = *s.target;
       if (t.heads.jumped) continue;
       const bool too_old = now_.wall - t.heads.newest->timestamp > *backend_.chain.max_block_age;
@@ -194,7 +193,7 @@ class Heads {
   }
 
   void measure(const AgreedHead& agreed) {
-    const auto witness = std::ranges::find_if(voters_, [&](const Speaker& s) {
+    const auto witness = std::ranges::find_if(voters_, [&](const Voter& s) {
       return !s.target->heads.jumped && s.target->heads.newest->number == agreed.number;
     });
     if (witness == voters_.end()) return;
@@ -213,12 +212,12 @@ class Heads {
   }
 
   void compare_chains(const AgreedHead& agreed) {
-    std::vector<ForkVoice> votes;
-    for (const Speaker& s : voters_)
+    std::vector<ForkVote> votes;
+    for (const Voter& s : voters_)
       if (!s.target->heads.jumped && s.target->forks.seen_count > 0 &&
           lag_time(distance(s.target->heads.newest->number, agreed.number), block_time_) <= backend_.chain.max_lag)
         votes.push_back({s.member, s.config->operator_name});
-    look_for_forks(history_, backend_, votes, now_.mono);
+    scan_for_forks(history_, backend_, votes, now_.mono);
   }
 
   BackendHistory& history_;
@@ -227,7 +226,7 @@ class Heads {
   const Now now_;
   const MonoTime fresh_for_;
   const milliseconds block_time_;
-  std::vector<Speaker> voters_;
+  std::vector<Voter> voters_;
 };
 
 }  // namespace
@@ -246,22 +245,22 @@ bool rise_explained(std::uint64_t blocks, milliseconds dated, milliseconds block
   return lag_time(blocks, block_time) <= constants::kExplainedPace * std::max(dated, milliseconds{0}) + max_lag;
 }
 
-std::optional<AgreedHead> agree_on_head(std::span<const Voice> votes, milliseconds block_time, milliseconds max_lag) {
-  std::vector<Voice> freshest(votes.begin(), votes.end());
-  std::ranges::sort(freshest, [](const Voice& a, const Voice& b) {
+std::optional<AgreedHead> agree_on_head(std::span<const Vote> votes, milliseconds block_time, milliseconds max_lag) {
+  std::vector<Vote> freshest(votes.begin(), votes.end());
+  std::ranges::sort(freshest, [](const Vote& a, const Vote& b) {
     return a.operator_name != b.operator_name ? a.operator_name < b.operator_name : a.number > b.number;
   });
-  const auto [first, last] = std::ranges::unique(freshest, {}, &Voice::operator_name);
+  const auto [first, last] = std::ranges::unique(freshest, {}, &Vote::operator_name);
   freshest.erase(first, last);
   if (freshest.empty()) return std::nullopt;
-  std::ranges::sort(freshest, std::ranges::greater{}, &Voice::number);
+  std::ranges::sort(freshest, std::ranges::greater{}, &Vote::number);
 
   while (freshest.size() >= 3) {
     const std::uint64_t claim = freshest[1].number;
     const Weighing w = weigh(freshest, claim, block_time, max_lag);
     if (w.against == 0 || w.in_favour > w.against) break;
     if (w.in_favour == w.against) return std::nullopt;
-    std::erase_if(freshest, [&](const Voice& v) {
+    std::erase_if(freshest, [&](const Vote& v) {
       return v.number > w.highest_against && lag_time(v.number - w.highest_against, block_time) > max_lag;
     });
   }
@@ -270,11 +269,11 @@ std::optional<AgreedHead> agree_on_head(std::span<const Voice> votes, millisecon
     number = freshest[1].number;
   else if (freshest.size() == 2 && lag_time(freshest[0].number - freshest[1].number, block_time) > max_lag)
     return std::nullopt;
-  const auto reached = std::ranges::count_if(freshest, [&](const Voice& v) { return v.number >= number; });
+  const auto reached = std::ranges::count_if(freshest, [&](const Vote& v) { return v.number >= number; });
   return AgreedHead{number, static_cast<unsigned>(reached)};
 }
 
-HeadView look_at_heads(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now) {
+HeadView scan_heads(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now) {
   return Heads(history, backend, probe, now).run();
 }
 

@@ -20,7 +20,7 @@ struct AgreedHead {
 };
 
 /// An operator's opinion on the head. Two keys at one vendor are one voice.
-struct Voice {
+struct Vote {
   std::string_view operator_name;
   std::uint64_t number = 0;
   /// Wall clock minus the head's timestamp.
@@ -31,7 +31,7 @@ struct Voice {
 /// highest number that two have reached, so that one liar cannot move it, unless as many or more contradict: their
 /// heads are more than `max_lag` below and too fresh for the chain to have gone that far since. Then a majority of
 /// those that contradict counts. Absent: there is none, or no operator voted.
-std::optional<AgreedHead> agree_on_head(std::span<const Voice> votes, milliseconds block_time, milliseconds max_lag);
+std::optional<AgreedHead> agree_on_head(std::span<const Vote> votes, milliseconds block_time, milliseconds max_lag);
 
 /// What a backend's heads say at one moment.
 struct HeadView {
@@ -57,7 +57,7 @@ struct HeadView {
 
 /// Finds the agreed head, marks heads that jumped further than time explains, measures the block time, and compares
 /// chains when that is due.
-HeadView look_at_heads(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now);
+HeadView scan_heads(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now);
 
 /// Whether blocks can have been made so fast: what they cover by the block time is at most a few times what their
 /// timestamps advance, plus max_lag.

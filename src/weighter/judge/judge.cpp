@@ -27,7 +27,7 @@ class Judge {
       : history_(history), backend_(backend), probe_(probe), now_(now) {}
 
   BackendVerdict run() {
-    const HeadView heads = look_at_heads(history_, backend_, probe_, now_);
+    const HeadView heads = scan_heads(history_, backend_, probe_, now_);
     heads_ = heads;
     agreed_ = heads.agreed;
     agreed_timestamp_ = heads.agreed_timestamp;
@@ -48,7 +48,7 @@ class Judge {
     if (clock_behind_) note("halted", "all heads are dated in the future: this machine's clock is behind");
 
     out_.servers.resize(history_.servers.size());
-    if (backend_.live) live_ = look_at_live(history_.servers, now_.mono);
+    if (backend_.live) live_ = scan_live(history_.servers, now_.mono);
     out_by_traffic_ = static_cast<std::size_t>(std::ranges::count_if(history_.servers, is_out_by_traffic));
     sum_up_stretches();
     for (std::size_t i = 0; i < history_.servers.size(); ++i) judge_server(i);
@@ -79,11 +79,10 @@ class Judge {
     }
     const std::size_t count = names.count();
     if (count == 0) return;
-    note("unverified",
-         fmt::format("server{} {} do{} not tell {} chain id, so {} no vote on the agreed head{}", count == 1 ? "" : "s",
-                     names.text(), count == 1 ? "es" : "", count == 1 ? "its" : "their",
-                     count == 1 ? "it has" : "they have",
-                     any_vote ? "" : "; no server has one, so only the age of blocks is judged"));
+    note("unverified", fmt::format("server{} {} do{} not tell {} chain id, so {} no vote on the agreed head{}",
+                                   count == 1 ? "" : "s", names.text(), count == 1 ? "es" : "",
+                                   count == 1 ? "its" : "their", count == 1 ? "it has" : "they have",
+                                   any_vote ? "" : "; no server has one, so only the age of blocks is judged"));
   }
 
   // ---- one server
@@ -121,7 +120,7 @@ class Judge {
     }
 
     if (auto why = never(t)) {
-      v.never = true;
+      v.disqualified = true;
       v.state = State::kEjected;
       v.reasons.push_back(std::move(*why));
       if (news) t.health.good_in_row = 0;
@@ -177,7 +176,7 @@ class Judge {
     v.state = State::kHealthy;
     if (bad) {
       v.state = State::kDegraded;
-      v.doubt = constants::kDoubt;
+      v.failure_penalty = constants::kFailurePenalty;
     }
     soften(t, v);
     if (backend_.live) weigh_live(i);
@@ -220,7 +219,7 @@ class Judge {
     if (!live_[i].waiting_ms || !t.probes.sent_at) return false;
     const MonoTime silent = now_.mono - *t.probes.sent_at;
     return silent >= constants::kHangPart * probe_.timeout &&
-           silent >= silence_noticed(t.latency.smoothed_ms.value_or(0.0));
+           silent >= no_answer_noticed(t.latency.smoothed_ms.value_or(0.0));
   }
 
   std::string hang_text(const TargetHistory& t) const {
@@ -317,10 +316,10 @@ class Judge {
   /// longer it has become than what is noticed at all: that somebody answers at last becomes ever less likely.
   std::optional<double> latency_used(const TargetHistory& t, std::optional<double> used, double waiting_ms) const {
     if (!used) return used;
-    double silence_ms = std::max(waiting_ms, static_cast<double>(t.probes.silent_for.count()) / 1000.0);
+    double silence_ms = std::max(waiting_ms, static_cast<double>(t.probes.unanswered_for.count()) / 1000.0);
     if (t.probes.sent_at)
       silence_ms = std::max(silence_ms, static_cast<double>((now_.mono - *t.probes.sent_at).count()) / 1000.0);
-    const auto noticed = static_cast<double>(silence_noticed(*used).count());
+    const auto noticed = static_cast<double>(no_answer_noticed(*used).count());
     return silence_ms > noticed ? silence_ms * silence_ms / noticed : *used;
   }
 
@@ -478,7 +477,7 @@ class Judge {
     for (std::size_t i = 0; i < out_.servers.size(); ++i) {
       TargetHistory& t = history_.servers[i];
       ServerVerdict& v = out_.servers[i];
-      if (v.never || !t.ejection.is_out) continue;
+      if (v.disqualified || !t.ejection.is_out) continue;
       t.ejection.forgiven = true;
       t.ejection.until = std::min(t.ejection.until, now_.mono);
       if (t.probes.failure || t.probes.limited || t.health.good_in_row < probe_.rise) continue;

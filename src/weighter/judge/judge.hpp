@@ -30,11 +30,11 @@ struct ServerVerdict {
   State state = State::kUnknown;
   std::vector<ReasonNote> reasons;
   /// Wrong chain, forked, or a head that cannot be: gets nothing, whatever else holds.
-  bool never = false;
+  bool disqualified = false;
 
   // Factors of the score, each in [0, 1].
   /// 0.5 after a failure that has not yet taken it out.
-  double doubt = 1.0;
+  double failure_penalty = 1.0;
   /// 0.25 while it limits our rate.
   double rate_limit_factor = 1.0;
   /// 0.5 with too few peers.

@@ -228,7 +228,7 @@ void probe_was_limited(TargetHistory& target, MonoTime now) {
             now);
 }
 
-std::vector<LiveView> look_at_live(std::span<const TargetHistory> servers, MonoTime now) {
+std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime now) {
   LiveCounts all_newest;
   LiveCounts all_recent;
   LiveCounts all_minute;

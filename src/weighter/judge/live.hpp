@@ -45,6 +45,6 @@ struct LiveView {
 };
 
 /// As of `now`, for all servers of a backend together.
-std::vector<LiveView> look_at_live(std::span<const TargetHistory> servers, MonoTime now);
+std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime now);
 
 }  // namespace rpcw

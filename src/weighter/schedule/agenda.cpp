@@ -45,13 +45,13 @@ milliseconds probe_interval(const TargetHistory& target, const config::Probe& pr
   return doubt ? probe.fast_interval : probe.interval;
 }
 
-milliseconds silence_noticed(double usual_ms) {
-  return std::max(constants::kSilenceLeast, silence_suspected(usual_ms));
+milliseconds no_answer_noticed(double usual_ms) {
+  return std::max(constants::kNoAnswerLeast, silence_suspected(usual_ms));
 }
 
 milliseconds silence_suspected(double usual_ms) {
-  return std::max(constants::kSilenceScan,
-                  milliseconds{static_cast<std::int64_t>(constants::kSilenceLatencies * usual_ms)});
+  return std::max(constants::kNoAnswerScan,
+                  milliseconds{static_cast<std::int64_t>(constants::kNoAnswerLatencies * usual_ms)});
 }
 
 bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend) {

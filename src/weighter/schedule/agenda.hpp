@@ -12,7 +12,7 @@ namespace rpcw {
 /// The questions that are due, marked as asked. References are asked for their identity alone: nobody weighs them.
 /// None while the provider limits our rate, and none whose last answer has not come.
 std::vector<Check> due_checks(TargetHistory& target, bool reference, const BlockTime& block_time,
-                               const config::Backend& backend, MonoTime now);
+                              const config::Backend& backend, MonoTime now);
 
 /// How long after the last probe the next one is due: `fast_interval` while the server's state is in doubt. Probes must
 /// not keep a rate limit alive: with each in a row they become rarer, or as the provider asks, within reason.
@@ -20,7 +20,7 @@ milliseconds probe_interval(const TargetHistory& target, const config::Probe& pr
 
 /// How long a probe may go without an answer before that says something, by the latency that is usual for the target in
 /// ms; 0: none is known. New connections and single slow answers stay below.
-milliseconds silence_noticed(double usual_ms);
+milliseconds no_answer_noticed(double usual_ms);
 /// Before that: when to look whether HAProxy sees the same.
 milliseconds silence_suspected(double usual_ms);
 

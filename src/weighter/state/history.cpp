@@ -157,7 +157,7 @@ void fold(TargetHistory& history, HeadObservation&& observation) {
     ++history.probes.limited_in_row;
     history.probes.failure.reset();
     // It answers again: how long it was silent before says nothing about now.
-    history.probes.silent_for = microseconds{0};
+    history.probes.unanswered_for = microseconds{0};
     return;
   }
   history.probes.limited.reset();
@@ -166,7 +166,7 @@ void fold(TargetHistory& history, HeadObservation&& observation) {
   if (!history.ejection.is_out) count_attempt(history.errors, now, !observation.head);
   if (!observation.head) {
     history.probes.failure = std::move(observation.head.error());
-    history.probes.silent_for = std::max(observation.latency, microseconds{0});
+    history.probes.unanswered_for = std::max(observation.latency, microseconds{0});
     // After a failure, check the chain id again: the URL may now serve another node.
     distrust_identity(history, now);
     history.forks.compared = false;
@@ -175,7 +175,7 @@ void fold(TargetHistory& history, HeadObservation&& observation) {
   // The check that went out with a failed probe may have been refused as well: ask again now that the server answers.
   if (history.probes.failure && history.identity.check.refusals > 0) distrust_identity(history, now);
   history.probes.failure.reset();
-  history.probes.silent_for = microseconds{0};
+  history.probes.unanswered_for = microseconds{0};
   history.heads.previous = std::exchange(history.heads.newest, std::move(*observation.head));
   history.heads.received = observation.received;
   remember_block(history.forks, *history.heads.newest);
@@ -329,7 +329,7 @@ BackendHistory with_servers(BackendHistory&& was, std::vector<TargetHistory>&& s
     if (then.size() != before) return;
     for (const std::optional<std::size_t>& i : from) values.push_back(i ? then[*i] : T{});
   };
-  map_each(out.shares.parts);
+  map_each(out.shares.last);
   map_each(out.shares.scores);
   map_each(out.shares.kept);
   const auto map_one = [&](std::optional<std::uint32_t>& server) {

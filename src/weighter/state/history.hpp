@@ -129,7 +129,7 @@ struct ProbeHistory {
   /// When the probe without an answer left our queue; absent: none is under way, or it has not left yet.
   std::optional<MonoTime> sent_at;
   /// How long the newest probe was silent before it failed; 0 after a good one.
-  std::chrono::microseconds silent_for{0};
+  std::chrono::microseconds unanswered_for{0};
   /// Answers and failures folded in so far; 0: nothing is known.
   std::uint64_t observations = 0;
 };
@@ -280,9 +280,9 @@ struct ForkCheck {
 /// How a backend's traffic was shared by its last decision.
 struct ShareHistory {
   /// Each server's part of the traffic, in [0, 1], and when it was decided; empty: nothing was decided.
-  std::vector<double> parts;
+  std::vector<double> last;
   MonoTime at{};
-  /// The scores then, without what is for a moment; as long as `parts`.
+  /// The scores then, without what is for a moment; as long as `last`.
   std::vector<double> scores;
   /// The last decision was the fallback: its weights are no shares to hold on to.
   bool fell_back = false;

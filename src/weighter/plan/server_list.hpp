@@ -18,7 +18,7 @@ bool discovers(const config::Config& config);
 std::size_t open_files_for(const config::Config& config);
 
 /// Who is on HAProxys' lists.
-struct Roster {
+struct ServerLists {
   struct Server {
     std::string name;
     /// "ip:port", an IPv6 address in brackets, port 0 for the client's own; "unix" for a Unix socket. Empty: none, as a
@@ -42,12 +42,12 @@ struct Roster {
   /// Servers that have another address in another HAProxy, each a sentence.
   std::vector<std::string> disputes{};
 
-  friend bool operator==(const Roster&, const Roster&) = default;
+  friend bool operator==(const ServerLists&, const ServerLists&) = default;
 };
 
 /// The servers that any of the lists has. Of one that several have, the first list with an address decides on the
 /// address. nullptr among the lists: nothing is known of that HAProxy.
-Roster roster_of(const config::Config& file, std::span<const haproxy::Instance* const> lists);
+ServerLists server_lists_of(const config::Config& file, std::span<const haproxy::Instance* const> lists);
 
 struct Expansion {
   /// As the file's, with concrete servers: in HAProxy's order, then those that the file names with a URL and that no
@@ -58,10 +58,10 @@ struct Expansion {
 };
 
 /// What the file says of a server of the same name goes before the template.
-Expansion with_servers(const config::Config& file, const Roster& roster);
+Expansion with_servers(const config::Config& file, const ServerLists& server_list);
 
 /// The template with its placeholders filled in; empty: it needs what `server` does not have. An IPv6 {host} has
 /// brackets.
-std::string fill_template(const std::string& text, const std::string& backend, const Roster::Server& server);
+std::string fill_template(const std::string& text, const std::string& backend, const ServerLists::Server& server);
 
 }  // namespace rpcw

@@ -1,4 +1,4 @@
-#include "weighter/plan/roster.hpp"
+#include "weighter/plan/server_list.hpp"
 
 #include <fmt/format.h>
 
@@ -23,7 +23,7 @@ std::string address_of(const haproxy::ServerRow& row) {
   return resolved && !any ? row.addr : std::string{};
 }
 
-void join(Roster::Backend& out, const haproxy::BackendRow& row, std::vector<std::string>& disputes) {
+void join(ServerLists::Backend& out, const haproxy::BackendRow& row, std::vector<std::string>& disputes) {
   out.found = true;
   // HAProxy shows algorithms and addresses at the same levels, and every backend has an algorithm.
   out.shown = out.shown || !row.algo.empty();
@@ -63,7 +63,7 @@ bool asks_for(std::string_view text, std::string_view placeholder) {
 }
 
 /// What keeps a server with an address from being probed at the template's URL; empty: nothing.
-std::string fault(const std::string& text, const Roster::Server& server, const std::string& url) {
+std::string fault(const std::string& text, const ServerLists::Server& server, const std::string& url) {
   const auto parts = parts_of(server.addr);
   if (url.empty() && !parts) return "it is a Unix socket";
   if (url.empty()) return "it has no port of its own";
@@ -98,8 +98,8 @@ std::size_t open_files_for(const config::Config& config) {
   return targets + config.probe.max_in_flight + haproxys + kEverybodyHas;
 }
 
-Roster roster_of(const config::Config& file, std::span<const haproxy::Instance* const> lists) {
-  Roster out;
+ServerLists server_lists_of(const config::Config& file, std::span<const haproxy::Instance* const> lists) {
+  ServerLists out;
   out.backends.resize(file.backends.size());
   for (std::size_t b = 0; b < file.backends.size(); ++b) {
     if (file.backends[b].discover.empty()) continue;
@@ -110,7 +110,7 @@ Roster roster_of(const config::Config& file, std::span<const haproxy::Instance* 
   return out;
 }
 
-std::string fill_template(const std::string& text, const std::string& backend, const Roster::Server& server) {
+std::string fill_template(const std::string& text, const std::string& backend, const ServerLists::Server& server) {
   const auto parts = parts_of(server.addr);
   if (!parts && (asks_for(text, "{addr}") || asks_for(text, "{host}") || asks_for(text, "{port}"))) return {};
   if (parts && parts->port == "0" && (asks_for(text, "{addr}") || asks_for(text, "{port}"))) return {};
@@ -130,14 +130,14 @@ std::string fill_template(const std::string& text, const std::string& backend, c
   return out;
 }
 
-Expansion with_servers(const config::Config& file, const Roster& roster) {
-  Expansion out{.config = file, .remarks = roster.disputes};
+Expansion with_servers(const config::Config& file, const ServerLists& server_list) {
+  Expansion out{.config = file, .remarks = server_list.disputes};
   for (std::size_t b = 0; b < file.backends.size(); ++b) {
     const config::Backend& from = file.backends[b];
     if (from.discover.empty()) continue;
     config::Backend& to = out.config.backends[b];
     to.servers.clear();
-    const Roster::Backend& list = roster.backends[b];
+    const ServerLists::Backend& list = server_list.backends[b];
     if (list.found && !list.shown)
       out.remarks.push_back(
           fmt::format("backend {}: HAProxy does not show its servers' addresses: `discover` needs a "
@@ -145,7 +145,7 @@ Expansion with_servers(const config::Config& file, const Roster& roster) {
                       from.name));
     std::map<std::string_view, const config::Server*> named;
     for (const config::Server& s : from.servers) named.emplace(s.name, &s);
-    for (const Roster::Server& s : list.servers) {
+    for (const ServerLists::Server& s : list.servers) {
       config::Server server;
       server.named = false;
       if (const auto it = named.find(s.name); it != named.end()) {

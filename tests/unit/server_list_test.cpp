@@ -1,4 +1,4 @@
-#include "weighter/plan/roster.hpp"
+#include "weighter/plan/server_list.hpp"
 
 #include <doctest/doctest.h>
 
@@ -43,7 +43,7 @@ void name(config::Config& file, const char* server, const char* url, double pref
 }
 
 Expansion expand(const config::Config& file, std::initializer_list<const haproxy::Instance*> lists) {
-  return with_servers(file, roster_of(file, std::vector<const haproxy::Instance*>(lists)));
+  return with_servers(file, server_lists_of(file, std::vector<const haproxy::Instance*>(lists)));
 }
 
 /// "name url" of each.
@@ -57,7 +57,7 @@ using Texts = std::vector<std::string>;
 
 }  // namespace
 
-TEST_CASE("roster: servers with an address become targets, in HAProxy's order") {
+TEST_CASE("server list: servers with an address become targets, in HAProxy's order") {
   const auto list = instance_of({{"b", "10.0.0.2:8545"},
                                  {"a", "[2001:db8::1]:8546"},
                                  {"slot1", ""},
@@ -75,8 +75,8 @@ TEST_CASE("roster: servers with an address become targets, in HAProxy's order") 
   CHECK_FALSE(first.target.operator_given);
 }
 
-TEST_CASE("roster: every placeholder, any number of times") {
-  const Roster::Server v4{"n1", "10.0.0.2:8545"};
+TEST_CASE("server list: every placeholder, any number of times") {
+  const ServerLists::Server v4{"n1", "10.0.0.2:8545"};
   CHECK(fill_template("http://{host}:9/{server}/{backend}?p={port}&a={addr}&{addr}{", "rpc", v4) ==
         "http://10.0.0.2:9/n1/rpc?p=8545&a=10.0.0.2:8545&10.0.0.2:8545{");
   CHECK(fill_template("http://{host}/{port}", "rpc", {"n", "[::1]:7"}) == "http://[::1]/7");
@@ -88,7 +88,7 @@ TEST_CASE("roster: every placeholder, any number of times") {
   CHECK(fill_template("http://{server}.nodes/", "rpc", {"n", "unix"}) == "http://n.nodes/");
 }
 
-TEST_CASE("roster: what cannot be probed is left out with its reason, and without a secret") {
+TEST_CASE("server list: what cannot be probed is left out with its reason, and without a secret") {
   const auto list = instance_of({{"ux", "unix"}, {"np", "10.0.0.1:0"}, {"ok", "10.0.0.2:1"}});
   const auto e = expand(file_of("http://{addr}/SECRET"), {&list});
   CHECK(servers(e) == Texts{"ok http://10.0.0.2:1/SECRET"});
@@ -104,7 +104,7 @@ TEST_CASE("roster: what cannot be probed is left out with its reason, and withou
   CHECK(bad.remarks[0].find("SECRET") == std::string::npos);
 }
 
-TEST_CASE("roster: addresses that the socket's level hides are told") {
+TEST_CASE("server list: addresses that the socket's level hides are told") {
   const auto list = instance_of({{"a", ""}, {"b", ""}}, "");
   const auto e = expand(file_of(), {&list});
   CHECK(servers(e).empty());
@@ -112,7 +112,7 @@ TEST_CASE("roster: addresses that the socket's level hides are told") {
   CHECK(e.remarks[0].find("level admin") != std::string::npos);
 }
 
-TEST_CASE("roster: the file's words on a server go before the template") {
+TEST_CASE("server list: the file's words on a server go before the template") {
   config::Config file = file_of();
   name(file, "a", "", 2.0);
   name(file, "ux", "http://10.9.9.9:1/");
@@ -132,7 +132,7 @@ TEST_CASE("roster: the file's words on a server go before the template") {
   CHECK(e.remarks.empty());
 }
 
-TEST_CASE("roster: nothing is said to be absent while no HAProxy is known") {
+TEST_CASE("server list: nothing is said to be absent while no HAProxy is known") {
   config::Config file = file_of();
   name(file, "a", "");
   name(file, "b", "http://b.example/");
@@ -141,7 +141,7 @@ TEST_CASE("roster: nothing is said to be absent while no HAProxy is known") {
   CHECK(e.config.backends[0].absent.empty());
 }
 
-TEST_CASE("roster: several HAProxys: whoever any of them has, and the first decides on an address") {
+TEST_CASE("server list: several HAProxys: whoever any of them has, and the first decides on an address") {
   const auto one = instance_of({{"a", "10.0.0.1:1"}, {"b", ""}, {"c", "10.0.0.3:1"}});
   const auto two = instance_of({{"d", "10.0.0.4:1"}, {"c", "10.0.0.33:1"}, {"b", "10.0.0.2:1"}, {"a", "10.0.0.1:1"}});
   const auto e = expand(file_of(), {nullptr, &one, &two});
@@ -149,15 +149,15 @@ TEST_CASE("roster: several HAProxys: whoever any of them has, and the first deci
         Texts{"a http://10.0.0.1:1/", "b http://10.0.0.2:1/", "c http://10.0.0.3:1/", "d http://10.0.0.4:1/"});
   REQUIRE(e.remarks.size() == 1);
   CHECK(e.remarks[0].find("server c is 10.0.0.3:1 in one HAProxy and 10.0.0.33:1 in another") != std::string::npos);
-  // Numbers that change all the time make no other roster.
+  // Numbers that change all the time make no other server_list.
   auto again = one;
   again.backends[0].servers[0].uweight = 99;
   const config::Config file = file_of();
-  CHECK(roster_of(file, std::vector<const haproxy::Instance*>{&one}) ==
-        roster_of(file, std::vector<const haproxy::Instance*>{&again}));
+  CHECK(server_lists_of(file, std::vector<const haproxy::Instance*>{&one}) ==
+        server_lists_of(file, std::vector<const haproxy::Instance*>{&again}));
 }
 
-TEST_CASE("roster: backends without discover are left as they are") {
+TEST_CASE("server list: backends without discover are left as they are") {
   config::Config file = file_of("");
   name(file, "a", "http://a.example/");
   const auto list = instance_of({{"a", "10.0.0.1:1"}, {"b", "10.0.0.2:1"}});
@@ -166,7 +166,7 @@ TEST_CASE("roster: backends without discover are left as they are") {
   CHECK(discovers(file_of()));
 }
 
-TEST_CASE("roster: HAProxy's list does not decide where headers go, unless the file says so") {
+TEST_CASE("server list: HAProxy's list does not decide where headers go, unless the file says so") {
   const auto list = instance_of({{"a", "10.0.0.2:8545"}, {"b", "10.0.0.3:80@evil.example:80"}});
   const auto with_headers = [&](const char* discover, bool to_discovered) {
     config::Config file = file_of(discover);

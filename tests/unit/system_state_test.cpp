@@ -1,4 +1,5 @@
-#include "weighter/state/fleet.hpp"
+#include "weighter/plan/planner.hpp"
+#include "weighter/state/system_state.hpp"
 
 #include <doctest/doctest.h>
 
@@ -29,13 +30,13 @@ config::Config config_of(std::initializer_list<const char*> servers) {
   return out;
 }
 
-void answer(Fleet& fleet, std::size_t target, std::chrono::milliseconds t = 0ms) {
-  fleet.observe(target, Answer{at(t), {CheckKind::kIdentity}, AnswerValue{1, {}}});
-  fleet.observe(target, HeadObservation{at(t), 10ms, Head{100, "0x1", kWall}});
+void answer(SystemState& state, std::size_t target, std::chrono::milliseconds t = 0ms) {
+  state.observe(target, Answer{at(t), {CheckKind::kIdentity}, AnswerValue{1, {}}});
+  state.observe(target, HeadObservation{at(t), 10ms, Head{100, "0x1", kWall}});
 }
 
-void fail(Fleet& fleet, std::size_t target, Reason why = Reason::kTimeout) {
-  fleet.observe(target, HeadObservation{at(0ms), 10ms, std::unexpected(ProbeFailure{why, "no", {}})});
+void fail(SystemState& state, std::size_t target, Reason why = Reason::kTimeout) {
+  state.observe(target, HeadObservation{at(0ms), 10ms, std::unexpected(ProbeFailure{why, "no", {}})});
 }
 
 haproxy::Instance instance_of(std::initializer_list<const char*> servers, unsigned weight = 1) {
@@ -54,9 +55,9 @@ haproxy::Instance instance_of(std::initializer_list<const char*> servers, unsign
   return out;
 }
 
-std::vector<unsigned> weights(const Fleet& fleet) {
+std::vector<unsigned> weights(const SystemState& state) {
   std::vector<unsigned> out;
-  for (const ServerDecision& s : fleet.decision(0).servers) out.push_back(s.weight);
+  for (const ServerDecision& s : state.decision(0).servers) out.push_back(s.weight);
   return out;
 }
 
@@ -68,43 +69,43 @@ TEST_CASE("decide returns what it replaced, for backends with news only") {
   config::Config config = config_of({"a", "b"});
   config.backends.push_back(config.backends[0]);
   config.backends[1].name = "other";
-  Fleet fleet(config);
-  answer(fleet, 0);
-  answer(fleet, 1);
-  const auto first = fleet.decide(at(0ms));
+  SystemState state(config);
+  answer(state, 0);
+  answer(state, 1);
+  const auto first = state.decide(at(0ms));
   REQUIRE(first.size() == 2);
   CHECK(first[0].before.servers.empty());
-  CHECK(weights(fleet) == Weights{128, 128});
+  CHECK(weights(state) == Weights{128, 128});
 
-  CHECK(fleet.decide(at(1ms)).empty());
-  fail(fleet, 1);
-  const auto second = fleet.decide(at(2ms));
+  CHECK(state.decide(at(1ms)).empty());
+  fail(state, 1);
+  const auto second = state.decide(at(2ms));
   REQUIRE(second.size() == 1);
   CHECK(second[0].backend == 0);
   CHECK(second[0].before.servers[1].state == State::kHealthy);
-  CHECK(fleet.decision(0).servers[1].state == State::kDegraded);
-  CHECK(fleet.decide(at(3ms), true).size() == 2);
+  CHECK(state.decision(0).servers[1].state == State::kDegraded);
+  CHECK(state.decide(at(3ms), true).size() == 2);
 }
 
 TEST_CASE("blind: when all servers of all backends fail in transport, and there is more than one") {
   const config::Config config = config_of({"a", "b"});
-  Fleet fleet(config);
-  fail(fleet, 0);
-  answer(fleet, 1);
-  fleet.decide(at(0ms));
-  CHECK_FALSE(fleet.blind());
-  fail(fleet, 1);
-  fleet.decide(at(1ms));
-  CHECK(fleet.blind());
-  for (const ServerDecision& s : fleet.decision(0).servers) CHECK(s.reasons.back().code == Reason::kBlind);
-  fail(fleet, 0, Reason::kHttpStatus);
-  fleet.decide(at(2ms));
-  CHECK_FALSE(fleet.blind());
-  for (const ServerDecision& s : fleet.decision(0).servers)
+  SystemState state(config);
+  fail(state, 0);
+  answer(state, 1);
+  state.decide(at(0ms));
+  CHECK_FALSE(state.blind());
+  fail(state, 1);
+  state.decide(at(1ms));
+  CHECK(state.blind());
+  for (const ServerDecision& s : state.decision(0).servers) CHECK(s.reasons.back().code == Reason::kBlind);
+  fail(state, 0, Reason::kHttpStatus);
+  state.decide(at(2ms));
+  CHECK_FALSE(state.blind());
+  for (const ServerDecision& s : state.decision(0).servers)
     for (const ReasonNote& n : s.reasons) CHECK(n.code != Reason::kBlind);
 
   const config::Config alone = config_of({"a"});
-  Fleet one(alone);
+  SystemState one(alone);
   fail(one, 0);
   one.decide(at(0ms));
   CHECK_FALSE(one.blind());
@@ -112,57 +113,57 @@ TEST_CASE("blind: when all servers of all backends fail in transport, and there 
 
 TEST_CASE("plan names the differences to an instance, and leaves out what it lacks") {
   const config::Config config = config_of({"a", "b", "c"});
-  Fleet fleet(config);
-  CHECK(fleet.plan(instance_of({"a", "b", "c"})).empty());  // nothing is decided yet
-  for (std::size_t i = 0; i < 3; ++i) answer(fleet, i);
-  fleet.decide(at(0ms));
-  CHECK(fleet.plan(instance_of({"a", "b", "c"}, 85)).size() == 1);
-  const auto changes = fleet.plan(instance_of({"a", "c", "spare"}));
+  SystemState state(config);
+  CHECK(plan_changes(state, instance_of({"a", "b", "c"})).empty());  // nothing is decided yet
+  for (std::size_t i = 0; i < 3; ++i) answer(state, i);
+  state.decide(at(0ms));
+  CHECK(plan_changes(state, instance_of({"a", "b", "c"}, 85)).size() == 1);
+  const auto changes = plan_changes(state, instance_of({"a", "c", "spare"}));
   REQUIRE(changes.size() == 2);
   CHECK(changes[1].server == 2);
   CHECK(changes[1].from == 1);
   CHECK(changes[1].to == 85);
-  CHECK(fleet.missing(instance_of({"a", "c"})) == std::vector<std::string>{"HAProxy's backend rpc has no server b"});
+  CHECK(missing_names(state.config(), instance_of({"a", "c"})) == std::vector<std::string>{"HAProxy's backend rpc has no server b"});
 }
 
 TEST_CASE("see tells what a decision depends on from what it does not") {
   const config::Config config = config_of({"a", "b"});
-  Fleet fleet(config);
+  SystemState state(config);
   auto instance = instance_of({"a", "b"});
-  CHECK(fleet.see(&instance));
-  CHECK_FALSE(fleet.see(&instance));
-  CHECK_FALSE(fleet.see(nullptr));
+  CHECK(state.update_views(&instance));
+  CHECK_FALSE(state.update_views(&instance));
+  CHECK_FALSE(state.update_views(nullptr));
   instance.backends[0].servers[0].uweight = 77;
   instance.backends[0].servers[1].status = "no check";
-  CHECK_FALSE(fleet.see(&instance));
+  CHECK_FALSE(state.update_views(&instance));
   // HAProxy would be left with nobody if the others were at 0.
   instance.backends[0].servers[1].status = "DOWN";
-  CHECK(fleet.see(&instance));
+  CHECK(state.update_views(&instance));
   instance.backends[0].servers[0].admin_state = haproxy::kForcedDrain;
-  CHECK(fleet.see(&instance));
+  CHECK(state.update_views(&instance));
   instance.backends[0].servers.push_back(instance.backends[0].servers[1]);
   instance.backends[0].servers[2].name = "spare";
   instance.backends[0].servers[2].backup = true;
   instance.backends[0].servers[2].status = "UP";
   instance.backends[0].index();
-  CHECK(fleet.see(&instance));
+  CHECK(state.update_views(&instance));
 }
 
 TEST_CASE("adopt: the same servers go on where they were") {
   const config::Config config = config_of({"a", "b"});
-  Fleet old(config);
+  SystemState old(config);
   answer(old, 0);
   fail(old, 1);
   fail(old, 1);
   old.decide(at(0ms));
   REQUIRE(weights(old) == Weights{256, 0});
 
-  Fleet fresh(config);
+  SystemState fresh(config);
   fresh.adopt(std::move(old));
   CHECK(weights(fresh) == Weights{256, 0});
   CHECK(fresh.decision(0).servers[1].state == State::kEjected);
   CHECK(fresh.history(1).ejection.is_out);
-  const auto plan = fresh.plan(instance_of({"a", "b"}));
+  const auto plan = plan_changes(fresh, instance_of({"a", "b"}));
   CHECK(plan.size() == 2);  // it is good enough to be pushed
   const auto changes = fresh.decide(at(1ms));
   REQUIRE(changes.size() == 1);
@@ -171,15 +172,15 @@ TEST_CASE("adopt: the same servers go on where they were") {
 
 TEST_CASE("adopt: with a new server nothing is pushed before it was asked, and the others keep their state") {
   const config::Config config = config_of({"a", "b"});
-  Fleet old(config);
+  SystemState old(config);
   answer(old, 0);
   answer(old, 1);
   old.decide(at(0ms));
 
   const config::Config more = config_of({"a", "new", "b"});
-  Fleet fresh(more);
+  SystemState fresh(more);
   fresh.adopt(std::move(old));
-  CHECK(fresh.plan(instance_of({"a", "b", "new"})).empty());
+  CHECK(plan_changes(fresh, instance_of({"a", "b", "new"})).empty());
   CHECK(fresh.history(1).probes.observations == 0);
   answer(fresh, 1);
   const auto changes = fresh.decide(at(1ms));
@@ -198,51 +199,51 @@ TEST_CASE("change_servers: who stays goes on, who is new has nothing, who is gon
   config::Config config = config_of({"a", "b", "c"});
   config.backends.push_back(config.backends[0]);
   config.backends[1].name = "other";
-  Fleet fleet(config);
-  const auto beside = fleet.begin_probe(2, at(0ms).mono);
+  SystemState state(config);
+  const auto beside = state.begin_probe(2, at(0ms).mono);
   REQUIRE_FALSE(beside.empty());
-  fail(fleet, 0);
-  answer(fleet, 1);
-  fleet.observe(2, HeadObservation{at(0ms), 10ms, Head{100, "0x1", kWall}});
-  for (std::size_t i = 3; i < 6; ++i) answer(fleet, i);
-  fleet.decide(at(0ms));
-  REQUIRE(weights(fleet) == Weights{0, 128, 128});
+  fail(state, 0);
+  answer(state, 1);
+  state.observe(2, HeadObservation{at(0ms), 10ms, Head{100, "0x1", kWall}});
+  for (std::size_t i = 3; i < 6; ++i) answer(state, i);
+  state.decide(at(0ms));
+  REQUIRE(weights(state) == Weights{0, 128, 128});
 
-  fleet.change_servers([&] { config.backends[0].servers = config_of({"new", "c", "a"}).backends[0].servers; }, {});
-  REQUIRE(fleet.targets().size() == 6);
-  CHECK(fleet.decided(0));
-  CHECK(weights(fleet) == Weights{0, 128, 0});
-  CHECK(fleet.history(0).probes.observations == 0);
-  CHECK(fleet.history(2).ejection.is_out);
+  state.change_servers([&] { config.backends[0].servers = config_of({"new", "c", "a"}).backends[0].servers; }, {});
+  REQUIRE(state.targets().size() == 6);
+  CHECK(state.decided(0));
+  CHECK(weights(state) == Weights{0, 128, 0});
+  CHECK(state.history(0).probes.observations == 0);
+  CHECK(state.history(2).ejection.is_out);
   // What was asked is not asked again: the answer is still to come.
-  CHECK(fleet.begin_probe(1, at(1ms).mono).empty());
-  const auto changes = fleet.decide(at(1ms));
+  CHECK(state.begin_probe(1, at(1ms).mono).empty());
+  const auto changes = state.decide(at(1ms));
   REQUIRE(changes.size() == 1);  // nothing has changed for the other
   CHECK(changes[0].backend == 0);
-  CHECK(weights(fleet) == Weights{0, 256, 0});
-  CHECK(fleet.history(3).probes.observations > 0);
-  CHECK(fleet.history(5).probes.observations > 0);
+  CHECK(weights(state) == Weights{0, 256, 0});
+  CHECK(state.history(3).probes.observations > 0);
+  CHECK(state.history(5).probes.observations > 0);
 
-  answer(fleet, 0, 5001ms);
-  answer(fleet, 1, 5001ms);
-  fleet.decide(at(5001ms));
-  CHECK(weights(fleet)[0] > 0);
-  CHECK(weights(fleet)[0] <= 8);
+  answer(state, 0, 5001ms);
+  answer(state, 1, 5001ms);
+  state.decide(at(5001ms));
+  CHECK(weights(state)[0] > 0);
+  CHECK(weights(state)[0] <= 8);
 }
 
 TEST_CASE("change_servers: who was out and comes back soon is still out, and its head and chain are asked for anew") {
   config::Config config = config_of({"a", "b"});
   config.backends[0].eject_time = config.backends[0].max_eject_time = std::chrono::hours(1);
-  Fleet fleet(config);
-  answer(fleet, 0);
-  fail(fleet, 1);
-  fleet.decide(at(0ms));
-  REQUIRE(weights(fleet) == Weights{256, 0});
+  SystemState state(config);
+  answer(state, 0);
+  fail(state, 1);
+  state.decide(at(0ms));
+  REQUIRE(weights(state) == Weights{256, 0});
   const auto change = [&](std::initializer_list<const char*> servers, std::chrono::milliseconds when) {
-    fleet.change_servers([&] { config.backends[0].servers = config_of(servers).backends[0].servers; }, at(when).mono);
+    state.change_servers([&] { config.backends[0].servers = config_of(servers).backends[0].servers; }, at(when).mono);
   };
   change({"a"}, 1s);
-  fleet.decide(at(1s));
+  state.decide(at(1s));
   bool is_remembered = true;
   SUBCASE("soon") {
     change({"a", "b"}, constants::kAbsence + 1s);
@@ -259,61 +260,61 @@ TEST_CASE("change_servers: who was out and comes back soon is still out, and its
     is_remembered = false;
     change({"a", "b"}, constants::kAbsence + 1001ms);
   }
-  CHECK(fleet.history(1).ejection.is_out == is_remembered);
-  CHECK(fleet.history(1).probes.observations == 0);
-  CHECK_FALSE(fleet.history(1).heads.newest.has_value());
-  CHECK_FALSE(fleet.begin_probe(1, at(700s).mono).empty());
+  CHECK(state.history(1).ejection.is_out == is_remembered);
+  CHECK(state.history(1).probes.observations == 0);
+  CHECK_FALSE(state.history(1).heads.newest.has_value());
+  CHECK_FALSE(state.begin_probe(1, at(700s).mono).empty());
   for (std::size_t i = 0; i < 2; ++i) {
-    answer(fleet, i, 700s);
-    fleet.observe(i, HeadObservation{at(700s), 10ms, Head{101, "0x2", kWall + 700s}});
+    answer(state, i, 700s);
+    state.observe(i, HeadObservation{at(700s), 10ms, Head{101, "0x2", kWall + 700s}});
   }
-  fleet.decide(at(700s));
-  CHECK((fleet.decision(0).servers[1].state == State::kEjected) == is_remembered);
+  state.decide(at(700s));
+  CHECK((state.decision(0).servers[1].state == State::kEjected) == is_remembered);
 }
 
 TEST_CASE("several HAProxys: out of use is what all have out of use") {
   const config::Config config = config_of({"a", "b", "c"});
-  Fleet fleet(config);
-  for (std::size_t i = 0; i < 3; ++i) answer(fleet, i);
+  SystemState state(config);
+  for (std::size_t i = 0; i < 3; ++i) answer(state, i);
   auto one = instance_of({"a", "b", "c"});
   auto two = instance_of({"c", "b"});
   const std::vector<const haproxy::Instance*> both{&one, nullptr, &two};
   one.backends[0].servers[1].admin_state = haproxy::kForcedMaint;
-  CHECK(fleet.see(both));
-  fleet.decide(at(0ms));
-  CHECK(fleet.decision(0).servers[1].state == State::kHealthy);
+  CHECK(state.update_views(both));
+  state.decide(at(0ms));
+  CHECK(state.decision(0).servers[1].state == State::kHealthy);
   two.backends[0].servers[1].admin_state = haproxy::kForcedDrain;
-  CHECK(fleet.see(both));
-  fleet.decide(at(1ms));
-  CHECK(fleet.decision(0).servers[1].state == State::kDisabled);
+  CHECK(state.update_views(both));
+  state.decide(at(1ms));
+  CHECK(state.decision(0).servers[1].state == State::kDisabled);
   // DOWN in the one, in maintenance in the other.
   two.backends[0].servers[1].admin_state = 0;
   two.backends[0].servers[1].status = "DOWN";
-  CHECK(fleet.see(both));
-  CHECK_FALSE(fleet.backend(0).view.servers[1]->disabled);
-  CHECK_FALSE(fleet.backend(0).view.servers[1]->down);
+  CHECK(state.update_views(both));
+  CHECK_FALSE(state.backend(0).view.servers[1]->disabled);
+  CHECK_FALSE(state.backend(0).view.servers[1]->down);
   one.backends[0].servers[2].status = two.backends[0].servers[0].status = "DOWN";
-  CHECK(fleet.see(both));
-  CHECK(fleet.backend(0).view.servers[2]->down);
+  CHECK(state.update_views(both));
+  CHECK(state.backend(0).view.servers[2]->down);
 }
 
 TEST_CASE("several HAProxys: what is held leaves none of them with nobody") {
   const config::Config config = config_of({"a", "b", "c"});
-  Fleet fleet(config);
-  answer(fleet, 0);
-  fail(fleet, 1);
-  fleet.observe(2, Answer{at(0ms), {CheckKind::kIdentity}, AnswerValue{2, {}}});
-  fleet.observe(2, HeadObservation{at(0ms), 10ms, Head{100, "0x1", kWall}});
+  SystemState state(config);
+  answer(state, 0);
+  fail(state, 1);
+  state.observe(2, Answer{at(0ms), {CheckKind::kIdentity}, AnswerValue{2, {}}});
+  state.observe(2, HeadObservation{at(0ms), 10ms, Head{100, "0x1", kWall}});
   const auto one = instance_of({"a", "b", "c"}, 100);
   auto two = instance_of({"a", "b", "c"}, 100);
   two.backends[0].servers[0].admin_state = haproxy::kForcedMaint;
   const std::vector<const haproxy::Instance*> both{&one, &two};
-  fleet.see(both);
-  fleet.decide(at(0ms));
-  REQUIRE(weights(fleet) == Weights{256, 0, 0});
+  state.update_views(both);
+  state.decide(at(0ms));
+  REQUIRE(weights(state) == Weights{256, 0, 0});
   const auto planned = [&](const haproxy::Instance& instance) {
     Weights out{100, 100, 100};
-    for (const WeightChange& c : fleet.plan(instance)) out[c.server] = c.to;
+    for (const WeightChange& c : plan_changes(state, instance)) out[c.server] = c.to;
     return out;
   };
   CHECK(planned(one) == Weights{256, 0, 0});
@@ -331,20 +332,20 @@ TEST_CASE("several HAProxys: what is held leaves none of them with nobody") {
 
 TEST_CASE("several HAProxys: one that lacks the healthy server is given to those that answer, not to the dead") {
   const config::Config config = config_of({"a", "b", "c"});
-  Fleet fleet(config);
-  answer(fleet, 0);
-  fail(fleet, 1);
-  fleet.observe(2, Answer{at(0ms), {CheckKind::kIdentity}, AnswerValue{1, {}}});
-  fleet.observe(2, HeadObservation{at(0ms), 10ms, Head{50, "0x1", kWall - 90s}});
+  SystemState state(config);
+  answer(state, 0);
+  fail(state, 1);
+  state.observe(2, Answer{at(0ms), {CheckKind::kIdentity}, AnswerValue{1, {}}});
+  state.observe(2, HeadObservation{at(0ms), 10ms, Head{50, "0x1", kWall - 90s}});
   const auto one = instance_of({"a", "b", "c"}, 100);
   auto two = instance_of({"a", "b", "c"}, 100);
   two.backends[0].servers[0].admin_state = haproxy::kForcedMaint;
   const std::vector<const haproxy::Instance*> both{&one, &two};
-  fleet.see(both);
-  fleet.decide(at(0ms));
-  REQUIRE(weights(fleet) == Weights{256, 0, 0});
+  state.update_views(both);
+  state.decide(at(0ms));
+  REQUIRE(weights(state) == Weights{256, 0, 0});
   Weights planned{100, 100, 100};
-  for (const WeightChange& c : fleet.plan(two)) planned[c.server] = c.to;
+  for (const WeightChange& c : plan_changes(state, two)) planned[c.server] = c.to;
   CHECK(planned == Weights{256, 0, 256});
 }
 
@@ -352,15 +353,15 @@ TEST_CASE("one HAProxy: what it cannot use has no part, and it is never left wit
   config::Config config = config_of({"a", "b", "gone"});
   config.backends[0].servers[2].preference = 10;
   const auto planned = [&](const haproxy::Instance& instance, bool seen_before) {
-    Fleet fleet(config);
-    for (std::size_t i = 0; i < 3; ++i) answer(fleet, i);
+    SystemState state(config);
+    for (std::size_t i = 0; i < 3; ++i) answer(state, i);
     const haproxy::Instance whole = instance_of({"a", "b", "gone"}, 100);
     const haproxy::Instance* const first = seen_before ? &instance : &whole;
-    fleet.see({&first, 1});
-    fleet.decide(at(0ms));
+    state.update_views({&first, 1});
+    state.decide(at(0ms));
     Weights out;
     for (const haproxy::ServerRow& s : instance.backends[0].servers) out.push_back(s.uweight);
-    for (const WeightChange& c : fleet.plan(instance)) out.at(c.server) = c.to;
+    for (const WeightChange& c : plan_changes(state, instance)) out.at(c.server) = c.to;
     return out;
   };
   auto lacking = instance_of({"a", "b"}, 100);
@@ -389,61 +390,61 @@ TEST_CASE("keep: what only a server that is DOWN has is not worth keeping") {
   config::Config config = config_of({"a", "b"});
   config.backends[0].strategy = config::Strategy::kLeader;
   config.backends[0].fallback = config::Fallback::kKeep;
-  Fleet fleet(config);
-  answer(fleet, 0);
-  answer(fleet, 1);
+  SystemState state(config);
+  answer(state, 0);
+  answer(state, 1);
   auto instance = instance_of({"a", "b"}, 100);
   const haproxy::Instance* const seen = &instance;
-  fleet.see({&seen, 1});
-  fleet.decide(at(0ms));
-  REQUIRE(weights(fleet) == Weights{256, 0});
+  state.update_views({&seen, 1});
+  state.decide(at(0ms));
+  REQUIRE(weights(state) == Weights{256, 0});
   for (int i = 0; i < 3; ++i) {
-    fail(fleet, 1);
-    fleet.decide(at(1ms));
+    fail(state, 1);
+    state.decide(at(1ms));
   }
   instance.backends[0].servers[0].status = "DOWN";
-  fleet.see({&seen, 1});
-  fleet.decide(at(2ms));
-  CHECK(fleet.decision(0).fallback == config::Fallback::kEqual);
-  CHECK(weights(fleet) == Weights{128, 128});
+  state.update_views({&seen, 1});
+  state.decide(at(2ms));
+  CHECK(state.decision(0).fallback == config::Fallback::kEqual);
+  CHECK(weights(state) == Weights{128, 128});
 }
 
 TEST_CASE("change_servers: with nobody who stays nothing is held, and one that is held up is not decided") {
   config::Config config = config_of({"a", "b"});
-  Fleet fleet(config);
-  answer(fleet, 0);
-  answer(fleet, 1);
-  fleet.decide(at(0ms));
-  fleet.change_servers([&] { config.backends[0].servers = config_of({"x", "y"}).backends[0].servers; }, {});
-  CHECK_FALSE(fleet.decided(0));
-  fleet.hold_up(0, true);
-  answer(fleet, 0);
-  CHECK(fleet.decide(at(1ms)).empty());
-  CHECK(fleet.plan(instance_of({"x", "y"})).empty());
-  answer(fleet, 1);
-  fleet.hold_up(0, false);
-  CHECK(fleet.decide(at(2ms)).size() == 1);
-  CHECK(weights(fleet) == Weights{128, 128});
-  fleet.change_servers([&] { config.backends[0].servers.clear(); }, {});
-  fleet.decide(at(3ms));
-  CHECK(fleet.plan(instance_of({"x", "y"})).empty());
+  SystemState state(config);
+  answer(state, 0);
+  answer(state, 1);
+  state.decide(at(0ms));
+  state.change_servers([&] { config.backends[0].servers = config_of({"x", "y"}).backends[0].servers; }, {});
+  CHECK_FALSE(state.decided(0));
+  state.block_decisions(0, true);
+  answer(state, 0);
+  CHECK(state.decide(at(1ms)).empty());
+  CHECK(plan_changes(state, instance_of({"x", "y"})).empty());
+  answer(state, 1);
+  state.block_decisions(0, false);
+  CHECK(state.decide(at(2ms)).size() == 1);
+  CHECK(weights(state) == Weights{128, 128});
+  state.change_servers([&] { config.backends[0].servers.clear(); }, {});
+  state.decide(at(3ms));
+  CHECK(plan_changes(state, instance_of({"x", "y"})).empty());
 }
 
 TEST_CASE("change_servers: a leader that stays leads on, one that is gone is replaced") {
   config::Config config = config_of({"a", "b", "c"});
   config.backends[0].strategy = config::Strategy::kLeader;
-  Fleet fleet(config);
-  for (std::size_t i = 0; i < 3; ++i) answer(fleet, i);
+  SystemState state(config);
+  for (std::size_t i = 0; i < 3; ++i) answer(state, i);
   const auto instance = instance_of({"a", "b", "c"});
-  fleet.see(&instance);
-  fleet.decide(at(0ms));
-  REQUIRE(weights(fleet) == Weights{256, 0, 0});
-  fleet.change_servers([&] { config.backends[0].servers = config_of({"c", "a"}).backends[0].servers; }, {});
-  fleet.decide(at(1ms));
-  CHECK(weights(fleet) == Weights{0, 256});
-  fleet.change_servers([&] { config.backends[0].servers = config_of({"c"}).backends[0].servers; }, {});
-  fleet.decide(at(2ms));
-  CHECK(weights(fleet) == Weights{256});
+  state.update_views(&instance);
+  state.decide(at(0ms));
+  REQUIRE(weights(state) == Weights{256, 0, 0});
+  state.change_servers([&] { config.backends[0].servers = config_of({"c", "a"}).backends[0].servers; }, {});
+  state.decide(at(1ms));
+  CHECK(weights(state) == Weights{0, 256});
+  state.change_servers([&] { config.backends[0].servers = config_of({"c"}).backends[0].servers; }, {});
+  state.decide(at(2ms));
+  CHECK(weights(state) == Weights{256});
 }
 
 TEST_CASE("adopt: another URL, chain or backend is another server") {
@@ -458,51 +459,51 @@ TEST_CASE("adopt: another URL, chain or backend is another server") {
   SUBCASE("backend") {
     changed.backends[0].name = "another";
   }
-  Fleet old(config);
+  SystemState old(config);
   answer(old, 0);
   answer(old, 1);
   old.decide(at(0ms));
-  Fleet fresh(changed);
+  SystemState fresh(changed);
   fresh.adopt(std::move(old));
   CHECK(fresh.history(0).probes.observations == 0);
   auto instance = instance_of({"a", "b"});
   instance.backends[0].name = changed.backends[0].name;
-  CHECK(fresh.plan(instance).empty());
+  CHECK(plan_changes(fresh, instance).empty());
 }
 
 TEST_CASE("adopt: a removed server makes the weights wait for the next decision") {
   const config::Config config = config_of({"a", "b", "c"});
-  Fleet old(config);
+  SystemState old(config);
   for (std::size_t i = 0; i < 3; ++i) answer(old, i);
   old.decide(at(0ms));
   const config::Config changed = config_of({"a", "b"});
-  Fleet fresh(changed);
+  SystemState fresh(changed);
   fresh.adopt(std::move(old));
   CHECK(fresh.history(0).probes.observations > 0);
-  CHECK(fresh.plan(instance_of({"a", "b", "c"})).empty());
+  CHECK(plan_changes(fresh, instance_of({"a", "b", "c"})).empty());
   fresh.decide(at(1ms));
-  CHECK_FALSE(fresh.plan(instance_of({"a", "b", "c"})).empty());
+  CHECK_FALSE(plan_changes(fresh, instance_of({"a", "b", "c"})).empty());
 }
 
 TEST_CASE("adopt: in another order everything moves with its server") {
   config::Config config = config_of({"a", "b", "c"});
   config.backends[0].strategy = config::Strategy::kLeader;
-  Fleet old(config);
+  SystemState old(config);
   fail(old, 0);
   answer(old, 1);
   answer(old, 2);
   haproxy::Instance instance = instance_of({"a", "b", "c"}, 7);
   instance.backends[0].servers[2].backup = true;
-  old.see(&instance);
+  old.update_views(&instance);
   old.decide(at(0ms));
   REQUIRE(weights(old) == Weights{0, 256, 256});
   config::Config changed = config_of({"c", "b", "a"});
   changed.backends[0].strategy = config::Strategy::kLeader;
-  Fleet fresh(changed);
+  SystemState fresh(changed);
   fresh.adopt(std::move(old));
   CHECK(weights(fresh) == Weights{256, 256, 0});
-  CHECK(fresh.plan(instance).size() == 3);
-  CHECK_FALSE(fresh.see(&instance));
+  CHECK(plan_changes(fresh, instance).size() == 3);
+  CHECK_FALSE(fresh.update_views(&instance));
   fresh.decide(at(1ms), true);
   CHECK(weights(fresh) == Weights{256, 256, 0});
 }
@@ -510,14 +511,14 @@ TEST_CASE("adopt: in another order everything moves with its server") {
 TEST_CASE("adopt: answers to canaries that are no longer asked are forgotten") {
   config::Config config = config_of({"a"});
   config.backends[0].canaries.resize(2);
-  Fleet old(config);
+  SystemState old(config);
   answer(old, 0);
   (void)old.begin_probe(0, at(0ms).mono);
   old.observe(0, Answer{at(0ms), {CheckKind::kCanary, 1}, std::unexpected(ProbeFailure{Reason::kRpcError, "no", {}})});
   old.decide(at(0ms));
   config::Config changed = config;
   changed.backends[0].canaries.pop_back();
-  Fleet fresh(changed);
+  SystemState fresh(changed);
   fresh.adopt(std::move(old));
   CHECK(fresh.history(0).node.canaries.empty());
   fresh.decide(at(1ms), true);

@@ -1,4 +1,4 @@
-#include "agent/roster_read.hpp"
+#include "agent/server_list_read.hpp"
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>

@@ -1,13 +1,12 @@
-// What outlasts a fleet: who is who, and what another configuration, another list of servers or another run takes over.
+#include "weighter/state/snapshot.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
-#include <set>
 #include <utility>
 
-#include "weighter/constants.hpp"
-#include "weighter/state/fleet.hpp"
+#include "weighter/state/system_state.hpp"
 
 namespace rpcw {
 namespace {
@@ -19,7 +18,7 @@ std::string canaries_text(const config::Backend& cfg) {
   return out;
 }
 
-/// Everything that weights follow besides what is observed.
+/// All settings that weights follow.
 std::string settings_text(const config::Backend& cfg) {
   const auto count = [](const std::optional<milliseconds>& t) { return t ? t->count() : -1; };
   std::string out = fmt::format(
@@ -34,15 +33,14 @@ std::string settings_text(const config::Backend& cfg) {
   return out + canaries_text(cfg);
 }
 
-std::string itself(std::string_view, std::string_view text) {
+}  // namespace
+
+std::string plain_key(std::string_view, std::string_view text) {
   return std::string(text);
 }
 
-}  // namespace
-
-Fleet::Memory Fleet::identity(std::size_t backend, const Keyer& key) const {
-  const config::Backend& cfg = config_.backends[backend];
-  Memory out;
+BackendSnapshot identity_of(const config::Backend& cfg, const Keyer& key) {
+  BackendSnapshot out;
   out.name = cfg.name;
   out.settings = key({}, settings_text(cfg));
   out.canaries = key({}, canaries_text(cfg));
@@ -54,69 +52,18 @@ Fleet::Memory Fleet::identity(std::size_t backend, const Keyer& key) const {
   return out;
 }
 
-std::vector<Fleet::Memory> Fleet::recall(const Keyer& key) const {
-  std::vector<Memory> out;
-  for (std::size_t b = 0; b < backends_.size(); ++b) {
-    Memory& m = out.emplace_back(identity(b, key));
-    m.history = backends_[b].history;
-    m.view = backends_[b].view;
-    m.decision = backends_[b].decision;
-    m.decided = backends_[b].decided;
-  }
+BackendSnapshot snapshot_of(const config::Backend& cfg, const BackendState& state, const Keyer& key) {
+  BackendSnapshot out = identity_of(cfg, key);
+  out.history = state.history;
+  out.view = state.view;
+  out.decision = state.decision;
+  out.decided = state.decided;
   return out;
 }
 
-void Fleet::adopt(Fleet&& other) {
-  blind_ = other.blind_;
-  changes_ = other.changes_;
-  departed_ = std::move(other.departed_);
-  adopt(other.recall(itself), itself);
-  cold_ = other.cold_;
-}
-
-void Fleet::change_servers(const std::function<void()>& change, MonoTime now) {
-  std::erase_if(departed_, [&](const Departed& d) { return now - d.at > constants::kAbsence; });
-  std::vector<Memory> memories = recall(itself);
-  std::vector<Backend> before = std::move(backends_);
-  change();
-  begin();
-  ++changes_;
-  for (std::size_t b = 0; b < backends_.size(); ++b) {
-    const std::vector<std::string> keys = identity(b, itself).servers;
-    if (keys == memories[b].servers) {
-      backends_[b] = std::move(before[b]);
-      continue;
-    }
-    const std::set<std::string_view> here(keys.begin(), keys.end());
-    for (std::size_t i = 0; i < memories[b].servers.size(); ++i)
-      if (!here.contains(memories[b].servers[i]))
-        departed_.push_back({memories[b].servers[i], now, outlasting(std::move(memories[b].history.servers[i]))});
-    const std::set<std::string> were(memories[b].servers.begin(), memories[b].servers.end());
-    adopt(b, std::move(memories[b]), itself, Continuity::kSameDaemon);
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-      if (were.contains(keys[i])) continue;
-      const auto known = std::ranges::find(departed_, keys[i], &Departed::key);
-      if (known == departed_.end()) continue;
-      backends_[b].history.servers[i] = std::move(known->history);
-      departed_.erase(known);
-    }
-  }
-  while (departed_.size() > constants::kAbsentMost) departed_.pop_front();
-  if (sink_ != nullptr) sink_->servers_changed(*this);
-}
-
-void Fleet::adopt(std::vector<Memory>&& memories, const Keyer& key) {
-  cold_ = true;
-  ++changes_;
-  for (std::size_t b = 0; b < backends_.size(); ++b) {
-    const auto was = std::ranges::find(memories, config_.backends[b].name, &Memory::name);
-    if (was != memories.end()) adopt(b, std::move(*was), key, Continuity::kNewDaemon);
-  }
-}
-
-void Fleet::adopt(std::size_t b, Memory&& was, const Keyer& key, Continuity continuity) {
-  const Memory here = identity(b, key);
-  Backend& backend = backends_[b];
+void restore(BackendState& backend, const config::Backend& cfg, BackendSnapshot&& was, const Keyer& key,
+             Continuity continuity) {
+  const BackendSnapshot here = identity_of(cfg, key);
   const auto take = [&](TargetHistory& to, TargetHistory& from) {
     to = std::move(from);
     if (continuity == Continuity::kNewDaemon) forget_checks(to);
@@ -150,7 +97,8 @@ void Fleet::adopt(std::size_t b, Memory&& was, const Keyer& key, Continuity cont
   const bool none = std::ranges::all_of(from, [](const auto& i) { return !i.has_value(); });
   if (!was.decided || none) return;
   // With all of its servers, and no other, all of its decision still holds.
-  const bool same = from.size() == was.servers.size() && std::ranges::all_of(from, [](const auto& i) { return i.has_value(); });
+  const bool same =
+      from.size() == was.servers.size() && std::ranges::all_of(from, [](const auto& i) { return i.has_value(); });
   was.decision.servers = std::move(backend.decision.servers);
   backend.decision = std::move(was.decision);
   backend.decided = same || continuity == Continuity::kSameDaemon;

@@ -1,0 +1,92 @@
+#include "weighter/plan/planner.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "weighter/state/haproxy_view.hpp"
+
+namespace rpcw {
+namespace {
+
+/// By server: the weights that HAProxy's `row` is brought to. The decision's, unless this HAProxy could then send
+/// requests to none: a decision joins the views of several, and one may have changed since.
+std::vector<unsigned> targets_at(const config::Backend& backend, const BackendDecision& decision,
+                                 const haproxy::BackendRow& row) {
+  const std::vector<config::Server>& servers = backend.servers;
+  const std::vector<ServerDecision>& decided = decision.servers;
+  std::vector<unsigned> out;
+  for (const ServerDecision& s : decided) out.push_back(s.weight);
+  std::vector<bool> usable_here(decided.size());
+  for (std::size_t i = 0; i < decided.size(); ++i) {
+    const haproxy::ServerRow* s = row.server(servers[i].name);
+    usable_here[i] = s != nullptr && usable(*s) && !stuck(row, *s);
+    if (usable_here[i] && out[i] > 0) return out;
+  }
+  if (has_usable_foreign_backup(backend, row)) return out;
+  const auto share_equally = [&](auto which) {
+    std::vector<std::size_t> served;
+    for (std::size_t i = 0; i < decided.size(); ++i)
+      if (usable_here[i] && which(decided[i])) served.push_back(i);
+    for (const std::size_t i : served) out[i] = std::max(1U, 256U / static_cast<unsigned>(served.size()));
+    return !served.empty();
+  };
+  const auto well = [](const ServerDecision& s) { return s.state == State::kHealthy || s.state == State::kDegraded; };
+  const auto with = [](Standing standing) {
+    return [standing](const ServerDecision& s) { return standing_of(s) == standing; };
+  };
+  static_cast<void>(share_equally(well) || share_equally(with(Standing::kAnswers)) ||
+                    share_equally(with(Standing::kWorkFails)) || share_equally(with(Standing::kNoAnswer)) ||
+                    share_equally(with(Standing::kDisqualified)));
+  return out;
+}
+
+}  // namespace
+
+std::vector<WeightChange> plan_changes(const SystemState& state, const haproxy::Instance& instance) {
+  std::vector<WeightChange> out;
+  if (state.cold()) return out;
+  const std::vector<config::Backend>& backends = state.config().backends;
+  for (std::uint32_t b = 0; b < backends.size(); ++b) {
+    if (!state.decided(b)) continue;
+    const haproxy::BackendRow* row = instance.backend(backends[b].name);
+    if (row == nullptr) continue;
+    const BackendDecision& d = state.decision(b);
+    const std::vector<unsigned> weights = targets_at(backends[b], d, *row);
+    const auto first = static_cast<std::ptrdiff_t>(out.size());
+    for (std::uint32_t i = 0; i < d.servers.size(); ++i) {
+      const haproxy::ServerRow* s = row->server(backends[b].servers[i].name);
+      if (s == nullptr || d.servers[i].state == State::kDisabled) continue;
+      const unsigned wanted = weights[i];
+      if (!row->percent) {
+        if (s->uweight != wanted) out.push_back({b, i, s->uweight, wanted, false});
+        continue;
+      }
+      if ((s->uweight > 0) != (wanted > 0 && !stuck(*row, *s)))
+        out.push_back({b, i, s->uweight, wanted > 0 ? 100U : 0U, true});
+    }
+    std::stable_partition(out.begin() + first, out.end(), [](const WeightChange& c) { return c.to > c.from; });
+  }
+  return out;
+}
+
+std::vector<std::string> missing_names(const config::Config& config, const haproxy::Instance& instance) {
+  std::vector<std::string> out;
+  for (const config::Backend& cfg : config.backends) {
+    const haproxy::BackendRow* row = instance.backend(cfg.name);
+    if (row == nullptr) {
+      out.push_back(fmt::format("HAProxy has no backend {}", cfg.name));
+      continue;
+    }
+    const auto gone = [&](const std::string& name) {
+      out.push_back(fmt::format("HAProxy's backend {} has no server {}", cfg.name, name));
+    };
+    for (const std::string& name : cfg.absent) gone(name);
+    // One that is there because another HAProxy has it may be missing here.
+    for (const config::Server& s : cfg.servers)
+      if (s.named && row->server(s.name) == nullptr) gone(s.name);
+  }
+  return out;
+}
+
+}  // namespace rpcw

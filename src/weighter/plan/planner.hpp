@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "weighter/state/system_state.hpp"
+#include "weighter/state/topology.hpp"
+
+/// From decided weights to the commands that one HAProxy needs.
+namespace rpcw {
+
+/// A weight that HAProxy should have and does not.
+struct WeightChange {
+  std::uint32_t backend = 0;
+  /// Index in the file.
+  std::uint32_t server = 0;
+  unsigned from = 0;
+  unsigned to = 0;
+  /// `to` is a percentage of the weight in haproxy.cfg, 0 or 100: all that a static algorithm takes.
+  bool percent = false;
+};
+
+/// Servers whose weight in `instance` is not the applied one, in an order that never leaves a backend without a server
+/// meanwhile: rises come before falls. Servers that it does not have are left out, as are backends without any verdict;
+/// empty while the state is `cold`. Where several HAProxys were read and the decision would leave this one with no
+/// server, those that it can use share equally: the healthy ones, else all but the disqualified ones.
+std::vector<WeightChange> plan_changes(const SystemState& state, const haproxy::Instance& instance);
+
+/// Names of servers and backends in the file that `instance` lacks, each a sentence.
+std::vector<std::string> missing_names(const config::Config& config, const haproxy::Instance& instance);
+
+}  // namespace rpcw

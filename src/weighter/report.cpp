@@ -1,0 +1,96 @@
+#include "weighter/report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "base/text.hpp"
+#include "weighter/plan/haproxy_notes.hpp"
+#include "weighter/state/haproxy_view.hpp"
+#include "weighter/state/system_state.hpp"
+
+namespace rpcw {
+namespace {
+
+std::string admin_state_text(const haproxy::ServerRow& row) {
+  if (!row.admin_state) return row.status.starts_with("MAINT") ? "maint" : "";
+  if ((*row.admin_state & haproxy::kForcedMaint) != 0) return "maint";
+  if ((*row.admin_state & haproxy::kForcedDrain) != 0) return "drain";
+  return "ready";
+}
+
+/// Notes servers that HAProxy has and the file does not name, with the part of the weights that they hold after
+/// `decision`.
+void note_unmanaged(const config::Backend& cfg, const haproxy::BackendRow& row, const BackendDecision& decision,
+                    BackendReport& report) {
+  constexpr std::size_t kNamed = 5;
+  const NameSet ours = names_of(cfg);
+  NameList names(kNamed);
+  unsigned theirs = 0;
+  for (const haproxy::ServerRow& s : row.servers) {
+    if (s.backup || !usable(s) || ours.contains(s.name)) continue;
+    theirs += s.uweight;
+    names.add(s.name);
+  }
+  if (names.count() == 0) return;
+  report.unmanaged_weight = theirs;
+  unsigned total = theirs;
+  for (std::size_t i = 0; i < decision.servers.size(); ++i) {
+    const haproxy::ServerRow* s = row.server(cfg.servers[i].name);
+    if (s != nullptr && !s->backup && decision.servers[i].state != State::kDisabled)
+      total += decision.servers[i].weight;
+  }
+  report.notes.push_back({"unmanaged", fmt::format("server{} {} hold{} {} of {}", names.count() == 1 ? "" : "s",
+                                                   names.text(), names.count() == 1 ? "s" : "", theirs, total)});
+}
+
+}  // namespace
+
+Report make_report(const SystemState& state, Now now, const haproxy::Instance* instance) {
+  Report out;
+  out.time = now.wall;
+  const std::vector<config::Backend>& backends = state.config().backends;
+  for (std::size_t b = 0; b < backends.size(); ++b) {
+    const config::Backend& cfg = backends[b];
+    const BackendDecision& d = state.decision(b);
+    const haproxy::BackendRow* row = instance != nullptr ? instance->backend(cfg.name) : nullptr;
+    BackendReport& br = out.backends.emplace_back();
+    br.name = cfg.name;
+    br.chain = cfg.chain.name;
+    br.strategy = config::to_string(cfg.strategy);
+    br.fallback = d.fallback;
+    br.head = d.head;
+    br.notes = d.notes;
+    br.healthy = d.healthy;
+    br.percent = row != nullptr && row->percent;
+    if (br.percent)
+      br.notes.push_back({"static_algorithm",
+                          "HAProxy takes only 0 % and 100 % here: servers are switched off and on, "
+                          "their shares are those of haproxy.cfg"});
+    if (row != nullptr) {
+      br.algorithm = row->algo;
+      if (cfg.servers.empty())
+        br.notes.push_back({"no_servers", "HAProxy's list has no server with an address that can be probed"});
+      note_unmanaged(cfg, *row, d, br);
+      std::ranges::move(haproxy_notes(cfg, *row), std::back_inserter(br.notes));
+    } else if (cfg.servers.empty()) {
+      br.notes.push_back({"no_servers", instance != nullptr ? "HAProxy has no backend of this name"
+                                                            : "no HAProxy could be asked for its list of servers"});
+    }
+    for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
+      ServerReport& sr = br.servers.emplace_back();
+      sr.name = cfg.servers[i].name;
+      sr.url = config::shown_url(cfg.servers[i].target);
+      if (i < d.servers.size()) sr.decision = d.servers[i];
+      const haproxy::ServerRow* s = row != nullptr ? row->server(sr.name) : nullptr;
+      if (s == nullptr) continue;
+      sr.current_weight = s->uweight;
+      sr.admin_state = admin_state_text(*s);
+      sr.backup = s->backup;
+    }
+  }
+  return out;
+}
+
+}  // namespace rpcw
