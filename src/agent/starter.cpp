@@ -10,6 +10,7 @@
 #include "config/url.hpp"
 #include "haproxy/protocol.hpp"
 #include "weighter/plan/server_list.hpp"
+#include "weighter/strategy/strategy.hpp"
 
 namespace rpcw::cli {
 namespace {
@@ -36,6 +37,13 @@ std::string toml_string(std::string_view text) {
 
 std::string line(const std::string& setting, std::string_view comment) {
   return fmt::format("{:<{}}# {}\n", setting, std::max(kComments, setting.size() + 1), comment);
+}
+
+/// The default strategy, and the others' names.
+std::string strategy_line() {
+  const std::vector<std::string_view> names = strategy_names();
+  return line(fmt::format("#strategy = \"{}\"", names.front()),
+              fmt::format("or {}", fmt::join(names.begin() + 1, names.end(), ", ")));
 }
 
 /// One backend as all HAProxys have it together.
@@ -209,7 +217,7 @@ Starter make_starter(const StarterWishes& wishes, std::span<const haproxy::Insta
     tables += chain_lines(said == answers.end() ? nullptr : &said->second, own_chains);
     tables += line(fmt::format("discover = {}", toml_string(kTemplate)),
                    "who is there, HAProxy says; add the path that your nodes want");
-    tables += line("#strategy = \"adaptive\"", "or equal, leader, inverse-latency");
+    tables += strategy_line();
     for (const Entry& e : usable)
       if (!e.url.empty())
         tables += fmt::format(

@@ -11,6 +11,7 @@
 #include "config/quantity.hpp"
 #include "config/url.hpp"
 #include "weighter/schedule/cadence.hpp"
+#include "weighter/strategy/strategy.hpp"
 
 namespace rpcw::config {
 namespace {
@@ -178,24 +179,11 @@ void describe_cost(Page& page, const Config& config, const Backend& backend) {
 }
 
 std::vector<std::string> strategy_parts(const Backend& backend) {
-  std::vector<std::string> parts{std::string(to_string(backend.strategy))};
-  switch (backend.strategy) {
-    case Strategy::kAdaptive:
-      parts.front() += " (latency, lag, errors)";
-      break;
-    case Strategy::kInverseLatency:
-      parts.front() += " (latency, block age)";
-      break;
-    case Strategy::kEqual:
-      parts.front() += " (health alone)";
-      break;
-    case Strategy::kLeader:
-      parts.front() += " (one server has everything)";
-      parts.emplace_back(backend.switch_back ? "switches back to a clearly better one" : "changes only when it fails");
-      break;
-  }
-  // A leader has everything: there is nothing to scale and no share to cut.
-  if (backend.strategy != Strategy::kLeader) {
+  const Strategy& strategy = strategy_named(backend.strategy);
+  std::vector<std::string> parts{fmt::format("{} ({})", strategy.name, strategy.description)};
+  if (strategy.single_leader) {
+    parts.emplace_back(backend.switch_back ? "switches back to a clearly better one" : "changes only when it fails");
+  } else {
     parts.push_back(fmt::format("scale {}", to_string(backend.scale)));
     if (backend.max_share < 1) parts.push_back(fmt::format("a server gets at most {:g} %", backend.max_share * 100));
   }

@@ -21,6 +21,7 @@
 #include "config/tls_files.hpp"
 #include "rpc/prober.hpp"
 #include "weighter/plan/server_list.hpp"
+#include "weighter/strategy/strategy.hpp"
 
 namespace rpcw::cli {
 namespace {
@@ -78,7 +79,7 @@ asio::awaitable<Found> look(asio::io_context& io, const config::Config& where, c
   if (out.lists.instances.empty()) co_return out;
   out.starter = make_starter(wishes, out.lists.instances);
   if (!probe || out.starter->backends.empty()) co_return out;
-  auto parsed = config::parse(out.starter->text, "discover", config::Surroundings::of_process());
+  auto parsed = config::parse(out.starter->text, "discover", config::Surroundings::of_process(strategy_names()));
   if (!parsed)
     throw std::logic_error("what discover has made is no configuration: " + parsed.error().front().to_text());
   const config::Config config = with_servers(parsed->config, server_lists_of(parsed->config, out.lists.pointers())).config;

@@ -11,6 +11,7 @@
 #include "config/tls_files.hpp"
 #include "observe/log.hpp"
 #include "weighter/plan/server_list.hpp"
+#include "weighter/strategy/strategy.hpp"
 
 namespace rpcw::cli {
 
@@ -24,7 +25,7 @@ Reading read_config(const Options& options, Needs needs) {
     out.errors.push_back(std::move(why));
     return std::move(out);
   };
-  config::Surroundings surroundings = config::Surroundings::of_process();
+  config::Surroundings surroundings = config::Surroundings::of_process(strategy_names());
   surroundings.network = needs != Needs::kRules;
   auto loaded = config::load(options.config_file, surroundings);
   if (!loaded) {

@@ -57,11 +57,8 @@ Backend Backends::read(Reader& r) {
   out.name = read_name(r, "backend", names_);
   const bool chain_known = chains_.choose(r, out.chain);
 
-  r.choice<Strategy>("strategy", out.strategy,
-                     {{"adaptive", Strategy::kAdaptive},
-                      {"inverse-latency", Strategy::kInverseLatency},
-                      {"equal", Strategy::kEqual},
-                      {"leader", Strategy::kLeader}});
+  std::size_t strategy = 0;
+  if (r.one_of("strategy", context_.strategies(), strategy).valid()) out.strategy = context_.strategies()[strategy];
   r.choice<Scale>("scale", out.scale, {{"share", Scale::kShare}, {"peak", Scale::kPeak}});
   r.choice<Fallback>("fallback", out.fallback, {{"equal", Fallback::kEqual}, {"keep", Fallback::kKeep}});
   const Given min_healthy = r.integer("min_healthy", out.min_healthy, 1, 4096);

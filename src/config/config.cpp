@@ -43,20 +43,6 @@ bool sends_headers_to_discovered(const Backend& backend) {
   return backend.headers_to_discovered || !literal_host_of(backend).empty();
 }
 
-std::string_view to_string(Strategy strategy) {
-  switch (strategy) {
-    case Strategy::kAdaptive:
-      return "adaptive";
-    case Strategy::kInverseLatency:
-      return "inverse-latency";
-    case Strategy::kEqual:
-      return "equal";
-    case Strategy::kLeader:
-      return "leader";
-  }
-  return "?";
-}
-
 std::string_view to_string(Fallback fallback) {
   switch (fallback) {
     case Fallback::kEqual:

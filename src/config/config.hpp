@@ -126,7 +126,6 @@ struct Canary {
   milliseconds interval{60000};
 };
 
-enum class Strategy : std::uint8_t { kAdaptive, kInverseLatency, kEqual, kLeader };
 enum class Scale : std::uint8_t { kShare, kPeak };
 enum class Fallback : std::uint8_t { kEqual, kKeep };
 
@@ -135,7 +134,8 @@ struct Backend {
   std::string name;
   /// A copy of the chain with this backend's `max_block_age` and `max_lag` already applied.
   Chain chain;
-  Strategy strategy = Strategy::kAdaptive;
+  /// The name of one (see weighter/strategy).
+  std::string strategy = "adaptive";
   Scale scale = Scale::kShare;
   Fallback fallback = Fallback::kEqual;
   /// Fewer healthy servers than this: the fallback. [1, 4096]
@@ -185,7 +185,6 @@ struct Config {
   std::vector<Backend> backends;
 };
 
-std::string_view to_string(Strategy strategy);
 std::string_view to_string(Fallback fallback);
 std::string_view to_string(Scale scale);
 

@@ -23,6 +23,8 @@ class Context {
 
   /// Whether what the network is reached with is wanted at all.
   [[nodiscard]] bool network() const { return surroundings_.network; }
+  /// The names that `strategy` accepts.
+  [[nodiscard]] std::span<const std::string_view> strategies() const { return surroundings_.strategies; }
   /// The text with its variables filled in. Notes what is wrong with it, and gives nullopt then.
   std::optional<Expanded> expanded(Reader& r, std::string_view key, const Found<std::string>& from) const;
   /// A path with its variables filled in, relative to the configuration file. Notes what is wrong.

@@ -124,13 +124,14 @@ std::string Diagnostic::to_text() const {
   return out + message;
 }
 
-Surroundings Surroundings::of_process() {
+Surroundings Surroundings::of_process(std::vector<std::string_view> strategies) {
   return {.variable = [](const std::string& name) -> std::optional<std::string> {
             const char* value = std::getenv(name.c_str());
             if (value == nullptr) return std::nullopt;
             return value;
           },
-          .read_file = read_whole};
+          .read_file = read_whole,
+          .strategies = std::move(strategies)};
 }
 
 std::expected<Loaded, std::vector<Diagnostic>> parse(std::string_view text, const std::string& file,

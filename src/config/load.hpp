@@ -40,8 +40,10 @@ struct Surroundings {
   /// False: what the network is reached with (URLs, headers, endpoints, proxy, TLS files) is neither expanded nor read,
   /// and stays empty in the result. Rules can be tried then on a machine that has none of the secrets.
   bool network = true;
+  /// The names that `strategy` accepts.
+  std::vector<std::string_view> strategies{};
 
-  static Surroundings of_process();
+  static Surroundings of_process(std::vector<std::string_view> strategies);
 };
 
 /// A file can be wrong in every line; a person reads the first lines of a list.

@@ -8,6 +8,7 @@
 #include "base/text.hpp"
 #include "observe/render.hpp"
 #include "weighter/constants.hpp"
+#include "weighter/strategy/strategy.hpp"
 
 namespace rpcw::observe {
 namespace {
@@ -171,7 +172,7 @@ struct Traffic {
 
 /// The one that has everything; nullptr: nobody leads.
 const ServerReport* leader_of(const BackendReport& b) {
-  if (b.strategy != config::to_string(config::Strategy::kLeader) || b.fallback) return nullptr;
+  if (!strategy_named(b.strategy).single_leader || b.fallback) return nullptr;
   const auto at = std::ranges::find_if(b.servers, [](const ServerReport& s) { return !is_backup(s) && counts(s); });
   return at == b.servers.end() ? nullptr : &*at;
 }

@@ -235,7 +235,7 @@ void write_section(JsonWriter& out, Cause cause, WallTime time, std::uint64_t st
     out.begin_object();
     out.field("name", b.name);
     out.field("chain", b.chain.name);
-    out.field("strategy", config::to_string(b.strategy));
+    out.field("strategy", b.strategy);
     out.key("servers");
     out.begin_array();
     for (const config::Server& s : b.servers) {

@@ -58,7 +58,7 @@ Report make_report(const SystemState& state, Now now, const haproxy::Instance* i
     BackendReport& br = out.backends.emplace_back();
     br.name = cfg.name;
     br.chain = cfg.chain.name;
-    br.strategy = config::to_string(cfg.strategy);
+    br.strategy = cfg.strategy;
     br.fallback = d.fallback;
     br.head = d.head;
     br.notes = d.notes;

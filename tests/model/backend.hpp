@@ -9,7 +9,7 @@ namespace rpcw::model {
 
 /// Backend `rpc` on a chain with 12 s blocks, 60 s to be too old, 30 s to lag; its servers s0, s1 and so on are each an
 /// operator of its own, unless `operators` names others.
-inline config::Backend ethereum_backend(std::size_t servers, config::Strategy strategy,
+inline config::Backend ethereum_backend(std::size_t servers, std::string_view strategy,
                                         const std::vector<std::string>& operators = {}) {
   using namespace std::chrono_literals;
   config::Backend out;

@@ -21,7 +21,7 @@ struct Direct {
   std::vector<unsigned> held;
   Now now{WallTime{std::chrono::seconds{1'800'000'000}}, MonoTime{1'000'000}};
 
-  explicit Direct(std::size_t servers, config::Strategy strategy = config::Strategy::kAdaptive,
+  explicit Direct(std::size_t servers, std::string_view strategy = "adaptive",
                   const std::vector<std::string>& operators = {})
       : backend(ethereum_backend(servers, strategy, operators)) {
     restart();

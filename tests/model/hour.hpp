@@ -48,7 +48,7 @@ struct HourResult {
   std::optional<double> seconds_to_recover;
 };
 
-inline HourResult run_hour(Trouble trouble, config::Strategy strategy, unsigned seed) {
+inline HourResult run_hour(Trouble trouble, std::string_view strategy, unsigned seed) {
   constexpr double kStart = 1800;
   const double end = trouble == Trouble::kOutage ? kStart + 60 : kStart + 600;
   constexpr std::array kLatencies{25.0, 40.0, 60.0, 90.0, 150.0};

@@ -22,7 +22,7 @@ inline config::Config play_config() {
     config::Backend& b = out.backends.emplace_back();
     b.name = name;
     b.chain = {"test", Family::kEvm, 7, 1s, 60s, 10s, 2};
-    b.strategy = std::string_view(name) == "one" ? config::Strategy::kAdaptive : config::Strategy::kInverseLatency;
+    b.strategy = std::string_view(name) == "one" ? "adaptive" : "inverse-latency";
     b.min_peers = 3;
     b.eject_time = 3s;
     b.ramp = 10s;

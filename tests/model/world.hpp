@@ -35,7 +35,7 @@ class World {
  public:
   using Script = std::function<Behaviour(std::size_t server, double seconds)>;
 
-  World(std::size_t servers, config::Strategy strategy, unsigned seed, Script script)
+  World(std::size_t servers, std::string_view strategy, unsigned seed, Script script)
       : backend(ethereum_backend(servers, strategy)), script_(std::move(script)), random_(seed) {
     history = empty_history(backend);
     verify_all(*history);

@@ -15,6 +15,7 @@
 #include "config/load.hpp"
 #include "config/nearest.hpp"
 #include "config/quantity.hpp"
+#include "weighter/strategy/strategy.hpp"
 
 namespace rpcw::config {
 namespace {
@@ -36,7 +37,8 @@ struct World {
               const auto at = files.find(path);
               if (at == files.end()) return std::unexpected("No such file or directory");
               return at->second;
-            }};
+            },
+            .strategies = strategy_names()};
   }
 };
 
@@ -135,7 +137,7 @@ TEST_CASE("config: defaults") {
   CHECK(b.chain.name == "ethereum");
   CHECK(b.chain.chain_id == 1);
   CHECK(b.chain.max_lag.count() == 30'000);
-  CHECK(b.strategy == Strategy::kAdaptive);
+  CHECK(b.strategy == "adaptive");
   CHECK(b.scale == Scale::kShare);
   CHECK(b.fallback == Fallback::kEqual);
   CHECK(b.min_healthy == 1);
@@ -287,7 +289,7 @@ TEST_CASE("config: every key") {
   CHECK_FALSE(b.chain.max_block_age.has_value());
   CHECK(b.chain.max_lag.count() == 120'000);
   CHECK(b.chain.fork_depth == 7);
-  CHECK(b.strategy == Strategy::kInverseLatency);
+  CHECK(b.strategy == "inverse-latency");
   CHECK(b.scale == Scale::kPeak);
   CHECK(b.fallback == Fallback::kKeep);
   CHECK(b.min_healthy == 2);
@@ -949,7 +951,7 @@ TEST_CASE("config: load says who else may touch the file") {
   const TemporaryFile none(kBackend);
   const auto warning = [](const TemporaryFile& file, mode_t mode) {
     REQUIRE(chmod(file.path.c_str(), mode) == 0);
-    const auto out = load(file.path, Surroundings::of_process());
+    const auto out = load(file.path, Surroundings::of_process(strategy_names()));
     REQUIRE(out.has_value());
     return out->warnings.empty() ? std::string{} : out->warnings.at(0).message;
   };
@@ -992,7 +994,7 @@ TEST_CASE("config: what of a file is a secret that stands in it") {
 
 TEST_CASE("config: load of what cannot be read") {
   const auto error = [](const std::string& path) {
-    const auto out = load(path, Surroundings::of_process());
+    const auto out = load(path, Surroundings::of_process(strategy_names()));
     REQUIRE_FALSE(out.has_value());
     REQUIRE(out.error().size() == 1);
     return out.error()[0].to_text();
@@ -1003,7 +1005,7 @@ TEST_CASE("config: load of what cannot be read") {
   const TemporaryFile large(std::string((1U << 20U) + 1, '#'));
   CHECK(error(large.path) == large.path + ": the file cannot be read: it is longer than 1048576 bytes");
   const TemporaryFile full(std::string(kBackend) + std::string((1U << 20U) - kBackend.size(), '#'));
-  CHECK(load(full.path, Surroundings::of_process()).has_value());
+  CHECK(load(full.path, Surroundings::of_process(strategy_names())).has_value());
   // Opened without waiting, or this would never end.
   const TemporaryFile place("");
   REQUIRE(unlink(place.path.c_str()) == 0);
@@ -1013,7 +1015,7 @@ TEST_CASE("config: load of what cannot be read") {
       fmt::format("{}[[backend.server]]\nname = \"s\"\nurl_file = \"{}\"\n[probe]\nca_file = "
                   "\"{}\"\n",
                   kInBackend, place.path, place.path));
-  const auto out = load(url.path, Surroundings::of_process());
+  const auto out = load(url.path, Surroundings::of_process(strategy_names()));
   REQUIRE_FALSE(out.has_value());
   REQUIRE(out.error().size() == 2);
   for (const Diagnostic& d : out.error()) CHECK(d.message == "the file cannot be read: it is no regular file");

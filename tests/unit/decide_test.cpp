@@ -22,7 +22,7 @@ struct World {
   Weights held;
   Now now{WallTime{std::chrono::seconds{1'800'000'000}}, MonoTime{1'000'000}};
 
-  explicit World(std::size_t servers, config::Strategy strategy = config::Strategy::kEqual)
+  explicit World(std::size_t servers, std::string_view strategy = "equal")
       : backend(model::ethereum_backend(servers, strategy)) {
     history = empty_history(backend);
     model::verify_all(*history);
@@ -56,7 +56,7 @@ TEST_CASE("equal: the healthy share 256, the failing get nothing") {
 }
 
 TEST_CASE("inverse-latency: 100 ms gets twice what 200 ms gets") {
-  World w(2, config::Strategy::kInverseLatency);
+  World w(2, "inverse-latency");
   w.good(0, 100ms);
   w.good(1, 200ms);
   const double a = 1.0 / 100 + 1.0 / 12'000;
@@ -271,7 +271,7 @@ TEST_CASE("small changes are not worth a push") {
 }
 
 TEST_CASE("held weights stay when nothing is worth a push, and all move when something is") {
-  World w(2, config::Strategy::kInverseLatency);
+  World w(2, "inverse-latency");
   w.held = {129, 127};
   w.good(0, 100ms);
   w.good(1, 100ms);
@@ -344,7 +344,7 @@ TEST_CASE("after a start, growth is measured from an old worker's weights, not f
 }
 
 TEST_CASE("leader: one has everything, the others stand by; it changes when it falls, in that very pass") {
-  World w(3, config::Strategy::kLeader);
+  World w(3, "leader");
   for (std::size_t i = 0; i < 3; ++i) w.good(i);
   BackendDecision d = w.decision();
   CHECK(d.servers[0].weight == 256);
@@ -358,7 +358,7 @@ TEST_CASE("leader: one has everything, the others stand by; it changes when it f
 }
 
 TEST_CASE("leader: after a restart the leader is the one that HAProxy shows") {
-  World w(3, config::Strategy::kLeader);
+  World w(3, "leader");
   for (auto& s : w.view.servers) s->weight = 0;
   w.view.servers[2]->weight = 256;
   for (std::size_t i = 0; i < 3; ++i) w.good(i);
@@ -366,7 +366,7 @@ TEST_CASE("leader: after a restart the leader is the one that HAProxy shows") {
 }
 
 TEST_CASE("leader: whoever was chosen before HAProxy could be read gives way to the one that it shows, once") {
-  World w(3, config::Strategy::kLeader);
+  World w(3, "leader");
   const BackendView seen = w.view;
   w.view = {};
   for (std::size_t i = 0; i < 3; ++i) w.good(i);
@@ -382,7 +382,7 @@ TEST_CASE("leader: whoever was chosen before HAProxy could be read gives way to 
 }
 
 TEST_CASE("leader: active and backup servers have a leader each, and each keeps its own") {
-  World w(4, config::Strategy::kLeader);
+  World w(4, "leader");
   w.view.servers[2]->backup = true;
   w.view.servers[3]->backup = true;
   for (std::size_t i = 0; i < 4; ++i) w.good(i);
@@ -441,7 +441,7 @@ TEST_CASE("a share that grows toward more than max_share is held by max_share on
 }
 
 TEST_CASE("adaptive: worse in one thing is less, and the inputs tell why") {
-  World w(3, config::Strategy::kAdaptive);
+  World w(3, "adaptive");
   w.good(0, 40ms);
   w.good(1, 80ms);
   w.good(2, 40ms);
@@ -461,7 +461,7 @@ TEST_CASE("adaptive: worse in one thing is less, and the inputs tell why") {
 }
 
 TEST_CASE("a latency that counts for far more than the answers took is told in words") {
-  World w(2, config::Strategy::kAdaptive);
+  World w(2, "adaptive");
   w.good(0, 40ms);
   w.good(1, 40ms);
   w.history->servers[0].probes.sent_at = w.now.mono;
@@ -484,7 +484,7 @@ TEST_CASE("a score that falls takes its share along at once, however slowly the 
 }
 
 TEST_CASE("a single lost packet costs its moment, not the minute after it") {
-  World w(5, config::Strategy::kAdaptive);
+  World w(5, "adaptive");
   const auto round = [&] {
     for (std::size_t i = 0; i < 5; ++i) w.good(i);
     w.held = w.weights();
@@ -550,7 +550,7 @@ TEST_CASE("after an outage of everybody's the first one back does not make the o
 }
 
 TEST_CASE("a server that gets worse loses its share at once, though the others may grow only so fast") {
-  World w(3, config::Strategy::kAdaptive);
+  World w(3, "adaptive");
   for (std::size_t i = 0; i < 3; ++i) w.good(i, i == 0 ? 20ms : 100ms);
   w.held = w.weights();
   CHECK(w.held[0] > 170);
@@ -589,7 +589,7 @@ TEST_CASE("who is back first after an outage of all is no liar: its blocks are d
 }
 
 TEST_CASE("what an operator took out returns by ramp, as what was ejected does") {
-  World w(2, config::Strategy::kAdaptive);
+  World w(2, "adaptive");
   w.backend.ramp = 40s;
   const auto pass = [&](milliseconds t) {
     w.now.mono += t;

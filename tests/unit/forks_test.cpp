@@ -14,7 +14,7 @@ struct World : model::Direct {
   std::vector<std::string> chains;
 
   explicit World(std::vector<std::string> letters, const std::vector<std::string>& operators = {})
-      : Direct(letters.size(), config::Strategy::kEqual, operators), chains(std::move(letters)) {}
+      : Direct(letters.size(), "equal", operators), chains(std::move(letters)) {}
 
   static std::string hash(const std::string& chain, std::uint64_t number) { return chain + std::to_string(number); }
 

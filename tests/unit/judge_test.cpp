@@ -12,7 +12,7 @@ namespace {
 
 struct World : model::Direct {
   explicit World(std::size_t servers, const std::vector<std::string>& operators = {})
-      : Direct(servers, config::Strategy::kAdaptive, operators) {}
+      : Direct(servers, "adaptive", operators) {}
 
   BackendVerdict verdict() { return judge(*history, backend, probe, now); }
   State state(std::size_t i = 0) { return verdict().servers[i].state; }

@@ -17,7 +17,7 @@ namespace {
 /// A backend under steady traffic that follows the weights, counted once a second; probes are good.
 struct Traffic : Direct {
   explicit Traffic(std::size_t servers, double requests_per_s = 200)
-      : Direct(servers, config::Strategy::kAdaptive), per_s(requests_per_s) {
+      : Direct(servers, "adaptive"), per_s(requests_per_s) {
     for (std::size_t i = 0; i < servers; ++i) good(i, 1000);
     decide();
   }
@@ -211,7 +211,7 @@ TEST_CASE("requests that wait take their part of the share at once, and give it 
 
 TEST_CASE("a server whose requests and probe wait is out after half of a time-out, whatever the strategy") {
   Traffic w(3, 300);
-  w.backend.strategy = config::Strategy::kEqual;
+  w.backend.strategy = "equal";
   const auto hang = [&](std::size_t open) {
     w.second([&](std::size_t s, LiveDelta& d) { d.open = s == 2 ? open : 4; });
     return w.decision.servers[2].state;

@@ -41,7 +41,7 @@ TEST_CASE("erpc #1129: no head at all was stored as lag 0, which ranked first") 
 }
 
 TEST_CASE("erpc #449: a primary that refused connections had no samples, so no error rate, and was never left") {
-  Direct w(2, config::Strategy::kLeader);
+  Direct w(2, "leader");
   SUBCASE("from the start") {
     w.bad(0, Reason::kConnectFailed);
     w.good(1, 1000);
@@ -219,7 +219,7 @@ TEST_CASE("archimedes #1679: a loop of 429s that the probes themselves kept aliv
 }
 
 TEST_CASE("chainlink #10726: switches between providers that were almost equal") {
-  Direct w(2, config::Strategy::kLeader);
+  Direct w(2, "leader");
   w.backend.switch_back = true;
   unsigned switches = 0;
   Weights last;

@@ -74,7 +74,7 @@ TEST_CASE("any history: never all zero, sums kept, nothing but finite numbers") 
         if (!backup) active += s.weight;
         const bool eligible = s.state == State::kHealthy || s.state == State::kDegraded;
         any_sharing = any_sharing || (eligible && !backup);
-        if (eligible && !d.fallback && c.backend.strategy != config::Strategy::kLeader) MUST(s.weight >= 1);
+        if (eligible && !d.fallback && c.backend.strategy != "leader") MUST(s.weight >= 1);
         if (!eligible && !d.fallback) held_is_target = held_is_target && s.weight == 0;
       }
       if (any_serving && d.any_verdict) MUST(everything > 0);
@@ -129,8 +129,8 @@ TEST_CASE("worse in every input never gets more than better in every input") {
 }
 
 TEST_CASE("equal inputs get equal weights, up to the remainder") {
-  for (const config::Strategy strategy :
-       {config::Strategy::kAdaptive, config::Strategy::kInverseLatency, config::Strategy::kEqual})
+  for (const std::string_view strategy :
+       {"adaptive", "inverse-latency", "equal"})
     for (std::size_t n = 1; n <= 20; ++n) {
       World w(n, strategy, 1, [](std::size_t, double) { return Behaviour{}; });
       w.run(60, [](const BackendDecision&, double) {});
@@ -140,7 +140,7 @@ TEST_CASE("equal inputs get equal weights, up to the remainder") {
 }
 
 TEST_CASE("a constant world settles") {
-  for (const config::Strategy strategy : kStrategies) {
+  for (const std::string_view strategy : kStrategies) {
     World w(5, strategy, 7, [](std::size_t i, double) {
       Behaviour b;
       b.latency_ms = 20.0 * static_cast<double>(i + 1);
@@ -157,7 +157,7 @@ TEST_CASE("our own clock is wrong by an hour or a day: nobody pays for it") {
   const auto nothing = [](const BackendDecision&, double) {};
   for (const milliseconds jump : {milliseconds{-3'600'000}, milliseconds{86'400'000}}) {
     CAPTURE(jump.count());
-    World w(5, config::Strategy::kAdaptive, 3, [](std::size_t, double) { return Behaviour{}; });
+    World w(5, "adaptive", 3, [](std::size_t, double) { return Behaviour{}; });
     w.run(60, nothing);
     const std::vector<unsigned> before = w.held;
     w.wall_jump = jump;

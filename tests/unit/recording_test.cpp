@@ -1,3 +1,4 @@
+#include "weighter/strategy/strategy.hpp"
 #include "store/recording.hpp"
 
 #include <doctest/doctest.h>
@@ -142,7 +143,7 @@ TEST_CASE("golden recordings replay to the same weights everywhere") {
   SUBCASE("of simulated life, with every kind of trouble") {}
   SUBCASE("of the program with HAProxy and three providers, one of which fell behind and one of which failed") {
     file = data + "/run.recording";
-    config::Surroundings surroundings = config::Surroundings::of_process();
+    config::Surroundings surroundings = config::Surroundings::of_process(strategy_names());
     surroundings.network = false;
     auto loaded = config::load(data + "/run.toml", surroundings);
     REQUIRE(loaded.has_value());
@@ -283,7 +284,7 @@ TEST_CASE("files are bounded also where HAProxy's list changes all the time") {
 TEST_CASE("what comes after a reload, or a restart, begins with what was known then") {
   const config::Config config = play_config();
   config::Config changed = play_config();
-  changed.backends[0].strategy = config::Strategy::kEqual;
+  changed.backends[0].strategy = "equal";
   const Folder folder;
   Play play(config, 9);
   SystemState after(changed);
@@ -313,7 +314,7 @@ TEST_CASE("another max_lag would have kept a late server in") {
   config::Backend& b = config.backends[0];
   b.canaries.clear();
   b.min_peers = 0;
-  b.strategy = config::Strategy::kEqual;
+  b.strategy = "equal";
   const Folder folder;
   SystemState state(config);
   Now now{WallTime{std::chrono::seconds{1'800'000'000}}, MonoTime{0}};

@@ -15,7 +15,7 @@ template <typename Check>
 void for_seeds(Trouble trouble, Check check) {
   for (unsigned seed = 101; seed < 101 + kSeeds; ++seed) {
     CAPTURE(seed);
-    check(run_hour(trouble, config::Strategy::kAdaptive, seed));
+    check(run_hour(trouble, "adaptive", seed));
   }
 }
 

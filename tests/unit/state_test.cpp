@@ -219,7 +219,7 @@ TEST_CASE("any history: saved and loaded in between, the decisions that follow a
 TEST_CASE("a state that is saved and loaded before each pass decides as one that lives on") {
   const config::Config config = [] {
     config::Config out = config_of({"a", "b", "c", "d"});
-    out.backends[0].strategy = config::Strategy::kAdaptive;
+    out.backends[0].strategy = "adaptive";
     return out;
   }();
   const Folder folder;

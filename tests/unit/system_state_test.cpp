@@ -365,9 +365,9 @@ TEST_CASE("one HAProxy: what it cannot use has no part, and it is never left wit
     return out;
   };
   auto lacking = instance_of({"a", "b"}, 100);
-  for (const auto strategy : {config::Strategy::kEqual, config::Strategy::kLeader}) {
+  for (const std::string_view strategy : {"equal", "leader"}) {
     config.backends[0].strategy = strategy;
-    const bool leader = strategy == config::Strategy::kLeader;
+    const bool leader = strategy == "leader";
     CHECK(planned(lacking, true) == (leader ? Weights{256, 0} : Weights{128, 128}));
     // It was there when that was decided.
     const Weights before = planned(lacking, false);
@@ -388,7 +388,7 @@ TEST_CASE("one HAProxy: what it cannot use has no part, and it is never left wit
 
 TEST_CASE("keep: what only a server that is DOWN has is not worth keeping") {
   config::Config config = config_of({"a", "b"});
-  config.backends[0].strategy = config::Strategy::kLeader;
+  config.backends[0].strategy = "leader";
   config.backends[0].fallback = config::Fallback::kKeep;
   SystemState state(config);
   answer(state, 0);
@@ -432,7 +432,7 @@ TEST_CASE("change_servers: with nobody who stays nothing is held, and one that i
 
 TEST_CASE("change_servers: a leader that stays leads on, one that is gone is replaced") {
   config::Config config = config_of({"a", "b", "c"});
-  config.backends[0].strategy = config::Strategy::kLeader;
+  config.backends[0].strategy = "leader";
   SystemState state(config);
   for (std::size_t i = 0; i < 3; ++i) answer(state, i);
   const auto instance = instance_of({"a", "b", "c"});
@@ -487,7 +487,7 @@ TEST_CASE("adopt: a removed server makes the weights wait for the next decision"
 
 TEST_CASE("adopt: in another order everything moves with its server") {
   config::Config config = config_of({"a", "b", "c"});
-  config.backends[0].strategy = config::Strategy::kLeader;
+  config.backends[0].strategy = "leader";
   SystemState old(config);
   fail(old, 0);
   answer(old, 1);
@@ -498,7 +498,7 @@ TEST_CASE("adopt: in another order everything moves with its server") {
   old.decide(at(0ms));
   REQUIRE(weights(old) == Weights{0, 256, 256});
   config::Config changed = config_of({"c", "b", "a"});
-  changed.backends[0].strategy = config::Strategy::kLeader;
+  changed.backends[0].strategy = "leader";
   SystemState fresh(changed);
   fresh.adopt(std::move(old));
   CHECK(weights(fresh) == Weights{256, 256, 0});

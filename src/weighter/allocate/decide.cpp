@@ -12,7 +12,7 @@
 #include "weighter/schedule/agenda.hpp"
 #include "weighter/state/decay.hpp"
 #include "weighter/strategy/leader.hpp"
-#include "weighter/strategy/score.hpp"
+#include "weighter/strategy/strategy.hpp"
 
 namespace rpcw {
 namespace {
@@ -22,51 +22,13 @@ using Members = std::vector<std::size_t>;
 /// A part of the traffic that is more than rounding.
 constexpr double kVisible = 1e-6;
 
-/// A score before the factors that every strategy shares; 0 without the observations that it needs.
-struct StrategyScore {
-  double now = 0;
-  /// Without what the silence of a probe under way, or of the last one, takes from it.
-  double steady = 0;
-};
-
-StrategyScore strategy_score(const config::Backend& backend, const ServerVerdict& verdict, std::string_view algorithm,
-                             ScoreInputs& inputs) {
-  switch (backend.strategy) {
-    case config::Strategy::kEqual:
-      return {1, 1};
-    case config::Strategy::kInverseLatency: {
-      if (!verdict.latency || !verdict.head_age) return {};
-      inputs.latency_used_ms = std::chrono::duration<double, std::milli>(*verdict.latency).count();
-      inputs.age_used_ms = static_cast<double>(age_in_score(*verdict.head_age, backend.chain.block_time).count());
-      const double score = inverse_latency_score(*verdict.latency, *verdict.head_age, backend.chain.block_time);
-      return {score, score};
-    }
-    case config::Strategy::kAdaptive:
-    case config::Strategy::kLeader: {
-      if (!verdict.latency_used_ms) return {};
-      inputs.latency_used_ms = verdict.latency_used_ms;
-      inputs.gamma = gamma_for(algorithm);
-      inputs.attempts = verdict.counts.attempts;
-      inputs.failures = verdict.counts.failures;
-      inputs.peers_error_rate = verdict.peers_error_rate;
-      inputs.error_rate = verdict.error_rate;
-      inputs.live_latency_ms = verdict.live_latency_ms;
-      inputs.freshness = verdict.freshness;
-      const auto with = [&](double latency_ms) {
-        return verdict.freshness * adaptive_score({latency_ms, *inputs.gamma, verdict.error_rate});
-      };
-      return {with(*verdict.latency_used_ms), with(verdict.smoothed_latency_ms.value_or(*verdict.latency_used_ms))};
-    }
-  }
-  return {};
-}
-
 class Decider {
  public:
   Decider(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, const BackendView& view,
           std::span<const unsigned> applied, Now now)
       : history_(history),
         backend_(backend),
+        strategy_(strategy_named(backend.strategy)),
         probe_(probe),
         view_(view),
         applied_(applied),
@@ -95,7 +57,7 @@ class Decider {
     if (!falls_back) history_.shares.kept.clear();
     if (falls_back) {
       fall_back(active, backups);
-    } else if (backend_.strategy == config::Strategy::kLeader) {
+    } else if (strategy_.single_leader) {
       LeaderMemory among_active{history_.leader.server, history_.leader.challenger, history_.leader.challenger_since};
       lead(active, among_active, backend_.switch_back);
       history_.leader.server = among_active.leader;
@@ -110,7 +72,7 @@ class Decider {
       share(active);
       share(backups);
     }
-    const bool leads = backend_.strategy == config::Strategy::kLeader;
+    const bool leads = strategy_.single_leader;
     if (falls_back || leads) shares_from_targets(active, backups);
     if (!leads) {
       keep_shares(active);
@@ -151,7 +113,7 @@ class Decider {
     disqualified_[i] = verdict.disqualified;
     if (s.state != State::kUnknown) out_.any_verdict = true;
     if (eligible(i)) {
-      const StrategyScore score = strategy_score(backend_, verdict, view_.algorithm, s.inputs);
+      const StrategyScore score = strategy_.score(backend_, verdict, view_.algorithm, s.inputs);
       const double factors = s.inputs.preference * s.inputs.peers_factor * s.inputs.rate_limit_factor * s.inputs.ramp;
       s.score = score.now * factors * s.inputs.failure_penalty;
       steady_[i] = score.steady * factors;
@@ -280,7 +242,7 @@ class Decider {
     const std::vector<double> free = shares_below(scores, std::vector<double>(who.size(), 2.0));
     const std::vector<double> before = shares_before(who);
     std::vector<double> caps(who.size(), 2.0);
-    if (!before.empty()) {
+    if (!before.empty() && strategy_.limits_growth) {
       // Without a decision before, one interval's growth: what a single pass may do.
       const MonoTime interval = probe_.interval;
       const MonoTime elapsed = history_.shares.last.empty() ? interval : now_.mono - history_.shares.at;
@@ -462,6 +424,7 @@ class Decider {
 
   BackendHistory& history_;
   const config::Backend& backend_;
+  const Strategy& strategy_;
   const config::Probe& probe_;
   const BackendView& view_;
   std::span<const unsigned> applied_;

@@ -4,6 +4,7 @@
 #include <cassert>
 
 #include "weighter/constants.hpp"
+#include "weighter/strategy/strategy.hpp"
 
 namespace rpcw {
 namespace {
@@ -43,5 +44,13 @@ std::uint32_t choose_leader(LeaderMemory& memory, std::span<const Candidate> can
   if (now - memory.challenger_since >= constants::kLeadFor) memory = {memory.challenger, std::nullopt, {}};
   return *memory.leader;
 }
+
+namespace strategy {
+extern const Strategy kLeader{.name = "leader",
+                              .description = "one server has everything",
+                              .score = score_adaptively,
+                              .single_leader = true,
+                              .limits_growth = false};
+}  // namespace strategy
 
 }  // namespace rpcw

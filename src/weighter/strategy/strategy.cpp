@@ -1,0 +1,33 @@
+#include "weighter/strategy/strategy.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+
+namespace rpcw {
+namespace strategy {
+extern const Strategy kAdaptive, kInverseLatency, kEqual, kLeader;
+}
+namespace {
+
+constexpr std::array kAll{&strategy::kAdaptive, &strategy::kInverseLatency, &strategy::kEqual, &strategy::kLeader};
+
+}  // namespace
+
+std::span<const Strategy* const> strategies() {
+  return kAll;
+}
+
+std::vector<std::string_view> strategy_names() {
+  std::vector<std::string_view> out;
+  for (const Strategy* s : kAll) out.push_back(s->name);
+  return out;
+}
+
+const Strategy& strategy_named(std::string_view name) {
+  const auto at = std::ranges::find(kAll, name, &Strategy::name);
+  assert(at != kAll.end());
+  return at == kAll.end() ? *kAll.front() : **at;
+}
+
+}  // namespace rpcw
