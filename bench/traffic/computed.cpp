@@ -413,7 +413,7 @@ class Lanes {
       if (const auto failure = failure_of(outcome, timeout))
         a.value = std::unexpected(*failure);
       else if (check.kind == CheckKind::kIdentity)
-        a.value->number = providers_[i].chain_id();
+        a.value->text = std::to_string(providers_[i].chain_id());
       else if (check.kind == CheckKind::kBlock && check.argument <= providers_[i].height(time_.now()))
         a.value->text = hash(i, check.argument);
       state_->observe(i, a);

@@ -120,7 +120,7 @@ class Agent::Impl {
   }
   void carry_out(action::AddTarget&& a) {
     subjects_.resize(std::max<std::size_t>(subjects_.size(), a.target + 1U));
-    subjects_[a.target] = prober_.add({a.config, a.canaries});
+    subjects_[a.target] = prober_.add({a.config, a.canaries, a.chain});
   }
   void carry_out(action::RemoveTarget&& a) { prober_.remove(subjects_[a.target]); }
   void carry_out(action::SendHead&& a) {
@@ -129,8 +129,8 @@ class Agent::Impl {
   void carry_out(action::SendCheck&& a) { prober_.check(subjects_[a.target], a.check, check_handler(a.target)); }
   void carry_out(action::SendTogether&& a) {
     prober_.head_and_checks(subjects_[a.target], a.checks,
-                               a.keep_connection ? rpc::Afterwards::kKeep : rpc::Afterwards::kClose,
-                               head_handler(a.target), check_handler(a.target), sent_handler(a.target));
+                            a.keep_connection ? rpc::Afterwards::kKeep : rpc::Afterwards::kClose,
+                            head_handler(a.target), check_handler(a.target), sent_handler(a.target));
   }
 
   std::move_only_function<void(HeadObservation)> head_handler(control::TargetId target) {

@@ -20,6 +20,7 @@ struct AddTarget {
   const config::Target* config = nullptr;
   /// The argument of a canary check counts these.
   std::span<const config::Canary> canaries;
+  const Chain* chain = nullptr;
 };
 /// Answers to its checks under way are not wanted any more.
 struct RemoveTarget {

@@ -39,8 +39,8 @@ CheckSchedule::Probe CheckSchedule::new_probe(std::size_t target) {
   out.samples_left = c_.options.samples;
   out.has_history = c_.state.history(target).probes.observations > 0;
   index_of_.push_back(target);
-  c_.act(action::AddTarget{out.id, &c_.state.target_config(target),
-                           file_.backends[c_.state.targets()[target].backend].canaries});
+  const config::Backend& backend = file_.backends[c_.state.targets()[target].backend];
+  c_.act(action::AddTarget{out.id, &c_.state.target_config(target), backend.canaries, &backend.chain});
   return out;
 }
 
