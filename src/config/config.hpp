@@ -124,7 +124,21 @@ struct Canary {
   std::string params_json = "[]";
   /// [1s, 24h]
   milliseconds interval{60000};
+  /// With one of these it is a plain HTTP request, and `method` is GET, POST or empty.
+  std::string path{};
+  std::string body{};
+  /// JSON pointer to a value that must be there and not null; empty: any good answer will do.
+  std::string expect{};
+  /// What that value must be, as text; absent: anything.
+  std::optional<std::string> equals{};
+  /// An ECMAScript regular expression that is found in it; empty: none.
+  std::string matches{};
+  /// [1ms, 60s]
+  std::optional<milliseconds> at_most{};
 };
+
+/// What messages call it: its method or its path.
+std::string name_of(const Canary& canary);
 
 enum class Scale : std::uint8_t { kShare, kPeak };
 enum class Fallback : std::uint8_t { kEqual, kKeep };

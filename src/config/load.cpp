@@ -99,7 +99,9 @@ void read_root(Reader& root, const Context& context, Config& out) {
     r.choice<bool>("format", out.log.json, {{"text", false}, {"json", true}});
   });
   // Before the backends, which refer to them.
-  Chains chains;
+  Families families;
+  root.tables("family", "name", [&](Reader& r) { families.read(r); });
+  Chains chains(families);
   root.tables("chain", "name", [&](Reader& r) { chains.read(r); });
   Backends reader(context, chains);
   const std::size_t backends =

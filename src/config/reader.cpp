@@ -101,7 +101,7 @@ void Reader::warning(Place place, std::string_view key, std::string message) {
 }
 
 const Member* Reader::take(std::string_view key) {
-  known_.push_back(key);
+  if (std::ranges::find(known_, key) == known_.end()) known_.push_back(key);
   return table_.find(key);
 }
 
