@@ -44,7 +44,8 @@ void add_state(CLI::App& command, Options& options) {
       ->type_name("FILE");
 }
 
-void add_format(CLI::App& command, Options& options) {
+template <typename CommandOptions>
+void add_format(CLI::App& command, CommandOptions& options) {
   static const std::map<std::string, Format> kFormats{
       {"table", Format::kTable}, {"json", Format::kJson}, {"csv", Format::kCsv}};
   // Not a CLI::Transformer: it would take the enum's numbers as well.
@@ -134,14 +135,17 @@ int run_command(int argc, const char* const* argv) try {
       ->type_name("NAME")
       ->take_all()
       ->allow_extra_args(false);
-  discover_cmd->add_flag("--probe", discover.probe, "Ask the servers which chain they are on (eth_chainId)");
+  discover_cmd->add_flag("--probe", discover.probe, "Ask the servers what they speak and which chain they are on");
   discover_cmd->add_option("--ca-file", discover.ca_file, "TLS to HAProxy: who is trusted (PEM)")->type_name("FILE");
   discover_cmd->add_option("--cert-file", discover.cert_file, "TLS to HAProxy: our certificate")->type_name("FILE");
   discover_cmd->add_option("--key-file", discover.key_file, "TLS to HAProxy: its key")->type_name("FILE");
   discover_cmd->callback([&] { action = [&] { return command_discover(discover); }; });
 
   CLI::App* chains_cmd = app.add_subcommand("chains", "The chains it knows and their limits");
-  chains_cmd->callback([&] { action = [] { return command_chains(); }; });
+  ChainsOptions chains;
+  chains_cmd->add_option("name", chains.name, "Show this one, with its requests as curl lines")->type_name("NAME");
+  add_format(*chains_cmd, chains);
+  chains_cmd->callback([&] { action = [&] { return command_chains(chains); }; });
 
   try {
     app.parse(argc, argv);

@@ -38,6 +38,13 @@ struct DiscoverOptions {
   std::string key_file;
 };
 
+/// What the command line of `chains` says.
+struct ChainsOptions {
+  /// The chain to show; empty: all.
+  std::string name;
+  Format format = Format::kTable;
+};
+
 /// Runs the program and returns its exit code. Never throws.
 int run(int argc, const char* const* argv);
 
@@ -47,7 +54,7 @@ int command_once(const Options& options);
 int command_scores(const Options& options);
 int command_check(const Options& options);
 int command_discover(const DiscoverOptions& options);
-int command_chains();
+int command_chains(const ChainsOptions& options);
 int command_replay(const Options& options);
 
 }  // namespace rpcw::cli

@@ -20,6 +20,7 @@
 #include "cli/cli.hpp"
 #include "cli/describe.hpp"
 #include "cli/load.hpp"
+#include "cli/pointers.hpp"
 #include "cli/print.hpp"
 #include "observe/log.hpp"
 #include "observe/render.hpp"
@@ -161,6 +162,7 @@ int command_check(const Options& options) {
   if (!options.online) return kDone;
   const PassResult result = make_pass(*config, {control::Mode::kOnce, true, 1});
   print("\n" + render(result.report, Format::kTable));
+  if (const std::string pointers = read_pointers(*config); !pointers.empty()) print("\n" + pointers);
   if (result.haproxy_trouble) return kHaproxy;
   const bool all_well = std::ranges::all_of(result.report.backends, [](const BackendReport& b) {
     return std::ranges::all_of(b.servers, [](const ServerReport& s) {
@@ -168,24 +170,6 @@ int command_check(const Options& options) {
     });
   });
   return all_well ? kDone : kUnhealthy;
-}
-
-int command_chains() {
-  std::string out = fmt::format("{:<22} {:<12} {:>11} {:>10} {:>10} {:>9}\n", "CHAIN", "FAMILY", "CHAIN ID",
-                                "BLOCK TIME", "TOO OLD", "MAX LAG");
-  std::string others;
-  for (const Chain& c : known_chains()) {
-    if (!family_supported(c.family)) {
-      others += fmt::format("{}{} ({})", others.empty() ? "" : ", ", c.name, to_string(c.family));
-      continue;
-    }
-    out += fmt::format("{:<22} {:<12} {:>11} {:>10} {:>10} {:>9}\n", c.name, to_string(c.family),
-                       c.chain_id ? fmt::format("{}", *c.chain_id) : "", span_text(c.block_time),
-                       c.max_block_age ? span_text(*c.max_block_age) : "off", span_text(c.max_lag));
-  }
-  if (!others.empty()) out += "\nKnown, but not probed by this version: " + others + "\n";
-  print(out);
-  return kDone;
 }
 
 }  // namespace rpcw::cli
