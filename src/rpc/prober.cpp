@@ -85,6 +85,20 @@ void Prober::check(std::size_t target, const Check& check, AnswerHandler handler
 void Prober::send_head(const KnownPtr& known, HeadHandler handler, Sending sending) {
   const family::Family& family = *known->family;
   const std::span<const HttpRequest> requests = family.head_requests();
+  if (requests.size() == 1) {
+    client_.start(
+        known->target, requests.front(), settings_.timeout,
+        [known, handler = std::move(handler)](const HttpResult& result) mutable {
+          if (known->removed) return;
+          HeadObservation out{read_clocks(), result ? result->latency : result.error().after, {}};
+          const family::Outcome outcome = result ? family::Outcome(known->family->read_head(0, *result))
+                                                 : family::Outcome(std::unexpected(result.error().what));
+          out.head = known->family->head(std::span(&outcome, 1), context_of(*known, out.received.wall));
+          handler(std::move(out));
+        },
+        std::move(sending));
+    return;
+  }
   struct Parts {
     HeadHandler handler;
     std::vector<family::Outcome> outcomes;

@@ -71,6 +71,17 @@ bool is_other_id(const Picked& id) {
   return id.present() && id.text != "1.0" && to_integer(id) != std::uint64_t{1};
 }
 
+/// A long text could take long, or all of the stack; an expression that the library gives up on does not match.
+bool matches(const std::string& text, const std::string& expression) {
+  constexpr std::size_t kLongest = 4096;
+  if (text.size() > kLongest) return false;
+  try {
+    return std::regex_search(text, std::regex(expression));
+  } catch (const std::regex_error&) {
+    return false;
+  }
+}
+
 void replace_all(std::string& text, std::string_view from, std::string_view to) {
   for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
     text.replace(at, from.size(), to);
@@ -404,10 +415,7 @@ std::expected<AnswerValue, ProbeFailure> Family::canary_answer(const Reply& r, c
   if (canary.equals && text != *canary.equals)
     return fail(Reason::kBadAnswer, fmt::format("{} is {}, expected {}", place, context.target.scrub(text),
                                                 context.target.scrub(*canary.equals)));
-  // A long text of a provider could take long, or all of the stack.
-  constexpr std::size_t kLongestMatched = 4096;
-  if (!canary.matches.empty() &&
-      (text.size() > kLongestMatched || !std::regex_search(text, std::regex(canary.matches))))
+  if (!canary.matches.empty() && !matches(text, canary.matches))
     return fail(Reason::kBadAnswer, fmt::format("{} is {}, which does not match", place, context.target.scrub(text)));
   return AnswerValue{};
 }
