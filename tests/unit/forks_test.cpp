@@ -267,7 +267,7 @@ TEST_CASE("a head without a time is as old as the last rise of its height") {
   const BackendVerdict v = w.verdict();
   CHECK(v.servers[0].head_age == 50s);
   CHECK(v.servers[1].head_age <= 10s);
-  CHECK_FALSE(v.servers[1].never);
+  CHECK_FALSE(v.servers[1].disqualified);
   CHECK(v.servers[0].state != State::kHealthy);
   CHECK(v.servers[1].state == State::kHealthy);
 }
