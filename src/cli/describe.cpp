@@ -253,8 +253,11 @@ std::string describe(const Config& config) {
   describe_haproxy(page, config.haproxy);
   describe_probe(page, config.probe);
   page.heading("http");
-  page.line("listen", {config.http.listen.empty() ? std::string("off") : config.http.listen});
-  if (!config.http.listen.empty()) page.line("", {"accepted, but nothing is served there yet"});
+  std::vector<std::string> listen;
+  for (const Listen& at : config.http.listen) listen.push_back(at.text);
+  if (listen.empty()) listen.emplace_back("off");
+  page.line("listen", listen);
+  if (!config.http.hosts.empty()) page.line("hosts", config.http.hosts);
   for (const Backend& backend : config.backends) describe_backend(page, config, backend);
   return page.take();
 }

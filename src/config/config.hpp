@@ -75,9 +75,23 @@ struct Probe {
   std::string proxy;
 };
 
+/// Where metrics and status are served.
+struct Listen {
+  /// An IP address without brackets, or the path of a Unix socket.
+  std::string address;
+  /// TCP port 1..65535; 0: a Unix socket.
+  std::uint16_t port = 0;
+  /// As written; what messages show.
+  std::string text;
+
+  friend bool operator==(const Listen&, const Listen&) = default;
+};
+
 struct Http {
-  /// HOST:PORT to serve metrics and status on; empty: off.
-  std::string listen = "127.0.0.1:9404";
+  /// Empty: off.
+  std::vector<Listen> listen{{.address = "127.0.0.1", .port = 9404, .text = "127.0.0.1:9404"}};
+  /// Names besides addresses and `localhost` that a request's Host may have; lower case, without a port.
+  std::vector<std::string> hosts{};
 };
 
 enum class LogLevel : std::uint8_t { kTrace, kDebug, kInfo, kWarn, kError };

@@ -290,6 +290,13 @@ std::vector<Found<std::string>> Reader::texts(std::string_view key) {
   return out;
 }
 
+std::vector<Found<std::string>> Reader::text_or_texts(std::string_view key) {
+  const Member* member = table_.find(key);
+  if (member != nullptr && member->value.kind == Node::Kind::kArray) return texts(key);
+  if (auto one = text(key)) return {std::move(*one)};
+  return {};
+}
+
 const Node* Reader::any(std::string_view key) {
   const Member* member = take(key);
   return member == nullptr ? nullptr : &member->value;

@@ -128,7 +128,8 @@ TEST_CASE("config: defaults") {
   CHECK(c.probe.max_lookups == 16);
   CHECK(c.probe.max_response_bytes == 1048576);
   CHECK(c.probe.proxy.empty());
-  CHECK(c.http.listen == "127.0.0.1:9404");
+  CHECK(c.http.listen == std::vector<config::Listen>{{"127.0.0.1", 9404, "127.0.0.1:9404"}});
+  CHECK(c.http.hosts.empty());
   CHECK(c.log.level == LogLevel::kInfo);
   CHECK_FALSE(c.log.json);
   REQUIRE(c.backends.size() == 1);
@@ -177,7 +178,8 @@ cert_file = "cert.pem"
 key_file = "key.pem"
 proxy = "http://user:${KEY}@${HOST}:3128"
 [http]
-listen = "[::]:9404"
+listen = ["[::]:9404", "unix:/run/weighter.sock"]
+hosts = ["Weighter.internal"]
 [log]
 level = "debug"
 format = "json"
@@ -277,7 +279,9 @@ TEST_CASE("config: every key") {
   CHECK(c.probe.tls.cert_file == "/etc/rpcw/cert.pem");
   CHECK(c.probe.tls.key_file == "/etc/rpcw/key.pem");
   CHECK(c.probe.proxy == "http://user:k3y@example.org:3128");
-  CHECK(c.http.listen == "[::]:9404");
+  CHECK(c.http.listen ==
+        std::vector<config::Listen>{{"::", 9404, "[::]:9404"}, {"/run/weighter.sock", 0, "unix:/run/weighter.sock"}});
+  CHECK(c.http.hosts == std::vector<std::string>{"weighter.internal"});
   CHECK(c.log.level == LogLevel::kDebug);
   CHECK(c.log.json);
 
@@ -569,6 +573,13 @@ TEST_CASE("config: general tables") {
            {"2:10: http.listen: \"localhost\": the port is missing; expected HOST:PORT; \"\" turns it off"}},
           {"[http]\nlisten = \"localhost:http\"",
            {"2:10: http.listen: \"localhost:http\": the port is not a number from 1 to 65535; \"\" turns it off"}},
+          {"[http]\nlisten = \"example.org:9404\"",
+           {"2:10: http.listen: \"example.org:9404\": expected an address and a port, such as 127.0.0.1:9404, or "
+            "unix:PATH; \"\" turns it off"}},
+          {"[http]\nlisten = [\"unix:\", \"127.0.0.1:1\", \"127.0.0.1:1\"]\nhosts = [\"a:1\"]",
+           {"2:11: http.listen: \"unix:\": the path is empty; \"\" turns it off",
+            "2:35: http.listen: \"127.0.0.1:1\" is already given",
+            "3:10: http.hosts: \"a:1\": expected a host name without a port, such as \"weighter.internal\""}},
           {"[log]\nlevel = \"warning\"\nformat = \"jsn\"",
            {"2:9: log.level: \"warning\" is not known; did you mean \"warn\"? Accepted: trace, debug, info, warn, "
             "error",
@@ -1375,8 +1386,8 @@ probe
               a client certificate
 
 http
-  listen      [::]:9404
-              accepted, but nothing is served there yet
+  listen      [::]:9404, unix:/run/weighter.sock
+  hosts       weighter.internal
 
 backend rpc-backend
   chain       mychain, evm, chain id 12345, a block every 2s
