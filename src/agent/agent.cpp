@@ -82,8 +82,12 @@ class Agent::Impl {
     while (!events_.empty() && !done_) {
       control::Event next = std::move(events_.front());
       events_.pop_front();
-      for (control::Action& a : controller_.on(std::move(next), read_clocks()))
-        std::visit([this](auto&& what) { carry_out(std::move(what)); }, std::move(a));
+      const Now now = read_clocks();
+      if (effects_.observer != nullptr) effects_.observer->on_event(next, now);
+      const auto begun = steady_clock::now();
+      std::vector<control::Action> actions = controller_.on(std::move(next), now);
+      if (effects_.observer != nullptr) effects_.observer->on_actions(actions, now, steady_clock::now() - begun);
+      for (control::Action& a : actions) std::visit([this](auto&& what) { carry_out(std::move(what)); }, std::move(a));
     }
     busy_ = false;
   }
@@ -96,6 +100,10 @@ class Agent::Impl {
 
   void carry_out(action::Finish&&) { finish(); }
   void carry_out(action::Log&& a) { effects_.log(a.line); }
+  // For the observer alone.
+  void carry_out(action::Decided&&) {}
+  void carry_out(action::Repaired&&) {}
+  void carry_out(action::WorkerReplaced&&) {}
   void carry_out(action::WakeAt&& a) {
     if (!a.at) {
       wake_.cancel();
@@ -129,8 +137,8 @@ class Agent::Impl {
   void carry_out(action::SendCheck&& a) { prober_.check(subjects_[a.target], a.check, check_handler(a.target)); }
   void carry_out(action::SendTogether&& a) {
     prober_.head_and_checks(subjects_[a.target], a.checks,
-                               a.keep_connection ? rpc::Afterwards::kKeep : rpc::Afterwards::kClose,
-                               head_handler(a.target), check_handler(a.target), sent_handler(a.target));
+                            a.keep_connection ? rpc::Afterwards::kKeep : rpc::Afterwards::kClose,
+                            head_handler(a.target), check_handler(a.target), sent_handler(a.target));
   }
 
   std::move_only_function<void(HeadObservation)> head_handler(control::TargetId target) {

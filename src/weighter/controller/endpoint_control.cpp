@@ -67,6 +67,22 @@ bool EndpointControl::has_left() {
   return true;
 }
 
+EndpointReport EndpointControl::report() const {
+  EndpointReport out = report_;
+  if (!c_.runs()) return out;
+  out.reachable = instance_.has_value();
+  if (!trouble_.empty()) out.errors = {trouble_};
+  return out;
+}
+
+std::string EndpointControl::unsettled() const {
+  if (!was_tried_) return fmt::format("HAProxy {}: not read yet", name());
+  if (!instance_ || c_.options.dry_run) return {};
+  const std::size_t changes = plan_changes(c_.state, *instance_).size();
+  if (changes == 0) return {};
+  return fmt::format("HAProxy {}: {} weight{} not set yet", name(), changes, changes == 1 ? "" : "s");
+}
+
 // ---- reading
 
 void EndpointControl::look() {
@@ -155,6 +171,7 @@ std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&&
 
 void EndpointControl::note_worker(bool was_reachable, std::int64_t old_pid, haproxy::Worker worker) {
   const bool fresh = worker == haproxy::Worker::kNew;
+  if (fresh && ever_reached_) c_.act(action::WorkerReplaced{id_});
   if (was_reachable && !fresh) return;
   if (!was_reachable)
     log(config::LogLevel::kInfo, fmt::format("HAProxy {} is {}: version {}, pid {}", name(),
@@ -249,6 +266,7 @@ bool EndpointControl::is_contended(const WeightChange& change) {
   const Key key = key_of(change);
   // One repair for each time that it was seen changed, however often the push is tried.
   if (foreign_.erase(key) == 0) return false;
+  c_.act(action::Repaired{id_, key.first, key.second});
   const auto pause = repairs_.repaired(key, c_.mono());
   if (!pause) return false;
   contended_[key] = paused_[key] = c_.mono() + *pause;
@@ -290,6 +308,7 @@ void EndpointControl::send(const std::vector<WeightChange>& changes) {
 bool EndpointControl::push() {
   std::erase_if(paused_, [&](const auto& entry) { return entry.second <= c_.mono(); });
   std::vector<WeightChange> changes = plan_changes(c_.state, *instance_);
+  if (changes.empty()) report_.errors.clear();
   std::erase_if(changes, [&](const WeightChange& c) { return paused_.contains(key_of(c)); });
   if (c_.options.dry_run) {
     for (const WeightChange& change : changes) {
@@ -357,6 +376,8 @@ void EndpointControl::refused_static(const std::string& backend) {
 
 void EndpointControl::on(event::WeightsAnswered&& event) {
   exchange_ = Exchange::kNone;
+  // A running agent's errors are those of the last push, a single pass's those of both rounds.
+  if (c_.runs()) report_.errors.clear();
   std::set<Key> unconfirmed;
   haproxy::Failure failure;
   for (std::size_t k = 0; k < event.outcomes.size() && k < sent_.size(); ++k) {
@@ -382,8 +403,8 @@ void EndpointControl::on(event::WeightsAnswered&& event) {
     finished_ = !unconfirmed.empty() || !found_static_ || rounds_ > 1;
     return;
   }
-  report_.errors.clear();
   if (!unconfirmed.empty()) {
+    report_.errors.push_back(failure.detail);
     push_failed(failure, std::move(unconfirmed));
     return;
   }

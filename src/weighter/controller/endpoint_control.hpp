@@ -58,8 +58,9 @@ class EndpointControl {
   [[nodiscard]] bool done() const;
   /// Single pass: an algorithm turned out to be static, so that the decision may be another one.
   [[nodiscard]] bool take_found_static() { return std::exchange(found_static_, false); }
-  /// Single pass.
-  [[nodiscard]] const EndpointReport& report() const { return report_; }
+  [[nodiscard]] EndpointReport report() const;
+  /// What is missing before it has all the weights that it should have, a line; empty: nothing, or it is not reachable.
+  [[nodiscard]] std::string unsettled() const;
 
  private:
   enum class Exchange : std::uint8_t { kNone, kInfo, kServers, kLevel, kWeights };

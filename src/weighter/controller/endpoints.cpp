@@ -160,6 +160,16 @@ std::vector<std::string> Endpoints::troubles() const {
   return out;
 }
 
+std::vector<std::string> Endpoints::unsettled() const {
+  std::vector<std::string> out;
+  for (const Place& place : places_) {
+    if (!place.tried) out.push_back(fmt::format("HAProxy {}: its name is being looked up", place.endpoint->text));
+    for (const auto& member : place.members)
+      if (std::string text = member->unsettled(); !text.empty()) out.push_back(std::move(text));
+  }
+  return out;
+}
+
 // ---- single pass
 
 void Endpoints::allow_push() {
