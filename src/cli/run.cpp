@@ -9,6 +9,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <expected>
 #include <filesystem>
 #include <memory>
@@ -26,6 +27,7 @@
 #include "cli/load.hpp"
 #include "config/document.hpp"
 #include "observe/log.hpp"
+#include "observe/site.hpp"
 #include "store/recording.hpp"
 #include "store/state_file.hpp"
 
@@ -67,11 +69,15 @@ class Runner {
         flush_timer_(io_),
         grace_(io_),
         keep_timer_(io_),
-        writing_(io_.get_executor()) {
+        writing_(io_.get_executor()),
+        site_(io_) {
     if (!options.record_file.empty())
       recording_.emplace(options.record_file, store::RecordingLimits{}, [](const LogLine& line) { log::write(line); });
     if (!options.state_file.empty()) state_.emplace(options.state_file);
   }
+
+  /// Precedes `run`. The error is a sentence.
+  std::expected<void, std::string> open_ports() { return site_.configure(config_->http); }
 
   int run() {
     asio::co_spawn(io_, listen(), rethrow);
@@ -89,6 +95,7 @@ class Runner {
                           config_->backends.size() == 1 ? "" : "s",
                           options_.dry_run ? ", dry run: nothing will be sent" : ""));
     std::unique_ptr<Agent> agent = new_agent({});
+    show(*agent);
     while (!terminating_) {
       current_ = agent.get();
       co_await agent->run();
@@ -101,6 +108,7 @@ class Runner {
         fresh->controller().state().adopt(std::move(agent->controller().state()));
         if (recording_) recording_->follow(fresh->controller().state(), store::Cause::kReload);
       }
+      show(*fresh);
       agent = std::move(fresh);
     }
     if (state_) {
@@ -130,7 +138,13 @@ class Runner {
         if (const auto warning = state_->load(state, now)) log::warn(*warning);
       if (recording_) recording_->follow(state, store::Cause::kStart);
     };
+    effects.observer = &site_;
     return std::make_unique<Agent>(io_, *config_, how, std::move(legacy), std::move(effects));
+  }
+
+  void show(Agent& agent) {
+    site_.follow({.report = [&agent](Now now) { return agent.controller().report(now); },
+                  .unsettled = [&agent] { return agent.controller().unsettled(); }});
   }
 
   // ---- the state file
@@ -228,9 +242,16 @@ class Runner {
 
   void take(std::string_view why, Reading&& reading) {
     auto loaded = take_config(std::move(reading), Needs::kHaproxy, Vote::kLog);
-    if (!loaded) {
+    std::string trouble = loaded ? std::string{} : "is not usable";
+    if (loaded)
+      if (const auto listening = site_.configure(loaded->http); !listening) {
+        log::error(listening.error());
+        trouble = "asks for a port that cannot be used";
+      }
+    site_.config_reloaded(trouble.empty(), read_clocks().wall);
+    if (!trouble.empty()) {
       log::error(
-          fmt::format("{}: {} is not usable; going on with the configuration as it was", why, options_.config_file));
+          fmt::format("{}: {} {}; going on with the configuration as it was", why, options_.config_file, trouble));
       return;
     }
     log::info(fmt::format("{}: {} was read again", why, options_.config_file));
@@ -286,6 +307,7 @@ class Runner {
   asio::steady_timer disk_timer_{io_};
   OffLoop off_loop_{io_.get_executor()};
   std::optional<store::Recording> recording_;
+  observe::Site site_;
   Agent* current_ = nullptr;
   /// The state holds what an earlier process has known.
   bool recalled_ = false;
@@ -297,7 +319,12 @@ class Runner {
 int command_run(const Options& options) {
   auto config = load_config(options, Needs::kHaproxy, Vote::kStart);
   if (!config) return config.error();
-  return Runner(options, std::move(*config)).run();
+  Runner runner(options, std::move(*config));
+  if (const auto opened = runner.open_ports(); !opened) {
+    std::fprintf(stderr, "%s\n", opened.error().c_str());
+    return kOwnError;
+  }
+  return runner.run();
 }
 
 }  // namespace rpcw::cli
