@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -12,6 +13,7 @@
 #include <map>
 
 #include "base/version.hpp"
+#include "config/nearest.hpp"
 #include "observe/log.hpp"
 
 namespace rpcw::cli {
@@ -27,6 +29,17 @@ void add_config(CLI::App& command, Options& options) {
       ->type_name("NAME")
       ->take_all()
       ->allow_extra_args(false);
+}
+
+void add_agent(CLI::App& command, AgentOptions& options) {
+  CLI::Option* file =
+      command.add_option("-c,--config", options.config_file, "The configuration of a running agent (TOML)")
+          ->type_name("FILE");
+  command
+      .add_option("--url", options.url,
+                  "Where it serves: http://HOST:PORT or unix:PATH (default: http://127.0.0.1:9404)")
+      ->type_name("URL")
+      ->excludes(file);
 }
 
 void add_dry_run(CLI::App& command, Options& options) {
@@ -61,6 +74,21 @@ void add_pass(CLI::App& command, Options& options) {
   command.add_option("--samples", options.samples, "Probes of each server (1 to 100, default 1)")
       ->check(CLI::Range(1U, 100U).description(""))
       ->type_name("N");
+}
+
+std::vector<std::string> command_names(const CLI::App& app) {
+  std::vector<std::string> out;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    out.push_back(command->get_name());
+  return out;
+}
+
+int unknown_command(const std::vector<std::string>& names, std::string_view word) {
+  const std::vector<std::string_view> known(names.begin(), names.end());
+  const std::vector<std::string_view> near = config::nearest(word, known);
+  std::fprintf(stderr, "rpc-weighter: there is no command \"%s\"; %s\n", std::string(word).c_str(),
+               near.empty() ? "`rpc-weighter --help` lists them" : config::did_you_mean(near).c_str());
+  return kUsage;
 }
 
 /// How long the last lines of the log may take at the end.
@@ -114,6 +142,11 @@ int run_command(int argc, const char* const* argv) try {
   check_cmd->add_flag("--online", options.online, "Also ask HAProxy and every provider");
   check_cmd->callback([&] { action = [&] { return command_check(options); }; });
 
+  CLI::App* health_cmd = app.add_subcommand("health", "Ask a running agent whether it is well; 0 or 1");
+  AgentOptions agent;
+  add_agent(*health_cmd, agent);
+  health_cmd->callback([&] { action = [&] { return command_health(agent); }; });
+
   CLI::App* replay_cmd =
       app.add_subcommand("replay", "What a recording of `run` gives under this configuration; needs no network");
   add_config(*replay_cmd, options);
@@ -142,6 +175,14 @@ int run_command(int argc, const char* const* argv) try {
 
   CLI::App* chains_cmd = app.add_subcommand("chains", "The chains it knows and their limits");
   chains_cmd->callback([&] { action = [] { return command_chains(); }; });
+
+  if (argc < 2) {
+    std::fprintf(stderr, "%s", app.help().c_str());
+    return kUsage;
+  }
+  const std::vector<std::string> names = command_names(app);
+  if (const std::string_view word = argv[1]; !word.starts_with('-') && std::ranges::find(names, word) == names.end())
+    return unknown_command(names, word);
 
   try {
     app.parse(argc, argv);

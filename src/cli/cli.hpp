@@ -26,6 +26,14 @@ struct Options {
   std::vector<std::string> recordings;
 };
 
+/// Which running agent a command asks.
+struct AgentOptions {
+  /// Its configuration; empty: not given.
+  std::string config_file;
+  /// http://HOST:PORT or unix:PATH; empty: as the configuration says, or the default.
+  std::string url;
+};
+
 /// What the command line of `discover` says.
 struct DiscoverOptions {
   std::string endpoint;
@@ -48,6 +56,7 @@ int command_scores(const Options& options);
 int command_check(const Options& options);
 int command_discover(const DiscoverOptions& options);
 int command_chains();
+int command_health(const AgentOptions& options);
 int command_replay(const Options& options);
 
 }  // namespace rpcw::cli
