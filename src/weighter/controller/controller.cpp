@@ -301,9 +301,10 @@ void Controller::decide() {
   if (state_.blind() && !was_blind)
     c_.log(config::LogLevel::kWarn,
            "no provider of any backend can be reached: look at this machine's network and name servers first",
-           {{"reason", std::string(to_string(Reason::kBlind))}});
+           {{"note", std::string(to_string(Reason::kBlind))}}, "note_on");
   else if (was_blind && !state_.blind())
-    c_.log(config::LogLevel::kInfo, "providers can be reached again");
+    c_.log(config::LogLevel::kInfo, "providers can be reached again",
+           {{"note", std::string(to_string(Reason::kBlind))}}, "note_off");
   checks_.send_urgent();
   checks_.schedule_answered();
   endpoints_.wake();

@@ -78,7 +78,10 @@ EndpointReport EndpointControl::report() const {
 std::string EndpointControl::unsettled() const {
   if (!was_tried_) return fmt::format("HAProxy {}: not read yet", name());
   if (!instance_ || c_.options.dry_run) return {};
-  const std::size_t changes = plan_changes(c_.state, *instance_).size();
+  std::vector<WeightChange> missing = plan_changes(c_.state, *instance_);
+  // The log and the report say that these were refused or are contended: waiting changes nothing.
+  std::erase_if(missing, [&](const WeightChange& change) { return paused_.contains(key_of(change)); });
+  const std::size_t changes = missing.size();
   if (changes == 0) return {};
   return fmt::format("HAProxy {}: {} weight{} not set yet", name(), changes, changes == 1 ? "" : "s");
 }
@@ -173,14 +176,21 @@ void EndpointControl::note_worker(bool was_reachable, std::int64_t old_pid, hapr
   const bool fresh = worker == haproxy::Worker::kNew;
   if (fresh && ever_reached_) c_.act(action::WorkerReplaced{id_});
   if (was_reachable && !fresh) return;
+  const std::vector<std::pair<std::string_view, std::string>> worker_now{{"pid", fmt::format("{}", instance_->pid)},
+                                                                         {"version", instance_->version}};
   if (!was_reachable)
-    log(config::LogLevel::kInfo, fmt::format("HAProxy {} is {}: version {}, pid {}", name(),
-                                             ever_reached_ ? "back" : "there", instance_->version, instance_->pid));
+    log(config::LogLevel::kInfo,
+        fmt::format("HAProxy {} is {}: version {}, pid {}", name(), ever_reached_ ? "back" : "there",
+                    instance_->version, instance_->pid),
+        "haproxy_up", worker_now);
   else if (old_pid != instance_->pid)
-    log(config::LogLevel::kInfo, fmt::format("HAProxy {} was reloaded: pid {} -> {}", name(), old_pid, instance_->pid));
+    log(config::LogLevel::kInfo, fmt::format("HAProxy {} was reloaded: pid {} -> {}", name(), old_pid, instance_->pid),
+        "haproxy_reloaded", worker_now);
   else
-    log(config::LogLevel::kInfo, fmt::format("HAProxy {} was restarted: pid {} as before, running for {} s", name(),
-                                             instance_->pid, instance_->uptime.count()));
+    log(config::LogLevel::kInfo,
+        fmt::format("HAProxy {} was restarted: pid {} as before, running for {} s", name(), instance_->pid,
+                    instance_->uptime.count()),
+        "haproxy_reloaded", worker_now);
   if (fresh) {
     pushes_ = {};
     unlogged_.reset();
@@ -267,6 +277,14 @@ bool EndpointControl::is_contended(const WeightChange& change) {
   // One repair for each time that it was seen changed, however often the push is tried.
   if (foreign_.erase(key) == 0) return false;
   c_.act(action::Repaired{id_, key.first, key.second});
+  log(config::LogLevel::kInfo,
+      fmt::format("HAProxy {}: {}/{} was set to {} by another writer; setting {} again", name(), key.first, key.second,
+                  change.from, change.to),
+      "repaired",
+      {{"backend", key.first},
+       {"server", key.second},
+       {"from_weight", fmt::format("{}", change.from)},
+       {"to_weight", fmt::format("{}", change.to)}});
   const auto pause = repairs_.repaired(key, c_.mono());
   if (!pause) return false;
   contended_[key] = paused_[key] = c_.mono() + *pause;
@@ -389,7 +407,7 @@ void EndpointControl::on(event::WeightsAnswered&& event) {
       refused_static(backend);
     } else if (o.kind == haproxy::Outcome::Kind::kRefused) {
       paused_[sent_to_[k]] = c_.mono() + kRefusalPause;
-      log_once(fmt::format("set weight {}/{} {} was refused: {}", backend, server, sent_[k].to, o.detail));
+      log_once(fmt::format("set weight {}/{} {} was refused: {}", backend, server, sent_[k].to, o.detail), "refused");
       report_.errors.push_back(fmt::format("refused: set weight {}/{} {}: {}", backend, server, sent_[k].to, o.detail));
     } else {
       unconfirmed.insert(sent_to_[k]);
@@ -445,8 +463,10 @@ void EndpointControl::log_push_trouble() {
 
 // ---- the log
 
-void EndpointControl::log(config::LogLevel level, std::string message) {
-  c_.log(level, std::move(message), {{"endpoint", name()}});
+void EndpointControl::log(config::LogLevel level, std::string message, std::string_view event,
+                          std::vector<std::pair<std::string_view, std::string>> fields) {
+  fields.insert(fields.begin(), {"endpoint", name()});
+  c_.log(level, std::move(message), std::move(fields), event);
 }
 
 void EndpointControl::log_notes() {
@@ -454,12 +474,15 @@ void EndpointControl::log_notes() {
     const haproxy::BackendRow* row = instance_->backend(cfg.name);
     if (row == nullptr) continue;
     for (const BackendNote& note : haproxy_notes(cfg, *row))
-      if (told_in_log(note)) log_once(fmt::format("{}: {}: {}", cfg.name, note.code, note.detail));
+      if (told_in_log(note))
+        log_once(fmt::format("{}: {}: {}", cfg.name, note.code, note.detail),
+                 note.code == "contended" ? "contended" : "note_on");
   }
 }
 
-void EndpointControl::log_once(const std::string& what) {
-  if (c_.runs() && logged_.insert(what).second) log(config::LogLevel::kWarn, fmt::format("{}: {}", name(), what));
+void EndpointControl::log_once(const std::string& what, std::string_view event) {
+  if (c_.runs() && logged_.insert(what).second)
+    log(config::LogLevel::kWarn, fmt::format("{}: {}", name(), what), event);
 }
 
 /// The failure's detail begins with the endpoint.
@@ -468,7 +491,7 @@ void EndpointControl::lost(const haproxy::Failure& failure) {
   // Each kind once: how many replies came before a time-out differs from one attempt to the next.
   if (reads_.logged.insert(failure.code).second)
     c_.log(config::LogLevel::kError, fmt::format("HAProxy cannot be used: {}", failure.detail),
-           {{"endpoint", name()}, {"error", std::string(haproxy::to_string(failure.code))}});
+           {{"endpoint", name()}, {"error", std::string(haproxy::to_string(failure.code))}}, "haproxy_down");
   if (instance_) last_ = std::exchange(instance_, std::nullopt);
   // Whether pushes work is not known until it is back; they are then tried at once.
   unlogged_.reset();

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "weighter/controller/context.hpp"
@@ -83,8 +84,10 @@ class EndpointControl {
   void send(const std::vector<WeightChange>& changes);
   [[nodiscard]] Key key_of(const WeightChange& change) const;
   void log_notes();
-  void log_once(const std::string& what);
-  void log(config::LogLevel level, std::string message);
+  void log_once(const std::string& what, std::string_view event = "message");
+  /// `fields`: besides the endpoint.
+  void log(config::LogLevel level, std::string message, std::string_view event = "message",
+           std::vector<std::pair<std::string_view, std::string>> fields = {});
   void lost(const haproxy::Failure& failure);
   void push_failed(const haproxy::Failure& failure, std::set<Key> unconfirmed);
   void log_push_trouble();

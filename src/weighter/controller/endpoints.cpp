@@ -118,7 +118,8 @@ void Endpoints::not_found(Place& place, const haproxy::Failure& failure) {
                             : fmt::format("{}; going on with the {} known", failure.detail,
                                           known == 1 ? std::string("address") : fmt::format("{} addresses", known));
   c_.log(known == 0 ? config::LogLevel::kError : config::LogLevel::kWarn, std::move(message),
-         {{"endpoint", place.endpoint->text}, {"error", std::string(haproxy::to_string(failure.code))}});
+         {{"endpoint", place.endpoint->text}, {"error", std::string(haproxy::to_string(failure.code))}},
+         known == 0 ? "haproxy_down" : "message");
 }
 
 // ---- what they show
