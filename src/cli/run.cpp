@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
@@ -15,7 +16,9 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "agent/agent.hpp"
 #include "base/clock.hpp"
@@ -27,6 +30,8 @@
 #include "cli/load.hpp"
 #include "config/document.hpp"
 #include "observe/log.hpp"
+#include "observe/repeat_filter.hpp"
+#include "observe/sd_notify.hpp"
 #include "observe/site.hpp"
 #include "store/recording.hpp"
 #include "store/state_file.hpp"
@@ -48,6 +53,10 @@ constexpr milliseconds kDiskGrace{3000};
 
 /// How often the file of `--state` is written at the most. What a crash loses of the history is no longer than this.
 constexpr milliseconds kKeepEvery{3000};
+/// How often systemd is told how the service is, and how often it is looked at before it is ready.
+constexpr milliseconds kTend{1000};
+constexpr milliseconds kTendStart{50};
+
 /// How much of a recording a crash may cost.
 constexpr milliseconds kFlush{1000};
 
@@ -83,6 +92,8 @@ class Runner {
     asio::co_spawn(io_, listen(), rethrow);
     asio::co_spawn(io_, watch_file(), rethrow);
     asio::co_spawn(io_, serve(), rethrow);
+    asio::co_spawn(io_, tend_service(), rethrow);
+    if (const auto every = service_.watchdog_interval()) asio::co_spawn(io_, feed_watchdog(*every), rethrow);
     if (state_) asio::co_spawn(io_, keep_state(), rethrow);
     if (recording_) asio::co_spawn(io_, flush_recording(), rethrow);
     io_.run();
@@ -91,9 +102,11 @@ class Runner {
 
  private:
   asio::awaitable<void> serve() {
-    log::info(fmt::format("rpc-weighter {} starts: {} backend{}{}", version(), config_->backends.size(),
-                          config_->backends.size() == 1 ? "" : "s",
-                          options_.dry_run ? ", dry run: nothing will be sent" : ""));
+    log::event("start", config::LogLevel::kInfo,
+               fmt::format("rpc-weighter {} starts: {} backend{}{}", version(), config_->backends.size(),
+                           config_->backends.size() == 1 ? "" : "s",
+                           options_.dry_run ? ", dry run: nothing will be sent" : ""),
+               {{"version", version()}, {"pid", fmt::format("{}", ::getpid())}});
     std::unique_ptr<Agent> agent = new_agent({});
     show(*agent);
     while (!terminating_) {
@@ -110,6 +123,8 @@ class Runner {
       }
       show(*fresh);
       agent = std::move(fresh);
+      current_ = agent.get();
+      reload_ended();
     }
     if (state_) {
       disk_timer_.expires_after(kDiskGrace);
@@ -122,9 +137,11 @@ class Runner {
       disk_timer_.cancel();
     }
     if (recording_) recording_->flush();
-    log::info("stopped; HAProxy keeps the last weights");
+    log_stop();
     io_.stop();
   }
+
+  static void log_stop() { log::event("stop", config::LogLevel::kInfo, "stopped; HAProxy keeps the last weights"); }
 
   std::unique_ptr<Agent> new_agent(control::Legacy legacy) {
     control::Options how;
@@ -138,8 +155,51 @@ class Runner {
         if (const auto warning = state_->load(state, now)) log::warn(*warning);
       if (recording_) recording_->follow(state, store::Cause::kStart);
     };
+    effects.log = [this](const LogLine& line) { write(repeats_.pass(line, read_clocks().mono)); };
     effects.observer = &site_;
     return std::make_unique<Agent>(io_, *config_, how, std::move(legacy), std::move(effects));
+  }
+
+  static void write(const std::vector<LogLine>& lines) {
+    for (const LogLine& line : lines) log::write(line);
+  }
+
+  // ---- systemd
+
+  /// Says that the service is ready once its first weights are in HAProxy, and how it is from then on.
+  asio::awaitable<void> tend_service() {
+    for (;;) {
+      tend_timer_.expires_after(service_ready_ ? kTend : kTendStart);
+      const auto [ec] = co_await tend_timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+      if (ec) co_return;
+      write(repeats_.due(read_clocks().mono));
+      if (current_ == nullptr || terminating_) continue;
+      if (service_ready_) {
+        service_.status(status_line());
+      } else if (current_->controller().unsettled().empty()) {
+        service_ready_ = true;
+        service_.ready(status_line());
+      }
+    }
+  }
+
+  asio::awaitable<void> feed_watchdog(std::chrono::microseconds every) {
+    for (;;) {
+      service_.watchdog();
+      watchdog_timer_.expires_after(every);
+      const auto [ec] = co_await watchdog_timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+      if (ec) co_return;
+    }
+  }
+
+  /// Before the first readiness `tend_service` says so in time.
+  void reload_ended() const {
+    if (service_ready_) service_.ready(status_line());
+  }
+
+  [[nodiscard]] std::string status_line() const {
+    return current_ == nullptr ? std::string("starting")
+                               : observe::status_line(current_->controller().report(read_clocks()));
   }
 
   void show(Agent& agent) {
@@ -178,7 +238,7 @@ class Runner {
   void leave_disk() {
     log::warn(
         fmt::format("state file {}: the disk does not answer; not waiting for it any longer", options_.state_file));
-    log::info("stopped; HAProxy keeps the last weights");
+    log_stop();
     io_.stop();
   }
 
@@ -207,6 +267,7 @@ class Runner {
         continue;
       }
       log::info(fmt::format("{}: stopping", number == SIGINT ? "SIGINT" : "SIGTERM"));
+      service_.stopping();
       if (current_ != nullptr) current_->request_stop();
       grace_.expires_after(kGrace);
       grace_.async_wait([this](boost::system::error_code error) {
@@ -226,6 +287,7 @@ class Runner {
   /// Reads the file as often as it was asked for while it was being read, and one reading at a time: on a disk that
   /// hangs, one thread does.
   asio::awaitable<void> read_again() {
+    service_.reloading();
     while (!again_.empty() && !terminating_) {
       const std::string why = std::exchange(again_, {});
       auto work = [options = options_] {
@@ -250,11 +312,14 @@ class Runner {
       }
     site_.config_reloaded(trouble.empty(), read_clocks().wall);
     if (!trouble.empty()) {
-      log::error(
+      log::event(
+          "config_refused", config::LogLevel::kError,
           fmt::format("{}: {} {}; going on with the configuration as it was", why, options_.config_file, trouble));
+      reload_ended();
       return;
     }
-    log::info(fmt::format("{}: {} was read again", why, options_.config_file));
+    log::event("config_reloaded", config::LogLevel::kInfo,
+               fmt::format("{}: {} was read again", why, options_.config_file));
     next_ = std::make_unique<config::Config>(std::move(*loaded));
     if (current_ != nullptr) current_->request_stop();
   }
@@ -308,6 +373,11 @@ class Runner {
   OffLoop off_loop_{io_.get_executor()};
   std::optional<store::Recording> recording_;
   observe::Site site_;
+  observe::RepeatFilter repeats_;
+  observe::SdNotify service_;
+  bool service_ready_ = false;
+  asio::steady_timer tend_timer_{io_};
+  asio::steady_timer watchdog_timer_{io_};
   Agent* current_ = nullptr;
   /// The state holds what an earlier process has known.
   bool recalled_ = false;
