@@ -13,6 +13,8 @@
 #include <map>
 
 #include "base/version.hpp"
+#include "cli/manual.hpp"
+#include "cli/print.hpp"
 #include "config/nearest.hpp"
 #include "observe/log.hpp"
 
@@ -83,6 +85,14 @@ std::vector<std::string> command_names(const CLI::App& app) {
   return out;
 }
 
+int print_manual(const CLI::App& app, const std::string& what) {
+  print(what == "man"    ? manual_page(app)
+        : what == "bash" ? bash_completion(app)
+        : what == "zsh"  ? zsh_completion(app)
+                         : fish_completion(app));
+  return kDone;
+}
+
 int unknown_command(const std::vector<std::string>& names, std::string_view word) {
   const std::vector<std::string_view> known(names.begin(), names.end());
   const std::vector<std::string_view> near = config::nearest(word, known);
@@ -147,6 +157,19 @@ int run_command(int argc, const char* const* argv) try {
   add_agent(*health_cmd, agent);
   health_cmd->callback([&] { action = [&] { return command_health(agent); }; });
 
+  CLI::App* top_cmd = app.add_subcommand("top", "The live table of a running agent in the terminal");
+  TopOptions top;
+  add_agent(*top_cmd, top.agent);
+  top_cmd->add_flag("--no-color", top.no_colour, "No colours; so does NO_COLOR in the environment");
+  top_cmd->callback([&] { action = [&] { return command_top(top); }; });
+
+  CLI::App* explain_cmd = app.add_subcommand("explain", "How the score and the weight of one server are made");
+  ExplainOptions explained;
+  add_agent(*explain_cmd, explained.agent);
+  explain_cmd->add_option("-b,--backend", explained.backend, "Its backend")->required()->type_name("NAME");
+  explain_cmd->add_option("-s,--server", explained.server, "The server")->required()->type_name("NAME");
+  explain_cmd->callback([&] { action = [&] { return command_explain(explained); }; });
+
   CLI::App* replay_cmd =
       app.add_subcommand("replay", "What a recording of `run` gives under this configuration; needs no network");
   add_config(*replay_cmd, options);
@@ -175,6 +198,14 @@ int run_command(int argc, const char* const* argv) try {
 
   CLI::App* chains_cmd = app.add_subcommand("chains", "The chains it knows and their limits");
   chains_cmd->callback([&] { action = [] { return command_chains(); }; });
+
+  CLI::App* manual_cmd = app.add_subcommand("manual", "Print the manual page, or a shell's completions");
+  manual_cmd->group("");  // for packagers: not in the help
+  std::string manual;
+  manual_cmd->add_option("what", manual, "man, bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"man", "bash", "zsh", "fish"}).description(""));
+  manual_cmd->callback([&] { action = [&] { return print_manual(app, manual); }; });
 
   if (argc < 2) {
     std::fprintf(stderr, "%s", app.help().c_str());

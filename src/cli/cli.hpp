@@ -34,6 +34,19 @@ struct AgentOptions {
   std::string url;
 };
 
+/// What the command line of `top` says.
+struct TopOptions {
+  AgentOptions agent;
+  bool no_colour = false;
+};
+
+/// What the command line of `explain` says.
+struct ExplainOptions {
+  AgentOptions agent;
+  std::string backend;
+  std::string server;
+};
+
 /// What the command line of `discover` says.
 struct DiscoverOptions {
   std::string endpoint;
@@ -56,6 +69,8 @@ int command_scores(const Options& options);
 int command_check(const Options& options);
 int command_discover(const DiscoverOptions& options);
 int command_chains();
+int command_top(const TopOptions& options);
+int command_explain(const ExplainOptions& options);
 int command_health(const AgentOptions& options);
 int command_replay(const Options& options);
 

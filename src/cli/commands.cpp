@@ -17,10 +17,12 @@
 #include "agent/single_pass.hpp"
 #include "base/text.hpp"
 #include "base/wait_group.hpp"
+#include "cli/ask_agent.hpp"
 #include "cli/cli.hpp"
 #include "cli/describe.hpp"
 #include "cli/load.hpp"
 #include "cli/print.hpp"
+#include "observe/explain.hpp"
 #include "observe/log.hpp"
 #include "observe/render.hpp"
 #include "rpc/http_client.hpp"
@@ -152,6 +154,42 @@ int command_scores(const Options& options) {
   const PassResult result = make_pass(*config, pass);
   print(render(result.report, options.format));
   return past.exit_code(exit_code(result, false));
+}
+
+int command_explain(const ExplainOptions& options) {
+  const auto agent = agent_address(options.agent);
+  // A running agent knows more than one pass can find out. With a configuration whose agent does not run, one pass
+  // does.
+  std::string report;
+  std::string trouble;
+  if (agent) {
+    auto answer = ask_agent(*agent, "/api/v1/status");
+    if (answer && answer->status == 200)
+      report = std::move(answer->body);
+    else
+      trouble = answer ? fmt::format("{}: HTTP {}", agent->shown(), answer->status) : answer.error();
+  } else {
+    trouble = agent.error();
+  }
+  if (report.empty() && options.agent.config_file.empty()) {
+    std::fprintf(stderr, "no agent was reached (%s); --config FILE explains by a pass of its own\n", trouble.c_str());
+    return agent ? kOwnError : kUsage;
+  }
+  if (report.empty()) {
+    Options pass;
+    pass.config_file = options.agent.config_file;
+    auto config = load_config(pass, Needs::kNothing);
+    if (!config) return config.error();
+    std::fprintf(stderr, "no agent was reached (%s), so this is one pass of our own\n", trouble.c_str());
+    report = observe::render_json(make_pass(*config, {control::Mode::kScores, false, 1}).report);
+  }
+  const auto text = observe::explain(report, options.backend, options.server);
+  if (!text) {
+    std::fprintf(stderr, "%s\n", text.error().c_str());
+    return kUsage;
+  }
+  print(*text);
+  return kDone;
 }
 
 int command_check(const Options& options) {
