@@ -156,6 +156,8 @@ class Agent::Impl {
   void carry_out(action::ReadLevel&& a) { converse(read_level(a.endpoint)); }
   void carry_out(action::SetWeights&& a) { converse(set_weights(a.endpoint, std::move(a.commands))); }
 
+  void carry_out(action::ReleaseClients&& a) { converse(release_clients(a.endpoint, std::move(a.commands))); }
+
   /// An error that a conversation throws is a bug, unless the conversation was cancelled.
   void converse(asio::awaitable<void> conversation) {
     conversations_.expect();
@@ -215,6 +217,11 @@ class Agent::Impl {
   asio::awaitable<void> set_weights(control::EndpointId id, std::vector<haproxy::WeightCommand> commands) {
     auto outcomes = co_await endpoints_.at(id)->push(std::move(commands));
     give(news::WeightsAnswered{id, std::move(outcomes)});
+  }
+
+  asio::awaitable<void> release_clients(control::EndpointId id, std::vector<haproxy::ReleaseCommand> commands) {
+    auto replies = co_await endpoints_.at(id)->release(std::move(commands));
+    give(news::ClientsReleased{id, std::move(replies)});
   }
 
   asio::io_context& io_;

@@ -63,7 +63,12 @@ Backend Backends::read(Reader& r) {
                       {"equal", Strategy::kEqual},
                       {"leader", Strategy::kLeader}});
   r.choice<Scale>("scale", out.scale, {{"share", Scale::kShare}, {"peak", Scale::kPeak}});
-  r.choice<Fallback>("fallback", out.fallback, {{"equal", Fallback::kEqual}, {"keep", Fallback::kKeep}});
+  r.choice<Fallback>("fallback", out.fallback,
+                     {{"equal", Fallback::kEqual}, {"keep", Fallback::kKeep}, {"least-bad", Fallback::kLeastBad}});
+  r.choice<OnEject>("on_eject", out.on_eject,
+                    {{"none", OnEject::kNone},
+                     {"shutdown-sessions", OnEject::kShutdownSessions},
+                     {"clear-stick", OnEject::kClearStick}});
   const Given min_healthy = r.integer("min_healthy", out.min_healthy, 1, 4096);
   r.duration("max_latency", out.max_latency, 1ms, 60s);
 

@@ -63,6 +63,8 @@ std::string_view to_string(Fallback fallback) {
       return "equal";
     case Fallback::kKeep:
       return "keep";
+    case Fallback::kLeastBad:
+      return "least-bad";
   }
   return "?";
 }

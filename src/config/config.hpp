@@ -128,7 +128,18 @@ struct Canary {
 
 enum class Strategy : std::uint8_t { kAdaptive, kInverseLatency, kEqual, kLeader };
 enum class Scale : std::uint8_t { kShare, kPeak };
-enum class Fallback : std::uint8_t { kEqual, kKeep };
+enum class Fallback : std::uint8_t {
+  kEqual,     ///< the same for each server that answers
+  kKeep,      ///< the last weights; as kEqual where those are all 0
+  kLeastBad,  ///< in inverse proportion to the age of their newest blocks
+};
+
+/// What an ejection does besides weight 0, to clients that a cookie, a stick table or an open connection binds.
+enum class OnEject : std::uint8_t {
+  kNone,
+  kShutdownSessions,  ///< its sessions are ended
+  kClearStick,        ///< entries of the backend's stick table that lead to it are removed
+};
 
 struct Backend {
   /// The name in haproxy.cfg. Unique in the file.
@@ -138,6 +149,7 @@ struct Backend {
   Strategy strategy = Strategy::kAdaptive;
   Scale scale = Scale::kShare;
   Fallback fallback = Fallback::kEqual;
+  OnEject on_eject = OnEject::kNone;
   /// Fewer healthy servers than this: the fallback. [1, 4096]
   unsigned min_healthy = 1;
   /// [1ms, 60s]

@@ -233,7 +233,7 @@ constexpr std::uint64_t kAny = UINT64_MAX;
 constexpr std::array<std::string_view, 3> kIdentities{"unknown", "verified", "wrong"};
 constexpr std::array<std::string_view, 5> kStates{"healthy", "degraded", "ejected", "unknown", "disabled"};
 constexpr std::array<std::string_view, 4> kGroupStates{"wanted", "asked", "answered", "silent"};
-constexpr std::array<std::string_view, 2> kFallbacks{"equal", "keep"};
+constexpr std::array<std::string_view, 3> kFallbacks{"equal", "keep", "least-bad"};
 
 // Every template below begins by binding all fields of its struct: a new field does not compile until it is named
 // here, and the tests of the round trip fill every field.

@@ -138,6 +138,7 @@ TEST_CASE("config: defaults") {
   CHECK(b.strategy == Strategy::kAdaptive);
   CHECK(b.scale == Scale::kShare);
   CHECK(b.fallback == Fallback::kEqual);
+  CHECK(b.on_eject == OnEject::kNone);
   CHECK(b.min_healthy == 1);
   CHECK(b.max_latency.count() == 2000);
   CHECK_FALSE(b.max_block_lag.has_value());
@@ -185,6 +186,7 @@ chain = "mychain"
 strategy = "inverse-latency"
 scale = "peak"
 fallback = "keep"
+on_eject = "clear-stick"
 min_healthy = 2
 max_latency = "150ms"
 max_block_age = "off"
@@ -290,6 +292,7 @@ TEST_CASE("config: every key") {
   CHECK(b.strategy == Strategy::kInverseLatency);
   CHECK(b.scale == Scale::kPeak);
   CHECK(b.fallback == Fallback::kKeep);
+  CHECK(b.on_eject == OnEject::kClearStick);
   CHECK(b.min_healthy == 2);
   CHECK(b.max_latency.count() == 150);
   CHECK(b.max_block_lag == 5);
@@ -636,7 +639,7 @@ TEST_CASE("config: backends") {
             "adaptive, inverse-latency, equal, leader"}},
           {"scale = \"top\"\nfallback = \"kep\"",
            {"4:9: backend.b.scale: \"top\" is not known; accepted: share, peak",
-            "5:12: backend.b.fallback: \"kep\" is not known; did you mean \"keep\"? Accepted: equal, keep"}},
+            "5:12: backend.b.fallback: \"kep\" is not known; did you mean \"keep\"? Accepted: equal, keep, least-bad"}},
           {"min_healthy = 0", {"4:15: backend.b.min_healthy: 0 is out of range; accepted: 1 to 4096"}},
           {"min_healthy = 2", {"4:15: backend.b.min_healthy: 2 is more than the backend has servers; accepted: 1"}},
           {"max_latency = \"61s\"", {"4:15: backend.b.max_latency: \"61s\" is out of range; accepted: 1ms to 60s"}},

@@ -169,6 +169,11 @@ struct Play {
       text += fmt::format("{} {} {}{}", text.empty() ? "" : ",", c.server, c.weight, c.percent ? "%" : "");
     out.push_back(fmt::format("set {}:{}", a.endpoint, text));
   }
+  void describe(const action::ReleaseClients& a, Texts& out) {
+    for (const haproxy::ReleaseCommand& c : a.commands)
+      out.push_back(fmt::format("release {}: {} {}", a.endpoint,
+                                c.kind == haproxy::ReleaseCommand::Kind::kClearStick ? "stick" : "sessions", c.server));
+  }
   void describe(const action::WakeAt& a, Texts&) { wake = a.at; }
   void describe(const action::Log& a, Texts&) { logged.push_back(a.line.message); }
   void describe(const action::Finish&, Texts& out) { out.emplace_back("finish"); }

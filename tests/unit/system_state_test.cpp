@@ -1,3 +1,4 @@
+#include "weighter/plan/haproxy_notes.hpp"
 #include "weighter/plan/planner.hpp"
 #include "weighter/state/system_state.hpp"
 
@@ -123,7 +124,7 @@ TEST_CASE("plan names the differences to an instance, and leaves out what it lac
   CHECK(changes[1].server == 2);
   CHECK(changes[1].from == 1);
   CHECK(changes[1].to == 85);
-  CHECK(missing_names(state.config(), instance_of({"a", "c"})) == std::vector<std::string>{"HAProxy's backend rpc has no server b"});
+  CHECK(out_of_reach(state.config(), instance_of({"a", "c"})) == std::vector<std::string>{"HAProxy's backend rpc has no server b"});
 }
 
 TEST_CASE("see tells what a decision depends on from what it does not") {

@@ -83,6 +83,12 @@ struct SetWeights {
   std::vector<haproxy::WeightCommand> commands;
 };
 
+/// Answer: event::ClientsReleased.
+struct ReleaseClients {
+  EndpointId endpoint = 0;
+  std::vector<haproxy::ReleaseCommand> commands;
+};
+
 /// Give event::TimeReached at that time; replaces the wake-up before. Absent: none is needed.
 struct WakeAt {
   std::optional<MonoTime> at;
@@ -98,6 +104,6 @@ struct Finish {};
 using Action = std::variant<action::AddTarget, action::RemoveTarget, action::ExpectFiles, action::SendHead,
                             action::SendCheck, action::SendTogether, action::Recall, action::ResolveName,
                             action::OpenEndpoint, action::CloseEndpoint, action::ReadInfo, action::ReadServers,
-                            action::ReadLevel, action::SetWeights, action::WakeAt, action::Log, action::Finish>;
+                            action::ReadLevel, action::SetWeights, action::ReleaseClients, action::WakeAt, action::Log, action::Finish>;
 
 }  // namespace rpcw::control

@@ -134,6 +134,10 @@ void Controller::handle(event::WeightsAnswered&& event) {
   if (EndpointControl* e = endpoints_.find(event.endpoint)) e->on(std::move(event));
 }
 
+void Controller::handle(event::ClientsReleased&& event) {
+  if (EndpointControl* e = endpoints_.find(event.endpoint)) e->on(std::move(event));
+}
+
 /// After each event: what has become due or possible.
 void Controller::settle() {
   if (phase_ == Phase::kFinished) return;

@@ -66,6 +66,7 @@ class Controller {
   void handle(event::ServersRead&& event);
   void handle(event::LevelRead&& event);
   void handle(event::WeightsAnswered&& event);
+  void handle(event::ClientsReleased&& event);
 
   void on_timer(Timers::Key key);
   void settle();

@@ -35,7 +35,7 @@ EndpointControl::EndpointControl(Context& context, EndpointId id, const config::
 }
 
 void EndpointControl::step() {
-  if (busy() || c_.stopping || finished_) return;
+  if (busy() || c_.stopping || release() || finished_) return;
   if (c_.runs() || !was_tried_) {
     if (c_.mono() >= next_read_) {
       read();
@@ -50,7 +50,7 @@ void EndpointControl::step() {
 }
 
 bool EndpointControl::done() const {
-  return finished_;
+  return finished_ && !busy() && to_release_.empty();
 }
 
 void EndpointControl::set_listed(bool listed) {
@@ -147,7 +147,7 @@ std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&&
   log_notes();
   ever_reached_ = true;
   log_push_trouble();
-  for (const std::string& what : missing_names(c_.state.config(), *instance_)) log_once(what);
+  for (const std::string& what : out_of_reach(c_.config, *instance_)) log_once(what);
   next_read_ = c_.mono() + interval();
   woken_ = true;
   return suspects;
@@ -309,7 +309,7 @@ void EndpointControl::push_once() {
   finished_ = true;
   if (!instance_) return;
   if (rounds_ == 0 && c_.options.mode == Mode::kOnce)
-    for (std::string& what : missing_names(c_.state.config(), *instance_)) report_.errors.push_back(std::move(what));
+    for (std::string& what : out_of_reach(c_.config, *instance_)) report_.errors.push_back(std::move(what));
   const std::vector<WeightChange> changes = plan_changes(c_.state, *instance_);
   ++rounds_;
   if (c_.options.mode == Mode::kScores || c_.options.dry_run) {
@@ -341,7 +341,56 @@ void EndpointControl::confirm(const Key& key, const WeightChange& change) {
     if (haproxy::BackendRow* row = instance_->backend(key.first))
       if (haproxy::ServerRow* s = row->server(key.second))
         s->uweight = change.percent && change.to > 0 ? s->iweight.value_or(1) : change.to;
+  if (change.to == 0 && change.from > 0) note_ejection(key);
   log(config::LogLevel::kDebug, fmt::format("{}: {}/{} set to {}", name(), key.first, key.second, change.to));
+}
+
+/// Weight 0 keeps new clients away; clients that are bound to the server need `on_eject`.
+void EndpointControl::note_ejection(const Key& key) {
+  for (std::size_t b = 0; b < c_.config.backends.size(); ++b) {
+    const config::Backend& cfg = c_.config.backends[b];
+    if (cfg.name != key.first || cfg.on_eject == config::OnEject::kNone) continue;
+    const std::vector<ServerDecision>& decided = c_.state.decision(b).servers;
+    for (std::size_t i = 0; i < cfg.servers.size() && i < decided.size(); ++i) {
+      if (cfg.servers[i].name != key.second || decided[i].state != State::kEjected) continue;
+      const haproxy::ServerRow* row = instance_ ? instance_->server(key.first, key.second) : nullptr;
+      using Kind = haproxy::ReleaseCommand::Kind;
+      to_release_.push_back(
+          {cfg.on_eject == config::OnEject::kShutdownSessions ? Kind::kShutdownSessions : Kind::kClearStick, key.first,
+           key.second, row != nullptr ? row->sid : 0});
+    }
+  }
+}
+
+bool EndpointControl::release() {
+  if (to_release_.empty()) return false;
+  releasing_ = std::exchange(to_release_, {});
+  exchange_ = Exchange::kRelease;
+  c_.act(action::ReleaseClients{id_, releasing_});
+  return true;
+}
+
+void EndpointControl::on(event::ClientsReleased&& event) {
+  exchange_ = Exchange::kNone;
+  for (std::size_t k = 0; k < releasing_.size(); ++k) {
+    const haproxy::ReleaseCommand& r = releasing_[k];
+    const bool sessions = r.kind == haproxy::ReleaseCommand::Kind::kShutdownSessions;
+    const std::string what = fmt::format("{}/{}: {}", r.backend, r.server,
+                                         sessions ? "its sessions are shut down" : "its stick-table entries are cleared");
+    std::string trouble;
+    if (!event.replies)
+      trouble = event.replies.error().detail;
+    else if (k >= event.replies->size() || !(*event.replies)[k].empty())
+      trouble = k < event.replies->size() ? (*event.replies)[k] : "HAProxy gave no answer";
+    if (trouble.empty()) {
+      log(config::LogLevel::kInfo, fmt::format("{}: {}, since it is ejected (on_eject)", name(), what));
+      continue;
+    }
+    log_once(fmt::format("on_eject of {}/{} was not done: {}", r.backend, r.server, trouble));
+    report_.errors.push_back(fmt::format("on_eject of {}/{} was not done: {}", r.backend, r.server, trouble));
+  }
+  releasing_.clear();
+  woken_ = true;
 }
 
 void EndpointControl::refused_static(const std::string& backend) {

@@ -51,6 +51,7 @@ class EndpointControl {
   std::optional<std::vector<std::size_t>> on(event::ServersRead&& event);
   void on(event::WeightsAnswered&& event);
   void on(event::LevelRead&& event);
+  void on(event::ClientsReleased&& event);
 
   /// Single pass: the decision is made, and this HAProxy may be brought to it.
   void allow_push() { push_allowed_ = true; }
@@ -62,12 +63,14 @@ class EndpointControl {
   [[nodiscard]] const EndpointReport& report() const { return report_; }
 
  private:
-  enum class Exchange : std::uint8_t { kNone, kInfo, kServers, kLevel, kWeights };
+  enum class Exchange : std::uint8_t { kNone, kInfo, kServers, kLevel, kWeights, kRelease };
   using Key = Repairs::Key;
 
   void read();
   bool push();
   void push_once();
+  bool release();
+  void note_ejection(const Key& key);
   void read_all();
   void failed(const haproxy::Failure& failure);
   void note_cost(std::uint64_t bytes);
@@ -143,6 +146,9 @@ class EndpointControl {
   /// The push under way: its changes and their servers. Another list may give the servers other numbers meanwhile.
   std::vector<WeightChange> sent_;
   std::vector<Key> sent_to_;
+  /// Of servers whose ejection this HAProxy has confirmed: to be sent next, and under way.
+  std::vector<haproxy::ReleaseCommand> to_release_;
+  std::vector<haproxy::ReleaseCommand> releasing_;
 
   // Single pass.
   bool push_allowed_ = false;
