@@ -1,9 +1,14 @@
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "micro/measure.hpp"
 #include "micro/scene.hpp"
+#include "observe/metrics.hpp"
 #include "observe/render.hpp"
 #include "store/state_codec.hpp"
 
@@ -31,6 +36,28 @@ void rendering(benchmark::State& state, Render render) {
   measure(state, state.range(0), [&] { DoNotOptimize(render(report)); });
 }
 
+/// Takes the pieces and throws them away, as a client that is always ready does.
+class Discard final : public observe::BodyWriter {
+ public:
+  boost::asio::awaitable<bool> next() override { return flush(); }
+  boost::asio::awaitable<bool> flush() override {
+    text.clear();
+    co_return true;
+  }
+};
+
+void scraping(benchmark::State& state) {
+  const auto report = std::make_shared<const Report>(report_of(static_cast<std::size_t>(state.range(0))));
+  const auto metrics = std::make_shared<observe::Metrics>(WallTime{});
+  boost::asio::io_context io(1);
+  measure(state, state.range(0), [&] {
+    Discard out;
+    boost::asio::co_spawn(io, observe::Metrics::write(metrics, report, false, out), boost::asio::detached);
+    io.restart();
+    io.run();
+  });
+}
+
 std::string key(std::string_view name, std::string_view) {
   return std::string(name);
 }
@@ -54,6 +81,7 @@ BENCHMARK_CAPTURE(rendering, csv, observe::render_csv)->Name("observe/CSV")->App
 BENCHMARK_CAPTURE(rendering, table, [](const Report& r) { return observe::render_table(r, {}); })
     ->Name("observe/table")
     ->Apply(sizes);
+BENCHMARK(scraping)->Name("observe/metrics")->Apply(sizes);
 BENCHMARK(saving)->Name("store/save the state")->Apply(sizes);
 BENCHMARK(loading)->Name("store/load the state")->Apply(sizes);
 

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "micro/measure.hpp"
-#include "rpc/evm.hpp"
+#include "rpc/family/registry.hpp"
 #include "rpc/http_client.hpp"
 
 using namespace rpcw;
@@ -15,6 +15,10 @@ namespace {
 const rpc::HttpTarget& target() {
   static const rpc::HttpTarget out({"https://eth.example/v3/0123456789abcdef0123456789abcdef", {}, "example", false});
   return out;
+}
+
+const rpc::family::Family& evm() {
+  return *rpc::family::find("evm");
 }
 
 rpc::HttpAnswer answer(const std::string& body, long status = 200) {
@@ -37,12 +41,15 @@ std::string block(int transactions) {
 
 void head(benchmark::State& state, const std::string& body, long status) {
   state.SetLabel(fmt::format("{} bytes", body.size()));
-  measure(state, 1, [&] { DoNotOptimize(rpc::evm::head_in(rpc::evm::read_reply(answer(body, status)), target())); });
+  measure(state, 1, [&] {
+    const rpc::family::Outcome reply(evm().read_head(0, answer(body, status)));
+    DoNotOptimize(evm().head(std::span(&reply, 1), {target()}));
+  });
 }
 
 void other(benchmark::State& state, const Check& check, const std::string& body) {
   state.SetLabel(fmt::format("{} bytes", body.size()));
-  measure(state, 1, [&] { DoNotOptimize(rpc::evm::answer_in(check, rpc::evm::read_reply(answer(body)), target())); });
+  measure(state, 1, [&] { DoNotOptimize(evm().answer(check, evm().read(check.kind, answer(body)), {target()})); });
 }
 
 std::string result(std::string_view value) {

@@ -111,7 +111,7 @@ Scene::Scene(std::size_t servers)
     now.wall += config.probe.interval;
     for (std::size_t i = 0; i < servers; ++i) {
       for (const Check& check : state.begin_probe(i, now.mono))
-        state.observe(i, Answer{now, check, AnswerValue{check.kind == CheckKind::kIdentity ? 1U : 0U, {}}});
+        state.observe(i, Answer{now, check, AnswerValue{0, check.kind == CheckKind::kIdentity ? "1" : ""}});
       state.observe(i, answer(i));
     }
     state.decide(now);
@@ -137,7 +137,7 @@ void Scene::pass() {
   for (std::size_t k = 0; k < std::max<std::size_t>(size() / 50, 1); ++k) {
     next_ = (next_ + 1) % size();
     for (const Check& check : state.begin_probe(next_, now.mono))
-      state.observe(next_, Answer{now, check, AnswerValue{check.kind == CheckKind::kIdentity ? 1U : 0U, {}}});
+      state.observe(next_, Answer{now, check, AnswerValue{0, check.kind == CheckKind::kIdentity ? "1" : ""}});
     state.observe(next_, answer(next_));
   }
 }

@@ -22,7 +22,7 @@
 #include "integration/authority.hpp"
 #include "integration/haproxy_process.hpp"
 #include "integration/process.hpp"
-#include "rpc/evm.hpp"
+#include "rpc/family/registry.hpp"
 #include "sim/sim.hpp"
 #include "weighter/schedule/cadence.hpp"
 
@@ -103,12 +103,16 @@ Spent spend(const Programs& programs, std::string program, std::vector<std::stri
           static_cast<double>(rss_kib) * 1024 / 1e6};
 }
 
-/// What a first pass over so many Ethereum providers asks each of them.
+std::string head_body() {
+  return rpc::family::find("evm")->head_requests().front().body;
+}
+
+/// The requests of a first pass over so many Ethereum providers, to each of them.
 std::vector<std::string> bodies(std::size_t providers) {
-  static constexpr std::array<Check, 2> kQuestions{{{CheckKind::kIdentity}, {CheckKind::kSyncing}}};
-  if ((1 + kQuestions.size()) * providers >= kRequestsWorthBatching) return {rpc::evm::batch_request(kQuestions)};
-  return {std::string(rpc::evm::kHeadRequest), rpc::evm::request({CheckKind::kIdentity}, nullptr),
-          rpc::evm::request({CheckKind::kSyncing}, nullptr)};
+  static constexpr std::array<Check, 2> kChecks{{{CheckKind::kIdentity}, {CheckKind::kSyncing}}};
+  const rpc::family::Family& evm = *rpc::family::find("evm");
+  if ((1 + kChecks.size()) * providers >= kRequestsWorthBatching) return {evm.batch_request(kChecks).body};
+  return {head_body(), evm.request(kChecks[0]).body, evm.request(kChecks[1]).body};
 }
 
 /// Processor time of all threads so far, in seconds. /proc/PID/stat counts in hundredths of a second, which is too
@@ -232,7 +236,7 @@ std::optional<Passes> measure_passes(const Programs& programs, std::size_t provi
     if (i == 0 && providers > 1000) continue;
     const Spent floor = run_floor(bodies(providers));
     const Farm::Counts of_floor = served();
-    const Spent heads_floor = run_floor({std::string(rpc::evm::kHeadRequest)});
+    const Spent heads_floor = run_floor({head_body()});
     served();
     // When the newest block changes during a pass, it asks some providers for an older one, to compare their chains.
     constexpr std::uint64_t kComparisons = 10;

@@ -15,6 +15,7 @@
 #include "config/load.hpp"
 #include "traffic/oracle.hpp"
 #include "weighter/schedule/agenda.hpp"
+#include "weighter/strategy/strategy.hpp"
 #include "weighter/state/system_state.hpp"
 #include "weighter/state/live_delta.hpp"
 
@@ -325,7 +326,8 @@ class Lanes {
 
   void start_weighter() {
     const std::vector<std::uint16_t> ports(providers_.size(), 1);
-    auto loaded = config::parse(weighter_toml(contestant_, "/nowhere.sock", ports), "computed", {});
+    auto loaded = config::parse(weighter_toml(contestant_, "/nowhere.sock", ports), "computed",
+                                config::Surroundings::of_process(strategy_names()));
     if (!loaded) throw std::logic_error("the configuration: " + loaded.error().front().message);
     config_ = std::move(loaded->config);
     state_.emplace(config_);
@@ -413,7 +415,7 @@ class Lanes {
       if (const auto failure = failure_of(outcome, timeout))
         a.value = std::unexpected(*failure);
       else if (check.kind == CheckKind::kIdentity)
-        a.value->number = providers_[i].chain_id();
+        a.value->text = std::to_string(providers_[i].chain_id());
       else if (check.kind == CheckKind::kBlock && check.argument <= providers_[i].height(time_.now()))
         a.value->text = hash(i, check.argument);
       state_->observe(i, a);

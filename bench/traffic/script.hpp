@@ -22,7 +22,7 @@ class Script {
   asio::awaitable<void> run();
 
  private:
-  struct ViewsChanged {
+  struct Seen {
     /// Absent: no usable answer.
     std::optional<std::uint64_t> block;
     double latency_ms = 0;

@@ -82,8 +82,12 @@ class Agent::Impl {
     while (!events_.empty() && !done_) {
       control::Event next = std::move(events_.front());
       events_.pop_front();
-      for (control::Action& a : controller_.on(std::move(next), read_clocks()))
-        std::visit([this](auto&& what) { carry_out(std::move(what)); }, std::move(a));
+      const Now now = read_clocks();
+      if (effects_.observer != nullptr) effects_.observer->on_event(next, now);
+      const auto begun = steady_clock::now();
+      std::vector<control::Action> actions = controller_.on(std::move(next), now);
+      if (effects_.observer != nullptr) effects_.observer->on_actions(actions, now, steady_clock::now() - begun);
+      for (control::Action& a : actions) std::visit([this](auto&& what) { carry_out(std::move(what)); }, std::move(a));
     }
     busy_ = false;
   }
@@ -96,6 +100,10 @@ class Agent::Impl {
 
   void carry_out(action::Finish&&) { finish(); }
   void carry_out(action::Log&& a) { effects_.log(a.line); }
+  // For the observer alone.
+  void carry_out(action::Decided&&) {}
+  void carry_out(action::Repaired&&) {}
+  void carry_out(action::WorkerReplaced&&) {}
   void carry_out(action::WakeAt&& a) {
     if (!a.at) {
       wake_.cancel();
@@ -120,7 +128,7 @@ class Agent::Impl {
   }
   void carry_out(action::AddTarget&& a) {
     subjects_.resize(std::max<std::size_t>(subjects_.size(), a.target + 1U));
-    subjects_[a.target] = prober_.add({a.config, a.canaries});
+    subjects_[a.target] = prober_.add({a.config, a.canaries, a.chain});
   }
   void carry_out(action::RemoveTarget&& a) { prober_.remove(subjects_[a.target]); }
   void carry_out(action::SendHead&& a) {
@@ -129,8 +137,8 @@ class Agent::Impl {
   void carry_out(action::SendCheck&& a) { prober_.check(subjects_[a.target], a.check, check_handler(a.target)); }
   void carry_out(action::SendTogether&& a) {
     prober_.head_and_checks(subjects_[a.target], a.checks,
-                               a.keep_connection ? rpc::Afterwards::kKeep : rpc::Afterwards::kClose,
-                               head_handler(a.target), check_handler(a.target), sent_handler(a.target));
+                            a.keep_connection ? rpc::Afterwards::kKeep : rpc::Afterwards::kClose,
+                            head_handler(a.target), check_handler(a.target), sent_handler(a.target));
   }
 
   std::move_only_function<void(HeadObservation)> head_handler(control::TargetId target) {
@@ -155,6 +163,8 @@ class Agent::Impl {
   void carry_out(action::ReadServers&& a) { converse(read_servers(a.endpoint, a.last)); }
   void carry_out(action::ReadLevel&& a) { converse(read_level(a.endpoint)); }
   void carry_out(action::SetWeights&& a) { converse(set_weights(a.endpoint, std::move(a.commands))); }
+
+  void carry_out(action::ReleaseClients&& a) { converse(release_clients(a.endpoint, std::move(a.commands))); }
 
   /// An error that a conversation throws is a bug, unless the conversation was cancelled.
   void converse(asio::awaitable<void> conversation) {
@@ -215,6 +225,11 @@ class Agent::Impl {
   asio::awaitable<void> set_weights(control::EndpointId id, std::vector<haproxy::WeightCommand> commands) {
     auto outcomes = co_await endpoints_.at(id)->push(std::move(commands));
     give(news::WeightsAnswered{id, std::move(outcomes)});
+  }
+
+  asio::awaitable<void> release_clients(control::EndpointId id, std::vector<haproxy::ReleaseCommand> commands) {
+    auto replies = co_await endpoints_.at(id)->release(std::move(commands));
+    give(news::ClientsReleased{id, std::move(replies)});
   }
 
   asio::io_context& io_;

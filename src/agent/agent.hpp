@@ -9,6 +9,7 @@
 #include "config/config.hpp"
 #include "haproxy/lookup.hpp"
 #include "observe/log.hpp"
+#include "observe/observer.hpp"
 #include "weighter/controller/controller.hpp"
 
 namespace rpcw {
@@ -21,6 +22,8 @@ class Agent {
     /// check. May be empty.
     std::function<void(SystemState&, Now)> recall;
     std::function<void(const LogLine&)> log = [](const LogLine& line) { log::write(line); };
+    /// Sees events and actions; nullptr: none. Must outlive the agent.
+    observe::Observer* observer = nullptr;
     /// Names of dns: endpoints and of HAProxys' hosts.
     haproxy::Lookup::Function lookup = haproxy::Lookup::system();
   };

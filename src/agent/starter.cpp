@@ -122,21 +122,25 @@ std::string objection(const Candidate& c, std::size_t usable) {
 std::string chain_lines(const ChainAnswers* answers, std::string& own_chains) {
   if (answers == nullptr)
     return line("chain = \"ethereum\"", "a guess! One of `rpc-weighter chains`; `discover --probe` asks the servers");
-  if (answers->ids.empty())
-    return line("chain = \"ethereum\"", "a guess! No server answered eth_chainId; one of `rpc-weighter chains`");
-  const auto most = std::ranges::max_element(answers->ids, {}, [](const auto& id) { return id.second; });
+  if (answers->networks.empty())
+    return line("chain = \"ethereum\"", "a guess! No server said what it is; one of `rpc-weighter chains`");
+  const auto most = std::ranges::max_element(answers->networks, {}, [](const auto& network) { return network.second; });
+  const auto& [family, identity] = most->first;
   unsigned others = answers->silent;
-  for (const auto& [id, count] : answers->ids)
-    if (id != most->first) others += count;
+  for (const auto& [network, count] : answers->networks)
+    if (network != most->first) others += count;
   const std::string who =
-      fmt::format("chain id {}, as {} server{} said{}", most->first, most->second, most->second == 1 ? "" : "s",
-                  others > 0 ? fmt::format("; {} did not", others) : "");
-  const auto known = std::ranges::find_if(
-      known_chains(), [&](const Chain& c) { return c.chain_id == most->first && family_supported(c.family); });
+      fmt::format("{} {}, as {} server{} said{}", family, identity.empty() ? "without an id" : identity, most->second,
+                  most->second == 1 ? "" : "s", others > 0 ? fmt::format("; {} did not", others) : "");
+  const auto known = std::ranges::find_if(known_chains(),
+                                          [&](const Chain& c) { return c.family == family && c.identity == identity; });
   if (known != known_chains().end()) return line(fmt::format("chain = {}", toml_string(known->name)), who);
-  const std::string name = fmt::format("chain-{}", most->first);
+  const bool number = !identity.empty() && identity.size() < 19 &&
+                      identity.find_first_not_of("0123456789") == std::string::npos && identity.front() != '0';
+  std::string name = fmt::format("{}-{}", number ? "chain" : family, number ? identity : "own");
   const std::string table =
-      fmt::format("\n[[chain]]\nname = {}\nfamily = \"evm\"\nchain_id = {}\n", toml_string(name), most->first) +
+      fmt::format("\n[[chain]]\nname = {}\nfamily = {}\n", toml_string(name), toml_string(family)) +
+      (identity.empty() ? "" : fmt::format("chain_id = {}\n", number ? identity : toml_string(identity))) +
       line("block_time = \"12s\"", "a guess! The limits of age and lag follow from it");
   if (own_chains.find(table) == std::string::npos) own_chains += table;
   return line(fmt::format("chain = {}", toml_string(name)), who + "; see [[chain]] below");

@@ -22,8 +22,15 @@ struct StarterWishes {
 
 /// What the servers of a backend said of their chain.
 struct ChainAnswers {
-  /// Chain id and how many servers have it.
-  std::map<std::uint64_t, unsigned> ids;
+  struct Network {
+    std::string family;
+    /// As Chain::identity; empty: the family does not tell it.
+    std::string identity;
+
+    friend auto operator<=>(const Network&, const Network&) = default;
+  };
+  /// How many servers are on it.
+  std::map<Network, unsigned> networks;
   unsigned silent = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -12,6 +13,9 @@
 #include <map>
 
 #include "base/version.hpp"
+#include "cli/manual.hpp"
+#include "cli/print.hpp"
+#include "config/nearest.hpp"
 #include "observe/log.hpp"
 
 namespace rpcw::cli {
@@ -29,6 +33,17 @@ void add_config(CLI::App& command, Options& options) {
       ->allow_extra_args(false);
 }
 
+void add_agent(CLI::App& command, AgentOptions& options) {
+  CLI::Option* file =
+      command.add_option("-c,--config", options.config_file, "The configuration of a running agent (TOML)")
+          ->type_name("FILE");
+  command
+      .add_option("--url", options.url,
+                  "Where it serves: http://HOST:PORT or unix:PATH (default: http://127.0.0.1:9404)")
+      ->type_name("URL")
+      ->excludes(file);
+}
+
 void add_dry_run(CLI::App& command, Options& options) {
   command.add_flag("-n,--dry-run", options.dry_run, "Do everything but the sending");
 }
@@ -44,7 +59,8 @@ void add_state(CLI::App& command, Options& options) {
       ->type_name("FILE");
 }
 
-void add_format(CLI::App& command, Options& options) {
+template <typename CommandOptions>
+void add_format(CLI::App& command, CommandOptions& options) {
   static const std::map<std::string, Format> kFormats{
       {"table", Format::kTable}, {"json", Format::kJson}, {"csv", Format::kCsv}};
   // Not a CLI::Transformer: it would take the enum's numbers as well.
@@ -61,6 +77,29 @@ void add_pass(CLI::App& command, Options& options) {
   command.add_option("--samples", options.samples, "Probes of each server (1 to 100, default 1)")
       ->check(CLI::Range(1U, 100U).description(""))
       ->type_name("N");
+}
+
+std::vector<std::string> command_names(const CLI::App& app) {
+  std::vector<std::string> out;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    out.push_back(command->get_name());
+  return out;
+}
+
+int print_manual(const CLI::App& app, const std::string& what) {
+  print(what == "man"    ? manual_page(app)
+        : what == "bash" ? bash_completion(app)
+        : what == "zsh"  ? zsh_completion(app)
+                         : fish_completion(app));
+  return kDone;
+}
+
+int unknown_command(const std::vector<std::string>& names, std::string_view word) {
+  const std::vector<std::string_view> known(names.begin(), names.end());
+  const std::vector<std::string_view> near = config::nearest(word, known);
+  std::fprintf(stderr, "rpc-weighter: there is no command \"%s\"; %s\n", std::string(word).c_str(),
+               near.empty() ? "`rpc-weighter --help` lists them" : config::did_you_mean(near).c_str());
+  return kUsage;
 }
 
 /// How long the last lines of the log may take at the end.
@@ -114,6 +153,24 @@ int run_command(int argc, const char* const* argv) try {
   check_cmd->add_flag("--online", options.online, "Also ask HAProxy and every provider");
   check_cmd->callback([&] { action = [&] { return command_check(options); }; });
 
+  CLI::App* health_cmd = app.add_subcommand("health", "Ask a running agent whether it is well; 0 or 1");
+  AgentOptions agent;
+  add_agent(*health_cmd, agent);
+  health_cmd->callback([&] { action = [&] { return command_health(agent); }; });
+
+  CLI::App* top_cmd = app.add_subcommand("top", "The live table of a running agent in the terminal");
+  TopOptions top;
+  add_agent(*top_cmd, top.agent);
+  top_cmd->add_flag("--no-color", top.no_colour, "No colours; so does NO_COLOR in the environment");
+  top_cmd->callback([&] { action = [&] { return command_top(top); }; });
+
+  CLI::App* explain_cmd = app.add_subcommand("explain", "How the score and the weight of one server are made");
+  ExplainOptions explained;
+  add_agent(*explain_cmd, explained.agent);
+  explain_cmd->add_option("-b,--backend", explained.backend, "Its backend")->required()->type_name("NAME");
+  explain_cmd->add_option("-s,--server", explained.server, "The server")->required()->type_name("NAME");
+  explain_cmd->callback([&] { action = [&] { return command_explain(explained); }; });
+
   CLI::App* replay_cmd =
       app.add_subcommand("replay", "What a recording of `run` gives under this configuration; needs no network");
   add_config(*replay_cmd, options);
@@ -134,14 +191,33 @@ int run_command(int argc, const char* const* argv) try {
       ->type_name("NAME")
       ->take_all()
       ->allow_extra_args(false);
-  discover_cmd->add_flag("--probe", discover.probe, "Ask the servers which chain they are on (eth_chainId)");
+  discover_cmd->add_flag("--probe", discover.probe, "Ask the servers what they speak and which chain they are on");
   discover_cmd->add_option("--ca-file", discover.ca_file, "TLS to HAProxy: who is trusted (PEM)")->type_name("FILE");
   discover_cmd->add_option("--cert-file", discover.cert_file, "TLS to HAProxy: our certificate")->type_name("FILE");
   discover_cmd->add_option("--key-file", discover.key_file, "TLS to HAProxy: its key")->type_name("FILE");
   discover_cmd->callback([&] { action = [&] { return command_discover(discover); }; });
 
   CLI::App* chains_cmd = app.add_subcommand("chains", "The chains it knows and their limits");
-  chains_cmd->callback([&] { action = [] { return command_chains(); }; });
+  ChainsOptions chains;
+  chains_cmd->add_option("name", chains.name, "Show this one, with its requests as curl lines")->type_name("NAME");
+  add_format(*chains_cmd, chains);
+  chains_cmd->callback([&] { action = [&] { return command_chains(chains); }; });
+
+  CLI::App* manual_cmd = app.add_subcommand("manual", "Print the manual page, or a shell's completions");
+  manual_cmd->group("");  // for packagers: not in the help
+  std::string manual;
+  manual_cmd->add_option("what", manual, "man, bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"man", "bash", "zsh", "fish"}).description(""));
+  manual_cmd->callback([&] { action = [&] { return print_manual(app, manual); }; });
+
+  if (argc < 2) {
+    std::fprintf(stderr, "%s", app.help().c_str());
+    return kUsage;
+  }
+  const std::vector<std::string> names = command_names(app);
+  if (const std::string_view word = argv[1]; !word.starts_with('-') && std::ranges::find(names, word) == names.end())
+    return unknown_command(names, word);
 
   try {
     app.parse(argc, argv);

@@ -26,6 +26,27 @@ struct Options {
   std::vector<std::string> recordings;
 };
 
+/// Which running agent a command asks.
+struct AgentOptions {
+  /// Its configuration; empty: not given.
+  std::string config_file;
+  /// http://HOST:PORT or unix:PATH; empty: as the configuration says, or the default.
+  std::string url;
+};
+
+/// What the command line of `top` says.
+struct TopOptions {
+  AgentOptions agent;
+  bool no_colour = false;
+};
+
+/// What the command line of `explain` says.
+struct ExplainOptions {
+  AgentOptions agent;
+  std::string backend;
+  std::string server;
+};
+
 /// What the command line of `discover` says.
 struct DiscoverOptions {
   std::string endpoint;
@@ -38,6 +59,13 @@ struct DiscoverOptions {
   std::string key_file;
 };
 
+/// What the command line of `chains` says.
+struct ChainsOptions {
+  /// The chain to show; empty: all.
+  std::string name;
+  Format format = Format::kTable;
+};
+
 /// Runs the program and returns its exit code. Never throws.
 int run(int argc, const char* const* argv);
 
@@ -47,7 +75,10 @@ int command_once(const Options& options);
 int command_scores(const Options& options);
 int command_check(const Options& options);
 int command_discover(const DiscoverOptions& options);
-int command_chains();
+int command_chains(const ChainsOptions& options);
+int command_top(const TopOptions& options);
+int command_explain(const ExplainOptions& options);
+int command_health(const AgentOptions& options);
 int command_replay(const Options& options);
 
 }  // namespace rpcw::cli

@@ -17,10 +17,13 @@
 #include "agent/single_pass.hpp"
 #include "base/text.hpp"
 #include "base/wait_group.hpp"
+#include "cli/ask_agent.hpp"
 #include "cli/cli.hpp"
 #include "cli/describe.hpp"
 #include "cli/load.hpp"
+#include "cli/pointers.hpp"
 #include "cli/print.hpp"
+#include "observe/explain.hpp"
 #include "observe/log.hpp"
 #include "observe/render.hpp"
 #include "rpc/http_client.hpp"
@@ -154,6 +157,42 @@ int command_scores(const Options& options) {
   return past.exit_code(exit_code(result, false));
 }
 
+int command_explain(const ExplainOptions& options) {
+  const auto agent = agent_address(options.agent);
+  // A running agent knows more than one pass can find out. With a configuration whose agent does not run, one pass
+  // does.
+  std::string report;
+  std::string trouble;
+  if (agent) {
+    auto answer = ask_agent(*agent, "/api/v1/status");
+    if (answer && answer->status == 200)
+      report = std::move(answer->body);
+    else
+      trouble = answer ? fmt::format("{}: HTTP {}", agent->shown(), answer->status) : answer.error();
+  } else {
+    trouble = agent.error();
+  }
+  if (report.empty() && options.agent.config_file.empty()) {
+    std::fprintf(stderr, "no agent was reached (%s); --config FILE explains by a pass of its own\n", trouble.c_str());
+    return agent ? kOwnError : kUsage;
+  }
+  if (report.empty()) {
+    Options pass;
+    pass.config_file = options.agent.config_file;
+    auto config = load_config(pass, Needs::kNothing);
+    if (!config) return config.error();
+    std::fprintf(stderr, "no agent was reached (%s), so this is one pass of our own\n", trouble.c_str());
+    report = observe::render_json(make_pass(*config, {control::Mode::kScores, false, 1}).report);
+  }
+  const auto text = observe::explain(report, options.backend, options.server);
+  if (!text) {
+    std::fprintf(stderr, "%s\n", text.error().c_str());
+    return kUsage;
+  }
+  print(*text);
+  return kDone;
+}
+
 int command_check(const Options& options) {
   auto config = load_config(options, options.online ? Needs::kHaproxy : Needs::kNothing);
   if (!config) return config.error();
@@ -161,6 +200,7 @@ int command_check(const Options& options) {
   if (!options.online) return kDone;
   const PassResult result = make_pass(*config, {control::Mode::kOnce, true, 1});
   print("\n" + render(result.report, Format::kTable));
+  if (const std::string pointers = read_pointers(*config); !pointers.empty()) print("\n" + pointers);
   if (result.haproxy_trouble) return kHaproxy;
   const bool all_well = std::ranges::all_of(result.report.backends, [](const BackendReport& b) {
     return std::ranges::all_of(b.servers, [](const ServerReport& s) {
@@ -168,24 +208,6 @@ int command_check(const Options& options) {
     });
   });
   return all_well ? kDone : kUnhealthy;
-}
-
-int command_chains() {
-  std::string out = fmt::format("{:<22} {:<12} {:>11} {:>10} {:>10} {:>9}\n", "CHAIN", "FAMILY", "CHAIN ID",
-                                "BLOCK TIME", "TOO OLD", "MAX LAG");
-  std::string others;
-  for (const Chain& c : known_chains()) {
-    if (!family_supported(c.family)) {
-      others += fmt::format("{}{} ({})", others.empty() ? "" : ", ", c.name, to_string(c.family));
-      continue;
-    }
-    out += fmt::format("{:<22} {:<12} {:>11} {:>10} {:>10} {:>9}\n", c.name, to_string(c.family),
-                       c.chain_id ? fmt::format("{}", *c.chain_id) : "", span_text(c.block_time),
-                       c.max_block_age ? span_text(*c.max_block_age) : "off", span_text(c.max_lag));
-  }
-  if (!others.empty()) out += "\nKnown, but not probed by this version: " + others + "\n";
-  print(out);
-  return kDone;
 }
 
 }  // namespace rpcw::cli

@@ -10,6 +10,7 @@
 
 #include "config/quantity.hpp"
 #include "config/url.hpp"
+#include "rpc/family/registry.hpp"
 #include "weighter/schedule/cadence.hpp"
 #include "weighter/strategy/strategy.hpp"
 
@@ -79,15 +80,21 @@ std::uint64_t times_a_day(milliseconds interval) {
   return static_cast<std::uint64_t>((kDay.count() + interval.count() / 2) / interval.count());
 }
 
+std::uint64_t head_requests(const Config& config, const Backend& backend) {
+  return times_a_day(config.probe.interval) * rpc::family::of(backend.chain)->head_requests().size();
+}
+
 std::uint64_t identity_requests(const Backend& backend) {
-  const bool asked = backend.chain.family == Family::kEvm && backend.chain.chain_id.has_value();
+  const bool asked = backend.chain.offers.identity && !backend.chain.identity.empty();
   return asked ? times_a_day(kIdentityEvery) : 0;
 }
 
 /// Sync state, and peers where they matter. Hashes for telling forks are not counted: as long as providers show each
 /// other's blocks none is asked for.
 std::uint64_t state_requests(const Backend& backend) {
-  return times_a_day(kNodeStateEvery) * (backend.min_peers > 0 ? 2 : 1);
+  const Offers& offers = backend.chain.offers;
+  const unsigned checks = (offers.syncing ? 1U : 0U) + (backend.min_peers > 0 && offers.peers ? 1U : 0U);
+  return times_a_day(kNodeStateEvery) * checks;
 }
 
 std::uint64_t canary_requests(const Backend& backend) {
@@ -167,7 +174,7 @@ void describe_limits(Page& page, const Backend& backend) {
 }
 
 void describe_cost(Page& page, const Config& config, const Backend& backend) {
-  std::vector<std::string> terms{fmt::format("{} heads", grouped(times_a_day(config.probe.interval)))};
+  std::vector<std::string> terms{fmt::format("{} heads", grouped(head_requests(config, backend)))};
   if (const auto identity = identity_requests(backend); identity > 0)
     terms.push_back(fmt::format("{} chain ids", grouped(identity)));
   terms.push_back(fmt::format("{} node states", grouped(state_requests(backend))));
@@ -194,8 +201,8 @@ std::vector<std::string> strategy_parts(const Backend& backend) {
 void describe_backend(Page& page, const Config& config, const Backend& backend) {
   page.heading(fmt::format("backend {}", backend.name));
   const Chain& chain = backend.chain;
-  std::vector<std::string> parts{chain.name, std::string(to_string(chain.family))};
-  parts.push_back(chain.chain_id ? fmt::format("chain id {}", *chain.chain_id) : "chain id not checked");
+  std::vector<std::string> parts{chain.name, chain.family};
+  parts.push_back(chain.identity.empty() ? "chain id not checked" : fmt::format("chain id {}", chain.identity));
   parts.push_back(fmt::format("a block {}", every(chain.block_time)));
   page.line("chain", parts);
   describe_limits(page, backend);
@@ -232,14 +239,14 @@ void describe_backend(Page& page, const Config& config, const Backend& backend) 
     const std::string_view known = reference.operator_given ? std::string_view{} : reference.operator_name;
     if (auto more = details(reference, known); !more.empty()) page.line("", more);
   }
-  for (const Canary& canary : backend.canaries) page.line("canary", {canary.method, every(canary.interval)});
+  for (const Canary& canary : backend.canaries) page.line("canary", {name_of(canary), every(canary.interval)});
   describe_cost(page, config, backend);
 }
 
 }  // namespace
 
 std::uint64_t probe_requests_per_day(const Config& config, const Backend& backend) {
-  return times_a_day(config.probe.interval) + identity_requests(backend) + state_requests(backend) +
+  return head_requests(config, backend) + identity_requests(backend) + state_requests(backend) +
          canary_requests(backend);
 }
 
@@ -253,8 +260,11 @@ std::string describe(const Config& config) {
   describe_haproxy(page, config.haproxy);
   describe_probe(page, config.probe);
   page.heading("http");
-  page.line("listen", {config.http.listen.empty() ? std::string("off") : config.http.listen});
-  if (!config.http.listen.empty()) page.line("", {"accepted, but nothing is served there yet"});
+  std::vector<std::string> listen;
+  for (const Listen& at : config.http.listen) listen.push_back(at.text);
+  if (listen.empty()) listen.emplace_back("off");
+  page.line("listen", listen);
+  if (!config.http.hosts.empty()) page.line("hosts", config.http.hosts);
   for (const Backend& backend : config.backends) describe_backend(page, config, backend);
   return page.take();
 }

@@ -5,7 +5,9 @@
 #include <boost/asio/io_context.hpp>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -19,7 +21,8 @@
 #include "config/endpoint.hpp"
 #include "config/load.hpp"
 #include "config/tls_files.hpp"
-#include "rpc/prober.hpp"
+#include "rpc/family/recognise.hpp"
+#include "rpc/http_client.hpp"
 #include "weighter/plan/server_list.hpp"
 #include "weighter/strategy/strategy.hpp"
 
@@ -44,23 +47,55 @@ std::string with_absolute_path(const config::Endpoint& e) {
   }
 }
 
-/// Asks every server of the configuration which chain it is on.
+/// One server that is asked what it speaks.
+class Stranger : public std::enable_shared_from_this<Stranger> {
+ public:
+  Stranger(rpc::HttpClient& client, const config::Target& target, milliseconds timeout,
+           std::move_only_function<void(const rpc::family::Recogniser&)> done)
+      : client_(client), target_(target), recogniser_(target_), timeout_(timeout), done_(std::move(done)) {}
+
+  void ask() {
+    const rpc::HttpRequest* request = recogniser_.next();
+    if (request == nullptr) {
+      done_(recogniser_);
+      return;
+    }
+    client_.start(target_, *request, timeout_, [self = shared_from_this()](const rpc::HttpResult& result) {
+      if (result)
+        self->recogniser_.answered(*result);
+      else
+        self->recogniser_.failed();
+      self->ask();
+    });
+  }
+
+ private:
+  rpc::HttpClient& client_;
+  const rpc::HttpTarget target_;
+  rpc::family::Recogniser recogniser_;
+  const milliseconds timeout_;
+  std::move_only_function<void(const rpc::family::Recogniser&)> done_;
+};
+
+/// Asks every server of the configuration what it speaks and which chain it is on.
 asio::awaitable<std::map<std::string, ChainAnswers>> ask_chains(asio::io_context& io, const config::Config& config) {
   std::map<std::string, ChainAnswers> out;
   if (auto ok = ensure_open_files(config); !ok) throw std::runtime_error(ok.error());
-  rpc::Prober prober(io, config.probe, {});
+  rpc::HttpClient client(io, config.probe, 1);
   WaitGroup all(io.get_executor());
   for (const config::Backend& backend : config.backends) {
     ChainAnswers& answers = out[backend.name];
     for (const config::Server& server : backend.servers) {
       all.expect();
-      prober.check(prober.add({&server.target, {}}), {CheckKind::kIdentity}, [&](const Answer& a) {
-        if (a.value)
-          ++answers.ids[a.value->number];
-        else
-          ++answers.silent;
-        all.arrive();
-      });
+      std::make_shared<Stranger>(client, server.target, config.probe.timeout,
+                                 [&](const rpc::family::Recogniser& found) {
+                                   if (found.family() != nullptr)
+                                     ++answers.networks[{std::string(found.family()->name()), found.identity()}];
+                                   else
+                                     ++answers.silent;
+                                   all.arrive();
+                                 })
+          ->ask();
     }
   }
   co_await all.wait();

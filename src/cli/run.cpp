@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
@@ -9,12 +10,15 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <expected>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <random>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "agent/agent.hpp"
 #include "base/clock.hpp"
@@ -26,6 +30,9 @@
 #include "cli/load.hpp"
 #include "config/document.hpp"
 #include "observe/log.hpp"
+#include "observe/repeat_filter.hpp"
+#include "observe/sd_notify.hpp"
+#include "observe/site.hpp"
 #include "store/recording.hpp"
 #include "store/state_file.hpp"
 
@@ -46,6 +53,10 @@ constexpr milliseconds kDiskGrace{3000};
 
 /// How often the file of `--state` is written at the most. What a crash loses of the history is no longer than this.
 constexpr milliseconds kKeepEvery{3000};
+/// How often systemd is told how the service is, and how often it is looked at before it is ready.
+constexpr milliseconds kTend{1000};
+constexpr milliseconds kTendStart{50};
+
 /// How much of a recording a crash may cost.
 constexpr milliseconds kFlush{1000};
 
@@ -67,16 +78,22 @@ class Runner {
         flush_timer_(io_),
         grace_(io_),
         keep_timer_(io_),
-        writing_(io_.get_executor()) {
+        writing_(io_.get_executor()),
+        site_(io_) {
     if (!options.record_file.empty())
       recording_.emplace(options.record_file, store::RecordingLimits{}, [](const LogLine& line) { log::write(line); });
     if (!options.state_file.empty()) state_.emplace(options.state_file);
   }
 
+  /// Precedes `run`. The error is a sentence.
+  std::expected<void, std::string> open_ports() { return site_.configure(config_->http); }
+
   int run() {
     asio::co_spawn(io_, listen(), rethrow);
     asio::co_spawn(io_, watch_file(), rethrow);
     asio::co_spawn(io_, serve(), rethrow);
+    asio::co_spawn(io_, tend_service(), rethrow);
+    if (const auto every = service_.watchdog_interval()) asio::co_spawn(io_, feed_watchdog(*every), rethrow);
     if (state_) asio::co_spawn(io_, keep_state(), rethrow);
     if (recording_) asio::co_spawn(io_, flush_recording(), rethrow);
     io_.run();
@@ -85,10 +102,13 @@ class Runner {
 
  private:
   asio::awaitable<void> serve() {
-    log::info(fmt::format("rpc-weighter {} starts: {} backend{}{}", version(), config_->backends.size(),
-                          config_->backends.size() == 1 ? "" : "s",
-                          options_.dry_run ? ", dry run: nothing will be sent" : ""));
+    log::event("start", config::LogLevel::kInfo,
+               fmt::format("rpc-weighter {} starts: {} backend{}{}", version(), config_->backends.size(),
+                           config_->backends.size() == 1 ? "" : "s",
+                           options_.dry_run ? ", dry run: nothing will be sent" : ""),
+               {{"version", version()}, {"pid", fmt::format("{}", ::getpid())}});
     std::unique_ptr<Agent> agent = new_agent({});
+    show(*agent);
     while (!terminating_) {
       current_ = agent.get();
       co_await agent->run();
@@ -101,7 +121,10 @@ class Runner {
         fresh->controller().state().adopt(std::move(agent->controller().state()));
         if (recording_) recording_->follow(fresh->controller().state(), store::Cause::kReload);
       }
+      show(*fresh);
       agent = std::move(fresh);
+      current_ = agent.get();
+      reload_ended();
     }
     if (state_) {
       disk_timer_.expires_after(kDiskGrace);
@@ -114,9 +137,11 @@ class Runner {
       disk_timer_.cancel();
     }
     if (recording_) recording_->flush();
-    log::info("stopped; HAProxy keeps the last weights");
+    log_stop();
     io_.stop();
   }
+
+  static void log_stop() { log::event("stop", config::LogLevel::kInfo, "stopped; HAProxy keeps the last weights"); }
 
   std::unique_ptr<Agent> new_agent(control::Legacy legacy) {
     control::Options how;
@@ -130,7 +155,56 @@ class Runner {
         if (const auto warning = state_->load(state, now)) log::warn(*warning);
       if (recording_) recording_->follow(state, store::Cause::kStart);
     };
+    effects.log = [this](const LogLine& line) { write(repeats_.pass(line, read_clocks().mono)); };
+    effects.observer = &site_;
     return std::make_unique<Agent>(io_, *config_, how, std::move(legacy), std::move(effects));
+  }
+
+  static void write(const std::vector<LogLine>& lines) {
+    for (const LogLine& line : lines) log::write(line);
+  }
+
+  // ---- systemd
+
+  /// Says that the service is ready once its first weights are in HAProxy, and how it is from then on.
+  asio::awaitable<void> tend_service() {
+    for (;;) {
+      tend_timer_.expires_after(service_ready_ ? kTend : kTendStart);
+      const auto [ec] = co_await tend_timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+      if (ec) co_return;
+      write(repeats_.due(read_clocks().mono));
+      if (current_ == nullptr || terminating_) continue;
+      if (service_ready_) {
+        service_.status(status_line());
+      } else if (current_->controller().unsettled().empty()) {
+        service_ready_ = true;
+        service_.ready(status_line());
+      }
+    }
+  }
+
+  asio::awaitable<void> feed_watchdog(std::chrono::microseconds every) {
+    for (;;) {
+      service_.watchdog();
+      watchdog_timer_.expires_after(every);
+      const auto [ec] = co_await watchdog_timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+      if (ec) co_return;
+    }
+  }
+
+  /// Before the first readiness `tend_service` says so in time.
+  void reload_ended() const {
+    if (service_ready_) service_.ready(status_line());
+  }
+
+  [[nodiscard]] std::string status_line() const {
+    return current_ == nullptr ? std::string("starting")
+                               : observe::status_line(current_->controller().report(read_clocks()));
+  }
+
+  void show(Agent& agent) {
+    site_.follow({.report = [&agent](Now now) { return agent.controller().report(now); },
+                  .unsettled = [&agent] { return agent.controller().unsettled(); }});
   }
 
   // ---- the state file
@@ -164,7 +238,7 @@ class Runner {
   void leave_disk() {
     log::warn(
         fmt::format("state file {}: the disk does not answer; not waiting for it any longer", options_.state_file));
-    log::info("stopped; HAProxy keeps the last weights");
+    log_stop();
     io_.stop();
   }
 
@@ -193,6 +267,7 @@ class Runner {
         continue;
       }
       log::info(fmt::format("{}: stopping", number == SIGINT ? "SIGINT" : "SIGTERM"));
+      service_.stopping();
       if (current_ != nullptr) current_->request_stop();
       grace_.expires_after(kGrace);
       grace_.async_wait([this](boost::system::error_code error) {
@@ -212,6 +287,7 @@ class Runner {
   /// Reads the file as often as it was asked for while it was being read, and one reading at a time: on a disk that
   /// hangs, one thread does.
   asio::awaitable<void> read_again() {
+    service_.reloading();
     while (!again_.empty() && !terminating_) {
       const std::string why = std::exchange(again_, {});
       auto work = [options = options_] {
@@ -228,12 +304,22 @@ class Runner {
 
   void take(std::string_view why, Reading&& reading) {
     auto loaded = take_config(std::move(reading), Needs::kHaproxy, Vote::kLog);
-    if (!loaded) {
-      log::error(
-          fmt::format("{}: {} is not usable; going on with the configuration as it was", why, options_.config_file));
+    std::string trouble = loaded ? std::string{} : "is not usable";
+    if (loaded)
+      if (const auto listening = site_.configure(loaded->http); !listening) {
+        log::error(listening.error());
+        trouble = "asks for a port that cannot be used";
+      }
+    site_.config_reloaded(trouble.empty(), read_clocks().wall);
+    if (!trouble.empty()) {
+      log::event(
+          "config_refused", config::LogLevel::kError,
+          fmt::format("{}: {} {}; going on with the configuration as it was", why, options_.config_file, trouble));
+      reload_ended();
       return;
     }
-    log::info(fmt::format("{}: {} was read again", why, options_.config_file));
+    log::event("config_reloaded", config::LogLevel::kInfo,
+               fmt::format("{}: {} was read again", why, options_.config_file));
     next_ = std::make_unique<config::Config>(std::move(*loaded));
     if (current_ != nullptr) current_->request_stop();
   }
@@ -286,6 +372,12 @@ class Runner {
   asio::steady_timer disk_timer_{io_};
   OffLoop off_loop_{io_.get_executor()};
   std::optional<store::Recording> recording_;
+  observe::Site site_;
+  observe::RepeatFilter repeats_;
+  observe::SdNotify service_;
+  bool service_ready_ = false;
+  asio::steady_timer tend_timer_{io_};
+  asio::steady_timer watchdog_timer_{io_};
   Agent* current_ = nullptr;
   /// The state holds what an earlier process has known.
   bool recalled_ = false;
@@ -297,7 +389,12 @@ class Runner {
 int command_run(const Options& options) {
   auto config = load_config(options, Needs::kHaproxy, Vote::kStart);
   if (!config) return config.error();
-  return Runner(options, std::move(*config)).run();
+  Runner runner(options, std::move(*config));
+  if (const auto opened = runner.open_ports(); !opened) {
+    std::fprintf(stderr, "%s\n", opened.error().c_str());
+    return kOwnError;
+  }
+  return runner.run();
 }
 
 }  // namespace rpcw::cli

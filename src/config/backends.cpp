@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <regex>
 #include <utility>
 
 #include "config/params.hpp"
+#include "config/pointer.hpp"
 #include "config/targets.hpp"
 #include "config/url.hpp"
 
@@ -60,7 +62,12 @@ Backend Backends::read(Reader& r) {
   std::size_t strategy = 0;
   if (r.one_of("strategy", context_.strategies(), strategy).valid()) out.strategy = context_.strategies()[strategy];
   r.choice<Scale>("scale", out.scale, {{"share", Scale::kShare}, {"peak", Scale::kPeak}});
-  r.choice<Fallback>("fallback", out.fallback, {{"equal", Fallback::kEqual}, {"keep", Fallback::kKeep}});
+  r.choice<Fallback>("fallback", out.fallback,
+                     {{"equal", Fallback::kEqual}, {"keep", Fallback::kKeep}, {"least-bad", Fallback::kLeastBad}});
+  r.choice<OnEject>("on_eject", out.on_eject,
+                    {{"none", OnEject::kNone},
+                     {"shutdown-sessions", OnEject::kShutdownSessions},
+                     {"clear-stick", OnEject::kClearStick}});
   const Given min_healthy = r.integer("min_healthy", out.min_healthy, 1, 4096);
   r.duration("max_latency", out.max_latency, 1ms, 60s);
 
@@ -144,19 +151,38 @@ void Backends::read_reference(Reader& r, Backend& out) const {
 
 void Backends::read_canary(Reader& r, Backend& out) {
   Canary canary;
+  const auto path = r.text("path");
+  const auto body = r.text("body");
+  const bool plain = r.has("path") || r.has("body");
   if (const auto method = r.text("method")) {
     canary.method = method->value;
     const bool word = !method->value.empty() && std::ranges::all_of(method->value, [](char c) {
       return static_cast<unsigned char>(c) > 0x20 && static_cast<unsigned char>(c) < 0x7f && c != '"' && c != '\\';
     });
-    if (!word)
+    if (plain && method->value != "GET" && method->value != "POST")
+      r.error(method->place, "method",
+              fmt::format("{}: with path or body it is the HTTP method; accepted: GET, POST", shown(method->value)));
+    else if (!word)
       r.error(method->place, "method",
               fmt::format("{} is no method's name; expected one such as \"eth_call\"", shown(method->value)));
-  } else if (!r.has("method")) {
+  } else if (!r.has("method") && !plain) {
     r.error(r.place(), "method", "missing; expected a method's name such as \"eth_call\"");
   }
+  if (path) {
+    canary.path = path->value;
+    const bool clean = std::ranges::all_of(
+        canary.path, [](char c) { return c > 0x20 && c < 0x7f && c != '\\' && c != '"' && c != '#'; });
+    if (!canary.path.starts_with('/') || !clean)
+      r.error(path->place, "path", fmt::format("{} is no path; expected one such as \"/status\"", shown(canary.path)));
+  }
+  if (body) {
+    canary.body = body->value;
+    if (canary.method == "GET") r.error(body->place, "body", "a GET has no body; set method = \"POST\"");
+  }
   if (const Node* params = r.any("params")) {
-    if (params->kind != Node::Kind::kArray && params->kind != Node::Kind::kTable) {
+    if (plain) {
+      r.error(params->place, "params", "params are of a JSON-RPC method, and path or body make it a plain request");
+    } else if (params->kind != Node::Kind::kArray && params->kind != Node::Kind::kTable) {
       r.error(params->place, "params", fmt::format("found {}; expected an array or a table", kind_name(params->kind)));
     } else if (auto json = to_json(*params)) {
       canary.params_json = std::move(*json);
@@ -165,6 +191,34 @@ void Backends::read_canary(Reader& r, Backend& out) {
     }
   }
   r.duration("interval", canary.interval, 1s, kDay);
+  read_pointer(r, "expect", canary.expect, false);
+  const auto needs_expect = [&](std::string_view key, Place place) {
+    if (!r.has("expect")) r.error(place, key, "is of a value: set expect to a JSON pointer, such as \"/result\"");
+  };
+  if (const Node* equals = r.any("equals")) {
+    needs_expect("equals", equals->place);
+    // As the value stands in JSON: a text without its quotes, a number, true or false.
+    if (equals->kind == Node::Kind::kString)
+      canary.equals = equals->text;
+    else if (equals->kind == Node::Kind::kInteger)
+      canary.equals = fmt::format("{}", equals->integer);
+    else if (equals->kind == Node::Kind::kBoolean)
+      canary.equals = equals->boolean ? "true" : "false";
+    else
+      r.error(equals->place, "equals",
+              fmt::format("found {}; expected a string, an integer or a boolean", kind_name(equals->kind)));
+  }
+  if (const auto matches = r.text("matches")) {
+    needs_expect("matches", matches->place);
+    try {
+      static_cast<void>(std::regex(matches->value));
+      canary.matches = matches->value;
+    } catch (const std::regex_error& error) {
+      r.error(matches->place, "matches", fmt::format("is no regular expression: {}", error.what()));
+    }
+  }
+  std::uint64_t ms = 0;
+  if (r.integer("at_most_ms", ms, 1, 60'000).valid()) canary.at_most = milliseconds{ms};
   out.canaries.push_back(std::move(canary));
 }
 

@@ -1,51 +1,28 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "base/time.hpp"
+#include "config/family.hpp"
 
 namespace rpcw {
 
-/// The protocol a chain's nodes speak. Which of them this build can probe is `family_supported`.
-enum class Family : std::uint8_t {
-  kEvm,
-  kSolana,
-  kAlgorand,
-  kAptos,
-  kSui,
-  kHedera,
-  kNear,
-  kCometbft,
-  kSubstrate,
-  kStellarRpc,
-  kHorizon,
-  kXrpl,
-  kStarknet,
-  kBitcoin,
-  kTron,
-  kBeacon,
-};
-
-/// The name used in configuration files, such as "evm" or "stellar-rpc".
-std::string_view to_string(Family family);
-std::optional<Family> family_from_string(std::string_view name);
-/// All family names, in the order of the enum.
-std::span<const std::string_view> family_names();
-/// Whether this build can probe the family.
-bool family_supported(Family family);
+struct OwnFamily;
 
 /// A chain and its limits. Where a limit is not known from a specification, docs/chains.md says where it is from.
 struct Chain {
   /// As in `chain = "ethereum"`: lower case, digits and dashes.
   std::string name;
-  Family family = Family::kEvm;
-  /// EIP-155 chain id; absent: identity is not checked. Some chains of other families have one too, for their EVM
-  /// endpoints.
-  std::optional<std::uint64_t> chain_id;
+  /// The protocol that its nodes speak, by name.
+  std::string family = "evm";
+  /// The answer of a node of this chain to the family's identity check: a chain id in decimal, a network's name, a
+  /// genesis hash; empty: identity is not checked.
+  std::string identity;
   /// Nominal time between blocks; measured from the heads once they are seen. Above 0.
   milliseconds block_time{};
   /// Wall clock minus the head's timestamp above which a head is too old; absent: never ("off").
@@ -54,6 +31,15 @@ struct Chain {
   milliseconds max_lag{};
   /// Blocks below the lowest head at which hashes are compared.
   std::uint32_t fork_depth = 3;
+  /// The family's.
+  Offers offers{};
+  /// When slot 0 was, for families whose heads tell slots instead of times; absent: such a head has no time.
+  std::optional<WallTime> genesis{};
+  /// The file's own family of that name; nullptr: it is a known one.
+  std::shared_ptr<const OwnFamily> own_family{};
+  /// For lists: the name in full, and where identity and limits are from. Of known chains alone.
+  std::string_view title{};
+  std::string_view source{};
 };
 
 /// Limits for a chain that comes without them. A head may be 15 blocks old, and at least 15 s: probes take time and

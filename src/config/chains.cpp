@@ -15,16 +15,25 @@ using namespace std::chrono_literals;
 
 constexpr milliseconds kLongestLimit = 24h;
 
-std::vector<std::string_view> supported_families() {
-  std::vector<std::string_view> out;
-  for (std::size_t i = 0; i < family_names().size(); ++i)
-    if (family_supported(static_cast<Family>(i))) out.push_back(family_names()[i]);
-  return out;
-}
-
-std::string unsupported(Family family) {
-  return fmt::format("the family {} is not supported yet; supported: {}", to_string(family),
-                     fmt::join(supported_families(), ", "));
+/// `chain_id`: a number, or the text by which other families name a network.
+Given read_identity(Reader& r, std::string& out) {
+  constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max();
+  if (const Node* node = r.any("chain_id"); node == nullptr || node->kind != Node::Kind::kString) {
+    std::uint64_t id = 0;
+    const Given given = r.integer("chain_id", id, 1, kMost);
+    if (given.valid()) out = fmt::format("{}", id);
+    return given;
+  }
+  const auto text = r.text("chain_id");
+  const bool printable = !text->value.empty() && std::ranges::all_of(text->value, [](char c) {
+    return static_cast<unsigned char>(c) >= 0x20 && static_cast<unsigned char>(c) != 0x7f;
+  });
+  if (printable) {
+    out = text->value;
+    return {Given::State::kValid, text->place};
+  }
+  r.error(text->place, "chain_id", "it is empty or has a control character; expected a chain id or a network's name");
+  return {Given::State::kInvalid, text->place};
 }
 
 }  // namespace
@@ -64,20 +73,20 @@ void Chains::read(Reader& r) {
   }
 
   std::size_t index = 0;
-  const Given family = r.one_of("family", family_names(), index);
+  const std::vector<std::string_view> families = families_.names();
+  const Given family = r.one_of("family", families, index);
   note(family);
   if (family.absent()) {
-    r.error(r.place(), "family", fmt::format("missing; accepted: {}", fmt::join(supported_families(), ", ")));
+    r.error(r.place(), "family", fmt::format("missing; accepted: {}", fmt::join(families, ", ")));
     own.valid = false;
   } else if (family.valid()) {
-    chain.family = static_cast<Family>(index);
-    if (!family_supported(chain.family)) {
-      r.error(family.place, "family", unsupported(chain.family));
-      own.valid = false;
-    }
+    chain.family = families[index];
+    chain.own_family = families_.find(chain.family);
+    const KnownFamily* known = find_family(chain.family);
+    chain.offers = known != nullptr ? known->offers : chain.own_family->offers();
   }
 
-  note(r.integer("chain_id", chain.chain_id, 1, std::numeric_limits<std::int64_t>::max()));
+  note(read_identity(r, chain.identity));
   const Given time = r.duration("block_time", chain.block_time, 1ms, 1h);
   note(time);
   if (time.absent()) {
@@ -91,6 +100,11 @@ void Chains::read(Reader& r) {
   note(r.duration("max_lag", chain.max_lag, 1s, kLongestLimit));
   chain.fork_depth = default_fork_depth(chain.block_time);
   note(r.integer("fork_depth", chain.fork_depth, 1, 1000));
+  // 2100: no chain begins later.
+  std::uint64_t genesis = 0;
+  const Given slot_zero = r.integer("genesis_time", genesis, 1, 4'102'444'800);
+  note(slot_zero);
+  if (slot_zero.valid()) chain.genesis = WallTime{std::chrono::seconds{genesis}};
 
   if (!chain.name.empty() && find_own(chain.name) == nullptr) own_.push_back(std::move(own));
 }
@@ -109,13 +123,7 @@ bool Chains::choose(Reader& r, Chain& out) const {
   }
   if (const Chain* known = find_chain(found->value)) {
     out = *known;
-    if (family_supported(known->family)) return true;
-    std::string message = fmt::format("{}: {}", shown(found->value), unsupported(known->family));
-    if (known->chain_id)
-      message += fmt::format("; for its EVM endpoints define a [[chain]] with family = \"evm\" and chain_id = {}",
-                             *known->chain_id);
-    r.error(found->place, "chain", std::move(message));
-    return false;
+    return true;
   }
   std::vector<std::string_view> names;
   for (const Own& own : own_)

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "config/chain.hpp"
+#include "config/own_family.hpp"
 #include "config/reader.hpp"
 
 namespace rpcw::config {
@@ -11,6 +12,9 @@ namespace rpcw::config {
 /// The chains of a file's own, and the choice among them and the known ones.
 class Chains {
  public:
+  /// `families` must outlive it.
+  explicit Chains(const Families& families) : families_(families) {}
+
   /// Reads one [[chain]].
   void read(Reader& r);
   /// Reads a backend's `chain`. False: it was refused, or what it refers to was.
@@ -26,6 +30,7 @@ class Chains {
 
   [[nodiscard]] const Own* find_own(std::string_view name) const;
 
+  const Families& families_;
   std::vector<Own> own_;
 };
 

@@ -22,6 +22,11 @@ std::string shown_host(const Target& target) {
   return parts ? url::shown_host(parts->host, host_shown(target)) : "…";
 }
 
+std::string name_of(const Canary& canary) {
+  if (canary.path.empty()) return canary.method.empty() ? "request" : canary.method;
+  return canary.method.empty() ? canary.path : canary.method + " " + canary.path;
+}
+
 std::string literal_host_of(const Backend& backend) {
   std::string_view rest = backend.discover;
   const std::size_t colon = rest.find("://");
@@ -49,6 +54,8 @@ std::string_view to_string(Fallback fallback) {
       return "equal";
     case Fallback::kKeep:
       return "keep";
+    case Fallback::kLeastBad:
+      return "least-bad";
   }
   return "?";
 }

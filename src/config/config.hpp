@@ -75,9 +75,23 @@ struct Probe {
   std::string proxy;
 };
 
+/// Where metrics and status are served.
+struct Listen {
+  /// An IP address without brackets, or the path of a Unix socket.
+  std::string address;
+  /// TCP port 1..65535; 0: a Unix socket.
+  std::uint16_t port = 0;
+  /// As written; what messages show.
+  std::string text;
+
+  friend bool operator==(const Listen&, const Listen&) = default;
+};
+
 struct Http {
-  /// HOST:PORT to serve metrics and status on; empty: off.
-  std::string listen = "127.0.0.1:9404";
+  /// Empty: off.
+  std::vector<Listen> listen{{.address = "127.0.0.1", .port = 9404, .text = "127.0.0.1:9404"}};
+  /// Names besides addresses and `localhost` that a request's Host may have; lower case, without a port.
+  std::vector<std::string> hosts{};
 };
 
 enum class LogLevel : std::uint8_t { kTrace, kDebug, kInfo, kWarn, kError };
@@ -124,10 +138,35 @@ struct Canary {
   std::string params_json = "[]";
   /// [1s, 24h]
   milliseconds interval{60000};
+  /// With one of these it is a plain HTTP request, and `method` is GET, POST or empty.
+  std::string path{};
+  std::string body{};
+  /// JSON pointer to a value that must be there and not null; empty: any good answer will do.
+  std::string expect{};
+  /// What that value must be, as text; absent: anything.
+  std::optional<std::string> equals{};
+  /// An ECMAScript regular expression that is found in it; empty: none.
+  std::string matches{};
+  /// [1ms, 60s]
+  std::optional<milliseconds> at_most{};
 };
 
+/// What messages call it: its method or its path.
+std::string name_of(const Canary& canary);
+
 enum class Scale : std::uint8_t { kShare, kPeak };
-enum class Fallback : std::uint8_t { kEqual, kKeep };
+enum class Fallback : std::uint8_t {
+  kEqual,     ///< the same for each server that answers
+  kKeep,      ///< the last weights; as kEqual where those are all 0
+  kLeastBad,  ///< in inverse proportion to the age of their newest blocks
+};
+
+/// What an ejection does besides weight 0, to clients that a cookie, a stick table or an open connection binds.
+enum class OnEject : std::uint8_t {
+  kNone,
+  kShutdownSessions,  ///< its sessions are ended
+  kClearStick,        ///< entries of the backend's stick table that lead to it are removed
+};
 
 struct Backend {
   /// The name in haproxy.cfg. Unique in the file.
@@ -138,6 +177,7 @@ struct Backend {
   std::string strategy = "adaptive";
   Scale scale = Scale::kShare;
   Fallback fallback = Fallback::kEqual;
+  OnEject on_eject = OnEject::kNone;
   /// Fewer healthy servers than this: the fallback. [1, 4096]
   unsigned min_healthy = 1;
   /// [1ms, 60s]

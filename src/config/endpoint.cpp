@@ -49,6 +49,26 @@ std::expected<HostPort, std::string> parse_host_port(std::string_view text) {
   return HostPort{.host = std::move(parts->host), .port = parts->port};
 }
 
+std::expected<Listen, std::string> parse_listen(std::string_view text) {
+  Listen out;
+  out.text = text;
+  if (text.starts_with("unix:")) {
+    auto path = parse_path(text.substr(5));
+    if (!path) return std::unexpected(std::move(path.error()));
+    out.address = std::move(*path);
+    return out;
+  }
+  auto at = parse_host_port(text);
+  if (!at) return std::unexpected(std::move(at.error()));
+  // A name would have to be looked up before anything else, and may have other addresses by the next reload.
+  if (at->host == "localhost") at->host = "127.0.0.1";
+  if (!is_ip_address(at->host))
+    return std::unexpected("expected an address and a port, such as 127.0.0.1:9404, or unix:PATH");
+  out.address = std::move(at->host);
+  out.port = at->port;
+  return out;
+}
+
 std::expected<Endpoint, std::string> parse_endpoint(std::string_view text) {
   Endpoint out;
   out.text = text;

@@ -22,4 +22,7 @@ struct HostPort {
 /// HOST:PORT with a host name, an IPv4 address or [IPv6], and a port 1..65535.
 std::expected<HostPort, std::string> parse_host_port(std::string_view text);
 
+/// ADDRESS:PORT with an IP address or `localhost`, or unix:PATH. Errors as above.
+std::expected<Listen, std::string> parse_listen(std::string_view text);
+
 }  // namespace rpcw::config

@@ -3,12 +3,15 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
 
 #include "base/read_file.hpp"
+#include "base/text.hpp"
 #include "config/backends.hpp"
 #include "config/chains.hpp"
 #include "config/context.hpp"
@@ -75,13 +78,35 @@ void read_probe(Reader& r, const Context& context, Probe& out) {
     }
 }
 
+bool is_host_name(std::string_view text) {
+  constexpr std::size_t kLongest = 253;  // RFC 1035
+  return !text.empty() && text.size() <= kLongest && std::ranges::all_of(text, [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '-' || c == '.' || c == '_';
+  });
+}
+
 void read_http(Reader& r, Http& out) {
-  const auto found = r.text("listen");
-  if (!found) return;
-  if (!found->value.empty())
-    if (const auto at = parse_host_port(found->value); !at)
-      r.error(found->place, "listen", fmt::format("{}: {}; \"\" turns it off", shown(found->value), at.error()));
-  out.listen = found->value;
+  if (r.has("listen")) {
+    out.listen.clear();
+    for (const auto& item : r.text_or_texts("listen")) {
+      if (item.value.empty()) continue;
+      auto at = parse_listen(item.value);
+      if (!at)
+        r.error(item.place, "listen", fmt::format("{}: {}; \"\" turns it off", shown(item.value), at.error()));
+      else if (std::ranges::find(out.listen, at->text, &Listen::text) != out.listen.end())
+        r.error(item.place, "listen", fmt::format("{} is already given", shown(item.value)));
+      else
+        out.listen.push_back(std::move(*at));
+    }
+  }
+  for (const auto& item : r.texts("hosts")) {
+    if (!is_host_name(item.value)) {
+      r.error(item.place, "hosts",
+              fmt::format("{}: expected a host name without a port, such as \"weighter.internal\"", shown(item.value)));
+      continue;
+    }
+    out.hosts.push_back(lower(item.value));
+  }
 }
 
 void read_root(Reader& root, const Context& context, Config& out) {
@@ -99,7 +124,9 @@ void read_root(Reader& root, const Context& context, Config& out) {
     r.choice<bool>("format", out.log.json, {{"text", false}, {"json", true}});
   });
   // Before the backends, which refer to them.
-  Chains chains;
+  Families families;
+  root.tables("family", "name", [&](Reader& r) { families.read(r); });
+  Chains chains(families);
   root.tables("chain", "name", [&](Reader& r) { chains.read(r); });
   Backends reader(context, chains);
   const std::size_t backends =

@@ -101,7 +101,7 @@ void Reader::warning(Place place, std::string_view key, std::string message) {
 }
 
 const Member* Reader::take(std::string_view key) {
-  known_.push_back(key);
+  if (std::ranges::find(known_, key) == known_.end()) known_.push_back(key);
   return table_.find(key);
 }
 
@@ -288,6 +288,13 @@ std::vector<Found<std::string>> Reader::texts(std::string_view key) {
       error(item.place, key, fmt::format("found {}; expected a string", kind_name(item.kind)));
   }
   return out;
+}
+
+std::vector<Found<std::string>> Reader::text_or_texts(std::string_view key) {
+  const Member* member = table_.find(key);
+  if (member != nullptr && member->value.kind == Node::Kind::kArray) return texts(key);
+  if (auto one = text(key)) return {std::move(*one)};
+  return {};
 }
 
 const Node* Reader::any(std::string_view key) {

@@ -146,6 +146,8 @@ class Reader {
   std::optional<Found<std::string>> text(std::string_view key);
   /// An array of strings; items of another type are noted and left out.
   std::vector<Found<std::string>> texts(std::string_view key);
+  /// The same, and a single string for a list of one.
+  std::vector<Found<std::string>> text_or_texts(std::string_view key);
   /// Whatever stands there, nullptr when absent.
   const Node* any(std::string_view key);
   /// What stands there if it is a table, else nullptr; its keys are the caller's to check.

@@ -151,6 +151,21 @@ void read_headers(Reader& r, const Context& context, const Node& table, Headers&
 
 }  // namespace
 
+void read_plain_headers(Reader& r, const Node& table, Headers& out) {
+  for (const Member& member : table.members) {
+    const bool text = member.value.kind == Node::Kind::kString;
+    const bool clean = text && !member.value.text.empty() && std::ranges::none_of(member.value.text, [](char c) {
+                         return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+                       });
+    if (!is_token(member.key))
+      r.error(member.place, "headers", "this is no header's name; accepted: letters, digits and !#$%&'*+-.^_`|~");
+    else if (!clean)
+      r.error(member.value.place, fmt::format("headers.{}", member.key), "expected a text without control characters");
+    else
+      out.emplace_back(member.key, member.value.text);
+  }
+}
+
 void read_target(Reader& r, const Context& context, Target& out, bool needs_url) {
   r.boolean("redact_host", out.redact_host);
   out.url = read_url(r, context, needs_url, out.redact_host);

@@ -13,4 +13,7 @@ void read_target(Reader& r, const Context& context, Target& out, bool needs_url 
 /// The URL template of `discover`; empty when it is wrong.
 std::string read_discover(Reader& r, const Context& context, const Found<std::string>& from);
 
+/// Headers that hold no secret: no variables, no check of what stands in the file.
+void read_plain_headers(Reader& r, const Node& table, Headers& out);
+
 }  // namespace rpcw::config

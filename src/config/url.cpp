@@ -122,6 +122,14 @@ std::expected<Split, std::string> split(std::string_view text) {
   Split out;
   out.url.scheme = lower(text.substr(0, colon));
   if (out.url.scheme != "http" && out.url.scheme != "https") {
+    const std::string_view instead = out.url.scheme == "ws"     ? "http"
+                                     : out.url.scheme == "wss"  ? "https"
+                                     : out.url.scheme == "grpc" ? "the provider's JSON or REST address"
+                                                                : "";
+    if (!instead.empty())
+      return std::unexpected(fmt::format("the scheme {} is not probed; use {}{} instead, HAProxy may go on with {}",
+                                         out.url.scheme, instead, out.url.scheme == "grpc" ? "" : "://",
+                                         out.url.scheme));
     constexpr std::array<std::string_view, 8> kOthers{"ws", "wss", "ftp", "file", "tcp", "unix", "grpc", "socks5"};
     if (std::ranges::find(kOthers, out.url.scheme) == kOthers.end())
       return std::unexpected("the scheme is not supported; expected http or https");

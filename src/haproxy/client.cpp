@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <stdexcept>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 namespace rpcw::haproxy {
@@ -107,7 +108,17 @@ Client::Client(asio::any_io_executor executor, config::Endpoint endpoint, std::s
                milliseconds timeout)
     : executor_(std::move(executor)), endpoint_(std::move(endpoint)), tls_(std::move(tls)), timeout_(timeout) {}
 
-Client::~Client() = default;
+Client::~Client() {
+  give_up_owed();
+}
+
+void Client::give_up_owed() {
+  if (!owed_) return;
+  error_code ignored;
+  owed_->socket.close(ignored);
+  owed_.reset();
+}
+
 
 std::string_view Client::prefix() const {
   return endpoint_.kind == config::Endpoint::Kind::kMaster ? "@1 " : "";
@@ -152,7 +163,8 @@ Failure Client::connect_failure(const error_code& error) const {
     if (error == asio::error::connection_refused) {
       return failure(Error::kConnect,
                      with("the socket file is there but no process listens on it any more: start HAProxy, "
-                          "or correct the path"));
+                          "or correct the path; if the file itself is mounted into a container, mount its directory "
+                          "instead, since HAProxy makes a new file at each reload"));
     }
   }
   if (error == asio::error::connection_refused) {
@@ -273,7 +285,37 @@ asio::awaitable<std::optional<Failure>> Client::secure(Link& link) {
   co_return failure(Error::kTls, "the connection ended in the TLS handshake: " + error.message());
 }
 
+asio::awaitable<std::optional<Failure>> Client::wait_for_worker() {
+  owed_->end_at(steady_clock::now() + timeout_);
+  std::vector<char> scratch(kReadSize);
+  error_code closed;
+  while (!closed) std::tie(closed, std::ignore) = co_await owed_->read_some(asio::buffer(scratch));
+  if (!owed_->expired) {
+    give_up_owed();
+    if (closed == asio::error::operation_aborted)
+      co_return failure(Error::kCancelled, "given up while waiting for the worker");
+    co_return std::nullopt;
+  }
+  // The master answers this one itself.
+  const Line ask{"show proc\n", 1};
+  if (auto failed = co_await exchange_now(ask, kMaxRead)) co_return failed;
+  const auto worker = parse_worker(reader_.reply(0));
+  if (owing_worker_ == 0) owing_worker_ = worker.value_or(0);
+  if (worker && *worker == owing_worker_)
+    co_return failure(Error::kTimeout, "worker " + std::to_string(*worker) +
+                                           " has not answered the commands before; nothing more is sent until it does, "
+                                           "since each would take one of the master's few connections");
+  give_up_owed();
+  co_return std::nullopt;
+}
+
 asio::awaitable<std::optional<Failure>> Client::exchange(const Line& line, std::size_t max_bytes) {
+  if (owed_)
+    if (auto failed = co_await wait_for_worker()) co_return failed;
+  co_return co_await exchange_now(line, max_bytes);
+}
+
+asio::awaitable<std::optional<Failure>> Client::exchange_now(const Line& line, std::size_t max_bytes) {
   const auto deadline = steady_clock::now() + timeout_;
   reader_.reset(line.replies, max_bytes);
   if (addresses_.empty()) {
@@ -303,6 +345,10 @@ asio::awaitable<std::optional<Failure>> Client::exchange(const Line& line, std::
     received_ += bytes;
     if (reader_.finished()) break;
     if (link->expired) {
+      if (endpoint_.kind == config::Endpoint::Kind::kMaster && !owed_ && line.text.starts_with(prefix())) {
+        owed_ = link;
+        owing_worker_ = worker_;
+      }
       co_return too_late("only " + count_of(reader_.count(), line.replies, "replies") + " came");
     }
     if (read_error) co_return cut_off(*link, read_error, line);
@@ -360,11 +406,18 @@ asio::awaitable<std::expected<std::vector<std::string>, Failure>> Client::run(st
 
 std::expected<Info, Failure> Client::take_info() const {
   const auto first = reader_.reply(0);
+  if (first.starts_with("Can't connect to the target CLI") || first.starts_with("Can't find the target")) {
+    return std::unexpected(failure(Error::kClosedEarly, "the master has no worker to ask: \"" + presentable(first) +
+                                                            "\"; it is starting one, or its configuration is wrong"));
+  }
   if (first.starts_with("Permission denied")) {
     return std::unexpected(failure(Error::kPermission, "HAProxy refuses `show info`; the socket needs `level admin`"));
   }
   auto info = parse_info(first);
-  if (info) return std::move(*info);
+  if (info) {
+    worker_ = info->pid;
+    return std::move(*info);
+  }
   auto what = info.error();
   if (first.starts_with("Unknown command") || first.starts_with("The following commands are valid")) {
     what += endpoint_.kind == config::Endpoint::Kind::kMaster
@@ -372,6 +425,12 @@ std::expected<Info, Failure> Client::take_info() const {
                 : "; if this is the master's socket, write master:unix: instead of unix:";
   }
   return std::unexpected(failure(Error::kMalformed, what));
+}
+
+Failure Client::read_failure(Failure&& failure) const {
+  if (failure.code == Error::kClosedEarly && reader_.count() > 0)
+    if (auto info = take_info(); !info) return std::move(info.error());
+  return std::move(failure);
 }
 
 std::optional<Failure> Client::take_topology(std::span<const std::string> names, Instance& instance) {
@@ -393,6 +452,8 @@ std::optional<Failure> Client::take_topology(std::span<const std::string> names,
       return failure(Error::kMalformed, added.error());
     }
   }
+  for (const auto& table : parse_tables(reader_.reply(1 + 2 * parts)))
+    if (auto* backend = instance.backend(table)) backend->stick_table = true;
   return std::nullopt;
 }
 
@@ -419,6 +480,7 @@ bool take_over(const BackendRow& last, BackendRow& fresh) {
     auto& to = fresh.servers[i];
     if (from.name != to.name || from.status != to.status || from.addr != to.addr) return false;
     if (hides_admin_state(to) && !hides_admin_state(from)) return false;
+    fresh.stick_table = last.stick_table;
     to.iweight = from.iweight;
     to.fqdn = from.fqdn;
     to.tls = from.tls;
@@ -526,11 +588,12 @@ asio::awaitable<std::expected<Instance, Failure>> Client::read_all(std::vector<s
     std::vector<std::string> commands{"show info"};
     for (const auto& name : names) commands.push_back("show stat " + name + " 6 -1");
     for (const auto& name : names) commands.push_back("show servers state " + name);
+    commands.emplace_back("show table");
     const auto one = lines(commands);
     if (one.size() == 1) {
       auto failed = co_await exchange(one.front(), kMaxRead);
       const bool too_big = failed && line_too_big(reader_.rest());
-      if (failed && !too_big) co_return std::unexpected(std::move(*failed));
+      if (failed && !too_big) co_return std::unexpected(read_failure(std::move(*failed)));
       Instance instance;
       bool complete = !too_big;
       if (complete) {
@@ -551,10 +614,10 @@ asio::awaitable<std::expected<Instance, Failure>> Client::read_all(std::vector<s
     }
   }
 
-  const std::vector<std::string> commands{"show info", "show stat -1 6 -1", "show servers state"};
+  const std::vector<std::string> commands{"show info", "show stat -1 6 -1", "show servers state", "show table"};
   const auto all = lines(commands);
   auto failed = co_await exchange(all.front(), kMaxRead);
-  if (failed) co_return std::unexpected(std::move(*failed));
+  if (failed) co_return std::unexpected(read_failure(std::move(*failed)));
   Instance instance;
   failed = take_topology({}, instance);
   if (failed) co_return std::unexpected(std::move(*failed));
@@ -563,6 +626,22 @@ asio::awaitable<std::expected<Instance, Failure>> Client::read_all(std::vector<s
                   [&](const BackendRow& row) { return std::ranges::find(names, row.name) == names.end(); });
   }
   co_return instance;
+}
+
+asio::awaitable<std::expected<std::vector<std::string>, Failure>> Client::release(
+    std::vector<ReleaseCommand> commands) {
+  std::vector<std::string> texts;
+  for (const auto& command : commands) {
+    try {
+      texts.push_back(release_command(command));
+    } catch (const std::invalid_argument& error) {
+      co_return std::unexpected(failure(Error::kUnsupported, error.what()));
+    }
+  }
+  auto replies = co_await run(std::move(texts));
+  if (replies)
+    for (auto& reply : *replies) reply = presentable(reply);
+  co_return replies;
 }
 
 asio::awaitable<std::vector<Outcome>> Client::push(std::vector<WeightCommand> pushes) {

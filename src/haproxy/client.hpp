@@ -64,6 +64,9 @@ class Client {
   /// and all that was not answered by then is unconfirmed.
   boost::asio::awaitable<std::vector<Outcome>> push(std::vector<WeightCommand> commands);
 
+  /// HAProxy's words to each command, in order; empty: it was done.
+  boost::asio::awaitable<std::expected<std::vector<std::string>, Failure>> release(std::vector<ReleaseCommand> commands);
+
  private:
   using Address = boost::asio::generic::stream_protocol::endpoint;
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -73,11 +76,19 @@ class Client {
   boost::asio::awaitable<std::optional<Failure>> find_addresses(TimePoint deadline);
   boost::asio::awaitable<std::optional<Failure>> connect(Link& link, TimePoint deadline);
   boost::asio::awaitable<std::optional<Failure>> secure(Link& link);
-  /// One line over one connection. The replies are in `reader_`, those of a failed exchange too.
+  /// One line over one connection. The replies are in `reader_`, those of a failed exchange too. On a master's socket
+  /// nothing is sent while the worker owes the replies to an earlier line: the master keeps such a connection's slot
+  /// until the worker answers, whether or not the client has gone, and has about ten of them.
   boost::asio::awaitable<std::optional<Failure>> exchange(const Line& line, std::size_t max_bytes);
+  boost::asio::awaitable<std::optional<Failure>> exchange_now(const Line& line, std::size_t max_bytes);
+  /// nullopt: the worker owes nothing any more, or another worker has taken its place.
+  boost::asio::awaitable<std::optional<Failure>> wait_for_worker();
+  void give_up_owed();
   /// From the replies in `reader_` to `show info`, a `show stat` for each name (one for all when there are none), and a
   /// `show servers state` likewise.
   std::optional<Failure> take_topology(std::span<const std::string> names, Instance& instance);
+  /// Of a read: a first reply that is not HAProxy's says more than that the rest is missing.
+  Failure read_failure(Failure&& failure) const;
   /// The reply to `show info`.
   std::expected<Info, Failure> take_info() const;
   boost::asio::awaitable<std::expected<Instance, Failure>> read_all(std::vector<std::string> names, bool only_named);
@@ -107,6 +118,12 @@ class Client {
   std::vector<Address> addresses_;
   /// A look-up that has not answered by its exchange's deadline; the next one waits for it instead of starting another.
   std::shared_ptr<Lookup> lookup_;
+  /// A master's connection whose replies are overdue; nullptr: there is none.
+  std::shared_ptr<Link> owed_;
+  /// The process that owes them; 0: not known.
+  std::int64_t owing_worker_ = 0;
+  /// As `show info` last told; 0: it has not.
+  mutable std::int64_t worker_ = 0;
   std::uint64_t received_ = 0;
   bool busy_ = false;
 };

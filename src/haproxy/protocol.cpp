@@ -173,6 +173,16 @@ std::string set_weight_percent_command(std::string_view backend, std::string_vie
   return weight_command(backend, server, percent, "%");
 }
 
+std::string release_command(const ReleaseCommand& command) {
+  if (!valid_name(command.backend) || !valid_name(command.server))
+    throw std::invalid_argument("not a name HAProxy can have: " + presentable(command.backend) + "/" +
+                                presentable(command.server));
+  if (command.kind == ReleaseCommand::Kind::kShutdownSessions)
+    return "shutdown sessions server " + command.backend + "/" + command.server;
+  if (command.sid == 0) throw std::invalid_argument("HAProxy does not show the server's number");
+  return "clear table " + command.backend + " data.server_id eq " + std::to_string(command.sid);
+}
+
 Verdict classify_set_weight(std::string_view reply) {
   if (reply.empty()) return {};
   struct Known {
@@ -247,6 +257,24 @@ std::expected<Info, std::string> parse_info(std::string_view reply) {
   return info;
 }
 
+std::optional<std::int64_t> parse_worker(std::string_view reply) {
+  // "# workers", then a line for each: pid, type and more, in columns. Those of before a reload come after another "#".
+  const auto blank = " \t";
+  bool in_section = false;
+  for (auto text = reply; !text.empty();) {
+    auto line = next_line(text);
+    if (line.starts_with('#')) {
+      in_section = line.starts_with("# workers");
+      continue;
+    }
+    if (!in_section) continue;
+    const auto pid = line.substr(0, line.find_first_of(blank));
+    line.remove_prefix(std::min(line.find_first_not_of(blank, pid.size()), line.size()));
+    if (line.starts_with("worker")) return number<std::int64_t>(pid);
+  }
+  return std::nullopt;
+}
+
 namespace {
 
 /// A column of `show stat` that we want, and where its value goes.
@@ -279,7 +307,9 @@ constexpr std::array kColumns{
     text_column("check_status", false, &StatRow::check_status),
     text_column("agent_status", false, &StatRow::agent_status),
     text_column("tracked", false, &StatRow::tracked),
+    text_column("cookie", false, &StatRow::cookie),
     value_column("iid", &StatRow::iid),
+    value_column("sid", &StatRow::sid, false),
     value_column("weight", &StatRow::weight),
     value_column("uweight", &StatRow::uweight),
     value_column("act", &StatRow::act),
@@ -444,6 +474,17 @@ std::expected<void, std::string> parse_stat(std::string_view reply, const std::f
   return {};
 }
 
+std::vector<std::string> parse_tables(std::string_view reply) {
+  // "# table: rpc, type: ip, size:1024, used:1"
+  constexpr std::string_view kBegin = "# table: ";
+  std::vector<std::string> out;
+  for (auto text = reply; !text.empty();) {
+    const auto line = next_line(text);
+    if (line.starts_with(kBegin)) out.emplace_back(line.substr(kBegin.size(), line.find(',') - kBegin.size()));
+  }
+  return out;
+}
+
 std::expected<void, std::string> parse_servers_state(std::string_view reply,
                                                      const std::function<void(const ServerState&)>& on_row) {
   enum Wanted : std::uint8_t { kBackend, kName, kAdmin, kUweight, kIweight, kFqdn, kTls, kCount };
@@ -559,6 +600,7 @@ std::expected<void, std::string> add_stat(std::string_view reply, std::vector<Ba
     if (row.type == StatRow::Type::kBackend) {
       backend.algo = row.algo;
       backend.mode = row.mode;
+      backend.cookie = row.cookie;
       backend.status = row.status;
       backend.counters = row.counters;
       return;
@@ -574,6 +616,7 @@ std::expected<void, std::string> add_stat(std::string_view reply, std::vector<Ba
     auto& server = backend.servers.emplace_back();
     server.backend = row.pxname;
     server.name = row.svname;
+    if (row.sid && *row.sid <= std::numeric_limits<unsigned>::max()) server.sid = static_cast<unsigned>(*row.sid);
     server.addr = row.addr;
     server.status = row.status;
     server.uweight = static_cast<unsigned>(*row.uweight);

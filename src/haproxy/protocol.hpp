@@ -91,6 +91,10 @@ std::string set_weight_command(std::string_view backend, std::string_view server
 /// `set weight backend/server N%`, of the weight in haproxy.cfg; [0, 100]. The only form that static algorithms take.
 std::string set_weight_percent_command(std::string_view backend, std::string_view server, unsigned percent);
 
+/// `shutdown sessions server` or `clear table`. Throws std::invalid_argument for an invalid name, and for kClearStick
+/// without a `sid`.
+std::string release_command(const ReleaseCommand& command);
+
 struct Verdict {
   Refusal refusal = Refusal::kNone;
   /// HAProxy's own words; empty when done.
@@ -108,6 +112,9 @@ std::string presentable(std::string_view text);
 /// From `show info`. The error names what is missing.
 std::expected<Info, std::string> parse_info(std::string_view reply);
 
+/// The process id of the newest worker from the master's `show proc`; nullopt: it names none.
+std::optional<std::int64_t> parse_worker(std::string_view reply);
+
 /// A row of `show stat`. The texts are valid during the callback only.
 struct StatRow {
   enum class Type : std::uint8_t { kFrontend = 0, kBackend = 1, kServer = 2, kSocket = 3 };
@@ -121,7 +128,9 @@ struct StatRow {
   std::string_view check_status;
   std::string_view agent_status;
   std::string_view tracked;
+  std::string_view cookie;
   std::optional<std::uint64_t> iid;
+  std::optional<std::uint64_t> sid;
   std::optional<std::uint64_t> uweight;
   std::optional<std::uint64_t> weight;
   std::optional<std::uint64_t> act;
@@ -132,6 +141,9 @@ struct StatRow {
 /// From `show stat` in CSV. Columns go by name, unknown ones are left out. The error names the line and the column;
 /// rows before it have been reported by then.
 std::expected<void, std::string> parse_stat(std::string_view reply, const std::function<void(const StatRow&)>& on_row);
+
+/// Names of the stick tables of a `show table`.
+std::vector<std::string> parse_tables(std::string_view reply);
 
 /// A row of `show servers state`. The texts are valid during the callback only; absent ones ("-") are empty.
 struct ServerState {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <mutex>
 
@@ -106,14 +107,41 @@ void add(rapidjson::Writer<rapidjson::StringBuffer>& w, std::string_view key, st
   w.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
 }
 
+/// Fields that are numbers in a JSON line.
+bool is_number(const Field& field) {
+  constexpr std::array<std::string_view, 5> kNumbers{"from_weight", "to_weight", "pid", "block", "count"};
+  return std::ranges::find(kNumbers, field.key) != kNumbers.end() && !field.value.empty() && field.value.size() <= 20 &&
+         std::ranges::all_of(field.value, [](char c) { return c >= '0' && c <= '9'; });
+}
+
 /// The members after time and level, with the object's end.
-std::string json_members(std::string_view message, std::span<const Field> fields) {
+std::string json_members(std::string_view event, std::string_view message, std::span<const Field> fields,
+                         std::span<const ReasonNote> reasons) {
   rapidjson::StringBuffer buffer;
   rapidjson::Writer<rapidjson::StringBuffer> w(buffer);
   w.StartObject();
+  add(w, "event", event);
   add(w, "message", message);
-  for (const Field& f : fields)
-    if (!f.value.empty()) add(w, f.key, f.value);
+  for (const Field& f : fields) {
+    if (f.value.empty()) continue;
+    if (!is_number(f)) {
+      add(w, f.key, f.value);
+      continue;
+    }
+    w.Key(f.key.data(), static_cast<rapidjson::SizeType>(f.key.size()));
+    w.RawValue(f.value.data(), f.value.size(), rapidjson::kNumberType);
+  }
+  if (!reasons.empty()) {
+    w.Key("reasons");
+    w.StartArray();
+    for (const ReasonNote& r : reasons) {
+      w.StartObject();
+      add(w, "code", to_string(r.code));
+      add(w, "detail", r.detail);
+      w.EndObject();
+    }
+    w.EndArray();
+  }
   w.EndObject();
   return std::string(buffer.GetString() + 1, buffer.GetSize() - 1);
 }
@@ -127,21 +155,23 @@ void configure(const config::Log& settings) {
                        spdlog::pattern_time_type::utc);
 }
 
-void write(config::LogLevel level, std::string_view message, std::span<const Field> fields) {
+void write(config::LogLevel level, std::string_view message, std::span<const Field> fields, std::string_view event,
+           std::span<const ReasonNote> reasons) {
   if (!logger().should_log(to_spdlog(level))) return;
-  const auto put = [](spdlog::level::level_enum at, std::string_view text, std::span<const Field> more) {
-    logger().log(at, "{}", json ? json_members(text, more) : escaped(text, true));
+  const auto put = [](spdlog::level::level_enum at, std::string_view what, std::string_view text,
+                      std::span<const Field> more, std::span<const ReasonNote> why) {
+    logger().log(at, "{}", json ? json_members(what, text, more, why) : escaped(text, true));
   };
   if (const std::size_t lost = writer().take_dropped(); lost > 0) {
     stands_for = lost;
     // Among them may have been errors, so no level hides it.
-    put(std::max(spdlog::level::warn, logger().level()),
+    put(std::max(spdlog::level::warn, logger().level()), "summary",
         fmt::format("log: {} line{} lost, since standard error could not be written", lost,
                     lost == 1 ? " was" : "s were"),
-        {});
+        {}, {});
     stands_for = 1;
   }
-  put(to_spdlog(level), message, fields);
+  put(to_spdlog(level), event, message, fields, reasons);
 }
 
 void flush(std::chrono::milliseconds most) {
@@ -152,7 +182,7 @@ void write(const LogLine& line) {
   std::vector<Field> fields;
   fields.reserve(line.fields.size());
   for (const auto& [key, value] : line.fields) fields.push_back({key, value});
-  write(line.level, line.message, fields);
+  write(line.level, line.message, fields, line.event, line.reasons);
 }
 
 }  // namespace rpcw::log

@@ -8,6 +8,7 @@
 
 #include "config/config.hpp"
 #include "weighter/controller/log_line.hpp"
+#include "weighter/judge/reason.hpp"
 
 /// Log lines on standard error, as text or as one JSON object a line. Writing never waits: while standard error takes
 /// nothing, lines are kept up to 1 MiB and then dropped, and once it does again a line says how many were.
@@ -21,9 +22,11 @@ struct Field {
 /// Before the first line, and again when the settings change.
 void configure(const config::Log& settings);
 
-/// `message` is for a person and says all there is to say; `fields` say the same to a program. A text line is the
-/// message alone, with control characters escaped; a JSON line has the fields that are not empty, too.
-void write(config::LogLevel level, std::string_view message, std::span<const Field> fields);
+/// `message` is for a person and says all there is to say; `event`, `fields` and `reasons` say the same to a program. A
+/// text line is the message alone, with control characters escaped. A JSON line has the event, the fields that are not
+/// empty, weights and process ids as numbers, and `reasons` if there are any.
+void write(config::LogLevel level, std::string_view message, std::span<const Field> fields,
+           std::string_view event = "message", std::span<const ReasonNote> reasons = {});
 inline void write(config::LogLevel level, std::string_view message, std::initializer_list<Field> fields = {}) {
   write(level, message, std::span(fields.begin(), fields.size()));
 }
@@ -33,6 +36,10 @@ void write(const LogLine& line);
 /// the program; lines that are left then are lost.
 void flush(std::chrono::milliseconds most);
 
+inline void event(std::string_view name, config::LogLevel level, std::string_view message,
+                  std::initializer_list<Field> fields = {}) {
+  write(level, message, std::span(fields.begin(), fields.size()), name);
+}
 inline void debug(std::string_view message, std::initializer_list<Field> fields = {}) {
   write(config::LogLevel::kDebug, message, fields);
 }

@@ -100,6 +100,7 @@ class Document {
     } else {
       w_.Null();
     }
+    key("blind").Bool(b.blind);
     key("notes").StartArray();
     for (const BackendNote& n : b.notes) coded(n.code, n.detail);
     w_.EndArray();
@@ -133,6 +134,7 @@ class Document {
       text_or_null("hash", d.head->hash);
       integer("age_ms", d.head_age ? std::optional(static_cast<std::uint64_t>(d.head_age->count())) : std::nullopt);
       integer("lag", d.lag_blocks);
+      integer("lag_ms", s.lag ? std::optional(static_cast<std::uint64_t>(s.lag->count())) : std::nullopt);
       w_.EndObject();
     } else {
       w_.Null();
@@ -146,6 +148,7 @@ class Document {
       w_.Bool(*s.backup);
     else
       w_.Null();
+    number("quota_requests_per_second", s.quota_per_s);
     inputs(d.inputs);
     w_.EndObject();
   }

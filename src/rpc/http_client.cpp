@@ -59,7 +59,7 @@ url::Url parse_proxy(const config::Probe& settings) {
 struct HttpClient::Impl {
   struct Request {
     const HttpTarget::Impl* target = nullptr;
-    std::string_view body;
+    const HttpRequest* what = nullptr;
     milliseconds timeout{};
     Handler handler;
     Sending sending{};
@@ -83,6 +83,8 @@ struct HttpClient::Impl {
     /// Why the system gave no socket, an errno; 0: it did.
     int no_socket = 0;
     Slist addresses;
+    /// Of this request alone; nullptr: it has the target's.
+    Slist headers;
     std::array<char, CURL_ERROR_SIZE> words{};
     /// The last member: libcurl refers to the ones above.
     std::unique_ptr<CURL, EasyDelete> easy;
@@ -343,8 +345,12 @@ struct HttpClient::Impl {
     const Request& r = t->request;
     CURL* e = t->easy.get();
     trust.give(e);
-    curl_easy_setopt(e, CURLOPT_URL, r.target->url.c_str());
-    curl_easy_setopt(e, CURLOPT_HTTPHEADER, r.target->headers());
+    const HttpRequest& what = *r.what;
+    // libcurl copies it.
+    curl_easy_setopt(e, CURLOPT_URL, what.path.empty() ? r.target->url.c_str() : r.target->url_of(what.path).c_str());
+    t->headers.reset();
+    if (!what.headers.empty()) t->headers = r.target->headers_with(what.headers);
+    curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers ? t->headers.get() : r.target->headers());
     t->addresses.reset();
     if (!r.addresses.empty()) append(t->addresses, r.addresses);
     curl_easy_setopt(e, CURLOPT_RESOLVE, t->addresses.get());
@@ -352,12 +358,12 @@ struct HttpClient::Impl {
     curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, static_cast<long>(left.count()));
     const bool close = r.sending.afterwards == Afterwards::kClose && way == Way::kDirect && is_alone(*r.target);
     curl_easy_setopt(e, CURLOPT_FORBID_REUSE, close ? 1L : 0L);
-    if (r.body.empty()) {
+    if (what.method == HttpRequest::Method::kGet) {
       curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
     } else {
       curl_easy_setopt(e, CURLOPT_POST, 1L);
-      curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, static_cast<long>(r.body.size()));
-      curl_easy_setopt(e, CURLOPT_POSTFIELDS, r.body.data());
+      curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, static_cast<long>(what.body.size()));
+      curl_easy_setopt(e, CURLOPT_POSTFIELDS, what.body.data());
     }
     if (const CURLMcode rc = multis.add(*t->pool, e); rc != CURLM_OK)
       asio::post(context, alive.guard([this, t, rc] {
@@ -470,9 +476,9 @@ HttpClient::HttpClient(boost::asio::io_context& io, const config::Probe& setting
 
 HttpClient::~HttpClient() = default;
 
-void HttpClient::start(const HttpTarget& target, std::string_view body, milliseconds timeout, Handler handler,
+void HttpClient::start(const HttpTarget& target, const HttpRequest& request, milliseconds timeout, Handler handler,
                        Sending sending) {
-  impl_->start({target.impl_.get(), body, timeout, std::move(handler), std::move(sending), {}, {}});
+  impl_->start({target.impl_.get(), &request, timeout, std::move(handler), std::move(sending), {}, {}});
 }
 
 }  // namespace rpcw::rpc

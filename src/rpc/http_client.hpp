@@ -38,6 +38,18 @@ class HttpTarget {
   std::unique_ptr<Impl> impl_;
 };
 
+/// What is sent to a target's URL.
+struct HttpRequest {
+  enum class Method : std::uint8_t { kGet, kPost };
+  Method method = Method::kPost;
+  /// Added to the path of the target's URL, before its query, and perhaps with a query of its own; empty: nothing is.
+  std::string path{};
+  /// Of a POST.
+  std::string body{};
+  /// Besides the usual ones. The target's own of the same name win.
+  config::Headers headers{};
+};
+
 struct HttpAnswer {
   long status = 0;
   /// Decompressed. Valid during the handler only.
@@ -92,10 +104,9 @@ class HttpClient {
   /// answers are waited for.
   void expect(const HttpTarget& target);
 
-  /// Posts a JSON body (empty: a GET). `target` and `body` must stay until the handler is called; it is called once,
-  /// from the loop, at the latest `timeout` after the request got its turn. At most `max_in_flight` are under way,
-  /// the others wait in order.
-  void start(const HttpTarget& target, std::string_view body, milliseconds timeout, Handler handler,
+  /// `target` and `request` must stay until the handler is called; it is called once, from the loop, at the latest
+  /// `timeout` after the request got its turn. At most `max_in_flight` are under way, the others wait in order.
+  void start(const HttpTarget& target, const HttpRequest& request, milliseconds timeout, Handler handler,
              Sending sending = {});
 
  private:

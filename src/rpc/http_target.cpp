@@ -22,17 +22,17 @@ void append(Slist& list, const std::string& line) {
 
 namespace {
 
-Slist header_lines(const config::Target& target) {
+Slist header_lines(const config::Headers& headers) {
   Slist out;
   // The last one: libcurl would wait a second for a "100 Continue" before a large body.
   constexpr std::array<std::pair<const char*, const char*>, 3> kOurs{
       {{"Content-Type", " application/json"}, {"Accept", " application/json"}, {"Expect", ""}}};
   for (const auto& [name, value] : kOurs) {
     const bool given = std::ranges::any_of(
-        target.headers, [name = name](const auto& header) { return strcasecmp(header.first.c_str(), name) == 0; });
+        headers, [name = name](const auto& header) { return strcasecmp(header.first.c_str(), name) == 0; });
     if (!given) append(out, fmt::format("{}:{}", name, value));
   }
-  for (const auto& [name, value] : target.headers)
+  for (const auto& [name, value] : headers)
     append(out, value.empty() ? name + ";" : fmt::format("{}: {}", name, value));
   return out;
 }
@@ -40,16 +40,42 @@ Slist header_lines(const config::Target& target) {
 }  // namespace
 
 HttpTarget::Impl::Impl(const config::Target& target)
-    : url(target.url), shown_host(config::shown_host(target)), scrub(target) {
+    : url(target.url), shown_host(config::shown_host(target)), scrub(target), given_(target.headers) {
   auto found = url::parse(target.url);
   if (!found) throw std::invalid_argument("HttpTarget: " + found.error());
   parts = std::move(*found);
-  if (!target.headers.empty()) own_headers_ = header_lines(target);
+  if (!target.headers.empty()) own_headers_ = header_lines(given_);
 }
 
 curl_slist* HttpTarget::Impl::headers() const {
   static const Slist kCommon = header_lines({});
   return own_headers_ ? own_headers_.get() : kCommon.get();
+}
+
+Slist HttpTarget::Impl::headers_with(const config::Headers& more) const {
+  config::Headers all = given_;
+  for (const auto& header : more) {
+    const bool given = std::ranges::any_of(
+        given_, [&](const auto& own) { return strcasecmp(own.first.c_str(), header.first.c_str()) == 0; });
+    if (!given) all.push_back(header);
+  }
+  return header_lines(all);
+}
+
+std::string HttpTarget::Impl::url_of(std::string_view suffix) const {
+  std::string_view base = url;
+  base = base.substr(0, base.find('#'));
+  const std::size_t mark = std::min(base.find('?'), base.size());
+  std::string_view query = base.substr(mark);
+  std::string out(base.substr(0, mark));
+  if (suffix.starts_with('/') && out.ends_with('/')) out.pop_back();
+  out += suffix;
+  if (query.size() > 1) {
+    query.remove_prefix(1);
+    out += suffix.find('?') == std::string_view::npos ? '?' : '&';
+    out += query;
+  }
+  return out;
 }
 
 std::string HttpTarget::Impl::authority() const {

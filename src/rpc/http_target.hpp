@@ -30,6 +30,11 @@ struct HttpTarget::Impl {
   /// For CURLOPT_HTTPHEADER; nearly all targets have the same.
   [[nodiscard]] curl_slist* headers() const;
 
+  /// The same with headers of a request; a name that the target has itself is the target's.
+  [[nodiscard]] Slist headers_with(const config::Headers& more) const;
+  /// `url` with `suffix` added to its path, and a query of the suffix to its query.
+  [[nodiscard]] std::string url_of(std::string_view suffix) const;
+
   /// Targets of the same can share a connection.
   [[nodiscard]] std::string authority() const;
 
@@ -38,6 +43,7 @@ struct HttpTarget::Impl {
   mutable std::optional<std::size_t> pool;
 
  private:
+  config::Headers given_;
   /// nullptr: no headers of its own.
   Slist own_headers_;
 };

@@ -7,6 +7,7 @@
 #include <array>
 #include <charconv>
 #include <cstring>
+#include <forward_list>
 #include <stdexcept>
 
 #include "base/text.hpp"
@@ -105,7 +106,8 @@ class Picker {
         if (to.length == kMostSteps) throw std::logic_error("too long a JSON pointer");
         p.remove_prefix(1);
         const std::size_t end = std::min(p.find('/'), p.size());
-        to.steps[to.length++] = p.substr(0, end);
+        const std::string_view step = p.substr(0, end);
+        to.steps[to.length++] = step.find('~') == std::string_view::npos ? step : unescaped_step(step);
         p.remove_prefix(end);
       }
     }
@@ -164,6 +166,16 @@ class Picker {
     for (std::size_t i = 0; i < count_; ++i)
       if ((these >> i & 1U) != 0 && pointers_[i].length > depth) return true;
     return false;
+  }
+
+  /// RFC 6901, section 4.
+  std::string_view unescaped_step(std::string_view step) {
+    std::string& out = steps_.emplace_front();
+    for (std::size_t i = 0; i < step.size(); ++i) {
+      const bool escape = step[i] == '~' && i + 1 < step.size();
+      out += !escape ? step[i] : step[++i] == '1' ? '/' : '~';
+    }
+    return out;
   }
 
   /// Of `these`, which agree with the present place, those that end here get the value.
@@ -240,6 +252,8 @@ class Picker {
   std::span<Picked> out_;
   const std::size_t count_;
   std::array<Pointer, kMostPointers> pointers_;
+  /// Steps with escapes.
+  std::forward_list<std::string> steps_;
 };
 
 }  // namespace

@@ -21,10 +21,10 @@ struct Picked {
   [[nodiscard]] bool present() const { return kind != Kind::kMissing && kind != Kind::kNull; }
 };
 
-inline constexpr std::size_t kMostPointers = 12;
-inline constexpr std::size_t kMostSteps = 4;
+inline constexpr std::size_t kMostPointers = 16;
+inline constexpr std::size_t kMostSteps = 8;
 
-/// Picks the values at some JSON pointers (RFC 6901, without ~ escapes) out of a text in one pass, building no
+/// Picks the values at some JSON pointers (RFC 6901) out of a text in one pass, building no
 /// document: a block with a thousand transaction hashes costs no memory. Nesting of any depth is safe. With duplicate
 /// keys the last one wins. `out` is as long as `pointers`. Returns false when the text is not one whole JSON value in
 /// UTF-8; of what no pointer leads to or into only the end is looked for.

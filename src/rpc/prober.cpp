@@ -4,11 +4,11 @@
 #include <chrono>
 #include <memory>
 #include <optional>
-#include <string>
+#include <stdexcept>
 #include <utility>
 
 #include "base/clock.hpp"
-#include "rpc/evm.hpp"
+#include "rpc/family/registry.hpp"
 
 namespace rpcw {
 
@@ -21,26 +21,6 @@ constexpr milliseconds kBatchPatience{1000};
 /// other.
 constexpr milliseconds kHeadsLatency{250};
 
-HeadObservation head_from(const HttpResult& result, const HttpTarget& target) {
-  HeadObservation out;
-  out.received = read_clocks();
-  out.latency = result ? result->latency : result.error().after;
-  if (result)
-    out.head = evm::head_in(evm::read_reply(*result), target);
-  else
-    out.head = std::unexpected(result.error().what);
-  return out;
-}
-
-Answer answer_from(const Check& check, const HttpResult& result, const HttpTarget& target) {
-  Answer out{read_clocks(), check, {}};
-  if (result)
-    out.value = evm::answer_in(check, evm::read_reply(*result), target);
-  else
-    out.value = std::unexpected(result.error().what);
-  return out;
-}
-
 }  // namespace
 
 Prober::Prober(boost::asio::io_context& io, const config::Probe& settings, std::vector<Subject> subjects,
@@ -48,13 +28,26 @@ Prober::Prober(boost::asio::io_context& io, const config::Probe& settings, std::
     : settings_(settings), client_(io, settings, subjects.size(), std::move(lookup)) {
   known_.reserve(subjects.size());
   for (const Subject& s : subjects) {
-    known_.push_back(std::make_shared<Known>(HttpTarget(*s.target), s.canaries));
+    known_.push_back(known_of(s));
     client_.expect(known_.back()->target);
   }
 }
 
+Prober::KnownPtr Prober::known_of(const Subject& subject) {
+  static const Chain kAny;
+  const Chain* chain = subject.chain != nullptr ? subject.chain : &kAny;
+  std::shared_ptr<const family::Family> family = own_families_[chain->own_family.get()].lock();
+  if (!family) family = family::of(*chain);
+  if (chain->own_family) own_families_[chain->own_family.get()] = family;
+  return std::make_shared<Known>(HttpTarget(*subject.target), subject.canaries, chain, std::move(family));
+}
+
+family::Context Prober::context_of(const Known& known, WallTime received) {
+  return {known.target, known.chain, received};
+}
+
 std::size_t Prober::add(const Subject& subject) {
-  auto known = std::make_shared<Known>(HttpTarget(*subject.target), subject.canaries);
+  auto known = known_of(subject);
   client_.expect(known->target);
   if (!free_.empty()) {
     const std::size_t index = free_.back();
@@ -90,39 +83,87 @@ void Prober::check(std::size_t target, const Check& check, AnswerHandler handler
 }
 
 void Prober::send_head(const KnownPtr& known, HeadHandler handler, Sending sending) {
-  client_.start(
-      known->target, evm::kHeadRequest, settings_.timeout,
-      [known, handler = std::move(handler)](const HttpResult& result) mutable {
-        if (!known->removed) handler(head_from(result, known->target));
-      },
-      std::move(sending));
+  const family::Family& family = *known->family;
+  const std::span<const HttpRequest> requests = family.head_requests();
+  if (requests.size() == 1) {
+    client_.start(
+        known->target, requests.front(), settings_.timeout,
+        [known, handler = std::move(handler)](const HttpResult& result) mutable {
+          if (known->removed) return;
+          HeadObservation out{read_clocks(), result ? result->latency : result.error().after, {}};
+          const family::Outcome outcome = result ? family::Outcome(known->family->read_head(0, *result))
+                                                 : family::Outcome(std::unexpected(result.error().what));
+          out.head = known->family->head(std::span(&outcome, 1), context_of(*known, out.received.wall));
+          handler(std::move(out));
+        },
+        std::move(sending));
+    return;
+  }
+  struct Parts {
+    HeadHandler handler;
+    std::vector<family::Outcome> outcomes;
+    std::size_t missing;
+    HeadObservation observation;
+  };
+  auto parts = std::make_shared<Parts>(std::move(handler),
+                                       std::vector<family::Outcome>(requests.size(), std::unexpected(ProbeFailure{})),
+                                       requests.size(), HeadObservation{});
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const bool timed = i == family.timed_request();
+    client_.start(known->target, requests[i], settings_.timeout,
+                  [known, parts, i, timed](const HttpResult& result) {
+                    if (known->removed) return;
+                    HeadObservation& out = parts->observation;
+                    out.received = read_clocks();
+                    if (timed) out.latency = result ? result->latency : result.error().after;
+                    parts->outcomes[i] = result ? family::Outcome(known->family->read_head(i, *result))
+                                                : family::Outcome(std::unexpected(result.error().what));
+                    if (--parts->missing > 0) return;
+                    out.head = known->family->head(parts->outcomes, context_of(*known, out.received.wall));
+                    parts->handler(std::move(out));
+                  },
+                  {.afterwards = sending.afterwards,
+                   .next = sending.next,
+                   .left = timed ? std::move(sending.left) : LeftHandler{}});
+  }
 }
 
 void Prober::send(const KnownPtr& known, const Check& check, AnswerHandler handler) {
+  if (!known->family->offers(check.kind)) throw std::logic_error("a check that the chain family does not offer");
   const config::Canary* canary = check.kind == CheckKind::kCanary ? &known->canaries[check.argument] : nullptr;
   // The client keeps a view of it until the answer is there.
-  auto body = std::make_unique<const std::string>(evm::request(check, canary));
-  const std::string_view view = *body;
-  client_.start(known->target, view, settings_.timeout,
-                [known, check, body = std::move(body), handler = std::move(handler)](const HttpResult& result) mutable {
-                  if (!known->removed) handler(answer_from(check, result, known->target));
+  auto request = std::make_unique<const HttpRequest>(known->family->request(check, canary));
+  const HttpRequest& sent = *request;
+  client_.start(known->target, sent, settings_.timeout,
+                [known, check, canary, request = std::move(request),
+                 handler = std::move(handler)](const HttpResult& result) mutable {
+                  if (known->removed) return;
+                  Answer out{read_clocks(), check, {}};
+                  if (result)
+                    out.value = known->family->answer(check, known->family->read(check.kind, *result, canary),
+                                                      context_of(*known, out.received.wall), canary);
+                  else
+                    out.value = std::unexpected(result.error().what);
+                  handler(std::move(out));
                 });
 }
 
-std::shared_ptr<const std::string> Prober::batch_body(const std::vector<Check>& checks) {
-  if (!last_batch_ || last_checks_ != checks) {
+std::shared_ptr<const HttpRequest> Prober::batch_request(const family::Family& family,
+                                                         const std::vector<Check>& checks) {
+  if (!last_batch_ || last_family_ != &family || last_checks_ != checks) {
+    last_family_ = &family;
     last_checks_ = checks;
-    last_batch_ = std::make_shared<const std::string>(evm::batch_request(checks));
+    last_batch_ = std::make_shared<const HttpRequest>(family.batch_request(checks));
   }
   return last_batch_;
 }
 
-void Prober::head_and_checks(std::size_t target, std::span<const Check> checks, Afterwards afterwards,
-                                HeadHandler head, AnswerHandler answered, LeftHandler left) {
+void Prober::head_and_checks(std::size_t target, std::span<const Check> checks, Afterwards afterwards, HeadHandler head,
+                             AnswerHandler answered, LeftHandler left) {
   const KnownPtr& known = known_[target];
   struct Batch {
     std::vector<Check> checks;
-    std::shared_ptr<const std::string> body;
+    std::shared_ptr<const HttpRequest> request;
     HeadHandler head;
     AnswerHandler answered;
     LeftHandler left;
@@ -133,7 +174,7 @@ void Prober::head_and_checks(std::size_t target, std::span<const Check> checks, 
   batch->left = unless_removed(known, std::move(left));
   const auto tell = [batch](Answer a) { batch->answered(std::move(a)); };
   for (const Check& q : checks)
-    if (q.kind == CheckKind::kCanary || q.kind == CheckKind::kBlock)
+    if (!known->family->batches() || q.kind == CheckKind::kCanary || q.kind == CheckKind::kBlock)
       send(known, q, tell);
     else
       batch->checks.push_back(q);
@@ -141,16 +182,19 @@ void Prober::head_and_checks(std::size_t target, std::span<const Check> checks, 
     send_head(known, std::move(batch->head), {.left = std::move(batch->left)});
     return;
   }
-  batch->body = batch_body(batch->checks);
-  const std::string_view view = *batch->body;
+  batch->request = batch_request(*known->family, batch->checks);
+  const HttpRequest& sent = *batch->request;
   auto take_apart = [this, known, batch, tell](const HttpResult& result) {
     if (known->removed) return;
-    const HttpTarget& t = known->target;
-    std::vector<std::optional<evm::Reply>> parts(1 + batch->checks.size());
-    if (result) parts = evm::read_batch(*result, parts.size());
+    const family::Family& family = *known->family;
+    const family::Context context = context_of(*known, read_clocks().wall);
+    std::vector<std::optional<family::Reply>> parts(1 + batch->checks.size());
+    if (result) parts = family.read_batch(*result, parts.size());
     std::optional<Head> newest;
-    if (parts[0] && result->latency <= kHeadsLatency)
-      if (auto good = evm::head_in(*parts[0], t)) newest = std::move(*good);
+    if (parts[0] && result->latency <= kHeadsLatency) {
+      const family::Outcome outcome(std::move(*parts[0]));
+      if (auto good = family.head(std::span(&outcome, 1), context)) newest = std::move(*good);
+    }
     if (newest)
       batch->head({read_clocks(), result->latency, std::move(*newest)});
     else
@@ -161,7 +205,7 @@ void Prober::head_and_checks(std::size_t target, std::span<const Check> checks, 
       const Check& q = batch->checks[i];
       std::optional<AnswerValue> value;
       if (parts[i + 1])
-        if (auto good = evm::answer_in(q, *parts[i + 1], t)) value = std::move(*good);
+        if (auto good = family.answer(q, *parts[i + 1], context)) value = std::move(*good);
       if (value)
         tell({read_clocks(), q, std::move(*value)});
       else
@@ -169,7 +213,7 @@ void Prober::head_and_checks(std::size_t target, std::span<const Check> checks, 
     }
   };
   client_.start(
-      known->target, view, std::min(settings_.timeout / 2, kBatchPatience), std::move(take_apart),
+      known->target, sent, std::min(settings_.timeout / 2, kBatchPatience), std::move(take_apart),
       {.afterwards = afterwards, .left = batch->left ? LeftHandler([batch] { batch->left(); }) : LeftHandler{}});
 }
 

@@ -195,11 +195,13 @@ void write(JsonWriter& out, const Head& head) {
   out.field("number", head.number);
   out.field("hash", head.hash);
   out.field("timestamp_ms", head.timestamp);
+  if (!head.dated) out.field("dated", false);
   out.end_object();
 }
 
 Head read_head(const JsonField& in) {
-  return {in["number"].integer<std::uint64_t>(), in["hash"].text(), in["timestamp_ms"].wall()};
+  return {in["number"].integer<std::uint64_t>(), in["hash"].text(), in["timestamp_ms"].wall(),
+          !in["dated"].present() || in["dated"].boolean()};
 }
 
 Reason read_reason(const JsonField& in) {

@@ -19,7 +19,7 @@
 ///     recording   a section begins: whose observations these are
 ///     known       all that was known of one backend when the section began
 ///     probe, sent, silent, head, answer, urgent, look, hold, see, traffic
-///                 what entered the state (see weighter/tape.hpp)
+///                 what entered the state (see weighter/event_sink.hpp)
 ///     decide      the same, with what was decided otherwise than before
 ///
 /// Targets are named: "backend/server", "backend/#0" for references. There are no URLs.
@@ -31,7 +31,7 @@ inline constexpr std::size_t kMostLine = 16U << 20U;
 /// Every line with which a section begins, and so every recording, begins with this.
 inline constexpr std::string_view kSectionMark = R"({"event":"recording",)";
 
-inline constexpr std::uint64_t kRecordingVersion = 3;
+inline constexpr std::uint64_t kRecordingVersion = 4;
 
 /// Why a section begins.
 enum class Cause : std::uint8_t {

@@ -15,7 +15,7 @@ namespace rpcw::store {
 namespace {
 
 constexpr std::string_view kFormat = "rpc-weighter state";
-constexpr std::uint64_t kVersion = 3;
+constexpr std::uint64_t kVersion = 4;
 
 /// More than any configuration has; arrays that long are still small.
 constexpr std::size_t kMostTargets = 65536;
@@ -233,7 +233,7 @@ constexpr std::uint64_t kAny = UINT64_MAX;
 constexpr std::array<std::string_view, 3> kIdentities{"unknown", "verified", "wrong"};
 constexpr std::array<std::string_view, 5> kStates{"healthy", "degraded", "ejected", "unknown", "disabled"};
 constexpr std::array<std::string_view, 4> kGroupStates{"wanted", "asked", "answered", "silent"};
-constexpr std::array<std::string_view, 2> kFallbacks{"equal", "keep"};
+constexpr std::array<std::string_view, 3> kFallbacks{"equal", "keep", "least-bad"};
 
 // Every template below begins by binding all fields of its struct: a new field does not compile until it is named
 // here, and the tests of the round trip fill every field.
@@ -314,7 +314,7 @@ void forks(A& a, FieldsOf<A, ForkHistory>& f) {
 template <typename A>
 void target(A& a, FieldsOf<A, TargetHistory>& t) {
   auto& [identity, heads, probes, errors, node, fork_history, latencies, live_history, health, ejection] = t;
-  auto& [status, seen_chain_id, identity_check, untold, in_doubt] = identity;
+  auto& [status, seen_identity, identity_check, untold, in_doubt] = identity;
   auto& [newest, received, previous, jumped, lag_blocks, level_with_others, falls, steady, slipping, stood_still] =
       heads;
   auto& [failure, limited, not_sent, limited_in_row, sent_at, unanswered_for, observations] = probes;
@@ -324,7 +324,7 @@ void target(A& a, FieldsOf<A, TargetHistory>& t) {
   auto& [is_out, since, until, ejections, forgiven, quiet_since, returned_at] = ejection;
 
   a.choice("identity", status, kIdentities);
-  a.integer("seen_chain_id", seen_chain_id, std::uint64_t{0}, kAny);
+  a.text("seen_identity", seen_identity);
   check(a, "identity_inquiry", identity_check);
   a.boolean("identity_untold", untold);
   a.boolean("identity_in_question", in_doubt);

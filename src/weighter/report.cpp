@@ -63,6 +63,9 @@ Report make_report(const SystemState& state, Now now, const haproxy::Instance* i
     br.head = d.head;
     br.notes = d.notes;
     br.healthy = d.healthy;
+    br.blind = d.blind;
+    const BackendHistory& history = state.backend(b).history;
+    const milliseconds block_time = block_time_for_lag(history.block_time, cfg.chain);
     br.percent = row != nullptr && row->percent;
     if (br.percent)
       br.notes.push_back({"static_algorithm",
@@ -83,6 +86,8 @@ Report make_report(const SystemState& state, Now now, const haproxy::Instance* i
       sr.name = cfg.servers[i].name;
       sr.url = config::shown_url(cfg.servers[i].target);
       if (i < d.servers.size()) sr.decision = d.servers[i];
+      if (sr.decision.lag_blocks) sr.lag = lag_time(*sr.decision.lag_blocks, block_time);
+      if (i < history.servers.size()) sr.quota_per_s = history.servers[i].live.quota_per_s;
       const haproxy::ServerRow* s = row != nullptr ? row->server(sr.name) : nullptr;
       if (s == nullptr) continue;
       sr.current_weight = s->uweight;

@@ -34,6 +34,10 @@ struct ServerReport {
   std::string admin_state;
   /// Whether it is a backup server in haproxy.cfg; absent: not known, as HAProxy was not read.
   std::optional<bool> backup;
+  /// How far its newest block is behind the agreed head; absent: not known.
+  std::optional<milliseconds> lag;
+  /// What its quota carries, in requests a second; absent: no limit is known.
+  std::optional<double> quota_per_s;
   ServerDecision decision;
 };
 
@@ -52,6 +56,8 @@ struct BackendReport {
   /// was not read.
   unsigned unmanaged_weight = 0;
   unsigned healthy = 0;
+  /// No provider gave any HTTP answer.
+  bool blind = false;
   std::vector<ServerReport> servers;
 };
 

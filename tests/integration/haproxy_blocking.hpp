@@ -63,6 +63,13 @@ class Blocking {
     if (result) throw std::runtime_error("the read has not failed");
     return result.error();
   }
+  /// Tries for ten seconds.
+  bool reads_in_the_end() {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (std::chrono::steady_clock::now() < deadline)
+      if (wait(client.read())) return true;
+    return false;
+  }
   std::vector<haproxy::Outcome> push(std::vector<haproxy::WeightCommand> pushes) {
     return wait(client.push(std::move(pushes)));
   }

@@ -17,6 +17,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <csignal>
 #include <exception>
 #include <filesystem>
 #include <fstream>
@@ -561,6 +562,37 @@ TEST_CASE("through the master's socket") {
   const auto other_way = Blocking(master_endpoint(haproxy.admin_socket())).failed_read();
   CHECK(other_way.code == Error::kMalformed);
   CHECK(contains(other_way.detail, "write unix:"));
+}
+
+TEST_CASE("a stopped worker takes one of the master's connections, not all of them") {
+  HaproxyProcess haproxy(haproxy_cfg(), {.master = true});
+  const auto master = haproxy.path("master.sock");
+  Blocking client(master_endpoint(master), 200ms);
+  const auto before = client.read();
+  haproxy.pause();
+  // The master has ten.
+  for (int i = 0; i < 15; ++i) CHECK(client.failed_read().code == Error::kTimeout);
+  CHECK(contains(client.failed_read().detail, "has not answered the commands before"));
+  CHECK(contains(HaproxyProcess::check(master, "show proc"), "# workers"));
+  SUBCASE("it goes on") {
+    haproxy.resume();
+    CHECK(client.reads_in_the_end());
+    CHECK(client.read().pid == before.pid);
+  }
+  SUBCASE("another one takes its place") {
+    // HaproxyProcess::reload asks the stopped worker who it is.
+    ::kill(haproxy.pid(), SIGUSR2);
+    CHECK(client.reads_in_the_end());
+    CHECK(client.read().pid != before.pid);
+  }
+}
+
+TEST_CASE("a large reply comes through the master's socket") {
+  HaproxyProcess haproxy(haproxy_cfg("", many_servers(1000)), {.master = true});
+  Blocking client(master_endpoint(haproxy.path("master.sock")));
+  std::size_t servers = 0;
+  for (const auto& backend : client.read().backends) servers += backend.servers.size();
+  CHECK(servers >= 1000);
 }
 
 TEST_CASE("a reload brings back the file's weights and another process") {

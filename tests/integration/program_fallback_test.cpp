@@ -40,6 +40,16 @@ TEST_CASE("nothing healthy: keep leaves the weights as they are") {
   CHECK(stage.weights() == Weights{{"a", 85}, {"b", 85}, {"c", 85}});
 }
 
+TEST_CASE("nothing healthy: least-bad follows the age of the blocks") {
+  const Stage stage;
+  for (std::size_t i = 0; i < 3; ++i)
+    stage.providers[i]->update([i](sim::Behaviour& b) { b.timestamp_offset_s = i == 0 ? -100 : -100'000; });
+  const Result r = once(stage.config({.backend = "strategy = \"equal\"\nfallback = \"least-bad\""}));
+  CHECK(r.code == 1);
+  CHECK(at(json(r.out), "/backends/0/fallback").GetString() == std::string("least-bad"));
+  CHECK(stage.weights() == Weights{{"a", 254}, {"b", 1}, {"c", 1}});
+}
+
 TEST_CASE("nothing healthy: a server on another chain still gets nothing") {
   const Stage stage;
   stage.break_provider(0);

@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "integration/load.hpp"
 #include "integration/program_stage.hpp"
 
 using namespace rpcw::test;
@@ -117,6 +118,106 @@ TEST_CASE("balance first takes no notice of weights, and that is said") {
   CHECK(program.stop() == 0);
   CHECK(program.count("ignores_weights") == 1);
   CHECK(note(config, "ignores_weights").find("only a weight of 0 has an effect") != std::string::npos);
+  const Result once = run({"once", "--config", config});
+  CHECK(once.code == 3);
+  CHECK((once.out + once.err).find("`balance first`") != std::string::npos);
+  const Result online = run({"check", "--online", "--config", config});
+  CHECK((online.out + online.err).find("`balance first`") != std::string::npos);
+}
+
+TEST_CASE("clients that a stick table binds leave an ejected server where on_eject says so") {
+  const Stage stage;
+  BackendCfg cfg;
+  cfg.frontend = free_port();
+  cfg.more = "  timeout server 60s\n  stick-table type ip size 1k expire 10m\n  stick on src\n";
+  const HaproxyProcess haproxy(haproxy_cfg(stage.providers, cfg));
+  Stage::Keys keys;
+  keys.probe = "timeout = \"500ms\"";
+  keys.eject_time = "10m";
+  const auto bound_to = [&](const Load& load) {
+    std::size_t which = 3;
+    CHECK(eventually([&] {
+      for (std::size_t i = 0; i < 3; ++i)
+        if (load.of(stage.providers[i]->name()) > 5) which = i;
+      return which < 3;
+    }));
+    return which;
+  };
+  SUBCASE("none: they stay, and the report says so") {
+    const std::string config = stage.config_for(haproxy, keys);
+    Program program({"run", "--config", config});
+    REQUIRE(eventually([&] { return weights_of(haproxy) == kThirds; }));
+    const Load load(cfg.frontend, 40);
+    const std::size_t which = bound_to(load);
+    REQUIRE(which < 3);
+    stage.break_provider(which, sim::Fault::http_status);
+    CHECK(eventually([&] { return weights_of(haproxy)[stage.providers[which]->name()] == 0; }));
+    const std::uint64_t failed = load.with_status(503);
+    CHECK(eventually([&] { return load.with_status(503) > failed + 20; }));
+    CHECK(note(config, "persistence").find("the stick table may bind clients") != std::string::npos);
+    CHECK(note(config, "persistence").find("`on_eject`") != std::string::npos);
+    CHECK(program.stop() == 0);
+  }
+  SUBCASE("clear-stick: their next request is balanced anew") {
+    keys.backend = "strategy = \"equal\"\non_eject = \"clear-stick\"";
+    Program program({"run", "--config", stage.config_for(haproxy, keys)});
+    REQUIRE(eventually([&] { return weights_of(haproxy) == kThirds; }));
+    const Load load(cfg.frontend, 40);
+    const std::size_t which = bound_to(load);
+    REQUIRE(which < 3);
+    stage.break_provider(which, sim::Fault::http_status);
+    CHECK(program.says("its stick-table entries are cleared"));
+    CHECK(eventually([&] {
+      std::uint64_t others = 0;
+      for (std::size_t i = 0; i < 3; ++i)
+        if (i != which) others += load.of(stage.providers[i]->name());
+      return others > 20;
+    }));
+    CHECK(program.count("entries are cleared") == 1);
+    CHECK(program.stop() == 0);
+  }
+  SUBCASE("shutdown-sessions: what hangs there ends at once") {
+    keys.backend = "strategy = \"equal\"\non_eject = \"shutdown-sessions\"";
+    Program program({"run", "--config", stage.config_for(haproxy, keys)});
+    REQUIRE(eventually([&] { return weights_of(haproxy) == kThirds; }));
+    const Load load(cfg.frontend, 40);
+    const std::size_t which = bound_to(load);
+    REQUIRE(which < 3);
+    stage.break_provider(which, sim::Fault::hang);
+    CHECK(program.says("its sessions are shut down"));
+    CHECK(program.count("its sessions are shut down") == 1);
+    CHECK(load.with_status(504) == 0);
+    CHECK(program.stop() == 0);
+  }
+}
+
+TEST_CASE("two servers of one name are left alone, and both ids are named once") {
+  const Stage stage;
+  BackendCfg cfg{.options = {{"a", "id 11 weight 7"}}};
+  cfg.more = fmt::format("  server a 127.0.0.1:{} id 12 weight 9\n", stage.providers[0]->port());
+  const HaproxyProcess haproxy(haproxy_cfg(stage.providers, cfg));
+  const std::string config = stage.config_for(haproxy);
+  const auto weights_by_id = [&] {
+    return std::pair(check(haproxy, "get weight rpc/#11"), check(haproxy, "get weight rpc/#12"));
+  };
+  const auto untouched = weights_by_id();
+  CHECK(untouched.first.find("7 (initial 7)") != std::string::npos);
+  Program program({"run", "--config", config});
+  CHECK(program.says("HAProxy's backend rpc has several servers named a (id 11, 12)"));
+  CHECK(eventually([&] { return weights_of(haproxy)["b"] == 128 && weights_of(haproxy)["c"] == 128; }));
+  stage.providers[2]->update([](sim::Behaviour& b) { b.fault = sim::Fault::http_status; });
+  CHECK(eventually([&] { return weights_of(haproxy)["c"] == 0; }));
+  CHECK(weights_by_id() == untouched);
+  CHECK(program.count("several servers named") == 1);
+  CHECK(program.stop() == 0);
+
+  const Result once = run({"once", "--config", config});
+  CHECK(once.code == 3);
+  CHECK((once.out + once.err).find("several servers named a (id 11, 12)") != std::string::npos);
+  CHECK(weights_by_id() == untouched);
+  const Result online = run({"check", "--online", "--config", config});
+  CHECK((online.out + online.err).find("several servers named a (id 11, 12)") != std::string::npos);
+  CHECK(note(config, "duplicate_names").find("(id 11, 12)") != std::string::npos);
 }
 
 TEST_CASE("a server that slowstart warms up has its weight, and is not set again and again") {

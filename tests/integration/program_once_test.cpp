@@ -122,7 +122,7 @@ TEST_CASE("the JSON report is the contract's, field by field") {
   CHECK(h["error"].IsNull());
 
   const auto& b = at(doc, "/backends/0");
-  CHECK(names(b) == "name chain strategy fallback algorithm driven head notes servers");
+  CHECK(names(b) == "name chain strategy fallback algorithm driven head blind notes servers");
   CHECK(b["name"].GetString() == std::string("rpc"));
   CHECK(b["chain"].GetString() == std::string("simchain"));
   CHECK(b["strategy"].GetString() == std::string("equal"));
@@ -136,7 +136,8 @@ TEST_CASE("the JSON report is the contract's, field by field") {
   REQUIRE(b["servers"].Size() == 3);
 
   const char* const members =
-      "name url state reasons latency_ms block score weight current_weight admin_state backup inputs";
+      "name url state reasons latency_ms block score weight current_weight admin_state backup "
+      "quota_requests_per_second inputs";
   const auto& good = b["servers"][0];
   CHECK(names(good) == members);
   CHECK(good["name"].GetString() == std::string("a"));
@@ -144,7 +145,7 @@ TEST_CASE("the JSON report is the contract's, field by field") {
   CHECK(good["state"].GetString() == std::string("healthy"));
   CHECK(good["reasons"].Empty());
   CHECK(good["latency_ms"].GetDouble() > 0);
-  CHECK(names(good["block"]) == "number hash age_ms lag");
+  CHECK(names(good["block"]) == "number hash age_ms lag lag_ms");
   CHECK(good["block"]["hash"].GetString() == sim::block_hash(1, good["block"]["number"].GetUint64()));
   CHECK(good["block"]["age_ms"].GetUint64() < 60'000);
   CHECK(good["block"]["lag"].GetUint64() == 0);

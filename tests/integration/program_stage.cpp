@@ -248,7 +248,8 @@ interval = "{}"
 fast_interval = "{}"
 {}
 [http]
-listen = ""
+listen = {}
+{}
 [log]
 {}
 [[chain]]
@@ -261,7 +262,7 @@ max_lag = "30s"
 )",
                      keys.top, endpoints, keys.haproxy_timeout, keys.watch_interval,
                      keys.haproxy.empty() ? "" : "\n" + keys.haproxy, keys.interval, keys.fast_interval, keys.probe,
-                     keys.log);
+                     keys.listen, keys.http, keys.log);
 }
 
 std::string Stage::toml(const Keys& keys) const {

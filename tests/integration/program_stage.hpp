@@ -122,6 +122,9 @@ class Stage {
     std::string top{};
     std::string probe = "timeout = \"5s\"";
     std::string log{};
+    /// Of [http]: TOML.
+    std::string listen = "\"\"";
+    std::string http{};
     std::string backend = "strategy = \"equal\"";
     std::string haproxy_timeout = "5s";
     std::string haproxy{};

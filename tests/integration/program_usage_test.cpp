@@ -34,6 +34,38 @@ TEST_CASE("--version and --help") {
   CHECK(contains(run({"once", "--help"}).out, "--samples"));
 }
 
+TEST_CASE("an unknown command is answered with the nearest one, none with the help") {
+  const Result wrong = run({"onec", "--config", "x"});
+  CHECK(wrong.code == 2);
+  CHECK(wrong.err == "rpc-weighter: there is no command \"onec\"; did you mean \"once\"?\n");
+  CHECK(contains(run({"frobnicate"}).err, "`rpc-weighter --help` lists them"));
+  const Result bare = run({});
+  CHECK(bare.code == 2);
+  CHECK(bare.out == "");
+  CHECK(bare.err == run({"--help"}).out);
+}
+
+TEST_CASE("health asks the agent that the configuration or the URL names") {
+  const Stage stage;
+  const std::uint16_t port = free_port();
+  const std::string socket = stage.folder.path("http.sock");
+  const std::string config = stage.config({.listen = fmt::format("[\"127.0.0.1:{}\", \"unix:{}\"]", port, socket)});
+  const std::string url = fmt::format("http://127.0.0.1:{}/", port);
+  const Result none = run({"health", "--config", config});
+  CHECK(none.code == 1);
+  CHECK(contains(none.err, fmt::format("http://127.0.0.1:{}: ", port)));
+  Program program({"run", "--config", config});
+  REQUIRE(eventually([&] { return run({"health", "--config", config}).code == 0; }));
+  CHECK(run({"health", "--url", url}).out == "ok\n");
+  // A proxy of the environment does not lead to a neighbour.
+  CHECK(run({"health", "--url", url}, {.environment = {"http_proxy=http://127.0.0.1:1"}}).code == 0);
+  CHECK(run({"health", "--url", "unix:" + socket}).code == 0);
+  CHECK(run({"health", "--url", "nonsense"}).code == 2);
+  CHECK(run({"health", "--url", url, "--config", config}).code == 2);
+  CHECK(run({"health", "--config", stage.config()}).code == 2);
+  CHECK(program.stop() == 0);
+}
+
 TEST_CASE("wrong command lines end with 2 and nothing is asked or sent") {
   const Stage stage;
   const std::string config = stage.config();

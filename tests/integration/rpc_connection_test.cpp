@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "rpc/evm.hpp"
+#include "rpc/family/registry.hpp"
 #include "rpc_stage.hpp"
 #include "sim/sim.hpp"
 
@@ -17,6 +17,10 @@ using namespace rpcw;
 using namespace rpcw::test;
 
 namespace {
+
+const rpc::HttpRequest& head_request() {
+  return rpc::family::find("evm")->head_requests().front();
+}
 
 /// An environment variable, for as long as the object lives.
 class Variable {
@@ -131,7 +135,7 @@ TEST_CASE("what a request looks like") {
   const std::string request = recorder.last();
   const std::string low = lower(request);
   CHECK(first_line(request) == "POST /v1/key?x=1 HTTP/1.1");
-  CHECK(request.ends_with(std::string(rpc::evm::kHeadRequest)));
+  CHECK(request.ends_with(head_request().body));
   CHECK(low.find("content-type: application/json\r\n") != std::string::npos);
   CHECK(low.find("authorization: bearer abc\r\n") != std::string::npos);
   CHECK(low.find("x-project: 7\r\n") != std::string::npos);
@@ -185,7 +189,7 @@ TEST_CASE("no more than max_in_flight, and each in its turn") {
   rpc::HttpClient client(io, probe, 1);
   unsigned done = 0;
   for (unsigned i = 0; i < kRequests; ++i)
-    client.start(t, rpc::evm::kHeadRequest, probe.timeout, [&](const rpc::HttpResult& r) {
+    client.start(t, head_request(), probe.timeout, [&](const rpc::HttpResult& r) {
       CHECK(r.has_value());
       ++done;
     });
@@ -205,7 +209,7 @@ TEST_CASE("a request from within a handler does not overtake those that wait") {
   rpc::HttpClient client(io, probe, 1);
   std::string order;
   const auto start = [&](char name, std::function<void()> then) {
-    client.start(t, rpc::evm::kHeadRequest, probe.timeout,
+    client.start(t, head_request(), probe.timeout,
                  [&order, name, then = std::move(then)](const rpc::HttpResult&) {
                    order += name;
                    then();
@@ -232,8 +236,8 @@ TEST_CASE("waiting for a place does not count toward the time-out") {
   unsigned failed = 0;
   bool answered = false;
   for (int i = 0; i < 2; ++i)
-    client.start(bad_target, rpc::evm::kHeadRequest, 200ms, [&](const rpc::HttpResult& r) { failed += r ? 0U : 1U; });
-  client.start(good_target, rpc::evm::kHeadRequest, 200ms, [&](const rpc::HttpResult& r) { answered = r.has_value(); });
+    client.start(bad_target, head_request(), 200ms, [&](const rpc::HttpResult& r) { failed += r ? 0U : 1U; });
+  client.start(good_target, head_request(), 200ms, [&](const rpc::HttpResult& r) { answered = r.has_value(); });
   REQUIRE(run_until(io, [&] { return answered; }));
   CHECK(failed == 2);
 }

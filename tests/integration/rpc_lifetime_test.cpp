@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "rpc/evm.hpp"
+#include "rpc/family/registry.hpp"
 #include "rpc_stage.hpp"
 #include "sim/sim.hpp"
 
@@ -15,6 +15,10 @@ using namespace rpcw;
 using namespace rpcw::test;
 
 namespace {
+
+const rpc::HttpRequest& head_request() {
+  return rpc::family::find("evm")->head_requests().front();
+}
 
 /// Starts some requests, runs the loop until `reached`, destroys the client, and lets the loop run on.
 void end_at(const std::string& url, const std::function<bool()>& reached, rpc::Resolver::Lookup lookup,
@@ -29,7 +33,7 @@ void end_at(const std::string& url, const std::function<bool()>& reached, rpc::R
   // What a handler holds is given back with it.
   const auto token = std::make_shared<int>();
   for (int i = 0; i < 4; ++i)
-    client->start(t, rpc::evm::kHeadRequest, probe.timeout, [&called, token](const rpc::HttpResult&) { ++called; });
+    client->start(t, head_request(), probe.timeout, [&called, token](const rpc::HttpResult&) { ++called; });
   REQUIRE(run_until(io, reached));
   const unsigned before = called;
   const auto since = std::chrono::steady_clock::now();

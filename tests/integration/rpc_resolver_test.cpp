@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "base/resolver.hpp"
-#include "rpc/evm.hpp"
 #include "rpc_stage.hpp"
 #include "sim/sim.hpp"
 

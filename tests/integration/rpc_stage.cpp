@@ -77,10 +77,10 @@ bool run_until(boost::asio::io_context& io, const std::function<bool()>& conditi
 }
 
 Stage::Stage(std::vector<config::Target> targets, const config::Probe& probe, rpc::Resolver::Lookup lookup,
-             std::vector<config::Canary> canaries)
+             std::vector<config::Canary> canaries, const Chain* chain)
     : canaries_(std::move(canaries)), targets_(std::move(targets)) {
   std::vector<rpc::Prober::Subject> subjects;
-  for (const config::Target& t : targets_) subjects.push_back({&t, canaries_});
+  for (const config::Target& t : targets_) subjects.push_back({&t, canaries_, chain});
   prober_ = std::make_unique<rpc::Prober>(io, probe, std::move(subjects), std::move(lookup));
 }
 
@@ -98,8 +98,7 @@ Answer Stage::check(const Check& kind, std::size_t target) {
   return std::move(*out);
 }
 
-Stage::Round Stage::head_and_checks(const std::vector<Check>& checks, rpc::Afterwards afterwards,
-                                       std::size_t target) {
+Stage::Round Stage::head_and_checks(const std::vector<Check>& checks, rpc::Afterwards afterwards, std::size_t target) {
   std::optional<HeadObservation> head;
   Round out;
   prober_->head_and_checks(

@@ -37,7 +37,8 @@ bool run_until(boost::asio::io_context& io, const std::function<bool()>& conditi
 class Stage {
  public:
   Stage(std::vector<config::Target> targets, const config::Probe& settings = test::settings(),
-        rpc::Resolver::Lookup lookup = rpc::Resolver::system_lookup(), std::vector<config::Canary> canaries = {});
+        rpc::Resolver::Lookup lookup = rpc::Resolver::system_lookup(), std::vector<config::Canary> canaries = {},
+        const Chain* chain = nullptr);
 
   HeadObservation head(std::size_t target = 0);
   Answer check(const Check& kind, std::size_t target = 0);
@@ -49,7 +50,7 @@ class Stage {
   };
   /// All in one request where the provider answers it.
   Round head_and_checks(const std::vector<Check>& checks, rpc::Afterwards afterwards = rpc::Afterwards::kKeep,
-                           std::size_t target = 0);
+                        std::size_t target = 0);
 
   struct Pair {
     HeadObservation subject;

@@ -14,7 +14,7 @@ inline config::Backend ethereum_backend(std::size_t servers, std::string_view st
   using namespace std::chrono_literals;
   config::Backend out;
   out.name = "rpc";
-  out.chain = {"ethereum", Family::kEvm, 1, 12s, 60s, 30s, 3};
+  out.chain = {"ethereum", "evm", "1", 12s, 60s, 30s, 3};
   out.strategy = strategy;
   for (std::size_t i = 0; i < servers; ++i) {
     config::Server s;

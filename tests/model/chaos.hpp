@@ -35,7 +35,7 @@ struct Chaos {
 
   explicit Chaos(unsigned seed) : random(seed) {
     backend.name = "rpc";
-    backend.chain = {"c", Family::kEvm, 1, milliseconds{pick(1, 600'000)}, 60s, 30s, 3};
+    backend.chain = {"c", "evm", "1", milliseconds{pick(1, 600'000)}, 60s, 30s, 3};
     if (pick(0, 3) == 0) backend.chain.max_block_age.reset();
     backend.strategy = kStrategies[static_cast<std::size_t>(pick(0, 3))];
     backend.scale = pick(0, 1) == 0 ? config::Scale::kShare : config::Scale::kPeak;
@@ -80,7 +80,7 @@ struct Chaos {
     auto& t = history->servers[static_cast<std::size_t>(pick(0, static_cast<int>(history->servers.size()) - 1))];
     switch (pick(0, 9)) {
       case 0:
-        fold(t, Answer{now, {CheckKind::kIdentity}, AnswerValue{pick(0, 9) == 0 ? 2U : 1U, {}}}, backend.chain);
+        fold(t, Answer{now, {CheckKind::kIdentity}, AnswerValue{0, pick(0, 9) == 0 ? "2" : "1"}}, backend.chain);
         break;
       case 1:
         t.probes.sent_at = now.mono;

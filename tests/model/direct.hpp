@@ -45,7 +45,10 @@ struct Direct {
     fold(history->member(i), HeadObservation{now, 3s, std::unexpected(ProbeFailure{why, "it failed", {}})});
   }
   void answer(std::size_t i, Check check, std::uint64_t number) {
-    fold(history->member(i), Answer{now, check, AnswerValue{number, {}}}, backend.chain);
+    const bool identity = check.kind == CheckKind::kIdentity;
+    fold(history->member(i),
+         Answer{now, check, identity ? AnswerValue{0, std::to_string(number)} : AnswerValue{number, {}}},
+         backend.chain);
   }
   void unsupported(std::size_t i, Check check) {
     fold(history->member(i), Answer{now, check, std::unexpected(ProbeFailure{Reason::kRpcError, "no", {}, true})},

@@ -21,7 +21,7 @@ inline config::Config play_config() {
   for (const char* name : {"one", "two"}) {
     config::Backend& b = out.backends.emplace_back();
     b.name = name;
-    b.chain = {"test", Family::kEvm, 7, 1s, 60s, 10s, 2};
+    b.chain = {"test", "evm", "7", 1s, 60s, 10s, 2};
     b.strategy = std::string_view(name) == "one" ? "adaptive" : "inverse-latency";
     b.min_peers = 3;
     b.eject_time = 3s;
@@ -115,7 +115,7 @@ class Play {
     if (moods_[i] == Mood::kDead) {
       a.value = std::unexpected(ProbeFailure{Reason::kConnectFailed, "refused", {}});
     } else if (check.kind == CheckKind::kIdentity) {
-      a.value->number = chance(99) ? 7U : 8U;
+      a.value->text = chance(99) ? "7" : "8";
     } else if (check.kind == CheckKind::kSyncing) {
       a.value->number = chance(90) ? 0U : kUnknownGap;
     } else if (check.kind == CheckKind::kPeers) {

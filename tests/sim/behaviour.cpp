@@ -176,6 +176,7 @@ constexpr Field field(std::string_view name) {
 }
 
 constexpr std::array kFields{
+    field<&Behaviour::family>("family"),
     field<&Behaviour::latency_ms>("latency_ms"),
     field<&Behaviour::latency_sigma>("latency_sigma"),
     field<&Behaviour::chain_id>("chain_id"),
@@ -210,6 +211,8 @@ constexpr std::array kFields{
 
 /// What the types alone don't rule out; empty if there is nothing to say against it.
 std::string_view objection(const Behaviour& b) {
+  const std::vector<std::string_view> known = families();
+  if (std::ranges::find(known, b.family) == known.end()) return "family is none that providers speak";
   if (b.fault_ratio > 1) return "fault_ratio must be between 0 and 1";
   if (b.http_status < 200 || b.http_status > 599) return "http_status must be between 200 and 599";
   if (b.latency_ms > 3.6e6) return "latency_ms must be at most an hour";

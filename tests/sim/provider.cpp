@@ -9,6 +9,7 @@
 #include <random>
 #include <utility>
 
+#include "sim/families.hpp"
 #include "sim/gzip.hpp"
 
 namespace sim::detail {
@@ -64,6 +65,21 @@ std::string body_of(const View& view, const Calls& calls, Outcome faulty) {
   }
   if (calls.batch && !body.empty()) body = '[' + std::move(body) + ']';
   return body;
+}
+
+bool is_evm(const Behaviour& behaviour) {
+  return behaviour.family == "evm";
+}
+
+/// Of a family's provider: what faults are meant for. A path stands for a request without a method.
+std::string_view called(const Request& request, const Calls& calls) {
+  if (!calls.calls.empty() && !calls.calls.front().method.empty()) return calls.calls.front().method;
+  return request.target.substr(0, request.target.find('?'));
+}
+
+Told told(const View& view, const Request& request, const Calls& calls, Outcome faulty) {
+  if (!is_evm(view.behaviour)) return tell(view, request, calls, faulty);
+  return {200, body_of(view, calls, faulty)};
 }
 
 Answer::Ending ending_of(const Request& request) {
@@ -236,9 +252,10 @@ Answer ProviderServer::answer(const Request& request) {
   bool hit = false;
   if (!limited && now->fault_on(Clock::now())) {
     const bool meant =
-        get ? hits(b, "GET")
-            : b.fault_methods.empty() || (calls.batch && hits(b, kBatch)) ||
-                  std::ranges::any_of(calls.calls, [&](const Calls::Call& call) { return hits(b, call.method); });
+        !is_evm(b) ? hits(b, called(request, calls))
+        : get      ? hits(b, "GET")
+                   : b.fault_methods.empty() || (calls.batch && hits(b, kBatch)) ||
+                    std::ranges::any_of(calls.calls, [&](const Calls::Call& call) { return hits(b, call.method); });
     hit = of_connection(b.fault) || (meant && chance(b.fault_ratio));
   }
   {
@@ -246,7 +263,7 @@ Answer ProviderServer::answer(const Request& request) {
     ++stats_.requests;
     ++(limited ? stats_.limited : hit ? stats_.faulty : stats_.good);
     for (const Calls::Call& call : calls.calls) {
-      const std::string_view method = get ? "GET" : call.method;
+      const std::string_view method = !is_evm(b) ? called(request, calls) : get ? "GET" : call.method;
       auto it = stats_.by_method.find(method);
       if (it == stats_.by_method.end()) {
         it = stats_.by_method.try_emplace(std::string(stats_.by_method.size() < kMaxMethods ? method : "other")).first;
@@ -262,7 +279,8 @@ Answer ProviderServer::answer(const Request& request) {
   Answer out;
   if (limited) {
     if (b.rate_limit_style == RateLimitStyle::rpc) {
-      out.bytes = http_answer(200, kJson, headers, body_of(view, calls, Outcome::limited), request.keep_alive);
+      const Told t = told(view, request, calls, Outcome::limited);
+      out.bytes = http_answer(t.status, kJson, headers, t.body, request.keep_alive);
     } else {
       const std::string retry = b.retry_after_s ? fmt::format("Retry-After: {}\r\n", *b.retry_after_s) : "";
       out.bytes = http_answer(429, "text/plain", headers + retry, "too many requests\n", request.keep_alive);
@@ -278,8 +296,8 @@ Answer ProviderServer::answer(const Request& request) {
     out.ending = Answer::Ending::hang;
   } else {
     // geth too answers a plain GET with an empty 200.
-    const std::string body = get ? std::string() : body_of(view, calls, Outcome::good);
-    out.bytes = http_answer(200, kJson, headers, body, request.keep_alive);
+    const Told t = get && is_evm(b) ? Told{} : told(view, request, calls, Outcome::good);
+    out.bytes = http_answer(t.status, kJson, headers, t.body, request.keep_alive);
     out.ending = ending_of(request);
   }
   out.delay = draw_latency(b);
@@ -291,7 +309,8 @@ Answer ProviderServer::faulty(const Setting& setting, const Request& request, co
   const Behaviour& b = setting.behaviour;
   const View view{b, *chain_, setting.frozen_head, wall_now()};
   const bool keep = request.keep_alive;
-  const auto valid = [&] { return body_of(view, calls, of_call(b.fault) ? outcome_of(b.fault) : Outcome::good); };
+  const Told t = told(view, request, calls, of_call(b.fault) ? outcome_of(b.fault) : Outcome::good);
+  const auto valid = [&] { return t.body; };
   const auto plain = [&](unsigned status, std::string_view type, std::string_view body, std::string_view more = {}) {
     return http_answer(status, type, headers + std::string(more), body, keep);
   };
@@ -316,7 +335,7 @@ Answer ProviderServer::faulty(const Setting& setting, const Request& request, co
     case Fault::wrong_type:
     case Fault::null_result:
     case Fault::other_id:
-      out.bytes = plain(200, kJson, valid());
+      out.bytes = plain(t.status, kJson, valid());
       break;
     case Fault::html:
       out.bytes = plain(200, "text/html",

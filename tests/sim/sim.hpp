@@ -17,9 +17,10 @@ namespace boost::asio {
 class io_context;
 }
 
-/// Simulated Ethereum JSON-RPC providers: many in one process and on one thread, each with a port of its own on
-/// 127.0.0.1, steered while they run. Every HTTP answer tells who gave it (X-Provider: NAME) and on which block it is
-/// based, whatever the method (X-Head: HEIGHT HASH), so that a client can judge answers that show no block.
+/// Simulated providers, of Ethereum JSON-RPC unless they are told otherwise: many in one process and on one thread,
+/// each with a port of its own on 127.0.0.1, steered while they run. Every HTTP answer tells who gave it (X-Provider:
+/// NAME) and on which block it is based, whatever the method (X-Head: HEIGHT HASH), so that a client can judge answers
+/// that show no block.
 namespace sim {
 
 using std::chrono::milliseconds;
@@ -75,12 +76,15 @@ enum class Fault : std::uint8_t {
 
 std::string_view name(Fault fault);
 
-/// How a request above the quota is refused: HTTP 429, or HTTP 200 with the JSON-RPC error -32005.
+/// How a request above the quota is refused: HTTP 429, or in the family's own way, on EVM HTTP 200 with the JSON-RPC
+/// error -32005.
 enum class RateLimitStyle : std::uint8_t { http, rpc };
 
 /// How a provider behaves. The members' names are those of the control API. All have initialisers, so that designated
 /// ones can leave out what stays as it is.
 struct Behaviour {
+  /// The protocol it speaks: one of families().
+  std::string family = "evm";
   /// Median time from a request to its answer, faulty or not.
   double latency_ms = 0;
   /// Spread of the latency: the standard deviation of its logarithm. 0: always the median.
@@ -133,7 +137,7 @@ struct Behaviour {
   /// The Retry-After of a 429; unset: none is sent.
   std::optional<std::uint64_t> retry_after_s{};
 
-  /// Answered with -32601.
+  /// Answered as a method that does not exist. For requests without a method: their paths.
   std::vector<std::string> unsupported_methods{};
 
   bool operator==(const Behaviour&) const = default;
@@ -201,6 +205,11 @@ class Chain {
   bool halted_ = false;
   std::uint64_t halted_head_ = 0;
 };
+
+/// What providers can speak, in the order of the program's families.
+std::vector<std::string_view> families();
+/// The answer of a provider on that chain to the question which one it is.
+std::string identity(std::string_view family, std::uint64_t chain_id);
 
 /// The hash of a block: a function of its arguments and nothing else. Fork 0 is the common chain.
 std::string block_hash(std::uint64_t chain_id, std::uint64_t height, std::uint64_t fork = 0);

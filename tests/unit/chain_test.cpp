@@ -12,36 +12,45 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TEST_CASE("chains: all 33, by name, in order") {
+TEST_CASE("chains: by name, in order, each with its source") {
   const auto chains = known_chains();
-  CHECK(chains.size() == 33);
+  CHECK(chains.size() == 78);
   CHECK(std::ranges::is_sorted(chains, {}, &Chain::name));
-  CHECK(std::ranges::count(chains, Family::kEvm, &Chain::family) == 19);
+  CHECK(std::ranges::count(chains, std::string_view("evm"), &Chain::family) == 50);
   std::set<std::string> names;
+  std::set<std::string> evm_ids;
   for (const Chain& chain : chains) {
     CAPTURE(chain.name);
     CHECK(names.insert(chain.name).second);
     CHECK(std::ranges::all_of(chain.name,
                               [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; }));
     CHECK(find_chain(chain.name) == &chain);
+    CHECK_FALSE(chain.title.empty());
+    CHECK_FALSE(chain.source.empty());
+    // A mirror node has no network id.
+    CHECK(chain.identity.empty() == (chain.name == "hedera"));
+    if (chain.family == "evm") CHECK(evm_ids.insert(chain.identity).second);
   }
   CHECK(find_chain("Ethereum") == nullptr);
   CHECK(find_chain("") == nullptr);
 }
 
 TEST_CASE("chains: EVM chain ids") {
-  const std::map<std::string, std::uint64_t> expected{
-      {"ethereum", 1},      {"base", 8453},       {"arbitrum-one", 42161},
-      {"op-mainnet", 10},   {"polygon-pos", 137}, {"avalanche-c-chain", 43114},
-      {"linea", 59144},     {"zksync-era", 324},  {"unichain", 130},
-      {"world-chain", 480}, {"sonic", 146},       {"celo", 42220},
-      {"codex", 81224},     {"hyperevm", 999},    {"ink", 57073},
-      {"plume", 98866},     {"sei", 1329},        {"xdc", 50},
-      {"monad", 143},       {"hedera", 295},      {"tron", 728126428}};
-  std::map<std::string, std::uint64_t> found;
+  const std::map<std::string, std::string> expected{
+      {"ethereum", "1"},      {"base", "8453"},       {"arbitrum-one", "42161"},
+      {"op-mainnet", "10"},   {"polygon-pos", "137"}, {"avalanche-c-chain", "43114"},
+      {"linea", "59144"},     {"zksync-era", "324"},  {"unichain", "130"},
+      {"world-chain", "480"}, {"sonic", "146"},       {"celo", "42220"},
+      {"codex", "81224"},     {"hyperevm", "999"},    {"ink", "57073"},
+      {"plume", "98866"},     {"sei", "1329"},        {"xdc", "50"},
+      {"monad", "143"}};
+  std::map<std::string, std::string> found;
   for (const Chain& chain : known_chains())
-    if (chain.chain_id) found[chain.name] = *chain.chain_id;
-  CHECK(found == expected);
+    if (chain.family == "evm") found[chain.name] = chain.identity;
+  for (const auto& [name, id] : expected) {
+    CAPTURE(name);
+    CHECK(found[name] == id);
+  }
 }
 
 TEST_CASE("chains: limits") {
@@ -92,17 +101,14 @@ TEST_CASE("chains: limits made from a block time") {
   CHECK(default_fork_depth(0ms) == 64);
 }
 
-TEST_CASE("families: names and what this build can probe") {
-  CHECK(family_names().size() == 16);
-  for (const std::string_view name : family_names()) {
-    const auto family = family_from_string(name);
-    REQUIRE(family.has_value());
-    CHECK(to_string(*family) == name);
-    CHECK(family_supported(*family) == (name == "evm"));
+TEST_CASE("families: found by name") {
+  CHECK(known_families().size() == 16);
+  for (const KnownFamily& family : known_families()) CHECK(find_family(family.name) == &family);
+  CHECK(find_family("EVM") == nullptr);
+  for (const Chain& chain : known_chains()) {
+    REQUIRE(find_family(chain.family) != nullptr);
+    CHECK(chain.offers == find_family(chain.family)->offers);
   }
-  CHECK(to_string(Family::kStellarRpc) == "stellar-rpc");
-  CHECK(to_string(Family::kBeacon) == "beacon");
-  CHECK_FALSE(family_from_string("EVM").has_value());
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "cli/describe.hpp"
 #include "config/load.hpp"
 #include "config/nearest.hpp"
+#include "config/own_family.hpp"
 #include "config/quantity.hpp"
 #include "weighter/strategy/strategy.hpp"
 
@@ -128,18 +129,20 @@ TEST_CASE("config: defaults") {
   CHECK(c.probe.max_lookups == 16);
   CHECK(c.probe.max_response_bytes == 1048576);
   CHECK(c.probe.proxy.empty());
-  CHECK(c.http.listen == "127.0.0.1:9404");
+  CHECK(c.http.listen == std::vector<config::Listen>{{"127.0.0.1", 9404, "127.0.0.1:9404"}});
+  CHECK(c.http.hosts.empty());
   CHECK(c.log.level == LogLevel::kInfo);
   CHECK_FALSE(c.log.json);
   REQUIRE(c.backends.size() == 1);
   const Backend& b = c.backends[0];
   CHECK(b.name == "b");
   CHECK(b.chain.name == "ethereum");
-  CHECK(b.chain.chain_id == 1);
+  CHECK(b.chain.identity == "1");
   CHECK(b.chain.max_lag.count() == 30'000);
   CHECK(b.strategy == "adaptive");
   CHECK(b.scale == Scale::kShare);
   CHECK(b.fallback == Fallback::kEqual);
+  CHECK(b.on_eject == OnEject::kNone);
   CHECK(b.min_healthy == 1);
   CHECK(b.max_latency.count() == 2000);
   CHECK_FALSE(b.max_block_lag.has_value());
@@ -177,7 +180,8 @@ cert_file = "cert.pem"
 key_file = "key.pem"
 proxy = "http://user:${KEY}@${HOST}:3128"
 [http]
-listen = "[::]:9404"
+listen = ["[::]:9404", "unix:/run/weighter.sock"]
+hosts = ["Weighter.internal"]
 [log]
 level = "debug"
 format = "json"
@@ -187,6 +191,7 @@ chain = "mychain"
 strategy = "inverse-latency"
 scale = "peak"
 fallback = "keep"
+on_eject = "clear-stick"
 min_healthy = 2
 max_latency = "150ms"
 max_block_age = "off"
@@ -277,14 +282,16 @@ TEST_CASE("config: every key") {
   CHECK(c.probe.tls.cert_file == "/etc/rpcw/cert.pem");
   CHECK(c.probe.tls.key_file == "/etc/rpcw/key.pem");
   CHECK(c.probe.proxy == "http://user:k3y@example.org:3128");
-  CHECK(c.http.listen == "[::]:9404");
+  CHECK(c.http.listen ==
+        std::vector<config::Listen>{{"::", 9404, "[::]:9404"}, {"/run/weighter.sock", 0, "unix:/run/weighter.sock"}});
+  CHECK(c.http.hosts == std::vector<std::string>{"weighter.internal"});
   CHECK(c.log.level == LogLevel::kDebug);
   CHECK(c.log.json);
 
   REQUIRE(c.backends.size() == 2);
   const Backend& b = c.backends[0];
   CHECK(b.chain.name == "mychain");
-  CHECK(b.chain.chain_id == 12345);
+  CHECK(b.chain.identity == "12345");
   CHECK(b.chain.block_time.count() == 2000);
   CHECK_FALSE(b.chain.max_block_age.has_value());
   CHECK(b.chain.max_lag.count() == 120'000);
@@ -292,6 +299,7 @@ TEST_CASE("config: every key") {
   CHECK(b.strategy == "inverse-latency");
   CHECK(b.scale == Scale::kPeak);
   CHECK(b.fallback == Fallback::kKeep);
+  CHECK(b.on_eject == OnEject::kClearStick);
   CHECK(b.min_healthy == 2);
   CHECK(b.max_latency.count() == 150);
   CHECK(b.max_block_lag == 5);
@@ -351,7 +359,7 @@ TEST_CASE("config: a chain of one's own takes its limits from its block time") {
                       "[[chain]]\nname = \"x\"\nfamily = \"evm\"\nblock_time = \"500ms\"\n"
                       "[[backend]]\nname = \"x\"\nchain = \"x\"\ndiscover = \"http://{addr}\"\n")
                      .config.backends[1];
-  CHECK_FALSE(b.chain.chain_id.has_value());
+  CHECK(b.chain.identity.empty());
   CHECK(b.chain.max_block_age->count() == 15'000);
   CHECK(b.chain.max_lag.count() == 10'000);
   CHECK(b.chain.fork_depth == 4);
@@ -441,13 +449,13 @@ TEST_CASE("config: general tables") {
           {"watch_confg = true", {"1:1: watch_confg: unknown key; did you mean \"watch_config\"?"}},
           {"watch_config = \"yes\"", {"1:16: watch_config: found a string; expected true or false"}},
           {"wholly_unknown = 1",
-           {"1:1: wholly_unknown: unknown key; accepted: watch_config, haproxy, probe, http, log, chain, backend"}},
+           {"1:1: wholly_unknown: unknown key; accepted: watch_config, haproxy, probe, http, log, family, chain, backend"}},
           {"\"http://h/k\" = 1",
-           {"1:1: unknown key (not shown); accepted: watch_config, haproxy, probe, http, log, chain, backend"}},
+           {"1:1: unknown key (not shown); accepted: watch_config, haproxy, probe, http, log, family, chain, backend"}},
           {"[[haproxy]]", {"1:1: haproxy: found an array; expected a table: [haproxy]"}},
           {"haproxy = 5", {"1:1: haproxy: found an integer; expected a table: [haproxy]"}},
           {"servers = 1\n[chains]\n[log]\nlvl = 1",
-           {"1:1: servers: unknown key; accepted: watch_config, haproxy, probe, http, log, chain, backend",
+           {"1:1: servers: unknown key; accepted: watch_config, haproxy, probe, http, log, family, chain, backend",
             "2:2: chains: unknown key; did you mean \"chain\"?", "4:1: log.lvl: unknown key; accepted: level, format"}},
           {"[haproxy]\nendpoints = \"unix:/x\"",
            {"2:13: haproxy.endpoints: found a string; expected an array of strings: [\"…\"]"}},
@@ -569,6 +577,13 @@ TEST_CASE("config: general tables") {
            {"2:10: http.listen: \"localhost\": the port is missing; expected HOST:PORT; \"\" turns it off"}},
           {"[http]\nlisten = \"localhost:http\"",
            {"2:10: http.listen: \"localhost:http\": the port is not a number from 1 to 65535; \"\" turns it off"}},
+          {"[http]\nlisten = \"example.org:9404\"",
+           {"2:10: http.listen: \"example.org:9404\": expected an address and a port, such as 127.0.0.1:9404, or "
+            "unix:PATH; \"\" turns it off"}},
+          {"[http]\nlisten = [\"unix:\", \"127.0.0.1:1\", \"127.0.0.1:1\"]\nhosts = [\"a:1\"]",
+           {"2:11: http.listen: \"unix:\": the path is empty; \"\" turns it off",
+            "2:35: http.listen: \"127.0.0.1:1\" is already given",
+            "3:10: http.hosts: \"a:1\": expected a host name without a port, such as \"weighter.internal\""}},
           {"[log]\nlevel = \"warning\"\nformat = \"jsn\"",
            {"2:9: log.level: \"warning\" is not known; did you mean \"warn\"? Accepted: trace, debug, info, warn, "
             "error",
@@ -584,7 +599,8 @@ TEST_CASE("config: chains") {
       "", kBackend,
       {
           {"[[chain]]",
-           {"1:1: chain[1].name: missing; every [[chain]] needs a name", "1:1: chain[1].family: missing; accepted: evm",
+           {"1:1: chain[1].name: missing; every [[chain]] needs a name",
+            "1:1: chain[1].family: missing; accepted: evm, solana, algorand, aptos, sui, hedera, near, cometbft, substrate, stellar-rpc, horizon, xrpl, starknet, bitcoin, tron, beacon",
             "1:1: chain[1].block_time: missing; the nominal time between blocks, such as \"2s\""}},
           {"[chain]\nname = \"x\"", {"1:1: chain: found a table; expected an array of tables: [[chain]]"}},
           {"chain = [1]", {"1:10: chain: found an integer; expected a table: [[chain]]"}},
@@ -596,8 +612,7 @@ TEST_CASE("config: chains") {
             "4:14: chain[1].block_time: \"0s\" is out of range; accepted: 1ms to 1h"}},
           {"[[chain]]\nname = \"ethereum\"\nfamily = \"solana\"\nblock_time = \"1s\"",
            {"2:8: chain.ethereum.name: \"ethereum\" is a chain that is already known; its limits can be set in a "
-            "backend, or choose another name",
-            "3:10: chain.ethereum.family: the family solana is not supported yet; supported: evm"}},
+            "backend, or choose another name"}},
           {"[[chain]]\nname = \"x\"\nfamily = \"cosmos\"\nblock_time = \"2h\"\nchain_id = 0\nmax_block_age = "
            "\"0s\"\nmax_lag = \"off\"\nfork_depth = 0\nnetwork = 1",
            {"3:10: chain.x.family: \"cosmos\" is not known; accepted: evm, solana, algorand, aptos, sui, hedera, near, "
@@ -608,7 +623,7 @@ TEST_CASE("config: chains") {
             "7:11: chain.x.max_lag: \"off\" is not accepted here; accepted: 1s to 24h",
             "8:14: chain.x.fork_depth: 0 is out of range; accepted: 1 to 1000",
             "9:1: chain.x.network: unknown key; accepted: name, family, chain_id, block_time, max_block_age, max_lag, "
-            "fork_depth"}},
+            "fork_depth, genesis_time"}},
           {"[[chain]]\nname = \"x\"\nfamily = \"evm\"\nblock_time = \"1s\"\n[[chain]]\nname = \"x\"\nfamily = "
            "\"evm\"\nblock_time = \"1s\"",
            {"6:8: chain.x.name: the chain \"x\" is already defined on line 1"}},
@@ -628,6 +643,120 @@ TEST_CASE("config: chains") {
       });
 }
 
+TEST_CASE("config: families and chains of one's own") {
+  const Loaded loaded = good(R"(
+[[family]]
+name = "myapi"
+  [family.head]
+  method = "POST"
+  path = "/status"
+  headers = { Accept = "application/json" }
+  body = "{}"
+  height = "/node/height"
+  height_encoding = "hex"
+  time = "/node/time"
+  time_encoding = "rfc3339"
+  error = "/error/message"
+  rate_limited = ["Slow Down"]
+  [family.identity]
+  path = "/id"
+  id = "/network"
+  [family.block]
+  path = "/block/{height}"
+  hash = "/hash"
+
+[[chain]]
+name = "mychain"
+family = "myapi"
+chain_id = "my-net-1"
+block_time = "2s"
+genesis_time = 1606824023
+
+[[backend]]
+name = "b"
+chain = "mychain"
+discover = "http://{addr}/"
+)");
+  const Chain& chain = loaded.config.backends.at(0).chain;
+  CHECK(chain.family == "myapi");
+  CHECK(chain.identity == "my-net-1");
+  CHECK(chain.genesis == WallTime{std::chrono::seconds{1'606'824'023}});
+  CHECK(chain.offers == Offers{.hash = false, .syncing = false, .peers = false});
+  REQUIRE(chain.own_family != nullptr);
+  const OwnFamily& own = *chain.own_family;
+  CHECK(own.head.post);
+  CHECK(own.head.path == "/status");
+  CHECK(own.head.body == "{}");
+  CHECK(own.head.height == "/node/height");
+  CHECK(own.head.height_encoding == OwnFamily::Number::kHex);
+  CHECK(own.head.time_encoding == OwnFamily::Time::kRfc3339);
+  CHECK(own.head.error == "/error/message");
+  CHECK(own.head.headers.size() == 1);
+  CHECK(own.rate_limited == std::vector<std::string>{"slow down"});
+  CHECK(own.identity->id == "/network");
+  CHECK(own.block->path == "/block/{height}");
+
+  check({}, kBackend,
+        {
+            {"[[family]]",
+             {"1:1: family[1].name: missing; every [[family]] needs a name",
+              "1:1: family[1].head: missing; a [family.head] with the path and a pointer to the height is needed"}},
+            {"[[family]]\nname = \"evm\"\n[family.head]\nheight = \"/h\"",
+             {"2:8: family.evm.name: \"evm\" is a family that is already known"}},
+            {"[[family]]\nname = \"My\"\n[family.head]\nheight = \"h\"\ntime = \"/a~2\"\nhash = "
+             "\"/1/2/3/4/5/6/7/8/9\"\nhight = \"/x\"",
+             {"2:8: family.My.name: \"My\" is no family's name; accepted: a-z 0-9 -",
+              "4:10: family.My.head.height: \"h\" is no JSON pointer: it does not begin with /; expected one such as "
+              "\"/node/height\"",
+              "5:8: family.My.head.time: \"/a~2\" is no JSON pointer: ~ stands only in ~0 and ~1; expected one such as "
+              "\"/node/height\"",
+              "6:8: family.My.head.hash: \"/1/2/3/4/5/6/7/8/9\" is no JSON pointer: it has more than 8 steps; expected "
+              "one such as \"/node/height\"",
+              "7:1: family.My.head.hight: unknown key; did you mean \"height\"?"}},
+            {"[[family]]\nname = \"a\"\n[family.head]\npath = \"status\"\nbody = \"x\"\ntime_encoding = \"days\"",
+             {"3:1: family.a.head.height: missing; expected a JSON pointer such as \"/node/height\"",
+              "4:8: family.a.head.path: \"status\" is no path; expected one such as \"/status\"",
+              "5:8: family.a.head.body: a GET has no body; set method = \"POST\"",
+              "6:17: family.a.head.time_encoding: \"days\" is not known; accepted: seconds, ms, us, ns, rfc3339, "
+              "slots"}},
+            {"[[family]]\nname = \"a\"\n[family.head]\nheight = \"/h\"\n[family.syncing]\n[family.block]\nhash = "
+             "\"/h\"",
+             {"5:1: family.a.syncing.syncing: missing; expected a pointer to a boolean, or behind with one to a number",
+              "6:1: family.a.block: neither path nor body has {height}, which stands for the height asked for"}},
+            {"[[family]]\nname = \"a\"\n[family.head]\nheight = \"/h\"\n[[family]]\nname = "
+             "\"a\"\n[family.head]\nheight = \"/h\"",
+             {"6:8: family.a.name: the family \"a\" is already defined on line 1"}},
+        });
+}
+
+TEST_CASE("config: canaries of any family, and what they expect") {
+  const Loaded loaded = good(std::string(kBackend) + R"(
+[[backend.canary]]
+path = "/v2/status"
+expect = "/catchup-time"
+equals = 0
+at_most_ms = 500
+[[backend.canary]]
+method = "POST"
+path = "/wallet/getaccount"
+body = "{\"visible\":true}"
+expect = "/address"
+matches = "^T"
+[[backend.canary]]
+method = "getSlot"
+expect = "/result"
+)");
+  const auto& canaries = loaded.config.backends.at(0).canaries;
+  REQUIRE(canaries.size() == 3);
+  CHECK(name_of(canaries[0]) == "/v2/status");
+  CHECK(canaries[0].equals == "0");
+  CHECK(canaries[0].at_most == 500ms);
+  CHECK(name_of(canaries[1]) == "POST /wallet/getaccount");
+  CHECK(canaries[1].matches == "^T");
+  CHECK(name_of(canaries[2]) == "getSlot");
+  CHECK(canaries[2].expect == "/result");
+}
+
 TEST_CASE("config: backends") {
   check(
       kInBackend, kServer,
@@ -638,7 +767,7 @@ TEST_CASE("config: backends") {
             "adaptive, inverse-latency, equal, leader"}},
           {"scale = \"top\"\nfallback = \"kep\"",
            {"4:9: backend.b.scale: \"top\" is not known; accepted: share, peak",
-            "5:12: backend.b.fallback: \"kep\" is not known; did you mean \"keep\"? Accepted: equal, keep"}},
+            "5:12: backend.b.fallback: \"kep\" is not known; did you mean \"keep\"? Accepted: equal, keep, least-bad"}},
           {"min_healthy = 0", {"4:15: backend.b.min_healthy: 0 is out of range; accepted: 1 to 4096"}},
           {"min_healthy = 2", {"4:15: backend.b.min_healthy: 2 is more than the backend has servers; accepted: 1"}},
           {"max_latency = \"61s\"", {"4:15: backend.b.max_latency: \"61s\" is out of range; accepted: 1ms to 60s"}},
@@ -719,7 +848,7 @@ TEST_CASE("config: names, chain and servers of a backend") {
             "the names, and a [[chain]] defines one of your own"}},
           {"[[backend]]\nname = \"a;b\"\nchain = \"polygon\"\ndiscover = \"http://{adr}/\"",
            {"2:8: backend[1].name: \"a;b\" is no name for HAProxy; accepted: A-Z a-z 0-9 - _ . :",
-            "3:9: backend[1].chain: \"polygon\" is not known; did you mean \"polygon-pos\"? `rpc-weighter chains` "
+            "3:9: backend[1].chain: \"polygon\" is not known; did you mean \"polygon-amoy\" or \"polygon-pos\"? `rpc-weighter chains` "
             "lists the names, and a [[chain]] defines one of your own",
             "4:12: backend[1].discover: {adr} is no placeholder; accepted: {addr}, {host}, {port}, {server}, "
             "{backend}"}},
@@ -734,13 +863,10 @@ TEST_CASE("config: names, chain and servers of a backend") {
             "4:12: backend[1].discover: {} is no placeholder; accepted: {addr}, {host}, {port}, {server}, {backend}"}},
           {"[[backend]]\nname = \"a\\nb\"\nchain = \"solana\"\ndiscover = \"http://{addr\"",
            {"2:8: backend[1].name: \"a\\x0ab\" is no name for HAProxy; accepted: A-Z a-z 0-9 - _ . :",
-            "3:9: backend[1].chain: \"solana\": the family solana is not supported yet; supported: evm",
             "4:12: backend[1].discover: a brace has no partner; accepted: {addr}, {host}, {port}, {server}, "
             "{backend}"}},
           {"[[backend]]\nname = 7\nchain = \"hedera\"\ndiscover = \"http://{http://user@x}/\"",
            {"2:8: backend[1].name: found an integer; expected a string",
-            "3:9: backend[1].chain: \"hedera\": the family hedera is not supported yet; supported: evm; for its EVM "
-            "endpoints define a [[chain]] with family = \"evm\" and chain_id = 295",
             "4:12: backend[1].discover: what stands in {…} is no placeholder; accepted: {addr}, {host}, {port}, "
             "{server}, {backend}"}},
           {"[[backend]]\nname = \"b\"\nchain = \"ethereum\"\ndiscover = \"http://{addr}/${NONE}\"",
@@ -829,8 +955,9 @@ TEST_CASE("config: servers") {
 }
 
 TEST_CASE("config: all errors of a file at once, in its order") {
-  check("", "",
-        {{R"([log]
+  check(
+      "", "",
+      {{R"([log]
 level = "loud"
 [[backend]]
 name = "b"
@@ -850,20 +977,20 @@ interval = 5
 [[chain]]
 name = "x"
 )",
-          {"2:9: log.level: \"loud\" is not known; accepted: trace, debug, info, warn, error",
-           "5:9: backend.b.chain: \"etherum\" is not known; did you mean \"ethereum\"? `rpc-weighter chains` lists the "
-           "names, and a [[chain]] defines one of your own",
-           "6:15: backend.b.min_healthy: 0 is out of range; accepted: 1 to 4096",
-           "9:7: backend.b.server.s.url: the variable NONE is not set",
-           "10:1: backend.b.server.s.preferance: unknown key; did you mean \"preference\"?",
-           "12:8: backend.b.server.s.name: the server \"s\" is already defined on line 8",
-           "13:7: backend.b.server.s.url: the port is not a number from 1 to 65535",
-           "15:8: probe.rise: 0 is out of range; accepted: 1 to 10",
-           "16:8: probe.fall: 99 is out of range; accepted: 1 to 10",
-           "17:12: probe.interval: 5 has no unit; write it as \"5s\" if it is seconds (units: ms, s, m, h, d); "
-           "accepted: 100ms to 1h",
-           "18:1: chain.x.family: missing; accepted: evm",
-           "18:1: chain.x.block_time: missing; the nominal time between blocks, such as \"2s\""}}});
+        {"2:9: log.level: \"loud\" is not known; accepted: trace, debug, info, warn, error",
+         "5:9: backend.b.chain: \"etherum\" is not known; did you mean \"ethereum\"? `rpc-weighter chains` lists the "
+         "names, and a [[chain]] defines one of your own",
+         "6:15: backend.b.min_healthy: 0 is out of range; accepted: 1 to 4096",
+         "9:7: backend.b.server.s.url: the variable NONE is not set",
+         "10:1: backend.b.server.s.preferance: unknown key; did you mean \"preference\"?",
+         "12:8: backend.b.server.s.name: the server \"s\" is already defined on line 8",
+         "13:7: backend.b.server.s.url: the port is not a number from 1 to 65535",
+         "15:8: probe.rise: 0 is out of range; accepted: 1 to 10",
+         "16:8: probe.fall: 99 is out of range; accepted: 1 to 10",
+         "17:12: probe.interval: 5 has no unit; write it as \"5s\" if it is seconds (units: ms, s, m, h, d); "
+         "accepted: 100ms to 1h",
+         "18:1: chain.x.family: missing; accepted: evm, solana, algorand, aptos, sui, hedera, near, cometbft, substrate, stellar-rpc, horizon, xrpl, starknet, bitcoin, tron, beacon",
+         "18:1: chain.x.block_time: missing; the nominal time between blocks, such as \"2s\""}}});
 }
 
 TEST_CASE("config: a Unix socket's path has at most 107 bytes") {
@@ -1375,8 +1502,8 @@ probe
               a client certificate
 
 http
-  listen      [::]:9404
-              accepted, but nothing is served there yet
+  listen      [::]:9404, unix:/run/weighter.sock
+  hosts       weighter.internal
 
 backend rpc-backend
   chain       mychain, evm, chain id 12345, a block every 2s
@@ -1454,7 +1581,7 @@ TEST_CASE("probe requests a day") {
   CHECK(count("", "[[backend.canary]]\nmethod = \"a\"\n[[backend.canary]]\nmethod = \"a\"\ninterval = \"24h\"\n") ==
         17'280 + 1'440 + 288 + 1'440 + 1);
   Config c = good(kBackend).config;
-  c.backends[0].chain.chain_id.reset();
+  c.backends[0].chain.identity.clear();
   CHECK(probe_requests_per_day(c, c.backends[0]) == 17'280 + 288);
 }
 

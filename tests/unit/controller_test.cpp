@@ -169,8 +169,18 @@ struct Play {
       text += fmt::format("{} {} {}{}", text.empty() ? "" : ",", c.server, c.weight, c.percent ? "%" : "");
     out.push_back(fmt::format("set {}:{}", a.endpoint, text));
   }
+  void describe(const action::ReleaseClients& a, Texts& out) {
+    for (const haproxy::ReleaseCommand& c : a.commands)
+      out.push_back(fmt::format("release {}: {} {}", a.endpoint,
+                                c.kind == haproxy::ReleaseCommand::Kind::kClearStick ? "stick" : "sessions", c.server));
+  }
   void describe(const action::WakeAt& a, Texts&) { wake = a.at; }
   void describe(const action::Log& a, Texts&) { logged.push_back(a.line.message); }
+  void describe(const action::Decided& a, Texts&) { std::ranges::copy(a.changes, std::back_inserter(changes)); }
+  void describe(const action::Repaired& a, Texts&) {
+    noted.push_back(fmt::format("repaired {} {}/{}", a.endpoint, a.backend, a.server));
+  }
+  void describe(const action::WorkerReplaced& a, Texts&) { noted.push_back(fmt::format("worker {}", a.endpoint)); }
   void describe(const action::Finish&, Texts& out) { out.emplace_back("finish"); }
 
   bool said(std::string_view text) const {
@@ -183,9 +193,35 @@ struct Play {
   std::optional<MonoTime> wake;
   std::vector<TargetId> sent;
   Texts logged;
+  std::vector<ServerChange> changes;
+  Texts noted;
 };
 
 }  // namespace
+
+TEST_CASE("controller: what is missing, what was decided and what is reported of a running agent") {
+  Play p(two_servers());
+  p.give(control::event::Started{});
+  CHECK(p.controller->unsettled() == Texts{"backend rpc: no decision yet", "HAProxy unix:/h0: not read yet"});
+  CHECK_FALSE(p.controller->report({}).haproxy.at(0).reachable);
+  p.read(0, shown({{"a", 100}, {"b", 100}}));
+  CHECK(p.controller->unsettled() == Texts{"backend rpc: no decision yet"});
+  for (const TargetId target : {0U, 1U}) {
+    p.head(target, 100);
+    p.synced(target);
+  }
+  REQUIRE(p.pass(0ms) == Texts{"set 0: a 128, b 128"});
+  CHECK(p.controller->unsettled() == Texts{"HAProxy unix:/h0: 2 weights not set yet"});
+  REQUIRE(p.changes.size() == 2);
+  CHECK(p.changes[0] == ServerChange{"rpc", "a", State::kUnknown, State::kHealthy, 0, 128, {}});
+  p.confirmed(0, 2);
+  CHECK(p.controller->unsettled().empty());
+  const Report report = p.controller->report({kStart, {}});
+  CHECK(report.haproxy.at(0).reachable);
+  CHECK(report.haproxy.at(0).version == "2.6.12");
+  CHECK(report.backends.at(0).servers.at(1).current_weight == 128U);
+  CHECK(report.backends.at(0).servers.at(1).lag == 0ms);
+}
 
 TEST_CASE("controller: the first decision waits for every target and is pushed at once") {
   Play p(two_servers());

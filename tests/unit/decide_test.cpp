@@ -127,6 +127,43 @@ TEST_CASE("fallback keep: the last weights, or equal ones if those are all zero"
   }
 }
 
+TEST_CASE("fallback least-bad: in inverse proportion to the age of blocks") {
+  World w(4);
+  w.backend.fallback = config::Fallback::kLeastBad;
+  w.good(0, 40ms, 10min);
+  w.good(1, 40ms, 61s);
+  w.good(2, 40ms, std::chrono::hours(120));
+  w.bad(3);
+  const BackendDecision d = w.decision();
+  CHECK(d.fallback == config::Fallback::kLeastBad);
+  // 256 / 61, / 600, / 432000; whoever answers has at least 1.
+  CHECK(w.weights() == Weights{24, 231, 1, 0});
+  SUBCASE("a disqualified server gets nothing while another one answers") {
+    w.history->servers[1].identity.status = IdentityHistory::Status::kWrong;
+    CHECK(w.weights() == Weights{255, 0, 1, 0});
+  }
+  SUBCASE("no block is younger than the chain's block time") {
+    for (std::size_t i = 0; i < 3; ++i) w.good(i, 40ms, i == 0 ? 1ms : 12s);
+    w.backend.min_healthy = 4;
+    CHECK(w.weights()[0] == w.weights()[1] + 1);
+  }
+  SUBCASE("without an answer from any they share equally") {
+    for (std::size_t i = 0; i < 4; ++i) {
+      w.bad(i);
+      w.history->servers[i].heads.newest.reset();
+    }
+    CHECK(w.weights() == Weights{64, 64, 64, 64});
+  }
+  SUBCASE("ages that grow alike move no weight") {
+    w.held = w.weights();
+    w.now.wall += 5s;
+    w.now.mono += 5s;
+    CHECK(w.weights() == w.held);
+    w.now.wall += 10min;
+    CHECK(w.weights() != w.held);
+  }
+}
+
 TEST_CASE("fewer healthy than min_healthy is the fallback, though not nothing") {
   World w(3);
   w.backend.min_healthy = 2;

@@ -18,9 +18,15 @@ struct Told {
   MonoTime now{1h};
   Lines lines;
   std::vector<config::LogLevel> levels;
+  Lines events;
+  LogLine newest;
   DecisionLog log{[this](LogLine line) {
+    // The head comes and goes at level debug.
+    if (line.event == "head") return;
     lines.push_back(std::move(line.message));
     levels.push_back(line.level);
+    events.emplace_back(line.event);
+    newest = std::move(line);
   }};
 
   explicit Told(std::size_t servers, unsigned weight = 100) {
@@ -39,6 +45,7 @@ struct Told {
   Lines tell() {
     lines.clear();
     levels.clear();
+    events.clear();
     log.decided(backend, before, after, now);
     before = after;
     return lines;
@@ -64,6 +71,36 @@ TEST_CASE("decision log: states and weights that change are told, what stays is 
   t.after.servers[0].weight = 0;
   CHECK(t.tell() == Lines{"rpc/s0: healthy -> ejected, weight 80 -> 0 (timeout: no answer in 3 s)"});
   CHECK(t.levels == std::vector{config::LogLevel::kWarn});
+}
+
+TEST_CASE("decision log: each line has its event, states, weights and reasons for programs") {
+  using Fields = std::vector<std::pair<std::string_view, std::string>>;
+  Told t(1);
+  t.tell();
+  CHECK(t.events == Lines{"state_changed"});
+  CHECK(t.newest.fields == Fields{{"backend", "rpc"},
+                                  {"server", "s0"},
+                                  {"from_state", "unknown"},
+                                  {"to_state", "healthy"},
+                                  {"from_weight", "0"},
+                                  {"to_weight", "100"}});
+  CHECK(t.newest.reasons.empty());
+  t.weigh(90);
+  t.tell();
+  CHECK(t.events == Lines{"weight_changed"});
+  t.becomes(0, State::kEjected, Reason::kTimeout, "no answer in 3 s");
+  t.after.fallback = config::Fallback::kEqual;
+  t.after.notes = {{"halted", "the chain stands still"}};
+  t.tell();
+  CHECK(t.events == Lines{"state_changed", "note_on", "fallback_on"});
+  t.becomes(0, State::kEjected, Reason::kHttpStatus, "HTTP 503");
+  t.tell();
+  CHECK(t.events == Lines{"reason_changed"});
+  CHECK(t.newest.reasons == std::vector<ReasonNote>{{Reason::kHttpStatus, "HTTP 503"}});
+  t.after.fallback.reset();
+  t.after.notes.clear();
+  t.tell();
+  CHECK(t.events == Lines{"note_off", "fallback_off"});
 }
 
 TEST_CASE("decision log: reasons that take turns are told once a state") {
@@ -102,8 +139,8 @@ TEST_CASE(
   REQUIRE(both.size() == 2);
   CHECK(
       both[0] ==
-      "rpc: 69 servers have other weights and nothing else that is new; such changes of many at once are told once in 60 "
-      "s");
+      "rpc: the weights of 69 servers change, and nothing else of them; such changes of many at once are logged once in "
+      "60 s");
   CHECK(both[1] == "rpc/s7: healthy -> degraded, weight 100 -> 90 (timeout: no answer in 3 s)");
   for (unsigned weight = 80; weight > 70; --weight) {
     t.now += 5s;

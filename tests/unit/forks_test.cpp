@@ -208,3 +208,66 @@ TEST_CASE("a head on a fork has no voice on the agreed head") {
   w.head(4, 102);
   CHECK(w.verdict().head == AgreedHead{100, 3});
 }
+
+TEST_CASE("without hashes in heads all are asked for the block, and seldom") {
+  World w({"a", "b", "a"});
+  w.backend.chain.offers.hash = false;
+  const auto heads = [&](std::uint64_t number) {
+    for (std::size_t i = 0; i < 3; ++i)
+      fold(w.history->servers[i], HeadObservation{w.now, 40ms, Head{number, "", w.now.wall - 1s}});
+  };
+  heads(100);
+  CHECK(w.compare() == 3);
+  CHECK(w.forked() == Flags{false, true, false});
+  // The next comparison is due in half a minute, since one is on a fork.
+  for (int i = 1; i <= 5; ++i) {
+    w.pass_time(5s);
+    heads(100);
+    CHECK(w.compare() == 0);
+  }
+  w.pass_time(6s);
+  heads(102);
+  w.chains = {"a", "a", "a"};
+  CHECK(w.compare() == 3);
+  CHECK(w.forked() == Flags{false, false, false});
+  // All well: every five minutes.
+  for (int i = 0; i < 10; ++i) {
+    w.pass_time(29s);
+    heads(110);
+    CHECK(w.compare() == 0);
+  }
+}
+
+TEST_CASE("a family without blocks at heights is judged without forks") {
+  World w({"a", "b", "a"});
+  w.backend.chain.offers.block = false;
+  w.heads(100);
+  CHECK(w.compare() == 0);
+  CHECK(w.forked() == Flags{false, false, false});
+}
+
+TEST_CASE("a head without a time is as old as the last rise of its height") {
+  World w({"a", "a", "a"});
+  const auto head = [&](std::size_t i, std::uint64_t number) {
+    Head undated{number, "", {}};
+    undated.dated = false;
+    fold(w.history->servers[i], HeadObservation{w.now, 40ms, undated});
+  };
+  w.backend.chain.offers.hash = false;
+  w.backend.chain.offers.time = false;
+  for (std::size_t i = 0; i < 3; ++i) head(i, 100);
+  CHECK(w.verdict().servers[0].head_age == 0ms);
+  // The others move on within the limits; the first one stands still.
+  for (int t = 1; t <= 10; ++t) {
+    w.pass_time(5s);
+    head(0, 100);
+    for (std::size_t i = 1; i < 3; ++i) head(i, 100 + static_cast<std::uint64_t>(t) / 3);
+    w.verdict();
+  }
+  const BackendVerdict v = w.verdict();
+  CHECK(v.servers[0].head_age == 50s);
+  CHECK(v.servers[1].head_age <= 10s);
+  CHECK_FALSE(v.servers[1].disqualified);
+  CHECK(v.servers[0].state != State::kHealthy);
+  CHECK(v.servers[1].state == State::kHealthy);
+}

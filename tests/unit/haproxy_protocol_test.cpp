@@ -27,6 +27,28 @@ constexpr std::string_view kAnswers =
 
 }  // namespace
 
+TEST_CASE("commands that free bound clients") {
+  using Kind = ReleaseCommand::Kind;
+  CHECK(release_command({Kind::kShutdownSessions, "rpc", "a", 0}) == "shutdown sessions server rpc/a");
+  CHECK(release_command({Kind::kClearStick, "rpc", "a", 11}) == "clear table rpc data.server_id eq 11");
+  CHECK_THROWS_AS(release_command({Kind::kClearStick, "rpc", "a", 0}), std::invalid_argument);
+  CHECK_THROWS_AS(release_command({Kind::kShutdownSessions, "rpc;x", "a", 1}), std::invalid_argument);
+  CHECK(parse_tables("# table: rpc, type: ip, size:1024, used:1\n# table: other.1, type: string, size:1, used:0\n") ==
+        std::vector<std::string>{"rpc", "other.1"});
+  CHECK(parse_tables("Permission denied\n").empty());
+}
+
+TEST_CASE("the newest worker is found in the master's list") {
+  CHECK(parse_worker("#<PID>          <type>          <reloads>       <uptime>        <version>      \n"
+                     "5904            master          1               0d00h00m05s     2.6.12\n"
+                     "# workers\n5940            worker          0               0d00h00m02s     2.6.12\n"
+                     "# old workers\n5910            worker          1               0d00h00m04s     2.6.12\n"
+                     "# programs\n") == 5940);
+  CHECK_FALSE(parse_worker("# workers\n# old workers\n5910 worker 1 0d00h00m04s 2.6.12\n").has_value());
+  CHECK_FALSE(parse_worker("").has_value());
+  CHECK_FALSE(parse_worker("# workers\nworker").has_value());
+}
+
 TEST_CASE("commands are joined by semicolons into lines that fit") {
   const std::vector<std::string> commands{"aaaa", "bbbb", "cccc"};
   SUBCASE("all in one") {

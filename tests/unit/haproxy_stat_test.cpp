@@ -272,9 +272,15 @@ TEST_CASE("look-ups work with and without the index") {
   backend.index();
   for (std::size_t i = 0; i < 100; ++i) CHECK(backend.server("s" + std::to_string(i)) == &backend.servers[i]);
   CHECK(backend.server("s100") == nullptr);
-  backend.servers.push_back({.backend = "b", .name = "s5"});
+  CHECK(backend.double_names.empty());
+  // Neither of two: a weight meant for one would reach the other.
+  backend.servers[5].sid = 11;
+  backend.servers.push_back({.backend = "b", .name = "s5", .sid = 12});
+  backend.servers.push_back({.backend = "b", .name = "s5", .sid = 13});
   backend.index();
-  CHECK(backend.server("s5") == &backend.servers[5]);
+  CHECK(backend.server("s5") == nullptr);
+  CHECK(backend.double_names == std::vector<std::string>{"s5"});
+  CHECK(backend.ids_of("s5") == std::vector<unsigned>{11, 12, 13});
 
   const Instance instance{.backends = {backend}};
   CHECK(instance.backend("b") != nullptr);

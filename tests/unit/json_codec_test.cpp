@@ -105,7 +105,7 @@ TEST_CASE("observations come back") {
 
   for (const Answer& a :
        {Answer{now, {CheckKind::kBlock, 77}, AnswerValue{0, "0xdef"}},
-        Answer{now, {CheckKind::kIdentity}, AnswerValue{1, {}}},
+        Answer{now, {CheckKind::kIdentity}, AnswerValue{0, "1"}},
         Answer{now, {CheckKind::kCanary, 2}, std::unexpected(ProbeFailure{Reason::kTimeout, "late", {}})}}) {
     const auto b = parsed(written(a), read_answer);
     CHECK(written(b) == written(a));

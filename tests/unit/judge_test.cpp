@@ -100,7 +100,7 @@ TEST_CASE("latency is judged by the median of three: one slow answer is no reaso
 
 TEST_CASE("the wrong chain gets nothing, whatever else is right") {
   World w(1);
-  fold(w.history->servers[0], Answer{w.now, {CheckKind::kIdentity}, AnswerValue{56, {}}}, w.backend.chain);
+  fold(w.history->servers[0], Answer{w.now, {CheckKind::kIdentity}, AnswerValue{0, "56"}}, w.backend.chain);
   w.good(0, 100);
   const ServerVerdict v = w.verdict().servers[0];
   CHECK(v.disqualified);
@@ -596,9 +596,10 @@ TEST_CASE("who does not tell its chain is named, and the lag rule is known not t
   for (std::size_t i = 0; i < 2; ++i) nobody.unsupported(i, {CheckKind::kIdentity});
   v = nobody.verdict();
   REQUIRE(v.notes.size() == 1);
-  CHECK(v.notes[0].detail ==
-        "servers s0, s1 do not tell their chain id, so they have no vote on the agreed head; no server has one, so only "
-        "the age of blocks is judged");
+  CHECK(
+      v.notes[0].detail ==
+      "servers s0, s1 do not tell their chain id, so they have no vote on the agreed head; no server has one, so only "
+      "the age of blocks is judged");
   nobody.answer(0, {CheckKind::kIdentity}, 1);
   nobody.answer(1, {CheckKind::kIdentity}, 1);
   CHECK(nobody.verdict().notes.empty());

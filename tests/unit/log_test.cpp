@@ -89,12 +89,34 @@ TEST_CASE("a text line stays one line and does nothing to a terminal") {
 
 TEST_CASE("a JSON line has the message and the fields that are not empty") {
   const auto doc = json_line("it \"says\"\n more", {{"backend", "rpc"}, {"reason", ""}, {"server", "a\tb"}});
-  CHECK(doc.MemberCount() == 5);
+  CHECK(doc.MemberCount() == 6);
+  CHECK(doc["event"] == "message");
   CHECK(doc["time"].GetStringLength() == std::string_view("2026-01-02T03:04:05.678Z").size());
   CHECK(doc["level"] == "warning");
   CHECK(doc["message"] == "it \"says\"\n more");
   CHECK(doc["backend"] == "rpc");
   CHECK(doc["server"] == "a\tb");
+}
+
+TEST_CASE("a JSON line has its event, its reasons, and numbers as numbers") {
+  const StandardError captured;
+  log::configure({.json = true});
+  log::write(LogLine{config::LogLevel::kWarn,
+                     "rpc/a: healthy -> ejected",
+                     {{"server", "a"}, {"from_weight", "86"}, {"to_weight", "0"}, {"pid", "no number"}},
+                     "state_changed",
+                     {{Reason::kTimeout, "no \"answer\""}, {Reason::kBlind, "look here first"}}});
+  rapidjson::Document doc;
+  doc.Parse(captured.line());
+  REQUIRE_FALSE(doc.HasParseError());
+  CHECK(doc["event"] == "state_changed");
+  CHECK(doc["from_weight"].GetInt() == 86);
+  CHECK(doc["to_weight"].GetInt() == 0);
+  CHECK(doc["pid"] == "no number");
+  REQUIRE(doc["reasons"].Size() == 2);
+  CHECK(doc["reasons"][0]["code"] == "timeout");
+  CHECK(doc["reasons"][0]["detail"] == "no \"answer\"");
+  CHECK(doc["reasons"][1]["code"] == "blind");
 }
 
 TEST_CASE("a JSON line is JSON whatever it quotes") {

@@ -231,7 +231,7 @@ TEST_CASE("a backend that waits for newcomers waits in the replay too") {
   SystemState state(config);
   const auto answer_all = [&](Now now, std::uint64_t height) {
     for (std::size_t i = 0; i < state.targets().size(); ++i) {
-      state.observe(i, Answer{now, {CheckKind::kIdentity}, AnswerValue{1, {}}});
+      state.observe(i, Answer{now, {CheckKind::kIdentity}, AnswerValue{0, "1"}});
       state.observe(i, HeadObservation{now, 10ms, Head{height, "0x1", now.wall}});
     }
   };
@@ -326,7 +326,7 @@ TEST_CASE("another max_lag would have kept a late server in") {
       now.wall += 1s;
       for (std::size_t i = 0; i < state.targets().size(); ++i) {
         for (const Check& check : state.begin_probe(i, now.mono))
-          state.observe(i, Answer{now, check, AnswerValue{check.kind == CheckKind::kIdentity ? 7U : 0U, {}}});
+          state.observe(i, Answer{now, check, AnswerValue{0, check.kind == CheckKind::kIdentity ? "7" : ""}});
         const bool late = i == 2 && second >= 30 && second < 60;
         const std::uint64_t number = 1000 + second - (late ? 15U : 0U);
         state.observe(
@@ -441,8 +441,8 @@ TEST_CASE("a line that was cut off is a note, any other damage an error that nam
   }
   SUBCASE("another version") {
     std::string newer = text;
-    newer.replace(newer.find("\"version\":3"), 11, "\"version\":2");
-    CHECK(error_of(newer, config) == "file0:1: version: is 2, and this program reads version 3");
+    newer.replace(newer.find("\"version\":4"), 11, "\"version\":3");
+    CHECK(error_of(newer, config) == "file0:1: version: is 3, and this program reads version 4");
   }
   SUBCASE("another program's version is a note") {
     std::string other = text;

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "rpc/evm.hpp"
+#include "rpc/family/registry.hpp"
 
 using namespace rpcw;
 using namespace rpcw::rpc;
@@ -20,6 +20,10 @@ const HttpTarget& provider() {
   return out;
 }
 
+const family::Family& evm() {
+  return *family::find("evm");
+}
+
 HttpAnswer answer(std::string_view body, long status = 200) {
   HttpAnswer out;
   out.status = status;
@@ -28,11 +32,12 @@ HttpAnswer answer(std::string_view body, long status = 200) {
 }
 
 std::expected<Head, ProbeFailure> head_of(const HttpAnswer& answer) {
-  return evm::head_in(evm::read_reply(answer), provider());
+  const std::vector<family::Outcome> outcomes{evm().read_head(0, answer)};
+  return evm().head(outcomes, {provider()});
 }
 
 std::expected<AnswerValue, ProbeFailure> parsed(const Check& check, std::string_view body, long status = 200) {
-  return evm::answer_in(check, evm::read_reply(answer(body, status)), provider());
+  return evm().answer(check, evm().read(check.kind, answer(body, status)), {provider()});
 }
 
 std::expected<AnswerValue, ProbeFailure> parsed(CheckKind kind, std::string_view body, long status = 200) {
@@ -263,15 +268,15 @@ TEST_CASE("an answer with another request's id is none, a missing or null id doe
 }
 
 TEST_CASE("the chain id") {
-  const auto id = [](std::string_view result) -> std::expected<std::uint64_t, ProbeFailure> {
+  const auto id = [](std::string_view result) -> std::expected<std::string, ProbeFailure> {
     auto out = parsed(CheckKind::kIdentity, fmt::format(R"({{"jsonrpc":"2.0","id":1,"result":{}}})", result));
     if (!out) return std::unexpected(out.error());
-    return out->number;
+    return out->text;
   };
-  CHECK(id(R"("0x1")") == 1);
-  CHECK(id(R"("0x531")") == 1329);
-  CHECK(id("137") == 137);
-  CHECK(id(R"("137")") == 137);
+  CHECK(id(R"("0x1")") == "1");
+  CHECK(id(R"("0x531")") == "1329");
+  CHECK(id("137") == "137");
+  CHECK(id(R"("137")") == "137");
   for (const char* bad :
        {"null", "true", "{}", "[]", R"("")", R"("0x")", R"("mainnet")", "-1", "1.0", R"("0x1ffffffffffffffff")"}) {
     CAPTURE(std::string(bad));
@@ -345,10 +350,12 @@ TEST_CASE("the block at a height") {
 }
 
 TEST_CASE("the requests are what execution-apis says") {
-  CHECK(evm::kHeadRequest == R"({"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["latest",false]})");
+  REQUIRE(evm().head_requests().size() == 1);
+  CHECK(evm().head_requests()[0].body ==
+        R"({"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["latest",false]})");
   const auto is = [](const Check& check, std::string_view method, std::string_view params) {
     const config::Canary canary{"eth_call", R"([{"to":"0x00"},"latest"])", milliseconds{60'000}};
-    CHECK(evm::request(check, &canary) ==
+    CHECK(evm().request(check, &canary).body ==
           fmt::format(R"({{"jsonrpc":"2.0","id":1,"method":"{}","params":{}}})", method, params));
   };
   is({CheckKind::kIdentity}, "eth_chainId", "[]");
@@ -361,16 +368,17 @@ TEST_CASE("the requests are what execution-apis says") {
 
 TEST_CASE("a batch, and the parts of its answer by their ids") {
   const std::vector<Check> checks{{CheckKind::kSyncing}, {CheckKind::kIdentity}};
-  CHECK(evm::batch_request(checks) == fmt::format("[{},{},{}]", evm::kHeadRequest,
-                                                     R"({"jsonrpc":"2.0","id":2,"method":"eth_syncing","params":[]})",
-                                                     R"({"jsonrpc":"2.0","id":3,"method":"eth_chainId","params":[]})"));
-  CHECK(evm::batch_request({}) == fmt::format("[{}]", evm::kHeadRequest));
+  CHECK(evm().batch_request(checks).body ==
+        fmt::format("[{},{},{}]", evm().head_requests()[0].body,
+                    R"({"jsonrpc":"2.0","id":2,"method":"eth_syncing","params":[]})",
+                    R"({"jsonrpc":"2.0","id":3,"method":"eth_chainId","params":[]})"));
+  CHECK(evm().batch_request({}).body == fmt::format("[{}]", evm().head_requests()[0].body));
 
   // By the numbers that they have as results.
   const auto parts = [](std::string_view body, long status = 200) {
     std::string out;
-    for (const auto& part : evm::read_batch(answer(body, status), 3)) {
-      const auto value = part ? evm::answer_in({CheckKind::kPeers}, *part, provider()) : AnswerValue{};
+    for (const auto& part : evm().read_batch(answer(body, status), 3)) {
+      const auto value = part ? evm().answer({CheckKind::kPeers}, *part, {provider()}) : AnswerValue{};
       out += !part ? "- " : value ? fmt::format("{} ", value->number) : "? ";
     }
     return out;
@@ -390,13 +398,14 @@ TEST_CASE("a batch, and the parts of its answer by their ids") {
   CHECK(parts(R"([{"id":1,"result":7}])", 500) == "- - - ");
 
   const auto whole =
-      evm::read_batch(answer(fmt::format(R"([{},{{"id":2,"result":{{}}}},{{"id":3,"result":{{"x":1}}}}])",
-                                         block(R"("0x10")", kHash, R"("0x1")"))),
-                      3);
+      evm().read_batch(answer(fmt::format(R"([{},{{"id":2,"result":{{}}}},{{"id":3,"result":{{"x":1}}}}])",
+                                          block(R"("0x10")", kHash, R"("0x1")"))),
+                       3);
   REQUIRE((whole[0] && whole[1] && whole[2]));
-  CHECK(evm::head_in(*whole[0], provider())->number == 16);
-  CHECK(evm::answer_in({CheckKind::kSyncing}, *whole[1], provider())->number == 0);
-  CHECK(evm::answer_in({CheckKind::kSyncing}, *whole[2], provider())->number == kUnknownGap);
+  const std::vector<family::Outcome> newest{*whole[0]};
+  CHECK(evm().head(newest, {provider()})->number == 16);
+  CHECK(evm().answer({CheckKind::kSyncing}, *whole[1], {provider()})->number == 0);
+  CHECK(evm().answer({CheckKind::kSyncing}, *whole[2], {provider()})->number == kUnknownGap);
 }
 
 TEST_CASE("text that is no UTF-8 is no answer, wherever it stands") {

@@ -111,13 +111,13 @@ TEST_CASE("starter: the chain is what most servers say") {
                          backend("own", "roundrobin", {"10.0.0.1:1", "10.0.0.2:1"}),
                          backend("silent", "roundrobin", {"10.0.0.1:1", "10.0.0.2:1"})});
   const auto starter = cli::make_starter({"unix:/s", {}, {}}, list,
-                                         {{"rpc", ChainAnswers{{{1, 1}, {137, 3}}, 1}},
-                                          {"own", ChainAnswers{{{987654321, 2}}, 0}},
+                                         {{"rpc", ChainAnswers{{{{"evm", "1"}, 1}, {{"evm", "137"}, 3}}, 1}},
+                                          {"own", ChainAnswers{{{{"evm", "987654321"}, 2}}, 0}},
                                           {"silent", ChainAnswers{{}, 2}}});
   const auto config = accepted(starter);
-  CHECK(config.backends[0].chain.chain_id == 137);
-  CHECK(config.backends[1].chain.chain_id == 987654321);
+  CHECK(config.backends[0].chain.identity == "137");
+  CHECK(config.backends[1].chain.identity == "987654321");
   CHECK(config.backends[2].chain.name == "ethereum");
-  CHECK(has(starter.text, "chain id 137, as 3 servers said; 2 did not"));
-  CHECK(has(starter.text, "No server answered"));
+  CHECK(has(starter.text, "evm 137, as 3 servers said; 2 did not"));
+  CHECK(has(starter.text, "No server said what it is"));
 }

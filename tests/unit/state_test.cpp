@@ -137,7 +137,7 @@ config::Config config_of(std::initializer_list<const char*> servers) {
   config::Config out;
   config::Backend& b = out.backends.emplace_back();
   b.name = "rpc";
-  b.chain = {"test", Family::kEvm, 1, 1s, 60s, 30s, 3};
+  b.chain = {"test", "evm", "1", 1s, 60s, 30s, 3};
   for (const char* name : servers)
     b.servers.push_back({name, {fmt::format("http://{}.example/SecretKey?also=Secret", name), {}, name, false}, 1.0});
   b.references.push_back({"http://reference.example/SecretKey", {}, "reference", false});
@@ -145,7 +145,7 @@ config::Config config_of(std::initializer_list<const char*> servers) {
 }
 
 void answer(SystemState& state, std::size_t target, milliseconds t, bool good = true) {
-  state.observe(target, Answer{at(t), {CheckKind::kIdentity}, AnswerValue{1, {}}});
+  state.observe(target, Answer{at(t), {CheckKind::kIdentity}, AnswerValue{0, "1"}});
   if (good)
     state.observe(target, HeadObservation{at(t), 10ms, Head{100, "0x1", kWall + t}});
   else
@@ -246,7 +246,7 @@ TEST_CASE("a state that is saved and loaded before each pass decides as one that
         CHECK(fresh.begin_probe(k, there.mono) == due);
         both([&](SystemState& f, Now now) {
           for (const Check& q : due)
-            f.observe(k, Answer{now, q, AnswerValue{q.kind == CheckKind::kIdentity ? 1U : 0U, {}}});
+            f.observe(k, Answer{now, q, AnswerValue{0, q.kind == CheckKind::kIdentity ? "1" : ""}});
           if (good)
             f.observe(
                 k, HeadObservation{now, latency,
@@ -336,7 +336,7 @@ TEST_CASE("many servers: fingerprints are short, and mixed up all the same by no
   config::Config config;
   config::Backend& b = config.backends.emplace_back();
   b.name = "rpc";
-  b.chain = {"test", Family::kEvm, 1, 1s, 60s, 30s, 3};
+  b.chain = {"test", "evm", "1", 1s, 60s, 30s, 3};
   for (int i = 0; i < 3000; ++i)
     b.servers.push_back({fmt::format("s{}", i), {fmt::format("http://x/{}", i), {}, "o", false}, 1.0});
   const Folder folder;
@@ -436,8 +436,8 @@ TEST_CASE("foreign and damaged files are told from good ones, with a reason and 
   CHECK(warning("[log]\nlevel = 1\n").starts_with("byte "));
   CHECK(warning("{\"schema\":1}") == "is no state file: its \"format\" is not \"rpc-weighter state\"");
   CHECK(warning("[]") == "is no state file: its \"format\" is not \"rpc-weighter state\"");
-  CHECK(changed("\"version\":3", "\"version\":2") == "has version 2, and this program reads version 3");
-  CHECK(changed("\"version\":3", "\"version\":-1").starts_with("version: must be an integer"));
+  CHECK(changed("\"version\":4", "\"version\":3") == "has version 3, and this program reads version 4");
+  CHECK(changed("\"version\":4", "\"version\":-1").starts_with("version: must be an integer"));
   CHECK(changed("\"ejections\":1", "\"ejections\":4294967296") ==
         "backends[0].servers[2].ejections: must be an integer, 0 to 1000");
   CHECK(changed("\"attempts\":", "\"attempts\":-") ==

@@ -1,3 +1,4 @@
+#include "weighter/plan/haproxy_notes.hpp"
 #include "weighter/plan/planner.hpp"
 #include "weighter/state/system_state.hpp"
 
@@ -21,7 +22,7 @@ config::Config config_of(std::initializer_list<const char*> servers) {
   config::Backend& b = out.backends.emplace_back();
   b.name = "rpc";
   b.chain.name = "test";
-  b.chain.chain_id = 1;
+  b.chain.identity = "1";
   b.chain.block_time = 1s;
   b.chain.max_block_age = 60s;
   b.chain.max_lag = 30s;
@@ -31,7 +32,7 @@ config::Config config_of(std::initializer_list<const char*> servers) {
 }
 
 void answer(SystemState& state, std::size_t target, std::chrono::milliseconds t = 0ms) {
-  state.observe(target, Answer{at(t), {CheckKind::kIdentity}, AnswerValue{1, {}}});
+  state.observe(target, Answer{at(t), {CheckKind::kIdentity}, AnswerValue{0, "1"}});
   state.observe(target, HeadObservation{at(t), 10ms, Head{100, "0x1", kWall}});
 }
 
@@ -123,7 +124,7 @@ TEST_CASE("plan names the differences to an instance, and leaves out what it lac
   CHECK(changes[1].server == 2);
   CHECK(changes[1].from == 1);
   CHECK(changes[1].to == 85);
-  CHECK(missing_names(state.config(), instance_of({"a", "c"})) == std::vector<std::string>{"HAProxy's backend rpc has no server b"});
+  CHECK(out_of_reach(state.config(), instance_of({"a", "c"})) == std::vector<std::string>{"HAProxy's backend rpc has no server b"});
 }
 
 TEST_CASE("see tells what a decision depends on from what it does not") {
@@ -303,7 +304,7 @@ TEST_CASE("several HAProxys: what is held leaves none of them with nobody") {
   SystemState state(config);
   answer(state, 0);
   fail(state, 1);
-  state.observe(2, Answer{at(0ms), {CheckKind::kIdentity}, AnswerValue{2, {}}});
+  state.observe(2, Answer{at(0ms), {CheckKind::kIdentity}, AnswerValue{0, "2"}});
   state.observe(2, HeadObservation{at(0ms), 10ms, Head{100, "0x1", kWall}});
   const auto one = instance_of({"a", "b", "c"}, 100);
   auto two = instance_of({"a", "b", "c"}, 100);
@@ -335,7 +336,7 @@ TEST_CASE("several HAProxys: one that lacks the healthy server is given to those
   SystemState state(config);
   answer(state, 0);
   fail(state, 1);
-  state.observe(2, Answer{at(0ms), {CheckKind::kIdentity}, AnswerValue{1, {}}});
+  state.observe(2, Answer{at(0ms), {CheckKind::kIdentity}, AnswerValue{0, "1"}});
   state.observe(2, HeadObservation{at(0ms), 10ms, Head{50, "0x1", kWall - 90s}});
   const auto one = instance_of({"a", "b", "c"}, 100);
   auto two = instance_of({"a", "b", "c"}, 100);

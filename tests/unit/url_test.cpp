@@ -85,7 +85,7 @@ TEST_CASE("url: refused, with a sentence that shows none of it") {
       {"://example.org", no_url},
       {"SECRET@host://x", no_url},
       {"http:/example.org", no_url},
-      {"ws://example.org", "the scheme ws is not supported; expected http or https"},
+      {"ws://example.org", "the scheme ws is not probed; use http:// instead, HAProxy may go on with ws"},
       {"SECRET://example.org", "the scheme is not supported; expected http or https"},
       {"http://", "the URL has no host"},
       {"http:///SECRET", "the URL has no host"},

@@ -86,7 +86,9 @@ class Decider {
     // What is applied may be a dead band away from the targets; but not for good where a return has just ended.
     const bool arrived = history_.shares.converging && !converging();
     history_.shares.converging = converging();
-    settle(std::exchange(history_.shares.fell_back, falls_back) || falls_back || arrived);
+    // Ages grow all the time, so a fallback by age has the dead band of scores.
+    const bool exact_fallback = falls_back && out_.fallback != config::Fallback::kLeastBad;
+    settle(std::exchange(history_.shares.fell_back, falls_back) != falls_back || exact_fallback || arrived);
     return std::move(out_);
   }
 
@@ -382,8 +384,8 @@ class Decider {
       if (any) return;
       out_.fallback = config::Fallback::kEqual;
     }
-    equal(active, worst);
-    equal(backups, worst);
+    share_among(active, worst);
+    share_among(backups, worst);
   }
 
   /// The worst standing that gets traffic: the best one of all servers that HAProxy can use, backups included. A
@@ -403,7 +405,16 @@ class Decider {
     return of_serving.value_or(of_any.value_or(Standing::kDisqualified));
   }
 
-  void equal(const Members& group, Standing worst) {
+  /// 1 / seconds: how much a server is worth by the age of its newest block, which no chain makes younger than its
+  /// block time. 0: it has shown none.
+  double freshness_worth(std::size_t i) const {
+    const std::optional<milliseconds> age = out_.servers[i].head_age;
+    if (!age) return 0;
+    return 1000.0 / static_cast<double>(std::max({*age, backend_.chain.block_time, milliseconds{1}}).count());
+  }
+
+  /// To those of the group that are no worse: by the age of their blocks, or equal parts.
+  void share_among(const Members& group, Standing worst) {
     Members served;
     for (const std::size_t i : group) {
       targets_[i] = 0;
@@ -413,6 +424,14 @@ class Decider {
         served.push_back(i);
     }
     if (served.empty()) return;
+    if (out_.fallback == config::Fallback::kLeastBad) {
+      std::vector<double> worth;
+      for (const std::size_t i : served) worth.push_back(freshness_worth(i));
+      const std::vector<unsigned> weights =
+          served.size() > kMostServersForShares ? scale_peak(worth, 1.0) : scale_share(worth, 1.0);
+      for (std::size_t k = 0; k < served.size(); ++k) targets_[served[k]] = weights[k];
+      return;
+    }
     const unsigned each = std::max(1U, kFullWeight / static_cast<unsigned>(served.size()));
     for (const std::size_t i : served) targets_[i] = each;
   }

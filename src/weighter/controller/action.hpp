@@ -3,12 +3,14 @@
 #include <cstddef>
 #include <optional>
 #include <span>
+#include <string>
 #include <variant>
 #include <vector>
 
 #include "base/time.hpp"
 #include "weighter/controller/event.hpp"
 #include "weighter/controller/log_line.hpp"
+#include "weighter/controller/server_change.hpp"
 
 /// All that a Controller wants done. Pointers and spans are valid until the action's answer is given to the controller;
 /// those of AddTarget for as long as the target is there.
@@ -20,6 +22,10 @@ struct AddTarget {
   const config::Target* config = nullptr;
   /// The argument of a canary check counts these.
   std::span<const config::Canary> canaries;
+  const Chain* chain = nullptr;
+  std::string backend{};
+  /// Empty: a reference.
+  std::string server{};
 };
 /// Answers to its checks under way are not wanted any more.
 struct RemoveTarget {
@@ -83,6 +89,12 @@ struct SetWeights {
   std::vector<haproxy::WeightCommand> commands;
 };
 
+/// Answer: event::ClientsReleased.
+struct ReleaseClients {
+  EndpointId endpoint = 0;
+  std::vector<haproxy::ReleaseCommand> commands;
+};
+
 /// Give event::TimeReached at that time; replaces the wake-up before. Absent: none is needed.
 struct WakeAt {
   std::optional<MonoTime> at;
@@ -90,14 +102,34 @@ struct WakeAt {
 struct Log {
   LogLine line;
 };
+
+// For an observer; the agent has nothing to do.
+
+/// All backends with news were decided.
+struct Decided {
+  std::vector<ServerChange> changes;
+};
+/// Another writer has changed the weight of a server here, and it is put back.
+struct Repaired {
+  EndpointId endpoint = 0;
+  std::string backend;
+  std::string server;
+};
+/// A reload or a restart: another worker than the one before serves here.
+struct WorkerReplaced {
+  EndpointId endpoint = 0;
+};
+
 /// Nothing is under way and nothing will be: the controller wants no more events.
 struct Finish {};
 
 }  // namespace action
 
-using Action = std::variant<action::AddTarget, action::RemoveTarget, action::ExpectFiles, action::SendHead,
-                            action::SendCheck, action::SendTogether, action::Recall, action::ResolveName,
-                            action::OpenEndpoint, action::CloseEndpoint, action::ReadInfo, action::ReadServers,
-                            action::ReadLevel, action::SetWeights, action::WakeAt, action::Log, action::Finish>;
+using Action =
+    std::variant<action::AddTarget, action::RemoveTarget, action::ExpectFiles, action::SendHead, action::SendCheck,
+                 action::SendTogether, action::Recall, action::ResolveName, action::OpenEndpoint, action::CloseEndpoint,
+                 action::ReadInfo, action::ReadServers, action::ReadLevel, action::SetWeights, action::ReleaseClients,
+                  action::WakeAt,
+                 action::Log, action::Decided, action::Repaired, action::WorkerReplaced, action::Finish>;
 
 }  // namespace rpcw::control

@@ -39,8 +39,11 @@ CheckSchedule::Probe CheckSchedule::new_probe(std::size_t target) {
   out.samples_left = c_.options.samples;
   out.has_history = c_.state.history(target).probes.observations > 0;
   index_of_.push_back(target);
-  c_.act(action::AddTarget{out.id, &c_.state.target_config(target),
-                           file_.backends[c_.state.targets()[target].backend].canaries});
+  const auto& where = c_.state.targets()[target];
+  const config::Backend& backend = c_.config.backends[where.backend];
+  const config::Backend& in_file = file_.backends[where.backend];
+  c_.act(action::AddTarget{out.id, &c_.state.target_config(target), in_file.canaries, &in_file.chain, backend.name,
+                           where.reference ? std::string{} : backend.servers[where.index].name});
   return out;
 }
 

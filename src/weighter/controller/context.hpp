@@ -79,8 +79,8 @@ struct Context {
   void act(Action action) { out.push_back(std::move(action)); }
   /// Only a running agent logs; a single pass has its report.
   void log(config::LogLevel level, std::string message,
-           std::vector<std::pair<std::string_view, std::string>> fields = {}) {
-    if (runs()) act(action::Log{{level, std::move(message), std::move(fields)}});
+           std::vector<std::pair<std::string_view, std::string>> fields = {}, std::string_view event = "message") {
+    if (runs()) act(action::Log{{level, std::move(message), std::move(fields), event}});
   }
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <utility>
 
 #include "base/text.hpp"
@@ -131,6 +132,10 @@ void Controller::handle(event::LevelRead&& event) {
 }
 
 void Controller::handle(event::WeightsAnswered&& event) {
+  if (EndpointControl* e = endpoints_.find(event.endpoint)) e->on(std::move(event));
+}
+
+void Controller::handle(event::ClientsReleased&& event) {
   if (EndpointControl* e = endpoints_.find(event.endpoint)) e->on(std::move(event));
 }
 
@@ -289,14 +294,21 @@ void Controller::decide() {
   last_decision_ = c_.mono();
   decided_once_ = true;
   const bool was_blind = state_.blind();
-  for (const SystemState::Change& change : state_.decide(c_.now))
-    log_.decided(config_.backends[change.backend], change.before, state_.decision(change.backend), c_.mono());
+  action::Decided decided;
+  for (const SystemState::Change& change : state_.decide(c_.now)) {
+    const config::Backend& backend = config_.backends[change.backend];
+    log_.decided(backend, change.before, state_.decision(change.backend), c_.mono());
+    std::ranges::move(changes_between(backend, change.before, state_.decision(change.backend)),
+                      std::back_inserter(decided.changes));
+  }
+  c_.act(std::move(decided));
   if (state_.blind() && !was_blind)
     c_.log(config::LogLevel::kWarn,
            "no provider of any backend can be reached: look at this machine's network and name servers first",
-           {{"reason", std::string(to_string(Reason::kBlind))}});
+           {{"note", std::string(to_string(Reason::kBlind))}}, "note_on");
   else if (was_blind && !state_.blind())
-    c_.log(config::LogLevel::kInfo, "providers can be reached again");
+    c_.log(config::LogLevel::kInfo, "providers can be reached again",
+           {{"note", std::string(to_string(Reason::kBlind))}}, "note_off");
   checks_.send_urgent();
   checks_.schedule_answered();
   endpoints_.wake();
@@ -338,6 +350,23 @@ void Controller::decide_pass() {
   state_.decide(c_.now, true);
   endpoints_.allow_push();
   phase_ = Phase::kPushing;
+}
+
+Report Controller::report(Now now) const {
+  const auto read = endpoints_.reachable();
+  Report out = make_report(state_, now, read.empty() ? nullptr : read.front());
+  out.dry_run = c_.options.dry_run;
+  out.haproxy = endpoints_.reports();
+  return out;
+}
+
+std::vector<std::string> Controller::unsettled() const {
+  std::vector<std::string> out;
+  for (std::size_t b = 0; b < config_.backends.size(); ++b)
+    if (!config_.backends[b].servers.empty() && !state_.decided(b))
+      out.push_back(fmt::format("backend {}: no decision yet", config_.backends[b].name));
+  std::ranges::move(endpoints_.unsettled(), std::back_inserter(out));
+  return out;
 }
 
 Report Controller::report() const {

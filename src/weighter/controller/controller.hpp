@@ -37,6 +37,12 @@ class Controller {
   /// For the controller that replaces this one.
   [[nodiscard]] Legacy legacy() const;
 
+  // Running agent.
+  /// As of the last decision, with what the first reachable HAProxy has now as `current_weight`.
+  [[nodiscard]] Report report(Now now) const;
+  /// What is missing before all weights are decided and are in every reachable HAProxy, each a line; empty: nothing.
+  [[nodiscard]] std::vector<std::string> unsettled() const;
+
   // Single pass, after action::Finish.
   [[nodiscard]] Report report() const;
   /// A HAProxy could not be reached, refused or did not confirm a command, or lacks a named server.
@@ -66,6 +72,7 @@ class Controller {
   void handle(event::ServersRead&& event);
   void handle(event::LevelRead&& event);
   void handle(event::WeightsAnswered&& event);
+  void handle(event::ClientsReleased&& event);
 
   void on_timer(Timers::Key key);
   void settle();

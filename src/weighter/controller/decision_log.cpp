@@ -66,9 +66,9 @@ void DecisionLog::tell_of_followers(const std::string& backend, std::size_t coun
   const auto [last, first] = followers_told_.emplace(backend, now);
   if (!first && now - last->second < kFollowersAgain) return;
   last->second = now;
-  write(config::LogLevel::kInfo,
-        fmt::format("{}: {} servers have other weights and nothing else that is new; such changes of many at once "
-                    "are told once in {}",
+  write(config::LogLevel::kInfo, "summary",
+        fmt::format("{}: the weights of {} servers change, and nothing else of them; such changes of many at once "
+                    "are logged once in {}",
                     backend, count, span_text(kFollowersAgain)),
         {{"backend", backend}});
 }
@@ -78,16 +78,30 @@ void DecisionLog::tell_of_notes(const std::string& backend, const std::vector<Ba
     const auto [it, first] = notes_.try_emplace({backend, std::string(n.code)}, Note{now});
     if (!first && (it->second.open || now - it->second.begun < kNoteAgain)) continue;
     it->second = {now};
-    write(config::LogLevel::kWarn, fmt::format("{}: {}: {}", backend, n.code, n.detail),
+    write(config::LogLevel::kWarn, "note_on", fmt::format("{}: {}: {}", backend, n.code, n.detail),
           {{"backend", backend}, {"note", std::string(n.code)}});
   }
   for (auto& [key, told] : notes_) {
     if (key.first != backend || !told.open || std::ranges::find(notes, key.second, &BackendNote::code) != notes.end())
       continue;
     told.open = false;
-    write(config::LogLevel::kInfo, fmt::format("{}: {} is over", backend, key.second),
+    write(config::LogLevel::kInfo, "note_off", fmt::format("{}: {} is over", backend, key.second),
           {{"backend", backend}, {"note", key.second}});
   }
+}
+
+/// An agreed head that comes or goes; each new block would be a line every few seconds.
+void DecisionLog::log_head(const std::string& backend, const std::optional<AgreedHead>& before,
+                           const std::optional<AgreedHead>& after) {
+  if (before.has_value() == after.has_value()) return;
+  if (after)
+    write(config::LogLevel::kDebug, "head",
+          fmt::format("{}: {} operator{} agree{} on the head {}", backend, after->agreed_by,
+                      after->agreed_by == 1 ? "" : "s", after->agreed_by == 1 ? "s" : "", after->number),
+          {{"backend", backend}, {"block", fmt::format("{}", after->number)}});
+  else
+    write(config::LogLevel::kDebug, "head", fmt::format("{}: no head is agreed on any more", backend),
+          {{"backend", backend}});
 }
 
 void DecisionLog::decided(const config::Backend& backend, const BackendDecision& before, const BackendDecision& after,
@@ -121,21 +135,28 @@ void DecisionLog::decided(const config::Backend& backend, const BackendDecision&
     const std::string message = fmt::format("{}/{}: {}, weight {}{}", backend.name, server, state, weight,
                                             reasons.empty() ? "" : " (" + reasons + ")");
     const bool bad = s.state == State::kEjected && old_state != State::kEjected;
-    write(bad ? config::LogLevel::kWarn : config::LogLevel::kInfo, message,
+    const unsigned old_weight = known ? before.servers[i].weight : 0;
+    const std::string_view event = old_state != s.state     ? "state_changed"
+                                   : old_weight != s.weight ? "weight_changed"
+                                                            : "reason_changed";
+    write(bad ? config::LogLevel::kWarn : config::LogLevel::kInfo, event, message,
           {{"backend", backend.name},
            {"server", server},
-           {"state", std::string(to_string(s.state))},
-           {"weight", fmt::format("{}", s.weight)},
-           {"reason", s.reasons.empty() ? std::string{} : std::string(to_string(s.reasons.front().code))}});
+           {"from_state", std::string(to_string(old_state))},
+           {"to_state", std::string(to_string(s.state))},
+           {"from_weight", fmt::format("{}", old_weight)},
+           {"to_weight", fmt::format("{}", s.weight)}},
+          s.reasons);
   }
+  log_head(backend.name, before.head, after.head);
   tell_of_notes(backend.name, after.notes, now);
   if (before.fallback == after.fallback || backend.servers.empty()) return;
   if (!after.fallback)
-    write(config::LogLevel::kInfo,
+    write(config::LogLevel::kInfo, "fallback_off",
           fmt::format("{}: enough servers are healthy again, weights follow the scores", backend.name),
           {{"backend", backend.name}});
   else
-    write(config::LogLevel::kWarn,
+    write(config::LogLevel::kWarn, "fallback_on",
           fmt::format("{}: {} of {} servers healthy, min_healthy is {}: {}", backend.name, after.healthy,
                       after.servers.size(), backend.min_healthy, what_follows(after)),
           {{"backend", backend.name}, {"fallback", std::string(config::to_string(*after.fallback))}});

@@ -31,10 +31,12 @@ class DecisionLog {
   /// By server: the first reasons that were told since it came into its present state.
   using Told = std::map<std::string, std::set<Reason>, std::less<>>;
 
-  void write(config::LogLevel level, std::string message,
-             std::vector<std::pair<std::string_view, std::string>> fields) {
-    log_({level, std::move(message), std::move(fields)});
+  void write(config::LogLevel level, std::string_view event, std::string message,
+             std::vector<std::pair<std::string_view, std::string>> fields, std::vector<ReasonNote> reasons = {}) {
+    log_({level, std::move(message), std::move(fields), event, std::move(reasons)});
   }
+  void log_head(const std::string& backend, const std::optional<AgreedHead>& before,
+                const std::optional<AgreedHead>& after);
   void tell_of_followers(const std::string& backend, std::size_t count, MonoTime now);
   void tell_of_notes(const std::string& backend, const std::vector<BackendNote>& notes, MonoTime now);
 

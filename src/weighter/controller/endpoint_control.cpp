@@ -35,7 +35,7 @@ EndpointControl::EndpointControl(Context& context, EndpointId id, const config::
 }
 
 void EndpointControl::step() {
-  if (busy() || c_.stopping || finished_) return;
+  if (busy() || c_.stopping || release() || finished_) return;
   if (c_.runs() || !was_tried_) {
     if (c_.mono() >= next_read_) {
       read();
@@ -50,7 +50,7 @@ void EndpointControl::step() {
 }
 
 bool EndpointControl::done() const {
-  return finished_;
+  return finished_ && !busy() && to_release_.empty();
 }
 
 void EndpointControl::set_listed(bool listed) {
@@ -65,6 +65,25 @@ bool EndpointControl::has_left() {
   log(config::LogLevel::kInfo, fmt::format("HAProxy {} has left: its name does not lead to it any more{}", name(),
                                            instance_ ? "" : ", and it does not answer"));
   return true;
+}
+
+EndpointReport EndpointControl::report() const {
+  EndpointReport out = report_;
+  if (!c_.runs()) return out;
+  out.reachable = instance_.has_value();
+  if (!trouble_.empty()) out.errors = {trouble_};
+  return out;
+}
+
+std::string EndpointControl::unsettled() const {
+  if (!was_tried_) return fmt::format("HAProxy {}: not read yet", name());
+  if (!instance_ || c_.options.dry_run) return {};
+  std::vector<WeightChange> missing = plan_changes(c_.state, *instance_);
+  // The log and the report say that these were refused or are contended: waiting changes nothing.
+  std::erase_if(missing, [&](const WeightChange& change) { return paused_.contains(key_of(change)); });
+  const std::size_t changes = missing.size();
+  if (changes == 0) return {};
+  return fmt::format("HAProxy {}: {} weight{} not set yet", name(), changes, changes == 1 ? "" : "s");
 }
 
 // ---- reading
@@ -147,7 +166,7 @@ std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&&
   log_notes();
   ever_reached_ = true;
   log_push_trouble();
-  for (const std::string& what : missing_names(c_.state.config(), *instance_)) log_once(what);
+  for (const std::string& what : out_of_reach(c_.config, *instance_)) log_once(what);
   next_read_ = c_.mono() + interval();
   woken_ = true;
   return suspects;
@@ -155,15 +174,23 @@ std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&&
 
 void EndpointControl::note_worker(bool was_reachable, std::int64_t old_pid, haproxy::Worker worker) {
   const bool fresh = worker == haproxy::Worker::kNew;
+  if (fresh && ever_reached_) c_.act(action::WorkerReplaced{id_});
   if (was_reachable && !fresh) return;
+  const std::vector<std::pair<std::string_view, std::string>> worker_now{{"pid", fmt::format("{}", instance_->pid)},
+                                                                         {"version", instance_->version}};
   if (!was_reachable)
-    log(config::LogLevel::kInfo, fmt::format("HAProxy {} is {}: version {}, pid {}", name(),
-                                             ever_reached_ ? "back" : "there", instance_->version, instance_->pid));
+    log(config::LogLevel::kInfo,
+        fmt::format("HAProxy {} is {}: version {}, pid {}", name(), ever_reached_ ? "back" : "there",
+                    instance_->version, instance_->pid),
+        "haproxy_up", worker_now);
   else if (old_pid != instance_->pid)
-    log(config::LogLevel::kInfo, fmt::format("HAProxy {} was reloaded: pid {} -> {}", name(), old_pid, instance_->pid));
+    log(config::LogLevel::kInfo, fmt::format("HAProxy {} was reloaded: pid {} -> {}", name(), old_pid, instance_->pid),
+        "haproxy_reloaded", worker_now);
   else
-    log(config::LogLevel::kInfo, fmt::format("HAProxy {} was restarted: pid {} as before, running for {} s", name(),
-                                             instance_->pid, instance_->uptime.count()));
+    log(config::LogLevel::kInfo,
+        fmt::format("HAProxy {} was restarted: pid {} as before, running for {} s", name(), instance_->pid,
+                    instance_->uptime.count()),
+        "haproxy_reloaded", worker_now);
   if (fresh) {
     pushes_ = {};
     unlogged_.reset();
@@ -249,6 +276,15 @@ bool EndpointControl::is_contended(const WeightChange& change) {
   const Key key = key_of(change);
   // One repair for each time that it was seen changed, however often the push is tried.
   if (foreign_.erase(key) == 0) return false;
+  c_.act(action::Repaired{id_, key.first, key.second});
+  log(config::LogLevel::kInfo,
+      fmt::format("HAProxy {}: {}/{} was set to {} by another writer; setting {} again", name(), key.first, key.second,
+                  change.from, change.to),
+      "repaired",
+      {{"backend", key.first},
+       {"server", key.second},
+       {"from_weight", fmt::format("{}", change.from)},
+       {"to_weight", fmt::format("{}", change.to)}});
   const auto pause = repairs_.repaired(key, c_.mono());
   if (!pause) return false;
   contended_[key] = paused_[key] = c_.mono() + *pause;
@@ -290,6 +326,7 @@ void EndpointControl::send(const std::vector<WeightChange>& changes) {
 bool EndpointControl::push() {
   std::erase_if(paused_, [&](const auto& entry) { return entry.second <= c_.mono(); });
   std::vector<WeightChange> changes = plan_changes(c_.state, *instance_);
+  if (changes.empty()) report_.errors.clear();
   std::erase_if(changes, [&](const WeightChange& c) { return paused_.contains(key_of(c)); });
   if (c_.options.dry_run) {
     for (const WeightChange& change : changes) {
@@ -309,7 +346,7 @@ void EndpointControl::push_once() {
   finished_ = true;
   if (!instance_) return;
   if (rounds_ == 0 && c_.options.mode == Mode::kOnce)
-    for (std::string& what : missing_names(c_.state.config(), *instance_)) report_.errors.push_back(std::move(what));
+    for (std::string& what : out_of_reach(c_.config, *instance_)) report_.errors.push_back(std::move(what));
   const std::vector<WeightChange> changes = plan_changes(c_.state, *instance_);
   ++rounds_;
   if (c_.options.mode == Mode::kScores || c_.options.dry_run) {
@@ -341,7 +378,56 @@ void EndpointControl::confirm(const Key& key, const WeightChange& change) {
     if (haproxy::BackendRow* row = instance_->backend(key.first))
       if (haproxy::ServerRow* s = row->server(key.second))
         s->uweight = change.percent && change.to > 0 ? s->iweight.value_or(1) : change.to;
+  if (change.to == 0 && change.from > 0) note_ejection(key);
   log(config::LogLevel::kDebug, fmt::format("{}: {}/{} set to {}", name(), key.first, key.second, change.to));
+}
+
+/// Weight 0 keeps new clients away; clients that are bound to the server need `on_eject`.
+void EndpointControl::note_ejection(const Key& key) {
+  for (std::size_t b = 0; b < c_.config.backends.size(); ++b) {
+    const config::Backend& cfg = c_.config.backends[b];
+    if (cfg.name != key.first || cfg.on_eject == config::OnEject::kNone) continue;
+    const std::vector<ServerDecision>& decided = c_.state.decision(b).servers;
+    for (std::size_t i = 0; i < cfg.servers.size() && i < decided.size(); ++i) {
+      if (cfg.servers[i].name != key.second || decided[i].state != State::kEjected) continue;
+      const haproxy::ServerRow* row = instance_ ? instance_->server(key.first, key.second) : nullptr;
+      using Kind = haproxy::ReleaseCommand::Kind;
+      to_release_.push_back(
+          {cfg.on_eject == config::OnEject::kShutdownSessions ? Kind::kShutdownSessions : Kind::kClearStick, key.first,
+           key.second, row != nullptr ? row->sid : 0});
+    }
+  }
+}
+
+bool EndpointControl::release() {
+  if (to_release_.empty()) return false;
+  releasing_ = std::exchange(to_release_, {});
+  exchange_ = Exchange::kRelease;
+  c_.act(action::ReleaseClients{id_, releasing_});
+  return true;
+}
+
+void EndpointControl::on(event::ClientsReleased&& event) {
+  exchange_ = Exchange::kNone;
+  for (std::size_t k = 0; k < releasing_.size(); ++k) {
+    const haproxy::ReleaseCommand& r = releasing_[k];
+    const bool sessions = r.kind == haproxy::ReleaseCommand::Kind::kShutdownSessions;
+    const std::string what = fmt::format("{}/{}: {}", r.backend, r.server,
+                                         sessions ? "its sessions are shut down" : "its stick-table entries are cleared");
+    std::string trouble;
+    if (!event.replies)
+      trouble = event.replies.error().detail;
+    else if (k >= event.replies->size() || !(*event.replies)[k].empty())
+      trouble = k < event.replies->size() ? (*event.replies)[k] : "HAProxy gave no answer";
+    if (trouble.empty()) {
+      log(config::LogLevel::kInfo, fmt::format("{}: {}, since it is ejected (on_eject)", name(), what));
+      continue;
+    }
+    log_once(fmt::format("on_eject of {}/{} was not done: {}", r.backend, r.server, trouble));
+    report_.errors.push_back(fmt::format("on_eject of {}/{} was not done: {}", r.backend, r.server, trouble));
+  }
+  releasing_.clear();
+  woken_ = true;
 }
 
 void EndpointControl::refused_static(const std::string& backend) {
@@ -357,6 +443,8 @@ void EndpointControl::refused_static(const std::string& backend) {
 
 void EndpointControl::on(event::WeightsAnswered&& event) {
   exchange_ = Exchange::kNone;
+  // A running agent's errors are those of the last push, a single pass's those of both rounds.
+  if (c_.runs()) report_.errors.clear();
   std::set<Key> unconfirmed;
   haproxy::Failure failure;
   for (std::size_t k = 0; k < event.outcomes.size() && k < sent_.size(); ++k) {
@@ -368,7 +456,7 @@ void EndpointControl::on(event::WeightsAnswered&& event) {
       refused_static(backend);
     } else if (o.kind == haproxy::Outcome::Kind::kRefused) {
       paused_[sent_to_[k]] = c_.mono() + kRefusalPause;
-      log_once(fmt::format("set weight {}/{} {} was refused: {}", backend, server, sent_[k].to, o.detail));
+      log_once(fmt::format("set weight {}/{} {} was refused: {}", backend, server, sent_[k].to, o.detail), "refused");
       report_.errors.push_back(fmt::format("refused: set weight {}/{} {}: {}", backend, server, sent_[k].to, o.detail));
     } else {
       unconfirmed.insert(sent_to_[k]);
@@ -382,8 +470,8 @@ void EndpointControl::on(event::WeightsAnswered&& event) {
     finished_ = !unconfirmed.empty() || !found_static_ || rounds_ > 1;
     return;
   }
-  report_.errors.clear();
   if (!unconfirmed.empty()) {
+    report_.errors.push_back(failure.detail);
     push_failed(failure, std::move(unconfirmed));
     return;
   }
@@ -424,8 +512,10 @@ void EndpointControl::log_push_trouble() {
 
 // ---- the log
 
-void EndpointControl::log(config::LogLevel level, std::string message) {
-  c_.log(level, std::move(message), {{"endpoint", name()}});
+void EndpointControl::log(config::LogLevel level, std::string message, std::string_view event,
+                          std::vector<std::pair<std::string_view, std::string>> fields) {
+  fields.insert(fields.begin(), {"endpoint", name()});
+  c_.log(level, std::move(message), std::move(fields), event);
 }
 
 void EndpointControl::log_notes() {
@@ -433,12 +523,15 @@ void EndpointControl::log_notes() {
     const haproxy::BackendRow* row = instance_->backend(cfg.name);
     if (row == nullptr) continue;
     for (const BackendNote& note : haproxy_notes(cfg, *row))
-      if (told_in_log(note)) log_once(fmt::format("{}: {}: {}", cfg.name, note.code, note.detail));
+      if (told_in_log(note))
+        log_once(fmt::format("{}: {}: {}", cfg.name, note.code, note.detail),
+                 note.code == "contended" ? "contended" : "note_on");
   }
 }
 
-void EndpointControl::log_once(const std::string& what) {
-  if (c_.runs() && logged_.insert(what).second) log(config::LogLevel::kWarn, fmt::format("{}: {}", name(), what));
+void EndpointControl::log_once(const std::string& what, std::string_view event) {
+  if (c_.runs() && logged_.insert(what).second)
+    log(config::LogLevel::kWarn, fmt::format("{}: {}", name(), what), event);
 }
 
 /// The failure's detail begins with the endpoint.
@@ -447,7 +540,7 @@ void EndpointControl::lost(const haproxy::Failure& failure) {
   // Each kind once: how many replies came before a time-out differs from one attempt to the next.
   if (reads_.logged.insert(failure.code).second)
     c_.log(config::LogLevel::kError, fmt::format("HAProxy cannot be used: {}", failure.detail),
-           {{"endpoint", name()}, {"error", std::string(haproxy::to_string(failure.code))}});
+           {{"endpoint", name()}, {"error", std::string(haproxy::to_string(failure.code))}}, "haproxy_down");
   if (instance_) last_ = std::exchange(instance_, std::nullopt);
   // Whether pushes work is not known until it is back; they are then tried at once.
   unlogged_.reset();

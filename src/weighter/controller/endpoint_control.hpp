@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "weighter/controller/context.hpp"
@@ -51,6 +52,7 @@ class EndpointControl {
   std::optional<std::vector<std::size_t>> on(event::ServersRead&& event);
   void on(event::WeightsAnswered&& event);
   void on(event::LevelRead&& event);
+  void on(event::ClientsReleased&& event);
 
   /// Single pass: the decision is made, and this HAProxy may be brought to it.
   void allow_push() { push_allowed_ = true; }
@@ -58,16 +60,19 @@ class EndpointControl {
   [[nodiscard]] bool done() const;
   /// Single pass: an algorithm turned out to be static, so that the decision may be another one.
   [[nodiscard]] bool take_found_static() { return std::exchange(found_static_, false); }
-  /// Single pass.
-  [[nodiscard]] const EndpointReport& report() const { return report_; }
+  [[nodiscard]] EndpointReport report() const;
+  /// What is missing before it has all the weights that it should have, a line; empty: nothing, or it is not reachable.
+  [[nodiscard]] std::string unsettled() const;
 
  private:
-  enum class Exchange : std::uint8_t { kNone, kInfo, kServers, kLevel, kWeights };
+  enum class Exchange : std::uint8_t { kNone, kInfo, kServers, kLevel, kWeights, kRelease };
   using Key = Repairs::Key;
 
   void read();
   bool push();
   void push_once();
+  bool release();
+  void note_ejection(const Key& key);
   void read_all();
   void failed(const haproxy::Failure& failure);
   void note_cost(std::uint64_t bytes);
@@ -82,8 +87,10 @@ class EndpointControl {
   void send(const std::vector<WeightChange>& changes);
   [[nodiscard]] Key key_of(const WeightChange& change) const;
   void log_notes();
-  void log_once(const std::string& what);
-  void log(config::LogLevel level, std::string message);
+  void log_once(const std::string& what, std::string_view event = "message");
+  /// `fields`: besides the endpoint.
+  void log(config::LogLevel level, std::string message, std::string_view event = "message",
+           std::vector<std::pair<std::string_view, std::string>> fields = {});
   void lost(const haproxy::Failure& failure);
   void push_failed(const haproxy::Failure& failure, std::set<Key> unconfirmed);
   void log_push_trouble();
@@ -143,6 +150,9 @@ class EndpointControl {
   /// The push under way: its changes and their servers. Another list may give the servers other numbers meanwhile.
   std::vector<WeightChange> sent_;
   std::vector<Key> sent_to_;
+  /// Of servers whose ejection this HAProxy has confirmed: to be sent next, and under way.
+  std::vector<haproxy::ReleaseCommand> to_release_;
+  std::vector<haproxy::ReleaseCommand> releasing_;
 
   // Single pass.
   bool push_allowed_ = false;

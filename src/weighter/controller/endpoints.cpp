@@ -118,7 +118,8 @@ void Endpoints::not_found(Place& place, const haproxy::Failure& failure) {
                             : fmt::format("{}; going on with the {} known", failure.detail,
                                           known == 1 ? std::string("address") : fmt::format("{} addresses", known));
   c_.log(known == 0 ? config::LogLevel::kError : config::LogLevel::kWarn, std::move(message),
-         {{"endpoint", place.endpoint->text}, {"error", std::string(haproxy::to_string(failure.code))}});
+         {{"endpoint", place.endpoint->text}, {"error", std::string(haproxy::to_string(failure.code))}},
+         known == 0 ? "haproxy_down" : "message");
 }
 
 // ---- what they show
@@ -156,6 +157,16 @@ std::vector<std::string> Endpoints::troubles() const {
     if (place.failure) out.push_back(place.failure->detail);
     for (const auto& member : place.members)
       if (!member->trouble().empty()) out.push_back(member->trouble());
+  }
+  return out;
+}
+
+std::vector<std::string> Endpoints::unsettled() const {
+  std::vector<std::string> out;
+  for (const Place& place : places_) {
+    if (!place.tried) out.push_back(fmt::format("HAProxy {}: its name is being looked up", place.endpoint->text));
+    for (const auto& member : place.members)
+      if (std::string text = member->unsettled(); !text.empty()) out.push_back(std::move(text));
   }
   return out;
 }

@@ -51,12 +51,15 @@ class Endpoints {
   /// Why nothing could be read, by place; empty: there is no trouble.
   [[nodiscard]] std::vector<std::string> troubles() const;
 
+  /// What is missing before every reachable HAProxy has its weights, each a line.
+  [[nodiscard]] std::vector<std::string> unsettled() const;
+  [[nodiscard]] std::vector<EndpointReport> reports() const;
+
   // Single pass.
   void allow_push();
   [[nodiscard]] bool all_done() const;
   /// True once after an algorithm turned out to be static.
   [[nodiscard]] bool take_found_static();
-  [[nodiscard]] std::vector<EndpointReport> reports() const;
 
  private:
   /// A configured endpoint and the HAProxys behind it.

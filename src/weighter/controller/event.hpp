@@ -75,10 +75,16 @@ struct WeightsAnswered {
   std::vector<haproxy::Outcome> outcomes;
 };
 
+/// Answers action::ReleaseClients: HAProxy's words to each command, empty where it was done.
+struct ClientsReleased {
+  EndpointId endpoint = 0;
+  std::expected<std::vector<std::string>, haproxy::Failure> replies;
+};
+
 }  // namespace event
 
 using Event = std::variant<event::Started, event::Recalled, event::StopRequested, event::TimeReached, event::HeadSent,
                            event::HeadAnswered, event::CheckAnswered, event::NameResolved, event::InfoRead,
-                           event::ServersRead, event::LevelRead, event::WeightsAnswered>;
+                           event::ServersRead, event::LevelRead, event::WeightsAnswered, event::ClientsReleased>;
 
 }  // namespace rpcw::control

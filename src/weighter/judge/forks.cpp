@@ -31,7 +31,8 @@ std::string shortened(std::string_view hash) {
 class Groups {
  public:
   Groups(BackendHistory& history, std::span<const ForkVote> votes) : history_(history), votes_(votes) {
-    for (const ForkVote& v : votes) heads_.push_back(newest(v));
+    for (const ForkVote& v : votes)
+      if (has_shown(v)) heads_.push_back(newest(v));
     std::ranges::sort(heads_, order);
     const auto [first, last] = std::ranges::unique(heads_);
     heads_.erase(first, last);
@@ -39,7 +40,8 @@ class Groups {
     std::iota(parent_.begin(), parent_.end(), 0U);
     for (std::size_t i = 1; i < heads_.size(); ++i)
       contradiction = contradiction || heads_[i - 1].number == heads_[i].number;
-    for (const ForkVote& v : votes) connect(v);
+    for (const ForkVote& v : votes)
+      if (has_shown(v)) connect(v);
   }
 
   /// In the order of their first members.
@@ -47,6 +49,11 @@ class Groups {
     std::vector<Group> out;
     std::map<std::size_t, std::size_t> place;
     for (const ForkVote& v : votes_) {
+      // Without hashes in heads each target is a group of its own: all are asked for the block.
+      if (!has_shown(v)) {
+        out.emplace_back().members.push_back(v.member);
+        continue;
+      }
       const auto [at, fresh] = place.emplace(root(index(newest(v))), out.size());
       if (fresh) out.emplace_back();
       out[at->second].members.push_back(v.member);
@@ -64,6 +71,8 @@ class Groups {
   static bool order(const SeenBlock& a, const SeenBlock& b) {
     return std::pair(a.number, a.fingerprint) < std::pair(b.number, b.fingerprint);
   }
+
+  bool has_shown(const ForkVote& v) const { return history_.member(v.member).forks.seen_count > 0; }
 
   const SeenBlock& newest(const ForkVote& v) const {
     const TargetHistory& t = history_.member(v.member);
@@ -127,7 +136,7 @@ void acquit(TargetHistory& t) {
 void scan_for_forks(BackendHistory& history, const config::Backend& backend, std::span<const ForkVote> votes,
                     MonoTime now) {
   ForkCheck& check = history.forks;
-  if (check.height || (check.ever && now < check.next_scan)) return;
+  if (!backend.chain.offers.block || check.height || (check.ever && now < check.next_scan)) return;
   check.next_scan = now + kForkLookEvery;
   if (votes.empty() || !several_operators(votes)) return;
   Groups groups(history, votes);
@@ -141,12 +150,14 @@ void scan_for_forks(BackendHistory& history, const config::Backend& backend, std
   }
   const bool newcomer =
       std::ranges::any_of(votes, [&](const ForkVote& v) { return !history.member(v.member).forks.compared; });
-  const bool allowed = !check.ever || now - check.begun >= kForkCheckLeast;
+  // Without hashes in heads a comparison asks all of them.
+  const milliseconds least = backend.chain.offers.hash ? kForkCheckLeast : kForkedEvery;
+  const bool allowed = !check.ever || now - check.begun >= least;
   if (!allowed && groups.contradiction) ask_who_they_are(history, found, now, kIdentityContradicted);
   if (!allowed || !(newcomer || groups.contradiction || now >= check.due)) return;
   std::uint64_t lowest = UINT64_MAX;
   for (const ForkVote& v : votes) lowest = std::min(lowest, history.member(v.member).heads.newest->number);
-  ask_who_they_are(history, found, now, 0ms);
+  if (backend.chain.offers.hash) ask_who_they_are(history, found, now, 0ms);
   check.height = lowest - std::min<std::uint64_t>(lowest, backend.chain.fork_depth);
   check.groups = std::move(found);
   check.begun = now;

@@ -130,7 +130,7 @@ class Heads {
   }
 
   bool has_vote(const TargetHistory& t) const {
-    const bool verified = t.identity.status == IdentityHistory::Status::kVerified || !backend_.chain.chain_id;
+    const bool verified = t.identity.status == IdentityHistory::Status::kVerified || backend_.chain.identity.empty();
     return verified && t.heads.newest && !t.probes.failure && !heads_contradict(t) &&
            now_.mono - t.heads.received.mono <= fresh_for_;
   }
@@ -214,7 +214,7 @@ class Heads {
   void compare_chains(const AgreedHead& agreed) {
     std::vector<ForkVote> votes;
     for (const Voter& s : voters_)
-      if (!s.target->heads.jumped && s.target->forks.seen_count > 0 &&
+      if (!s.target->heads.jumped && (s.target->forks.seen_count > 0 || !backend_.chain.offers.hash) &&
           lag_time(distance(s.target->heads.newest->number, agreed.number), block_time_) <= backend_.chain.max_lag)
         votes.push_back({s.member, s.config->operator_name});
     scan_for_forks(history_, backend_, votes, now_.mono);

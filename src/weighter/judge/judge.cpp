@@ -68,7 +68,7 @@ class Judge {
 
   /// Those that show heads and do not tell their chain: neither trusted nor accused.
   void note_unverified(bool any_vote) {
-    if (!backend_.chain.chain_id) return;
+    if (backend_.chain.identity.empty()) return;
     NameList names;
     for (std::size_t i = 0; i < history_.servers.size(); ++i) {
       const TargetHistory& t = history_.servers[i];
@@ -326,8 +326,8 @@ class Judge {
   /// Weight 0 at once, whatever the history says. Absent: nothing of the kind.
   std::optional<ReasonNote> never(const TargetHistory& t) const {
     if (t.identity.status == IdentityHistory::Status::kWrong)
-      return ReasonNote{Reason::kWrongChain, fmt::format("answers for chain {}, {} is {}", t.identity.seen_chain_id,
-                                                         backend_.chain.name, backend_.chain.chain_id.value_or(0))};
+      return ReasonNote{Reason::kWrongChain, fmt::format("answers for chain {}, {} is {}", t.identity.seen,
+                                                         backend_.chain.name, backend_.chain.identity)};
     if (!t.forks.minority.empty()) return ReasonNote{Reason::kForked, t.forks.minority};
     if (!t.heads.newest || t.probes.failure) return std::nullopt;
     if (!clock_behind_ && in_future(*t.heads.newest, now_))
@@ -378,7 +378,7 @@ class Judge {
                                  : fmt::format("the node says that it lacks {} blocks", *t.node.blocks_missing)});
     for (std::size_t i = 0; i < t.node.canaries.size(); ++i)
       if (const auto& failure = t.node.canaries[i].failure)
-        out.push_back({Reason::kCanaryFailed, fmt::format("{}: {}: {}", backend_.canaries[i].method,
+        out.push_back({Reason::kCanaryFailed, fmt::format("{}: {}: {}", config::name_of(backend_.canaries[i]),
                                                           to_string(failure->code), failure->detail)});
     return out;
   }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
 
 #include "base/text.hpp"
@@ -15,14 +16,73 @@ std::string with_verb(const NameList& names, std::string_view one, std::string_v
   return fmt::format("server{} {} {}", single ? "" : "s", names.text(), single ? one : several);
 }
 
+/// https://docs.haproxy.org/2.6/configuration.html#4-balance
+constexpr std::string_view kFirst =
+    "`balance first` fills its servers in their order, whatever their weights: only a weight of 0 has an effect; "
+    "`balance roundrobin` with `strategy = \"leader\"` sends all to one server as well, and follows the chain";
+
+std::string several_of(const haproxy::BackendRow& row, const std::string& name) {
+  std::string ids;
+  for (const unsigned id : row.ids_of(name)) ids += fmt::format("{}{}", ids.empty() ? "" : ", ", id);
+  return fmt::format(
+      "HAProxy's backend {} has several servers named {} (id {}): their weights are left alone, since HAProxy would set "
+      "that of the first; give each its own name",
+      row.name, name, ids);
+}
+
+/// https://docs.haproxy.org/2.6/configuration.html#4-cookie, #4-stick%20on
+std::string bound_clients(const config::Backend& backend, const haproxy::BackendRow& row) {
+  std::string out = fmt::format("{} may bind clients to their server, so weight 0 keeps only new clients away",
+                                row.cookie.empty() ? "the stick table" : fmt::format("the cookie {}", row.cookie));
+  NameList left;
+  for (const config::Server& named : backend.servers) {
+    const haproxy::ServerRow* s = row.server(named.name);
+    const std::uint64_t sessions = s != nullptr ? s->counters.scur.value_or(0) : 0;
+    if (s != nullptr && s->uweight == 0 && sessions > 0)
+      left.add(s->name, fmt::format(" ({} session{})", sessions, sessions == 1 ? "" : "s"));
+  }
+  if (left.count() > 0) out += fmt::format("; {} weight 0 and open sessions", with_verb(left, "has", "have"));
+  if (backend.on_eject == config::OnEject::kNone) out += "; `on_eject` can free the others at an ejection";
+  return out;
+}
+
+bool is_ours(const config::Backend& backend, const std::string& name) {
+  return !backend.discover.empty() || std::ranges::find(backend.absent, name) != backend.absent.end() ||
+         std::ranges::find(backend.servers, name, &config::Server::name) != backend.servers.end();
+}
+
 }  // namespace
+
+std::vector<std::string> out_of_reach(const config::Config& config, const haproxy::Instance& instance) {
+  std::vector<std::string> out;
+  for (const config::Backend& backend : config.backends) {
+    const haproxy::BackendRow* row = instance.backend(backend.name);
+    if (row == nullptr) {
+      out.push_back(fmt::format("HAProxy has no backend {}", backend.name));
+      continue;
+    }
+    const auto is_double = [&](const std::string& name) { return std::ranges::binary_search(row->double_names, name); };
+    const auto report_gone = [&](const std::string& name) {
+      if (!is_double(name)) out.push_back(fmt::format("HAProxy's backend {} has no server {}", backend.name, name));
+    };
+    for (const std::string& name : backend.absent) report_gone(name);
+    // One that is there because another HAProxy has it may be missing here.
+    for (const config::Server& s : backend.servers)
+      if (s.named && row->server(s.name) == nullptr) report_gone(s.name);
+    for (const std::string& name : row->double_names) {
+      if (is_ours(backend, name)) out.push_back(several_of(*row, name));
+    }
+    if (row->algo == "first") out.push_back(fmt::format("{}: ignores_weights: {}", backend.name, kFirst));
+  }
+  return out;
+}
 
 std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const haproxy::BackendRow& row) {
   std::vector<BackendNote> out;
-  if (row.algo == "first")
-    out.push_back({"ignores_weights",
-                   "`balance first` fills its servers in their order, whatever their weights: only a "
-                   "weight of 0 has an effect"});
+  if (row.algo == "first") out.push_back({"ignores_weights", std::string(kFirst)});
+  for (const std::string& name : row.double_names)
+    if (is_ours(backend, name)) out.push_back({"duplicate_names", several_of(row, name)});
+  if (!row.cookie.empty() || row.stick_table) out.push_back({"persistence", bound_clients(backend, row)});
   NameList agents;
   NameList trackers;
   NameList slow;
@@ -72,8 +132,8 @@ std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const hap
 }
 
 bool told_in_log(const BackendNote& note) {
-  return note.code == "ignores_weights" || note.code == "agent_check" || note.code == "tracks" ||
-         note.code == "stuck_at_zero" || note.code == "contended";
+  return note.code == "agent_check" || note.code == "tracks" || note.code == "stuck_at_zero" ||
+         note.code == "contended";
 }
 
 }  // namespace rpcw

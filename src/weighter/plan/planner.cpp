@@ -70,23 +70,4 @@ std::vector<WeightChange> plan_changes(const SystemState& state, const haproxy::
   return out;
 }
 
-std::vector<std::string> missing_names(const config::Config& config, const haproxy::Instance& instance) {
-  std::vector<std::string> out;
-  for (const config::Backend& cfg : config.backends) {
-    const haproxy::BackendRow* row = instance.backend(cfg.name);
-    if (row == nullptr) {
-      out.push_back(fmt::format("HAProxy has no backend {}", cfg.name));
-      continue;
-    }
-    const auto gone = [&](const std::string& name) {
-      out.push_back(fmt::format("HAProxy's backend {} has no server {}", cfg.name, name));
-    };
-    for (const std::string& name : cfg.absent) gone(name);
-    // One that is there because another HAProxy has it may be missing here.
-    for (const config::Server& s : cfg.servers)
-      if (s.named && row->server(s.name) == nullptr) gone(s.name);
-  }
-  return out;
-}
-
 }  // namespace rpcw

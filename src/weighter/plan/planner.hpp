@@ -27,7 +27,5 @@ struct WeightChange {
 /// server, those that it can use share equally: the healthy ones, else all but the disqualified ones.
 std::vector<WeightChange> plan_changes(const SystemState& state, const haproxy::Instance& instance);
 
-/// Names of servers and backends in the file that `instance` lacks, each a sentence.
-std::vector<std::string> missing_names(const config::Config& config, const haproxy::Instance& instance);
 
 }  // namespace rpcw

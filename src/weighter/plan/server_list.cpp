@@ -30,6 +30,7 @@ void join(ServerLists::Backend& out, const haproxy::BackendRow& row, std::vector
   std::unordered_map<std::string, std::size_t> known;
   for (std::size_t i = 0; i < out.servers.size(); ++i) known.emplace(out.servers[i].name, i);
   for (const haproxy::ServerRow& s : row.servers) {
+    if (std::ranges::binary_search(row.double_names, s.name)) continue;
     std::string addr = address_of(s);
     const auto [it, fresh] = known.emplace(s.name, out.servers.size());
     if (fresh) {

@@ -63,15 +63,17 @@ std::vector<Check> due_checks(TargetHistory& target, bool reference, const Block
                               const config::Backend& backend, MonoTime now) {
   if (target.probes.limited) return {};
   Agenda agenda(now);
-  if (backend.chain.chain_id) agenda.consider(target.identity.check, {CheckKind::kIdentity}, kIdentityEvery);
+  if (!backend.chain.identity.empty() && backend.chain.offers.identity)
+    agenda.consider(target.identity.check, {CheckKind::kIdentity}, kIdentityEvery);
   if (reference) return std::move(agenda.out);
   // A bad answer counts again only when it is given again.
   const auto again = [&](bool bad) {
     return bad ? std::optional(target.ejection.is_out ? kBadAnswerEvery : milliseconds{0}) : std::nullopt;
   };
-  agenda.consider(target.node.syncing_check, {CheckKind::kSyncing}, kNodeStateEvery,
+  if (backend.chain.offers.syncing)
+    agenda.consider(target.node.syncing_check, {CheckKind::kSyncing}, kNodeStateEvery,
                   again(says_it_is_syncing(target, block_time, backend)));
-  if (backend.min_peers > 0)
+  if (backend.min_peers > 0 && backend.chain.offers.peers)
     agenda.consider(target.node.peers_check, {CheckKind::kPeers}, kNodeStateEvery,
                     target.node.peers.value_or(backend.min_peers) < backend.min_peers ? std::optional(kBadAnswerEvery)
                                                                                       : std::nullopt);

@@ -70,6 +70,19 @@ struct Outcome {
   std::string detail;
 };
 
+/// Frees the clients that are bound to a server.
+struct ReleaseCommand {
+  enum class Kind : std::uint8_t {
+    kShutdownSessions,  ///< `shutdown sessions server`
+    kClearStick,        ///< `clear table`, the entries of this server in the table of the backend's name
+  };
+  Kind kind = Kind::kShutdownSessions;
+  std::string backend;
+  std::string server;
+  /// For kClearStick: HAProxy's number of the server (ServerRow::sid).
+  unsigned sid = 0;
+};
+
 struct Info {
   std::string version;
   std::int64_t pid = 0;

@@ -79,7 +79,16 @@ void smooth_latency(TargetHistory& target, MonoTime now, microseconds latency) {
   h.smoothed_at = now;
 }
 
+/// A head without a time is as old as the last change of its height.
+void date_by_movement(HeadHistory& heads) {
+  Head& newest = *heads.newest;
+  if (newest.dated) return;
+  const bool moved = !heads.previous || heads.previous->number != newest.number;
+  newest.timestamp = moved ? heads.received.wall : heads.previous->timestamp;
+}
+
 void remember_block(ForkHistory& forks, const Head& head) {
+  if (head.hash.empty()) return;
   const SeenBlock block{head.number, fnv1a(head.hash)};
   // A head that goes back, or is another one at the same height, has left the chain that the blocks from there were on.
   while (forks.seen_count > 0 && forks.seen[forks.seen_count - 1].number >= block.number) --forks.seen_count;
@@ -178,6 +187,7 @@ void fold(TargetHistory& history, HeadObservation&& observation) {
   history.probes.unanswered_for = microseconds{0};
   history.heads.previous = std::exchange(history.heads.newest, std::move(*observation.head));
   history.heads.received = observation.received;
+  date_by_movement(history.heads);
   remember_block(history.forks, *history.heads.newest);
   smooth_latency(history, now, std::max(observation.latency, microseconds{0}));
 }
@@ -220,8 +230,8 @@ void fold_identity(TargetHistory& history, const Answer& answer, const Chain& ch
   CheckState& check = history.identity.check;
   check.waiting = false;
   if (answer.value) {
-    history.identity.seen_chain_id = answer.value->number;
-    const bool right = !chain.chain_id || *chain.chain_id == answer.value->number;
+    history.identity.seen = answer.value->text;
+    const bool right = chain.identity.empty() || chain.identity == answer.value->text;
     history.identity.status = right ? Identity::kVerified : Identity::kWrong;
     history.identity.untold = history.identity.in_doubt = false;
     check.refusals = 0;

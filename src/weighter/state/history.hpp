@@ -84,8 +84,8 @@ struct IdentityHistory {
   enum class Status : std::uint8_t { kUnknown, kVerified, kWrong };
 
   Status status = Status::kUnknown;
-  /// The chain id that it answered last; 0: none yet.
-  std::uint64_t seen_chain_id = 0;
+  /// The newest answer; empty: there was none.
+  std::string seen;
   CheckState check;
   /// The newest check was answered with something else than a chain id.
   bool untold = false;

@@ -15,9 +15,11 @@ namespace rpcw {
 /// The newest block that a provider reports.
 struct Head {
   std::uint64_t number = 0;
-  /// As the chain writes it; compared for equality only.
+  /// As the chain writes it; compared for equality only. Empty: the head came without one.
   std::string hash;
   WallTime timestamp{};
+  /// False: the provider told no time, and `timestamp` is not valid until `fold` has set it.
+  bool dated = true;
 
   friend bool operator==(const Head&, const Head&) = default;
 };
@@ -68,9 +70,9 @@ struct Check {
 inline constexpr std::uint64_t kUnknownGap = UINT64_MAX;
 
 struct AnswerValue {
-  /// kIdentity: EIP-155 chain id. kSyncing: blocks that it says it lacks; 0: none, it is up to date. kPeers: how many.
+  /// kSyncing: blocks that it says it lacks; 0: none, it is up to date. kPeers: how many.
   std::uint64_t number = 0;
-  /// kBlock: the hash; empty: it has no such block.
+  /// kIdentity: which chain it is, as Chain::identity. kBlock: the hash; empty: it has no such block.
   std::string text;
 };
 

@@ -14,7 +14,8 @@ namespace {
 std::string canaries_text(const config::Backend& cfg) {
   std::string out;
   for (const config::Canary& c : cfg.canaries)
-    out += fmt::format("{} {} {}\n", c.method, c.params_json, c.interval.count());
+    out += fmt::format("{} {} {} {} {} {} {} {} {}\n", c.method, c.params_json, c.interval.count(), c.path, c.body,
+                       c.expect, c.equals.value_or(""), c.matches, c.at_most.value_or(milliseconds{0}).count());
   return out;
 }
 
@@ -25,7 +26,7 @@ std::string settings_text(const config::Backend& cfg) {
       "{} {} {} {} {} {} {} {} {} {} {} {} {}\n{} {} {} {} {}\n", cfg.strategy,
       config::to_string(cfg.scale), config::to_string(cfg.fallback), cfg.min_healthy, cfg.max_latency.count(),
       cfg.max_block_lag.value_or(0), cfg.min_peers, cfg.ramp.count(), cfg.eject_time.count(),
-      cfg.max_eject_time.count(), cfg.max_share, cfg.live, cfg.switch_back, cfg.chain.chain_id.value_or(0),
+      cfg.max_eject_time.count(), cfg.max_share, cfg.live, cfg.switch_back, cfg.chain.identity,
       cfg.chain.block_time.count(), count(cfg.chain.max_block_age), cfg.chain.max_lag.count(), cfg.chain.fork_depth);
   for (const config::Server& s : cfg.servers)
     out += fmt::format("{} {} {}\n", s.name, s.preference, s.target.operator_name);

@@ -1,5 +1,6 @@
 #include "weighter/state/topology.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <functional>
 #include <limits>
@@ -37,15 +38,28 @@ bool any_fell(const Instance& before, const Instance& after) {
 void BackendRow::index() {
   // Twice the servers, so that chains of collisions stay short.
   slots.assign(std::bit_ceil(servers.size() * 2 + 1), kFree);
+  double_names.clear();
   const std::size_t mask = slots.size() - 1;
   for (std::uint32_t i = 0; i < servers.size(); ++i) {
     std::size_t at = std::hash<std::string_view>{}(servers[i].name) & mask;
-    while (slots[at] != kFree) at = (at + 1) & mask;
+    for (; slots[at] != kFree; at = (at + 1) & mask)
+      if (servers[slots[at]].name == servers[i].name) double_names.push_back(servers[i].name);
     slots[at] = i;
   }
+  std::ranges::sort(double_names);
+  const auto repeated = std::ranges::unique(double_names);
+  double_names.erase(repeated.begin(), repeated.end());
+}
+
+std::vector<unsigned> BackendRow::ids_of(std::string_view server_name) const {
+  std::vector<unsigned> out;
+  for (const ServerRow& s : servers)
+    if (s.name == server_name) out.push_back(s.sid);
+  return out;
 }
 
 const ServerRow* BackendRow::server(std::string_view server_name) const {
+  if (std::ranges::binary_search(double_names, server_name)) return nullptr;
   if (slots.empty()) {
     for (const auto& row : servers) {
       if (row.name == server_name) return &row;

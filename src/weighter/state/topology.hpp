@@ -75,6 +75,8 @@ inline constexpr unsigned kAnyDrain = kForcedDrain | kInheritedDrain;
 struct ServerRow {
   std::string backend{};
   std::string name{};
+  /// HAProxy's number for the server within its backend (`id`); 0: not shown.
+  unsigned sid = 0;
   /// "ip:port" as HAProxy dials it; empty below level operator and for a server-template's free slot.
   std::string addr{};
   /// As shown: "UP", "DOWN", "MAINT", "DRAIN", "no check", "UP 1/3" and so on.
@@ -121,6 +123,10 @@ struct BackendRow {
   /// "http" or "tcp"; HAProxy has others for what it does not balance.
   std::string mode{};
   std::string status{};
+  /// Name of the cookie that binds clients to their server; empty: none does, or the level is below operator.
+  std::string cookie{};
+  /// It has a stick table of its own, as `stick on` needs.
+  bool stick_table = false;
   Counters counters{};
   /// HAProxy has refused a weight here, since its algorithm is static: it takes only 0 % and 100 %. What it shows does
   /// not tell, so that whoever was refused sets this.
@@ -129,11 +135,16 @@ struct BackendRow {
   std::vector<ServerRow> servers{};
   /// Look-up table for `server`, made by `index`; empty: `server` searches from end to end.
   std::vector<std::uint32_t> slots{};
+  /// Names that several servers have, sorted; found by `index`. Before 3.5 HAProxy allows it where each has an `id`,
+  /// and `set weight` by name reaches the first of them alone.
+  std::vector<std::string> double_names{};
 
-  /// The server of that name (the first if there are several) or nullptr.
+  /// The server of that name; nullptr: there is none, or there are several.
   const ServerRow* server(std::string_view server_name) const;
   ServerRow* server(std::string_view server_name);
-  /// Makes `server` fast. Call again after servers were added, removed or renamed.
+  /// `sid` of all servers of that name, in HAProxy's order.
+  std::vector<unsigned> ids_of(std::string_view server_name) const;
+  /// Makes `server` fast and finds `double_names`. Call again after servers were added, removed or renamed.
   void index();
 };
 

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <chrono>
+#include <expected>
+#include <string>
+#include <string_view>
+
+#include "cli/cli.hpp"
+
+namespace rpcw::cli {
+
+/// Where a running agent serves.
+struct AgentAddress {
+  /// http://HOST:PORT without a path.
+  std::string url;
+  /// Path of a Unix socket; empty: TCP.
+  std::string socket{};
+
+  /// For messages.
+  [[nodiscard]] std::string shown() const { return socket.empty() ? url : "unix:" + socket; }
+};
+
+/// From --url, else from the file of --config, else the default address. The error is what to tell the user; the exit
+/// code is kUsage.
+std::expected<AgentAddress, std::string> agent_address(const AgentOptions& options);
+
+struct AgentAnswer {
+  long status = 0;
+  std::string body;
+};
+
+/// GETs a path such as "/healthz". Blocks for `most` at the longest. The error is a sentence.
+std::expected<AgentAnswer, std::string> ask_agent(const AgentAddress& agent, std::string_view path,
+                                                  std::chrono::milliseconds most = std::chrono::seconds(5));
+
+}  // namespace rpcw::cli

@@ -1,0 +1,114 @@
+#pragma once
+
+#include <array>
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/time.hpp"
+#include "observe/http.hpp"
+#include "observe/observer.hpp"
+#include "weighter/report.hpp"
+
+namespace rpcw::observe {
+
+/// Counts in buckets, as Prometheus wants them. Bounds in seconds, rising; the last bucket has none.
+class Histogram {
+ public:
+  explicit Histogram(std::span<const double> bounds) : bounds_(bounds), counts_(bounds.size() + 1) {}
+  void observe(double seconds);
+
+  [[nodiscard]] std::span<const double> bounds() const { return bounds_; }
+  /// One more than `bounds`; not added up.
+  [[nodiscard]] std::span<const std::uint64_t> counts() const { return counts_; }
+  [[nodiscard]] double sum() const { return sum_; }
+
+ private:
+  std::span<const double> bounds_;
+  std::vector<std::uint64_t> counts_;
+  double sum_ = 0;
+};
+
+/// Counts what happens, and writes it together with a report in Prometheus' text format. Written by hand, since
+/// prometheus-cpp writes all series in one go, while the loop must turn in between, and knows no OpenMetrics.
+class Metrics final : public Observer {
+ public:
+  /// Sets `loop_lag_seconds` and `config_*` to nothing that has happened yet but the first load of the configuration.
+  explicit Metrics(WallTime config_loaded) : reloaded_at_(config_loaded) {}
+
+  void on_event(const control::Event& event, Now now) override;
+  void on_actions(std::span<const control::Action> actions, Now now, std::chrono::nanoseconds took) override;
+  void loop_was_late(std::chrono::nanoseconds by);
+  void config_reloaded(bool ok, WallTime now);
+
+  /// Counters of servers and endpoints that the report does not have are forgotten. `self` keeps the metrics while they
+  /// are written. The format is OpenMetrics 1.0, or Prometheus' text format 0.0.4.
+  static boost::asio::awaitable<void> write(std::shared_ptr<Metrics> self, std::shared_ptr<const Report> report,
+                                            bool open_metrics, BodyWriter& out);
+
+ private:
+  friend class MetricsText;
+
+  enum Question : std::size_t { kHead, kIdentity, kSyncing, kPeers, kBlock, kCanary, kQuestions };
+  struct ServerCounters {
+    ServerCounters();
+    std::map<std::string_view, std::uint64_t> probes;
+    std::array<std::uint64_t, kQuestions> requests{};
+    std::map<std::string_view, std::uint64_t> ejections;
+    std::uint64_t weight_changes = 0;
+    Histogram probe_seconds;
+  };
+  struct EndpointCounters {
+    EndpointCounters();
+    std::uint64_t confirmed = 0;
+    std::uint64_t refused = 0;
+    std::uint64_t lost = 0;
+    /// By backend.
+    std::map<std::string, std::uint64_t> repairs;
+    std::uint64_t reloads = 0;
+    Histogram read_seconds;
+    Histogram set_seconds;
+  };
+  using ServerKey = std::pair<std::string, std::string>;
+  struct Endpoint {
+    std::string name;
+    /// When the exchange under way began; absent: none is.
+    std::optional<MonoTime> since;
+  };
+
+  /// nullptr: a reference, which has no series.
+  ServerCounters* server_of(control::TargetId target);
+  void ask(control::TargetId target, const Check& check);
+  void begin_exchange(control::EndpointId id, Now now);
+  EndpointCounters* end_exchange(control::EndpointId id, Now now, bool set);
+  void forget_gone(const Report& report);
+
+  // Of the controller at work; another one numbers anew.
+  std::map<control::TargetId, ServerKey> targets_;
+  std::map<control::EndpointId, Endpoint> endpoints_;
+
+  std::map<ServerKey, ServerCounters> server_counters_;
+  std::map<std::string, EndpointCounters> endpoint_counters_;
+  std::uint64_t reloads_ok_ = 0;
+  std::uint64_t reloads_failed_ = 0;
+  bool reload_ok_ = true;
+  WallTime reloaded_at_;
+  static constexpr std::array kDecisionBounds{0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1};
+  static constexpr std::array kLagBounds{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0};
+  Histogram decision_seconds_{kDecisionBounds};
+  Histogram loop_lag_seconds_{kLagBounds};
+};
+
+/// A server's part of the weights of its backend, in [0, 1]: of the active servers', or of the backups' once no active
+/// one has any. In the order of the report.
+std::vector<double> shares_of(const BackendReport& backend);
+
+}  // namespace rpcw::observe

@@ -1,0 +1,72 @@
+#include "observe/repeat_filter.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace rpcw::observe {
+namespace {
+
+/// Empty: such a line is never summed up.
+std::string kind_of(const LogLine& line) {
+  // Each of these has a fault that can come back for good. A weight that moves is no fault, and the others are written
+  // once by themselves.
+  constexpr std::array<std::string_view, 9> kRepeating{"state_changed", "fallback_on",  "fallback_off",
+                                                       "note_on",       "note_off",     "haproxy_up",
+                                                       "haproxy_down",  "refused",      "repaired"};
+  if (std::ranges::find(kRepeating, line.event) == kRepeating.end()) return {};
+  std::string out(line.event);
+  for (const auto& [key, value] : line.fields)
+    if (key == "backend" || key == "server" || key == "endpoint" || key == "to_state" || key == "note" ||
+        key == "error")
+      out += fmt::format("\n{}={}", key, value);
+  return out;
+}
+
+LogLine summary_of(const LogLine& last, unsigned more) {
+  LogLine out = last;
+  out.event = "summary";
+  out.message = fmt::format("{} more time{} in a minute: {}", more, more == 1 ? "" : "s", last.message);
+  out.fields.emplace_back("count", fmt::format("{}", more));
+  return out;
+}
+
+}  // namespace
+
+std::vector<LogLine> RepeatFilter::due(MonoTime now) {
+  std::vector<LogLine> out;
+  for (auto at = kinds_.begin(); at != kinds_.end();) {
+    Kind& kind = at->second;
+    if (now - kind.begun < kWindow) {
+      ++at;
+    } else if (kind.seen <= kWritten) {
+      at = kinds_.erase(at);
+    } else {
+      out.push_back(summary_of(kind.last, kind.seen - kWritten));
+      // It goes on being summed up as long as it repeats.
+      kind.begun = now;
+      kind.seen = kWritten;
+      ++at;
+    }
+  }
+  return out;
+}
+
+std::vector<LogLine> RepeatFilter::pass(LogLine line, MonoTime now) {
+  std::vector<LogLine> out = due(now);
+  const std::string name = kind_of(line);
+  if (name.empty()) {
+    out.push_back(std::move(line));
+    return out;
+  }
+  Kind& kind = kinds_.try_emplace(name, Kind{now, 0, {}}).first->second;
+  if (++kind.seen > kWritten)
+    kind.last = std::move(line);
+  else
+    out.push_back(std::move(line));
+  return out;
+}
+
+}  // namespace rpcw::observe

@@ -1,0 +1,426 @@
+// What operators rely on besides HTTP itself: systemd, explain, the alerts and the dashboard.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <pty.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include "integration/http_get.hpp"
+#include "integration/program_stage.hpp"
+
+using namespace rpcw::test;
+
+namespace {
+
+const Weights kAll{{"a", 86}, {"b", 85}, {"c", 85}};
+
+std::string listen_on(std::uint16_t port) {
+  return fmt::format("\"127.0.0.1:{}\"", port);
+}
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+/// systemd's end of $NOTIFY_SOCKET.
+class Systemd {
+ public:
+  explicit Systemd(std::string path) : path_(std::move(path)) {
+    fd_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    sockaddr_un at{};
+    at.sun_family = AF_UNIX;
+    path_.copy(at.sun_path, sizeof at.sun_path - 1);
+    REQUIRE(::bind(fd_, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0);
+  }
+  ~Systemd() { ::close(fd_); }
+  Systemd(const Systemd&) = delete;
+  Systemd& operator=(const Systemd&) = delete;
+
+  [[nodiscard]] std::string variable() const { return "NOTIFY_SOCKET=" + path_; }
+  /// The next message with this text; those before it are dropped. Empty: none came.
+  [[nodiscard]] std::string next(std::string_view text) {
+    std::string found;
+    static_cast<void>(eventually([&] {
+      for (const std::string& message : take())
+        if (contains(message, text)) {
+          found = message;
+          return true;
+        }
+      return false;
+    }));
+    return found;
+  }
+
+ private:
+  std::vector<std::string> take() const {
+    std::vector<std::string> out;
+    pollfd ready{.fd = fd_, .events = POLLIN, .revents = 0};
+    std::array<char, 4096> message{};
+    // One at a time: what follows the one that is looked for stays for the next call.
+    if (::poll(&ready, 1, 0) > 0) {
+      const ssize_t n = ::recv(fd_, message.data(), message.size(), 0);
+      if (n > 0) out.emplace_back(message.data(), static_cast<std::size_t>(n));
+    }
+    return out;
+  }
+
+  std::string path_;
+  int fd_ = -1;
+};
+
+std::string file(std::string_view name) {
+  std::ifstream in(std::string(RPCW_SOURCE) + "/" + std::string(name));
+  std::ostringstream out;
+  out << in.rdbuf();
+  REQUIRE(out.str().size() > 100);
+  return out.str();
+}
+
+/// Names of metrics in PromQL, with the names of labels that are asked of each.
+std::map<std::string, std::set<std::string>> metrics_in(const std::string& text) {
+  std::map<std::string, std::set<std::string>> out;
+  static const std::regex kMetric(R"re(\b((?:rpc_weighter|process)_\w+)(?:\{([^}]*)\})?)re");
+  static const std::regex kLabel(R"re((\w+)\s*(?:=~|!~|!=|=)\s*\\?["'])re");
+  for (std::sregex_iterator m(text.begin(), text.end(), kMetric), end; m != end; ++m) {
+    std::set<std::string>& labels = out[(*m)[1]];
+    const std::string inside = (*m)[2];
+    for (std::sregex_iterator l(inside.begin(), inside.end(), kLabel); l != end; ++l) labels.insert((*l)[1]);
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("systemd is told when the first weights are set, of reloads, and of the end") {
+  const Stage stage;
+  for (std::size_t i = 0; i < 3; ++i) stage.providers[i]->set({.fault = sim::Fault::hang});
+  Systemd systemd(stage.folder.path("notify"));
+  const std::string config = stage.config();
+  Program program({"run", "--config", config}, {.environment = {systemd.variable(), "WATCHDOG_USEC=400000"}});
+  CHECK(systemd.next("WATCHDOG=1") == "WATCHDOG=1");
+  for (std::size_t i = 0; i < 3; ++i) stage.mend_provider(i);
+  const std::string ready = systemd.next("READY=1");
+  CHECK(ready == "READY=1\nSTATUS=3 of 3 servers of 1 backend healthy; HAProxy answers");
+  CHECK(stage.weights() == kAll);
+
+  stage.break_provider(1);
+  CHECK(systemd.next("STATUS=2 of 3 servers") == "STATUS=2 of 3 servers of 1 backend healthy; HAProxy answers");
+  program.signal(SIGHUP);
+  const std::string reloading = systemd.next("RELOADING=1");
+  CHECK(std::regex_match(reloading, std::regex("RELOADING=1\nMONOTONIC_USEC=[0-9]+")));
+  CHECK(systemd.next("READY=1").starts_with("READY=1\nSTATUS=2 of 3"));
+  stage.folder.write("config.toml", "nonsense");
+  program.signal(SIGHUP);
+  CHECK_FALSE(systemd.next("RELOADING=1").empty());
+  CHECK_FALSE(systemd.next("READY=1").empty());
+  CHECK(systemd.next("WATCHDOG=1") == "WATCHDOG=1");
+  program.signal(SIGTERM);
+  CHECK(systemd.next("STOPPING=1") == "STOPPING=1");
+  CHECK(program.wait() == 0);
+}
+
+TEST_CASE("systemd is told that it is ready without a HAProxy") {
+  Stage stage;
+  stage.haproxy.stop();
+  Systemd systemd(stage.folder.path("notify"));
+  Program program({"run", "--config", stage.config()}, {.environment = {systemd.variable()}});
+  CHECK(contains(systemd.next("READY=1"), "0 of 1 HAProxys answer"));
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("explain: from a running agent, and else by one pass") {
+  const Stage stage;
+  const std::uint16_t port = free_port();
+  const std::string config = stage.config({.listen = listen_on(port), .backend = "strategy = \"adaptive\""});
+  const Result pass = run({"explain", "--config", config, "--backend", "rpc", "--server", "b"});
+  CHECK(pass.code == 0);
+  CHECK(contains(pass.err, "one pass of our own"));
+  CHECK(pass.out.starts_with("b of rpc is healthy.\n"));
+
+  Program program({"run", "--config", config});
+  REQUIRE(eventually([&] { return http_get(port, "/readyz").status == 200; }));
+  stage.break_provider(1);
+  REQUIRE(eventually([&] { return stage.weights().at("b") == 0; }));
+  Result running;
+  REQUIRE(eventually([&] {
+    running = run({"explain", "--config", config, "--backend", "rpc", "--server", "b"});
+    return running.out.starts_with("b of rpc is ejected.\n");
+  }));
+  CHECK(running.code == 0);
+  CHECK(running.err == "");
+  CHECK(contains(running.out, "  http_status: HTTP 503"));
+  CHECK(contains(running.out, "weight = 0"));
+  const std::string url = fmt::format("http://127.0.0.1:{}", port);
+  const Result healthy = run({"explain", "--url", url, "--backend", "rpc", "--server", "a"});
+  // The sentence ends in the number of the report.
+  const auto report = json(http_get(port, "/api/v1/status").body);
+  CHECK(contains(healthy.out, fmt::format("\nweight = {},", at(report, "/backends/0/servers/0/weight").GetInt())));
+  CHECK(contains(healthy.out, "\nscore = 1 × 1 × 1 × 1 × 1 × 1 ÷ (max("));
+
+  CHECK(run({"explain", "--url", url, "--backend", "rpc", "--server", "z"}).code == 2);
+  CHECK(contains(run({"explain", "--url", url, "--backend", "x", "--server", "a"}).err, "there are rpc"));
+  CHECK(program.stop() == 0);
+  CHECK(run({"explain", "--url", url, "--backend", "rpc", "--server", "a"}).code == 4);
+}
+
+TEST_CASE("every metric and label of the alerts and the dashboard is in a real scrape") {
+  // A server that the file does not name makes a note, one that fails a reason and an ejection.
+  const Stage stage(3, "");
+  const std::uint16_t port = free_port();
+  Program program({"run", "--config", stage.config({.listen = listen_on(port)})});
+  REQUIRE(eventually([&] { return http_get(port, "/readyz").status == 200; }));
+  stage.break_provider(1);
+  std::string scraped;
+  REQUIRE(eventually([&] {
+    scraped = http_get(port, "/metrics").body;
+    return contains(scraped, "rpc_weighter_ejections_total{");
+  }));
+  std::map<std::string, std::set<std::string>> known = metrics_in(scraped);
+  for (const char* name :
+       {"deploy/prometheus/rules.yaml", "deploy/prometheus/rules_test.yaml", "deploy/grafana/rpc-weighter.json"}) {
+    const auto used = metrics_in(file(name));
+    CHECK(used.size() > 8);
+    for (const auto& [metric, labels] : used) {
+      CAPTURE(metric);
+      REQUIRE(known.contains(metric));
+      // Without traffic, or a note, the family is there without a sample.
+      if (!contains(scraped, metric + "{")) continue;
+      for (const std::string& label : labels) CHECK_MESSAGE(known.at(metric).contains(label), label);
+    }
+  }
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("the alerts are what promtool accepts, and each fires when it should and not else") {
+  for (const char* command :
+       {"promtool check rules deploy/prometheus/rules.yaml", "promtool test rules deploy/prometheus/rules_test.yaml"}) {
+    Process promtool("/bin/sh", {.arguments = {"-c", fmt::format("cd '{}' && {}", RPCW_SOURCE, command)},
+                                 .environment = {"PATH=/usr/local/bin:/usr/bin:/bin"}});
+    CHECK(promtool.wait() == 0);
+    CHECK(contains(promtool.out(), "SUCCESS"));
+  }
+  // Each alert names a part of the page that is there.
+  const std::string rules = file("deploy/prometheus/rules.yaml");
+  const std::string page = file("docs/operating.md");
+  static const std::regex kRunbook("runbook: docs/operating.md#([a-z-]+)");
+  std::size_t count = 0;
+  for (std::sregex_iterator m(rules.begin(), rules.end(), kRunbook), end; m != end; ++m, ++count) {
+    std::string title = (*m)[1];
+    std::ranges::replace(title, '-', ' ');
+    title[0] = static_cast<char>(std::toupper(title[0]));
+    if (title.starts_with("Haproxy")) title.replace(0, 7, "HAProxy");
+    CHECK_MESSAGE(contains(page, "\n### " + title + "\n"), title);
+  }
+  CHECK(count == 11);
+}
+
+// ---- the manual and the shells
+
+namespace {
+
+Result shell(const std::string& program, std::vector<std::string> arguments) {
+  Process process(program,
+                  {.arguments = std::move(arguments),
+                   .environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "TERM=dumb", "LC_ALL=C.UTF-8"}});
+  Result out;
+  out.code = process.wait().value_or(-1);
+  out.out = process.out();
+  out.err = process.err();
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("the manual page and the completions are current") {
+  CHECK(run({"manual", "man"}).out == file("share/man/rpc-weighter.1"));
+  CHECK(run({"manual", "bash"}).out == file("share/completions/rpc-weighter.bash"));
+  CHECK(run({"manual", "zsh"}).out == file("share/completions/_rpc-weighter"));
+  CHECK(run({"manual", "fish"}).out == file("share/completions/rpc-weighter.fish"));
+  CHECK(run({"manual", "csh"}).code == 2);
+  CHECK_FALSE(contains(run({"--help"}).out, "manual"));
+}
+
+TEST_CASE("man finds nothing wrong with the manual pages") {
+  for (const char* name : {"rpc-weighter.1", "rpc-weighter.toml.5"}) {
+    const Result page =
+        shell("/usr/bin/man", {"--warnings", "-E", "UTF-8", "-l", fmt::format("{}/share/man/{}", RPCW_SOURCE, name)});
+    CHECK(page.code == 0);
+    CHECK(page.err == "");
+    CHECK(contains(page.out, "rpc-weighter"));
+  }
+}
+
+TEST_CASE("completions in a real bash and fish, and a zsh that reads them") {
+  const std::string folder = std::string(RPCW_SOURCE) + "/share/completions/";
+  const auto bash = [&](const std::string& words) {
+    return shell("/bin/bash", {"-c", fmt::format("source '{}rpc-weighter.bash'; COMP_WORDS=({}); "
+                                                 "COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _rpc_weighter; "
+                                                 "echo \"${{COMPREPLY[*]}}\"",
+                                                 folder, words)})
+        .out;
+  };
+  CHECK(bash("rpc-weighter on") == "once\n");
+  CHECK(bash("rpc-weighter once --sam") == "--samples\n");
+  CHECK(bash("rpc-weighter once --format c") == "csv\n");
+  CHECK(contains(bash("rpc-weighter check --config /etc/pass"), "/etc/passwd"));
+  const auto fish = [&](const std::string& line) {
+    return shell("/usr/bin/fish",
+                 {"--no-config", "-c", fmt::format("source '{}rpc-weighter.fish'; complete -C'{}'", folder, line)})
+        .out;
+  };
+  CHECK(fish("rpc-weighter on").starts_with("once\t"));
+  CHECK(contains(fish("rpc-weighter once --sam"), "--samples\t"));
+  CHECK(contains(fish("rpc-weighter once --format c"), "csv"));
+  const Result zsh = shell("/usr/bin/zsh", {"-f", "-c",
+                                            fmt::format("autoload -U compinit && compinit -u -D && "
+                                                        "fpath=('{}' $fpath) && autoload -U _rpc-weighter && "
+                                                        "autoload +X _rpc-weighter && zsh -n '{}_rpc-weighter'",
+                                                        folder, folder)});
+  CHECK(zsh.code == 0);
+  CHECK(zsh.err == "");
+}
+
+// ---- top
+
+namespace {
+
+/// The program in a terminal of its own.
+class Terminal {
+ public:
+  Terminal(std::vector<std::string> arguments, unsigned short columns, unsigned short rows = 24) {
+    winsize window{.ws_row = rows, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
+    // All before the fork: other threads of this process may hold the allocator's lock.
+    std::string program = RPC_WEIGHTER;
+    std::vector<char*> argv{program.data()};
+    for (std::string& a : arguments) argv.push_back(a.data());
+    argv.push_back(nullptr);
+    std::array<std::string, 3> set{"TERM=xterm", "LC_ALL=C.UTF-8", "PATH=/usr/bin:/bin"};
+    std::array<char*, 4> environment{set[0].data(), set[1].data(), set[2].data(), nullptr};
+    pid_ = ::forkpty(&fd_, nullptr, nullptr, &window);
+    if (pid_ == 0) {
+      ::execve(program.c_str(), argv.data(), environment.data());
+      ::_exit(127);
+    }
+    REQUIRE(pid_ > 0);
+  }
+  ~Terminal() {
+    if (pid_ > 0) {
+      ::kill(pid_, SIGKILL);
+      ::waitpid(pid_, nullptr, 0);
+    }
+    ::close(fd_);
+  }
+  Terminal(const Terminal&) = delete;
+  Terminal& operator=(const Terminal&) = delete;
+
+  void type(std::string_view keys) const { REQUIRE(::write(fd_, keys.data(), keys.size()) > 0); }
+  void resize(unsigned short columns) const {
+    winsize window{.ws_row = 24, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
+    REQUIRE(::ioctl(fd_, TIOCSWINSZ, &window) == 0);
+  }
+  /// Waits for a screen that was drawn from now on and has this text.
+  bool shows(std::string_view text) {
+    seen_.clear();
+    return eventually([&] {
+      pollfd ready{.fd = fd_, .events = POLLIN, .revents = 0};
+      std::array<char, 65536> piece{};
+      if (::poll(&ready, 1, 10) > 0) {
+        const ssize_t n = ::read(fd_, piece.data(), piece.size());
+        if (n > 0) seen_.append(piece.data(), static_cast<std::size_t>(n));
+      }
+      return contains(seen_, text);
+    });
+  }
+  /// Whether what was seen last has this text.
+  [[nodiscard]] bool seen(std::string_view text) const { return contains(seen_, text); }
+  /// Columns of the widest line of what was seen last, without escapes.
+  [[nodiscard]] std::size_t widest() const {
+    static const std::regex kEscape("\x1b\\[[0-9;?]*[A-Za-z]");
+    std::istringstream lines(std::regex_replace(seen_, kEscape, ""));
+    std::size_t out = 0;
+    for (std::string line; std::getline(lines, line);)
+      out = std::max(out, static_cast<std::size_t>(std::ranges::count_if(line, [](char c) {
+                       return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U && c != '\r';
+                     })));
+    return out;
+  }
+  std::optional<int> wait() {
+    int status = 0;
+    if (!eventually([&] {
+          std::array<char, 65536> rest{};
+          pollfd ready{.fd = fd_, .events = POLLIN, .revents = 0};
+          if (::poll(&ready, 1, 0) > 0) static_cast<void>(::read(fd_, rest.data(), rest.size()));
+          return ::waitpid(pid_, &status, WNOHANG) == pid_;
+        }))
+      return std::nullopt;
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+ private:
+  int fd_ = -1;
+  pid_t pid_ = -1;
+  std::string seen_;
+};
+
+}  // namespace
+
+TEST_CASE("top: follows an agent in a terminal through faults, resizes and its end") {
+  const Stage stage;
+  const std::uint16_t port = free_port();
+  const std::string config = stage.config({.listen = listen_on(port)});
+  const std::string url = fmt::format("http://127.0.0.1:{}", port);
+  const Result none = run({"top", "--url", url});
+  CHECK(none.code == 4);
+  CHECK(contains(none.err, "Is `rpc-weighter run` running?"));
+
+  std::optional<Program> program(std::in_place, std::vector<std::string>{"run", "--config", config});
+  REQUIRE(eventually([&] { return http_get(port, "/readyz").status == 200; }));
+  const Result plain = run({"top", "--config", config});
+  CHECK(plain.code == 0);
+  CHECK(contains(plain.out, "SERVER"));
+  CHECK_FALSE(contains(plain.out, "\x1b"));
+
+  Terminal terminal({"top", "--url", url}, 80);
+  CHECK(terminal.shows("\x1b[32mhealthy"));
+  stage.break_provider(1);
+  CHECK(terminal.shows("\x1b[31mejected"));
+  CHECK(terminal.shows("q quit"));
+  CHECK(terminal.widest() <= 80);
+  CHECK_FALSE(terminal.seen("LATENCY, HOUR"));
+  terminal.resize(120);
+  CHECK(terminal.shows("LATENCY, HOUR"));
+  CHECK(terminal.widest() <= 120);
+  terminal.type("s");
+  CHECK(terminal.shows("sort: share"));
+  terminal.type("p");
+  CHECK(terminal.shows("paused"));
+  terminal.type("p");
+  CHECK(program->stop() == 0);
+  CHECK(terminal.shows("no answer since "));
+  program.emplace(std::vector<std::string>{"run", "--config", config});
+  REQUIRE(eventually([&] { return http_get(port, "/readyz").status == 200; }));
+  CHECK(terminal.shows("\x1b[32mhealthy"));
+  terminal.type("q");
+  CHECK(terminal.wait() == 0);
+
+  Terminal colourless({"top", "--url", url, "--no-color"}, 80);
+  CHECK(colourless.shows("healthy"));
+  CHECK_FALSE(colourless.seen("\x1b[32m"));
+  colourless.type("q");
+  CHECK(colourless.wait() == 0);
+  CHECK(program->stop() == 0);
+}

@@ -1,0 +1,96 @@
+// Explanations of reports, and the line that systemd shows.
+#include "observe/explain.hpp"
+
+#include <doctest/doctest.h>
+
+#include "observe/render.hpp"
+#include "observe/sd_notify.hpp"
+
+using namespace rpcw;
+using namespace rpcw::observe;
+
+namespace {
+
+Report report() {
+  Report out;
+  EndpointReport& endpoint = out.haproxy.emplace_back();
+  endpoint.endpoint = "unix:/a";
+  endpoint.reachable = true;
+  BackendReport& b = out.backends.emplace_back();
+  b.name = "rpc";
+  b.strategy = "adaptive";
+  b.head = AgreedHead{.number = 19000123, .agreed_by = 3};
+  for (const char* name : {"a", "b"}) {
+    ServerReport& s = b.servers.emplace_back();
+    s.name = name;
+    s.current_weight = 128;
+    s.decision.state = State::kHealthy;
+    s.decision.weight = 128;
+    s.decision.score = 0.01;
+    ScoreInputs& in = s.decision.inputs;
+    in.latency_used_ms = 50;
+    in.gamma = 1;
+    in.freshness = 1;
+    in.error_rate = 0.05;
+    in.attempts = 10;
+    in.failures = 1;
+  }
+  return out;
+}
+
+std::string of(const Report& r, std::string_view server) {
+  const auto text = explain(render_json(r), "rpc", server);
+  REQUIRE(text);
+  return *text;
+}
+
+bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("explain: the factors multiply to the score of the report") {
+  const std::string text = of(report(), "a");
+  CHECK(text.starts_with("a of rpc is healthy.\n"));
+  CHECK(has(text, "The agreed head is 19000123; 3 operators agree on it."));
+  CHECK(has(text, "  latency_used_ms    50 "));
+  CHECK(has(text, "1 failures of 10 attempts"));
+  CHECK(has(text, "score = 1 × 1 × 1 × 1 × 1 × 1 ÷ (max(50, 20)^1 × (1 + 20 × 0.05)) = 0.01\n"));
+  CHECK(has(text, "its part is 50.0 %."));
+  CHECK(has(text, "weight = 128, 50.0 % of the backend's 256\n"));
+  CHECK(text.ends_with("HAProxy has the same: 128.\n"));
+}
+
+TEST_CASE("explain: an ejected server, a fallback, a limit, a HAProxy that has another weight") {
+  Report r = report();
+  ServerDecision& d = r.backends[0].servers[0].decision;
+  d.state = State::kEjected;
+  d.reasons = {{Reason::kTimeout, "no answer in 3 s"}};
+  d.score = 0;
+  r.backends[0].fallback = config::Fallback::kEqual;
+  r.backends[0].servers[1].decision.inputs.limited_by = "growth";
+  r.backends[0].servers[1].current_weight = 7;
+  CHECK(has(of(r, "a"), "  timeout: no answer in 3 s\n"));
+  CHECK(has(of(r, "a"), "Its score is 0: a server that is ejected gets nothing"));
+  CHECK(has(of(r, "a"), "the weights follow the fallback \"equal\""));
+  CHECK(has(of(r, "b"), "still on its way up"));
+  CHECK(has(of(r, "b"), "HAProxy had 7."));
+}
+
+TEST_CASE("explain: names that are not there, and what is no report") {
+  const std::string json = render_json(report());
+  CHECK(explain(json, "other", "a").error() == "there is no backend other; there are rpc");
+  CHECK(explain(json, "rpc", "c").error() == "rpc has no server c; it has a, b");
+  for (const char* text : {"", "[]", "{\"backends\":[{}]}", "{\"backends\":[{\"servers\":[{}]}]}", "<html>"})
+    CHECK(explain(text, "rpc", "a").error() == "the answer is no report of rpc-weighter");
+}
+
+TEST_CASE("the line that systemd shows") {
+  Report r = report();
+  CHECK(status_line(r) == "2 of 2 servers of 1 backend healthy; HAProxy answers");
+  r.backends[0].servers[0].decision.state = State::kEjected;
+  r.backends[0].fallback = config::Fallback::kEqual;
+  r.haproxy.emplace_back().endpoint = "unix:/b";
+  CHECK(status_line(r) == "1 of 2 servers of 1 backend healthy, fallback in rpc; 1 of 2 HAProxys answer");
+}
