@@ -106,7 +106,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
   void close() {
     closed_ = true;
     for (const auto& l : std::exchange(listeners_, {})) close(*l);
-    for (Session* session : sessions_) session->close();
+    for (Session* session : *sessions_) session->close();
   }
 
  private:
@@ -118,10 +118,11 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
   };
 
   struct Session {
-    Session(Socket connected, Impl& owner) : socket(std::move(connected)), timer(socket.get_executor()), server(owner) {
-      server.sessions_.insert(this);
+    Session(Socket connected, Impl& owner)
+        : socket(std::move(connected)), timer(socket.get_executor()), server(owner), sessions(owner.sessions_) {
+      sessions->insert(this);
     }
-    ~Session() { server.sessions_.erase(this); }
+    ~Session() { sessions->erase(this); }
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
 
@@ -141,6 +142,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
     Socket socket;
     asio::steady_timer timer;
     Impl& server;
+    const std::shared_ptr<std::unordered_set<Session*>> sessions;
     std::weak_ptr<Session> weak;
     bool counted = true;
   };
@@ -404,7 +406,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
   const Limits limits_;
   std::vector<std::shared_ptr<Listener>> listeners_;
   std::vector<std::string> hosts_;
-  std::unordered_set<Session*> sessions_;
+  /// Shared: at the end of the loop a session may be destroyed after its server.
+  std::shared_ptr<std::unordered_set<Session*>> sessions_ = std::make_shared<std::unordered_set<Session*>>();
   std::size_t connections_ = 0;
   std::size_t refused_ = 0;
   bool closed_ = false;

