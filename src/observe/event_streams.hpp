@@ -12,7 +12,7 @@
 
 namespace rpcw::observe {
 
-/// Sends events to those who listen to /api/v1/events. Nobody is waited for: a listener that does not keep up is
+/// Sends events to the listeners of /api/v1/events and waits for none of them: a listener that does not keep up is
 /// dropped.
 class EventStreams {
  public:

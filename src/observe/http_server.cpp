@@ -60,7 +60,8 @@ std::string chunk(std::string_view text) {
   return text.empty() ? std::string{} : fmt::format("{:x}\r\n{}\r\n", text.size(), text);
 }
 
-/// A socket file that an earlier process has left. One that somebody serves, or that is no socket, stays.
+/// A socket file that an earlier process has left. A socket that another process serves stays, and so does a file that
+/// is no socket.
 void remove_stale(const std::string& path) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return;

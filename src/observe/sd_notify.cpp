@@ -76,7 +76,7 @@ void SdNotify::send(const std::string& text) const {
   // '@' stands for the zero byte of an abstract address.
   if (at.sun_path[0] == '@') at.sun_path[0] = '\0';
   const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path_.size());
-  // Without systemd at the other end there is nobody to tell.
+  // Without systemd at the other end nothing is lost.
   static_cast<void>(
       ::sendto(socket_, text.data(), text.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&at), length));
 }

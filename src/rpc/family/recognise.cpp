@@ -58,7 +58,7 @@ bool Recogniser::fits(const Family& family, const HttpAnswer& answer) {
   return true;
 }
 
-/// The answer to an EVM method by whoever speaks something else.
+/// The answer to an EVM method by a node of another family.
 void Recogniser::plan(const HttpAnswer& first) {
   std::array<Picked, kMarks.size()> marks;
   const bool json = pick(first.body, kMarks, marks);
