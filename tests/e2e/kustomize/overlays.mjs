@@ -1,0 +1,329 @@
+// Everything that can be rendered: the base, each overlay, and the base with each component.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+
+import {
+  accepted_by_haproxy_as,
+  binary,
+  certificate,
+  lines,
+  read,
+  render,
+  repo,
+  run,
+  runtime_api,
+  sections,
+  test,
+  TOML,
+  validate,
+  values,
+  with_haproxy,
+  work,
+  write,
+  YAML,
+} from './harness.mjs';
+
+const folders = {};
+for (const name of ['local', 'eks', 'regions/eu-west-1', 'regions/us-east-1', 'argocd'])
+  folders[`overlays/${name}`] = path.join(repo, 'deploy/kustomize/overlays', name);
+
+// A component is rendered as users do: in an overlay of their own.
+fs.cpSync(path.join(repo, 'deploy'), path.join(work, 'deploy'), { recursive: true });
+for (const name of ['autoscaling', 'central', 'cron', 'external-secrets', 'grafana', 'prometheus-operator']) {
+  const kustomization = `resources: [../../base]\ncomponents: [../../components/${name}]\n`;
+  write(`deploy/kustomize/overlays/with-${name}/kustomization.yaml`, kustomization);
+  folders[`components/${name}`] = path.join(work, 'deploy/kustomize/overlays', `with-${name}`);
+}
+folders.base = path.join(repo, 'deploy/kustomize/base');
+
+const rendered = {};
+for (const [name, folder] of Object.entries(folders))
+  await test(`${name}: is rendered, and every object fits its schema`, () => {
+    rendered[name] = render(folder);
+    rendered[name].forEach(validate);
+  });
+
+await test('no folder with a kustomization is left out', () => {
+  const found = (kind) =>
+    fs
+      .readdirSync(path.join(repo, 'deploy/kustomize', kind), { recursive: true })
+      .map(String)
+      .filter((file) => path.basename(file) === 'kustomization.yaml')
+      .map((file) => `${kind}/${path.dirname(file)}`);
+  // Parts of others, rendered with them.
+  const parts = ['overlays/regions/common', 'components/admin-tls', 'components/agent'];
+  assert.deepEqual([...found('overlays'), ...found('components')].filter((name) => !parts.includes(name)).sort(), [
+    ...Object.keys(folders).filter((name) => name !== 'base'),
+  ].sort());
+});
+
+const pods = (objects) =>
+  objects
+    .map((object) => ({
+      object,
+      template: { Deployment: object.spec?.template, CronJob: object.spec?.jobTemplate?.spec.template }[object.kind],
+    }))
+    .filter(({ template }) => template)
+    .map(({ object, template }) => ({ object, template, spec: template.spec }));
+const containers = (spec) => [...(spec.initContainers ?? []), ...spec.containers];
+const labels_of = (template) => template.metadata.labels;
+const matches = (selector, labels) =>
+  Object.entries(selector?.matchLabels ?? {}).every(([key, value]) => labels[key] === value) &&
+  (selector?.matchExpressions ?? []).every(
+    ({ key, operator, values: wanted }) => operator === 'In' && wanted.includes(labels[key]),
+  );
+const of_kind = (objects, kind) => objects.filter((object) => object.kind === kind);
+
+for (const [name, objects] of Object.entries(rendered)) {
+  if (pods(objects).length === 0) continue;
+  await test(`${name}: pods are restricted, without token, with limits and read-only roots`, () => {
+    for (const { object, spec } of pods(objects)) {
+      const at = `${object.kind} ${object.metadata.name}`;
+      assert.equal(spec.automountServiceAccountToken, false, at);
+      const account = of_kind(objects, 'ServiceAccount').find((one) => one.metadata.name === spec.serviceAccountName);
+      assert.equal(account?.automountServiceAccountToken, false, `${at}: an account of its own`);
+      assert.equal(spec.securityContext.runAsNonRoot, true, at);
+      assert.equal(spec.securityContext.seccompProfile.type, 'RuntimeDefault', at);
+      for (const key of ['hostNetwork', 'hostPID', 'hostIPC']) assert(!spec[key], `${at}: ${key}`);
+      for (const volume of spec.volumes)
+        assert(
+          volume.emptyDir || volume.configMap || volume.secret || volume.persistentVolumeClaim,
+          `${at}: volume ${volume.name}`,
+        );
+      for (const volume of spec.volumes) {
+        const mode = volume.configMap?.defaultMode ?? volume.secret?.defaultMode;
+        if (volume.configMap || volume.secret) assert.equal(mode & 0o007, 0, `${at}: ${volume.name} is for everybody`);
+      }
+      for (const container of containers(spec)) {
+        const { securityContext, resources, image } = container;
+        const here = `${at}, ${container.name}`;
+        assert((securityContext.runAsUser ?? spec.securityContext.runAsUser) > 0, here);
+        assert.equal(securityContext.allowPrivilegeEscalation, false, here);
+        assert.equal(securityContext.readOnlyRootFilesystem, true, here);
+        assert.deepEqual(securityContext.capabilities, { drop: ['ALL'] }, here);
+        for (const kind of ['requests', 'limits']) assert(resources[kind].cpu && resources[kind].memory, here);
+        assert.match(image, /:\d+\.\d+\.\d+(-alpine)?$/, `${here}: a whole version`);
+        for (const mount of container.volumeMounts)
+          assert(
+            spec.volumes.some((volume) => volume.name === mount.name),
+            `${here}: mount ${mount.name}`,
+          );
+      }
+    }
+    assert.equal(of_kind(objects, 'Secret').length, 0, 'a Secret with made-up values');
+  });
+
+  await test(`${name}: the network reaches clients' port, and no admin port without mutual TLS`, () => {
+    for (const { object, template, spec } of pods(objects)) {
+      const policies = of_kind(objects, 'NetworkPolicy').filter((policy) =>
+        matches(policy.spec.podSelector, labels_of(template)),
+      );
+      assert(policies.length > 0, `${object.metadata.name}: a NetworkPolicy`);
+      for (const policy of policies) {
+        assert.deepEqual(policy.spec.policyTypes, ['Ingress', 'Egress']);
+        for (const rule of policy.spec.ingress) {
+          assert(rule.from?.length > 0 && rule.ports?.length > 0, 'a rule for everybody or every port');
+          for (const { port } of rule.ports) {
+            assert.equal(typeof port, 'number');
+            const served = containers(spec).some((one) => one.ports?.some((entry) => entry.containerPort === port));
+            assert(served || spec.restartPolicy === 'Never', `${object.metadata.name}: ${port} is no port of its pods`);
+            const peers = JSON.stringify(rule.from);
+            if (port === 9404) assert.match(peers, /monitoring.*prometheus/);
+            if (port === 9999) assert.match(peers, /^\[\{"podSelector":\{"matchExpressions".*"rpc-weighter"/);
+          }
+        }
+        for (const rule of policy.spec.egress) assert(rule.to?.length > 0 && rule.ports?.length > 0);
+        assert.doesNotMatch(JSON.stringify(policy.spec.egress), /"cidr":"0\.0\.0\.0\/0"\}/, 'private networks, too');
+      }
+    }
+    for (const service of of_kind(objects, 'Service')) {
+      const ports = service.spec.ports.map((entry) => entry.port);
+      assert.deepEqual(ports, service.metadata.name === 'rpc-proxy-admin' ? [9999] : [8000], service.metadata.name);
+    }
+    for (const map of of_kind(objects, 'ConfigMap'))
+      for (const [file, text] of Object.entries(map.data).filter(([key]) => key.endsWith('.cfg'))) {
+        assert.doesNotMatch(text, /^\s*stats socket [^/\s]/m, `${file}: an admin port`);
+        for (const body of Object.values(sections(text))) {
+          if (!body.some((words) => words.join(' ').includes('/run/haproxy/admin.sock') && words[0] === 'server'))
+            continue;
+          for (const bind of lines(body, 'bind')) assert.match(bind.join(' '), / ssl .* verify required/, file);
+        }
+      }
+  });
+
+  await test(`${name}: the budget, the autoscaler and the Services lead to pods that exist`, () => {
+    const proxies = pods(objects).filter(({ object }) => object.metadata.name === 'rpc-proxy');
+    assert.equal(proxies.length, 1);
+    const labels = labels_of(proxies[0].template);
+    for (const service of of_kind(objects, 'Service')) assert(matches({ matchLabels: service.spec.selector }, labels));
+    const [budget] = of_kind(objects, 'PodDisruptionBudget');
+    assert(matches(budget.spec.selector, labels));
+    assert.equal(budget.spec.maxUnavailable, 1);
+    for (const spread of proxies[0].spec.topologySpreadConstraints) assert(matches(spread.labelSelector, labels));
+    const scalers = of_kind(objects, 'HorizontalPodAutoscaler');
+    for (const { spec } of scalers) {
+      assert.equal(spec.scaleTargetRef.name, 'rpc-proxy');
+      assert.equal(spec.metrics[0].containerResource.container, proxies[0].spec.containers[0].name);
+    }
+    assert.equal(proxies[0].object.spec.replicas === undefined, scalers.length > 0, 'two hands on replicas');
+    const pause = Number(proxies[0].spec.containers[0].lifecycle.preStop.exec.command[1]);
+    assert(pause + 25 < proxies[0].spec.terminationGracePeriodSeconds, 'time for a graceful end');
+  });
+
+  await test(`${name}: HAProxy and rpc-weighter take the two files inside, and they agree`, () => {
+    const mounted = (kind) =>
+      of_kind(objects, 'ConfigMap').find((map) => new RegExp(`^${kind}-[a-z0-9]{10}$`).test(map.metadata.name)).data;
+    const cfgs = mounted('haproxy');
+    const toml = mounted('rpc-weighter')['config.toml'];
+    const literals = Object.assign({}, ...of_kind(objects, 'ConfigMap').map((map) => map.data));
+    const env = { ...values, ...Object.fromEntries(Object.entries(literals).filter(([key]) => /^[A-Z_]+$/.test(key))) };
+    const { args = [] } = pods(objects)[0].spec.containers[0];
+    for (const file of Object.keys(cfgs).filter((file) => file !== 'haproxy.cfg'))
+      assert(args.includes(`/usr/local/etc/haproxy/${file}`), `${file} is not on HAProxy's command line`);
+    const local = with_certificates(`rendered/${name}`);
+    const files = ['haproxy.cfg', ...Object.keys(cfgs).filter((file) => file !== 'haproxy.cfg')].map((file) =>
+      write(`rendered/${name}/${file}`, local(cfgs[file])),
+    );
+    accepted_by_haproxy_as(files, env);
+    const config = write(`rendered/${name}/config.toml`, local(toml));
+    fs.chmodSync(config, 0o640);
+    const result = run(binary, ['check', '--config', config], env);
+    assert.equal(result.status, 0, result.text);
+
+    const servers = lines(sections(cfgs['haproxy.cfg'])['backend rpc-backend'], 'server').map((words) => words[1]);
+    const [backend] = TOML.parse(toml).backend;
+    assert.deepEqual(backend.server.map((server) => server.name).sort(), servers.sort());
+  });
+}
+
+/** Puts certificates of this run's own in place of those that Secrets bring; once for each label. */
+function with_certificates(label) {
+  const own = certificate(`${label.replaceAll('/', '-')}`, ['rpc-proxy-admin', 'localhost']);
+  const folder = path.join(work, label, 'tls');
+  fs.mkdirSync(folder, { recursive: true });
+  fs.writeFileSync(path.join(folder, 'tls.crt'), own.cert);
+  fs.writeFileSync(path.join(folder, 'tls.key'), own.key);
+  fs.writeFileSync(path.join(folder, 'ca.crt'), own.cert);
+  return (text) => text.replaceAll(/\/etc\/rpc-(proxy-admin|weighter-tls)\//g, `${folder}/`);
+}
+
+await test('PrometheusRule: the groups are those of deploy/prometheus/rules.yaml', () => {
+  const [rule] = of_kind(rendered['components/prometheus-operator'], 'PrometheusRule');
+  assert.deepEqual(rule.spec, YAML.parse(read('deploy/prometheus/rules.yaml')));
+});
+await test('PodMonitor: selects the pods of a sidecar and of the central agent, by a port that they name', () => {
+  for (const name of ['prometheus-operator', 'central']) {
+    const [monitor] = of_kind(rendered['components/prometheus-operator'], 'PodMonitor');
+    const watched = pods(rendered[`components/${name}`]).filter(({ spec }) =>
+      containers(spec).some((one) => one.name === 'rpc-weighter'),
+    );
+    assert.equal(watched.length, 1, name);
+    assert(matches(monitor.spec.selector, labels_of(watched[0].template)), name);
+    const agent = containers(watched[0].spec).find((one) => one.name === 'rpc-weighter');
+    for (const endpoint of monitor.spec.podMetricsEndpoints)
+      assert(agent.ports.some((port) => port.name === endpoint.port));
+    assert.equal(monitor.spec.podMetricsEndpoints[0].relabelings[0].replacement, 'rpc-weighter');
+  }
+});
+await test('grafana: the dashboard is the one of deploy/grafana', () => {
+  const map = of_kind(rendered['components/grafana'], 'ConfigMap').find(
+    (object) => object.metadata.labels?.grafana_dashboard === '1',
+  );
+  assert.deepEqual(JSON.parse(map.data['rpc-weighter.json']), JSON.parse(read('deploy/grafana/rpc-weighter.json')));
+});
+await test('external-secrets: makes the Secret that the pods name', () => {
+  const [secret] = of_kind(rendered['components/external-secrets'], 'ExternalSecret');
+  assert.equal(secret.spec.target.name, 'rpc-providers');
+  assert.equal(secret.spec.target.deletionPolicy, 'Retain');
+});
+await test('central: one agent at a time, and none beside HAProxy', () => {
+  const [proxy, agent] = ['rpc-proxy', 'rpc-weighter'].map((name) =>
+    pods(rendered['components/central']).find(({ object }) => object.metadata.name === name),
+  );
+  assert.equal(proxy.spec.initContainers?.length ?? 0, 0);
+  assert.equal(agent.object.spec.replicas, 1);
+  assert.equal(agent.object.spec.strategy.type, 'Recreate');
+});
+await test('cron: passes never overlap, and none is repeated', () => {
+  const [job] = of_kind(rendered['components/cron'], 'CronJob');
+  assert.equal(job.spec.concurrencyPolicy, 'Forbid');
+  assert.equal(job.spec.jobTemplate.spec.backoffLimit, 0);
+  assert(job.spec.jobTemplate.spec.activeDeadlineSeconds < 60);
+});
+await test('central and cron: the backends are those of the base', () => {
+  const backends = (text) => TOML.parse(text).backend;
+  assert.deepEqual(
+    backends(read('deploy/kustomize/components/admin-tls/config.toml')),
+    backends(read('deploy/kustomize/base/config.toml')),
+  );
+});
+await test('eks: arm64, zones, nothing that stops Karpenter, an internal load balancer', () => {
+  const [{ template, spec }] = pods(rendered['overlays/eks']);
+  assert.equal(spec.nodeSelector['kubernetes.io/arch'], 'arm64');
+  assert(spec.topologySpreadConstraints.some((one) => one.whenUnsatisfiable === 'DoNotSchedule'));
+  assert.equal(template.metadata.annotations?.['karpenter.sh/do-not-disrupt'], undefined);
+  const balancer = of_kind(rendered['overlays/eks'], 'Service').find((one) => one.spec.type === 'LoadBalancer');
+  const annotation = (key) => balancer.metadata.annotations[`service.beta.kubernetes.io/aws-load-balancer-${key}`];
+  assert.equal(annotation('scheme'), 'internal');
+  assert.equal(annotation('healthcheck-path'), spec.containers[0].readinessProbe.httpGet.path);
+  const health = spec.containers[0].ports.find((port) => port.name === 'health');
+  assert.equal(annotation('healthcheck-port'), String(health.containerPort));
+});
+await test('regions: each has a leader, its own node first, and both have the same servers', () => {
+  const [eu, us] = ['eu-west-1', 'us-east-1'].map((region) => {
+    const map = of_kind(rendered[`overlays/regions/${region}`], 'ConfigMap').find((one) => one.data['config.toml']);
+    return TOML.parse(map.data['config.toml']).backend[0];
+  });
+  const names = (backend) => backend.server.map((server) => server.name);
+  for (const backend of [eu, us]) assert.equal(backend.strategy, 'leader');
+  assert.equal(names(eu)[0], 'own-eu');
+  assert.equal(names(us)[0], 'own-us');
+  assert.deepEqual(names(eu).sort(), names(us).sort());
+});
+await test('argocd: the overlays that its labels can name are there', () => {
+  const [set] = rendered['overlays/argocd'];
+  assert.match(set.spec.template.spec.source.path, /^deploy\/kustomize\/overlays\//);
+  assert.doesNotMatch(set.spec.template.spec.source.targetRevision, /^(HEAD|main|master)$/);
+  for (const label of ['eks', 'regions.eu-west-1', 'regions.us-east-1'])
+    assert(folders[`overlays/${label.replace('.', '/')}`], label);
+});
+
+await test("central: weights reach HAProxy over mutual TLS, with the README's certificates and only with them", async () => {
+  const readme = read('deploy/kustomize/README.md');
+  const start = readme.indexOf('    openssl req -x509');
+  const commands = readme.slice(start, readme.indexOf('    kubectl', start)).replaceAll('DNS:%s', 'DNS:%s,DNS:localhost');
+  const made = path.join(work, 'run-central/made');
+  fs.mkdirSync(made, { recursive: true });
+  const openssl = run('sh', ['-ec', `cd ${made}\n${commands}`]);
+  assert.equal(openssl.status, 0, openssl.text);
+  const folders_of = { 'rpc-proxy-admin': 'rpc-proxy-admin', 'rpc-weighter-tls': 'rpc-weighter' };
+  for (const [folder, name] of Object.entries(folders_of)) {
+    fs.mkdirSync(path.join(made, folder));
+    for (const end of ['crt', 'key'])
+      fs.copyFileSync(path.join(made, `${name}.${end}`), path.join(made, folder, `tls.${end}`));
+    fs.copyFileSync(path.join(made, 'ca.crt'), path.join(made, folder, 'ca.crt'));
+  }
+  const local = (text) => text.replaceAll(/\/etc\/(rpc-proxy-admin|rpc-weighter-tls)\//g, `${made}/$1/`);
+  const admin = local(read('deploy/kustomize/components/admin-tls/admin.cfg'));
+  const cfg = `${read('deploy/kustomize/base/haproxy.cfg')}\n${admin}`;
+  await with_haproxy('run-central', cfg, {}, async ({ ports, socket }) => {
+    const weights = async () =>
+      (await runtime_api(socket, 'show servers state rpc-backend'))
+        .split('\n')
+        .filter((line) => / rpc-backend /.test(line))
+        .map((line) => line.split(' ')[7]);
+    assert.deepEqual(await weights(), ['100', '100', '100']);
+    const toml = local(read('deploy/kustomize/components/admin-tls/config.toml'))
+      .replace('dns:rpc-proxy-admin:9999', `dns:localhost:${ports[9999]}`)
+      // No provider can be reached from here: all fail, and the fallback shares equally.
+      .replace('timeout = "3s"', 'timeout = "500ms"\nfall = 1');
+    const once = (text) => run(binary, ['once', '--config', write('run-central/config.toml', text)], values);
+    const bare = once(toml.replace(/^(cert|key)_file.*$/gm, ''));
+    assert.equal(bare.status, 3, bare.text);
+    assert.deepEqual(await weights(), ['100', '100', '100'], 'set without a certificate');
+    const result = once(toml);
+    assert.equal(result.status, 1, result.text);
+    assert.deepEqual(await weights(), ['85', '85', '85'], result.text);
+  });
+});
