@@ -68,6 +68,7 @@ Backend Backends::read(Reader& r) {
                     {{"none", OnEject::kNone},
                      {"shutdown-sessions", OnEject::kShutdownSessions},
                      {"clear-stick", OnEject::kClearStick}});
+  r.number("hash_dead_band", out.hash_dead_band, 0, 1);
   const Given min_healthy = r.integer("min_healthy", out.min_healthy, 1, 4096);
   r.duration("max_latency", out.max_latency, 1ms, 60s);
 

@@ -178,6 +178,8 @@ struct Backend {
   Scale scale = Scale::kShare;
   Fallback fallback = Fallback::kEqual;
   OnEject on_eject = OnEject::kNone;
+  /// Under a consistent hash a weight changes by at least this part of itself, or to or from 0. [0, 1]
+  double hash_dead_band = 0.5;
   /// Fewer healthy servers than this: the fallback. [1, 4096]
   unsigned min_healthy = 1;
   /// [1ms, 60s]

@@ -343,14 +343,22 @@ std::unexpected<std::string> stat_error(std::size_t line, std::string_view what)
   return std::unexpected("`show stat`, line " + std::to_string(line) + ": " + std::string(what));
 }
 
-/// Which wanted column each column of the header is.
-std::expected<std::vector<std::uint8_t>, std::string> read_header(std::string_view line) {
+struct Header {
+  /// Which wanted column each one is.
+  std::vector<std::uint8_t> columns;
+  /// Lines end in a comma, so that a row without one is cut short.
+  bool comma_ends_line = false;
+};
+
+std::expected<Header, std::string> read_header(std::string_view line) {
   if (!line.starts_with("# ")) {
     return stat_error(1, "no header that begins with \"# \" but \"" + presentable(line.substr(0, 400)) + "\"");
   }
   line.remove_prefix(2);
-  if (line.ends_with(',')) line.remove_suffix(1);
-  std::vector<std::uint8_t> columns;
+  Header out;
+  out.comma_ends_line = line.ends_with(',');
+  if (out.comma_ends_line) line.remove_suffix(1);
+  std::vector<std::uint8_t>& columns = out.columns;
   std::array<bool, kColumns.size()> seen{};
   while (true) {
     const auto comma = line.find(',');
@@ -369,7 +377,7 @@ std::expected<std::vector<std::uint8_t>, std::string> read_header(std::string_vi
   for (std::size_t i = 0; i < kColumns.size(); ++i) {
     if (kColumns[i].required && !seen[i]) return stat_error(1, "no column " + std::string(kColumns[i].name));
   }
-  return columns;
+  return out;
 }
 
 /// A quoted field; `at` is behind its opening quote and ends behind the closing one. False: there is none.
@@ -428,8 +436,9 @@ std::string_view store(const Column& column, std::string_view field, StatRow& ro
 
 std::expected<void, std::string> parse_stat(std::string_view reply, const std::function<void(const StatRow&)>& on_row) {
   auto text = reply;
-  const auto columns = read_header(next_line(text));
-  if (!columns) return std::unexpected(columns.error());
+  const auto header = read_header(next_line(text));
+  if (!header) return std::unexpected(header.error());
+  const std::vector<std::uint8_t>& columns = header->columns;
 
   std::deque<std::string> unescaped;
   std::size_t at = 0;
@@ -452,13 +461,13 @@ std::expected<void, std::string> parse_stat(std::string_view reply, const std::f
       }
       more = at < text.size() && text[at] == ',';
       if (at < text.size()) ++at;
-      if (column == columns->size()) {
+      if (column == columns.size()) {
         // The line ends in a comma, which makes one empty field too many.
         if (more || !field.empty()) return stat_error(line, "more fields than the header has");
         ++column;
         break;
       }
-      if (const auto wanted = (*columns)[column]; wanted != kNotWanted) {
+      if (const auto wanted = columns[column]; wanted != kNotWanted) {
         if (const auto wrong = store(kColumns[wanted], field, row); !wrong.empty()) {
           return stat_error(line, "column " + std::string(kColumns[wanted].name) + ": " + std::string(wrong) + ": \"" +
                                       presentable(field) + "\"");
@@ -466,9 +475,10 @@ std::expected<void, std::string> parse_stat(std::string_view reply, const std::f
       }
       ++column;
     }
-    if (column < columns->size()) {
-      return stat_error(line, "only " + std::to_string(column) + " of " + std::to_string(columns->size()) + " fields");
+    if (column < columns.size()) {
+      return stat_error(line, "only " + std::to_string(column) + " of " + std::to_string(columns.size()) + " fields");
     }
+    if (header->comma_ends_line && column == columns.size()) return stat_error(line, "it ends inside its last field");
     on_row(row);
   }
   return {};

@@ -143,6 +143,7 @@ TEST_CASE("config: defaults") {
   CHECK(b.scale == Scale::kShare);
   CHECK(b.fallback == Fallback::kEqual);
   CHECK(b.on_eject == OnEject::kNone);
+  CHECK(b.hash_dead_band == 0.5);
   CHECK(b.min_healthy == 1);
   CHECK(b.max_latency.count() == 2000);
   CHECK_FALSE(b.max_block_lag.has_value());
@@ -192,6 +193,7 @@ strategy = "inverse-latency"
 scale = "peak"
 fallback = "keep"
 on_eject = "clear-stick"
+hash_dead_band = 0.75
 min_healthy = 2
 max_latency = "150ms"
 max_block_age = "off"
@@ -300,6 +302,7 @@ TEST_CASE("config: every key") {
   CHECK(b.scale == Scale::kPeak);
   CHECK(b.fallback == Fallback::kKeep);
   CHECK(b.on_eject == OnEject::kClearStick);
+  CHECK(b.hash_dead_band == 0.75);
   CHECK(b.min_healthy == 2);
   CHECK(b.max_latency.count() == 150);
   CHECK(b.max_block_lag == 5);
@@ -790,6 +793,10 @@ TEST_CASE("config: backends") {
            "\"u\"\nurl = \"http://u/\"",
            {"4:13: backend.b.max_share: 0.3 for each of 3 servers leaves a part of the traffic to none; accepted: "
             "0.3334 to 1"}},
+          {"hash_dead_band = -0.1", {"4:18: backend.b.hash_dead_band: -0.1 is out of range; accepted: 0 to 1"}},
+          {"hash_dead_band = 1.1", {"4:18: backend.b.hash_dead_band: 1.1 is out of range; accepted: 0 to 1"}},
+          {"hash_dead_band = \"wide\"",
+           {"4:18: backend.b.hash_dead_band: found a string; expected a number from 0 to 1"}},
           {"max_share = 0", {"4:13: backend.b.max_share: 0 is out of range; accepted: 0.01 to 1"}},
           {"max_share = 2", {"4:13: backend.b.max_share: 2 is out of range; accepted: 0.01 to 1"}},
           {"max_share = nan", {"4:13: backend.b.max_share: nan is out of range; accepted: 0.01 to 1"}},

@@ -317,6 +317,42 @@ TEST_CASE("held weights stay when nothing is worth a push, and all move when som
   CHECK(w.weights() == Weights{128, 128});
 }
 
+TEST_CASE("under a hash weights change by half of themselves, and to and from zero as ever") {
+  World w(2, "inverse-latency");
+  w.view.algorithm = "source";
+  w.good(0, 100ms);
+  w.good(1, 100ms);
+  w.held = {180, 76};
+  CHECK(w.weights() == Weights{128, 128});  // 76 grows by 68 %
+  w.held = {170, 86};
+  CHECK(w.weights() == Weights{170, 86});  // by 49 %
+  w.view.algorithm = "roundrobin";
+  CHECK(w.weights() == Weights{128, 128});
+  w.view.algorithm = "hdr";
+  w.backend.hash_dead_band = 0.4;
+  CHECK(w.weights() == Weights{128, 128});
+  w.held = {150, 106};
+  w.backend.hash_dead_band = 0;
+  CHECK(w.weights() == Weights{150, 106});  // the dead band of all others
+  w.backend.hash_dead_band = 1;
+  w.probe.fall = 1;
+  w.bad(1);
+  CHECK(w.weights() == Weights{256, 0});
+}
+
+TEST_CASE("under a hash the end of a return is no reason to move clients") {
+  World w(2);
+  w.view.algorithm = "source";
+  w.good(0);
+  w.good(1);
+  w.held = {150, 106};
+  w.history->shares.converging = true;
+  CHECK(w.weights() == Weights{150, 106});
+  w.view.algorithm = "roundrobin";
+  w.history->shares.converging = true;
+  CHECK(w.weights() == Weights{128, 128});
+}
+
 TEST_CASE("no verdict yet: nothing to push") {
   World w(2);
   CHECK_FALSE(w.decision().any_verdict);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "haproxy/protocol.hpp"
+#include "weighter/state/haproxy_view.hpp"
 #include "weighter/state/topology.hpp"
 
 using namespace rpcw::haproxy;
@@ -135,6 +136,65 @@ TEST_CASE("show stat: quoted fields") {
   CHECK(contains(statuses("\"a\nb\""), "status: control characters"));
 }
 
+TEST_CASE("show stat: line ends and quotes in a field shift no row") {
+  const std::string text =
+      "# pxname,svname,last_chk,status,weight,act,bck,iid,type,uweight,agent_desc,\n"
+      "b,s,\"404\nb,t,,UP,9,1,0,3,2,9,,\r\n\"\"x\"\"\",UP,1,1,0,3,2,1,\"\n\",\n"
+      "b,t,,UP,2,1,0,3,2,2,,\n";
+  std::vector<BackendRow> backends;
+  const auto result = add_stat(text, backends);
+  REQUIRE_MESSAGE(result.has_value(), result.error());
+  REQUIRE(backends.size() == 1);
+  REQUIRE(backends[0].servers.size() == 2);
+  CHECK(backends[0].servers[0].name == "s");
+  CHECK(backends[0].servers[0].uweight == 1);
+  CHECK(backends[0].servers[1].name == "t");
+  CHECK(backends[0].servers[1].uweight == 2);
+  // In a name they are no server's.
+  CHECK(contains(error_of(std::string(kSmall) + "b,\"s\nt\",UP,1,1,0,3,2,1,\n"), "svname: control characters"));
+}
+
+TEST_CASE("show stat: a frontend, a backend and a server of one name are three") {
+  std::vector<BackendRow> backends;
+  const auto result = add_stat(std::string(kSmall) +
+                                   "rpc,FRONTEND,OPEN,,,,2,0,,\n"
+                                   "rpc,rpc,UP,5,1,0,3,2,5,\n"
+                                   "rpc,BACKEND,UP,7,1,0,3,1,7,\n"
+                                   "rpc-2,rpc,UP,6,1,0,4,2,6,\n",
+                               backends);
+  REQUIRE_MESSAGE(result.has_value(), result.error());
+  REQUIRE(backends.size() == 2);
+  REQUIRE(backends[0].servers.size() == 1);
+  CHECK(backends[0].iid == 3);
+  CHECK(backends[0].server("rpc")->uweight == 5);
+  CHECK(backends[1].server("rpc")->uweight == 6);
+}
+
+TEST_CASE("show stat: each status says whether the server is out of service, and by whose word") {
+  rpcw::config::Backend file;
+  file.name = "b";
+  file.servers.emplace_back().name = "s";
+  struct Case {
+    std::string_view status;
+    bool usable, down, disabled;
+  };
+  // As srv_hlt_st and stats_fill_sv_stats in HAProxy's stats.c write them; without `show servers state`.
+  for (const Case& c :
+       {Case{"UP", true, false, false}, {"UP 1/3", true, false, false}, {"no check", true, false, false},
+        {"DRAIN", true, false, false}, {"DRAIN 1/3", true, false, false}, {"DOWN", false, true, false},
+        {"DOWN 1/2", false, true, false}, {"DOWN (agent)", false, true, false}, {"NOLB", false, true, false},
+        {"NOLB 1/3", false, true, false}, {"MAINT", false, false, true}, {"MAINT (via b/s)", false, false, true},
+        {"MAINT (resolution)", false, false, true}}) {
+    CAPTURE(c.status);
+    Instance instance;
+    REQUIRE(add_stat(std::string(kSmall) + "b,s," + std::string(c.status) + ",1,1,0,3,2,1,\n", instance.backends));
+    CHECK(rpcw::usable(*instance.server("b", "s")) == c.usable);
+    const rpcw::BackendView view = rpcw::view_of(file, instance);
+    CHECK(view.servers[0]->down == c.down);
+    CHECK(view.servers[0]->disabled == c.disabled);
+  }
+}
+
 TEST_CASE("show stat: what is missing or broken is named") {
   const std::string small(kSmall);
   CHECK(contains(error_of("# pxname,svname,status,weight,act,bck,iid,type,\n"), "no column uweight"));
@@ -150,6 +210,8 @@ TEST_CASE("show stat: what is missing or broken is named") {
   CHECK(contains(error_of(small + "b,s,UP,1,1,0,3,,1,\n"), "column type"));
   CHECK(contains(error_of(small + "b,s,UP,99999999999999999999,1,0,3,2,1,\n"), "column weight"));
   CHECK(contains(error_of(small + "b,\x01\x02,UP,1,1,0,3,2,1,\n"), "control characters: \"??\""));
+  CHECK(contains(error_of(small + "b,s,UP,1,1,0,3,2,12"), "line 2: it ends inside its last field"));
+  CHECK(contains(error_of(small + "b,s,UP,1,1,0,3,2,1,\nb,t,UP,1,1,0,3,2,12"), "line 3: it ends inside"));
   CHECK(error_of(small).empty());
   CHECK(error_of(small + "b,s,UP,1,1,0,3,2,1,").empty());
 

@@ -85,3 +85,19 @@ TEST_CASE("notes name the servers of the file only, and the first five of them")
   CHECK(notes[0].code == "stuck_at_zero");
   CHECK(told_in_log(notes[0]));
 }
+
+TEST_CASE("notes tell that a hash moves clients, and the dead band that holds") {
+  const config::Backend backend;
+  haproxy::BackendRow row;
+  row.algo = "source";
+  auto notes = haproxy_notes(backend, row);
+  REQUIRE(notes.size() == 1);
+  CHECK(notes[0].code == "hash_dead_band");
+  CHECK(notes[0].detail.find("by at least 50 % of itself") != std::string::npos);
+  // With a hash map HAProxy takes only 0 % and 100 %.
+  row.percent = true;
+  CHECK(haproxy_notes(backend, row).empty());
+  row.percent = false;
+  row.algo = "leastconn";
+  CHECK(haproxy_notes(backend, row).empty());
+}

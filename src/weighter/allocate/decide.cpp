@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <utility>
 
@@ -88,7 +89,10 @@ class Decider {
     history_.shares.converging = converging();
     // Ages grow all the time, so a fallback by age has the dead band of scores.
     const bool exact_fallback = falls_back && out_.fallback != config::Fallback::kLeastBad;
-    settle(std::exchange(history_.shares.fell_back, falls_back) != falls_back || exact_fallback || arrived);
+    // Under a hash even the last step of a return would move clients.
+    const bool hashed = hashes(view_.algorithm);
+    settle(std::exchange(history_.shares.fell_back, falls_back) != falls_back || exact_fallback || (arrived && !hashed),
+           hashed ? backend_.hash_dead_band : 0);
     return std::move(out_);
   }
 
@@ -436,8 +440,8 @@ class Decider {
     for (const std::size_t i : served) targets_[i] = each;
   }
 
-  void settle(bool exact) {
-    const bool take = exact || applied_.size() != targets_.size() || worth_pushing(applied_, targets_);
+  void settle(bool exact, double dead_band) {
+    const bool take = exact || applied_.size() != targets_.size() || worth_pushing(applied_, targets_, dead_band);
     for (std::size_t i = 0; i < targets_.size(); ++i) out_.servers[i].weight = take ? targets_[i] : applied_[i];
   }
 
@@ -513,13 +517,20 @@ std::string slowness_text(const ServerDecision& server) {
                      span_text(milliseconds{static_cast<std::int64_t>(median)}));
 }
 
-bool worth_pushing(std::span<const unsigned> applied, std::span<const unsigned> targets) {
+bool hashes(std::string_view algorithm) {
+  // As backend_lb_algo_str in HAProxy's backend.c shows them.
+  constexpr std::array<std::string_view, 6> kHashes{"source", "uri", "url_param", "hdr", "rdp-cookie", "hash"};
+  return std::ranges::find(kHashes, algorithm) != kHashes.end();
+}
+
+bool worth_pushing(std::span<const unsigned> applied, std::span<const unsigned> targets, double dead_band) {
+  const double band = std::max(constants::kDeadBand, dead_band);
   for (std::size_t i = 0; i < targets.size(); ++i) {
     if (applied[i] == targets[i]) continue;
     if (applied[i] == 0 || targets[i] == 0) return true;
     const unsigned step = applied[i] > targets[i] ? applied[i] - targets[i] : targets[i] - applied[i];
     const double part = static_cast<double>(step) / static_cast<double>(applied[i]);
-    if (part >= constants::kDeadBand && (step >= constants::kDeadStep || part >= constants::kDeadStepWaived))
+    if (part >= band && (step >= constants::kDeadStep || part >= constants::kDeadStepWaived))
       return true;
   }
   return false;

@@ -123,7 +123,11 @@ BackendDecision decide(BackendHistory& history, const config::Backend& backend, 
 
 /// Whether targets differ enough from what is applied to be worth pushing: some server crosses zero, or would move by
 /// at least 25 % of its weight and at least 8 (or half of its weight). Then all targets are taken, else all applied
-/// weights stay.
-bool worth_pushing(std::span<const unsigned> applied, std::span<const unsigned> targets);
+/// weights stay. `dead_band`: a larger part than these 25 %; 0: those.
+bool worth_pushing(std::span<const unsigned> applied, std::span<const unsigned> targets, double dead_band = 0);
+
+/// Whether HAProxy's `algorithm` chooses a server by a hash of the request, so that each change of a weight moves
+/// clients to other servers.
+bool hashes(std::string_view algorithm);
 
 }  // namespace rpcw

@@ -6,6 +6,9 @@
 #include <string>
 
 #include "base/text.hpp"
+#include "weighter/allocate/decide.hpp"
+#include "weighter/constants.hpp"
+#include "weighter/state/haproxy_view.hpp"
 
 namespace rpcw {
 namespace {
@@ -83,6 +86,11 @@ std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const hap
   for (const std::string& name : row.double_names)
     if (is_ours(backend, name)) out.push_back({"duplicate_names", several_of(row, name)});
   if (!row.cookie.empty() || row.stick_table) out.push_back({"persistence", bound_clients(backend, row)});
+  if (hashes(row.algo) && !row.percent)
+    out.push_back({"hash_dead_band",
+                   fmt::format("`balance {}` chooses a server by a hash, so each change of a weight moves clients: a "
+                               "weight changes by at least {:g} % of itself, or to or from 0",
+                               row.algo, 100 * std::max(backend.hash_dead_band, constants::kDeadBand))});
   NameList agents;
   NameList trackers;
   NameList slow;
@@ -96,7 +104,7 @@ std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const hap
     if (!s->agent_status.empty()) agents.add(s->name);
     if (!s->tracked.empty()) trackers.add(s->name, fmt::format(" ({})", s->tracked));
     if (s->throttle && s->uweight > 0) slow.add(s->name, fmt::format(" ({} %)", *s->throttle));
-    if (s->status.starts_with("DOWN")) down.add(s->name);
+    if (rpcw::down(*s)) down.add(s->name);
     if (s->iweight == 0U) zeros.add(s->name);
     if (!s->contended) continue;
     fought_over.add(s->name);

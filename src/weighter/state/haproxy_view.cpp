@@ -17,6 +17,11 @@ bool disabled(const haproxy::ServerRow& row) {
 
 }  // namespace
 
+bool down(const haproxy::ServerRow& row) {
+  // "NOLB" is what `http-check disable-on-404` makes of a server that answers 404: bound clients reach it, no others.
+  return row.status.starts_with("DOWN") || row.status.starts_with("NOLB");
+}
+
 bool usable(const haproxy::ServerRow& row) {
   // DRAIN is what it shows of a weight of 0, too.
   return !row.forced_off() &&
@@ -57,7 +62,7 @@ BackendView view_of(const config::Backend& cfg, const haproxy::Instance& instanc
                                   .backup = s->backup,
                                   .weight = s->uweight,
                                   .configured_weight = s->iweight,
-                                  .down = s->status.starts_with("DOWN"),
+                                  .down = down(*s),
                                   .stuck = stuck(*row, *s)};
   }
   out.usable_foreign_backup = has_usable_foreign_backup(cfg, *row);

@@ -13,6 +13,9 @@ namespace rpcw {
 /// Whether HAProxy would send this server traffic if it had a weight.
 bool usable(const haproxy::ServerRow& row);
 
+/// Whether HAProxy's own check (or its agent's word) keeps new requests from it.
+bool down(const haproxy::ServerRow& row);
+
 /// Its weight in haproxy.cfg is 0, of which this backend takes only percentages.
 bool stuck(const haproxy::BackendRow& backend, const haproxy::ServerRow& server);
 
