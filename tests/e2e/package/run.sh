@@ -1,0 +1,205 @@
+#!/usr/bin/env bash
+# Tests the systemd units and the packages of a build tree: makes them, and installs, upgrades, removes and purges the
+# .deb in a Debian or Ubuntu of its own, in a chroot.
+#
+#   tests/e2e/package/run.sh [RPC-WEIGHTER]     default: build/release/src/rpc-weighter
+#
+# Needs root, debootstrap, lintian and rpm. The bare system is kept in .cache/ (RPCW_CACHE) of the repository: making it
+# takes a minute. Without root it ends after the packages, save in CI, where that is an error.
+set -euo pipefail
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
+binary=$(realpath -m "${1:-$repo/build/release/src/rpc-weighter}")
+tree=$(dirname "$(dirname "$binary")")
+PATH=$PATH:/usr/sbin:/sbin
+
+work=$(mktemp -d)
+staging=
+trap 'rm -rf "$work" $staging' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+passed=0
+failed=0
+# check NAME COMMAND...: one test.
+check() {
+  local name=$1 output status
+  shift
+  # Not with ||, which would let a function go on after a command in it that failed.
+  set +e
+  output=$(
+    set -e
+    "$@" 2>&1
+  )
+  status=$?
+  set -e
+  if ((status == 0)); then
+    passed=$((passed + 1))
+    echo "ok    $name"
+  else
+    failed=$((failed + 1))
+    printf 'FAIL  %s\n%s\n' "$name" "${output//$'\n'/$'\n      '}"
+  fi
+}
+finish() {
+  echo "$passed passed, $failed failed"
+  ((failed == 0))
+  exit
+}
+
+# ---------------------------------------------------------------------------------------------------------- the units
+
+units=$repo/deploy/systemd
+for unit in rpc-weighter.service rpc-weighter@.service rpc-weighter-once.service; do
+  # The threshold is ten times the exposure that systemd-analyze shows.
+  check "$unit: exposure at most 2.0" systemd-analyze security --offline=true --threshold=20 "$units/$unit"
+done
+# verify looks for the program and for users on this machine, so it gets a program that is there.
+mkdir "$work/units"
+cp "$units"/*.service "$units"/*.timer "$work/units"
+sed -i "s|^ExecStart=rpc-weighter |ExecStart=$(command -v true) |" "$work"/units/*.service
+verified() {
+  local output
+  output=$(SYSTEMD_LOG_LEVEL=warning systemd-analyze verify --man=no "$@" 2>&1) || { echo "$output"; return 1; }
+  # Nothing about our units; other units of this machine may have faults of their own.
+  if grep "$work" <<<"$output"; then return 1; fi
+}
+check "the units are well-formed" verified "$work/units/rpc-weighter.service" "$work/units/rpc-weighter@.service" \
+  "$work/units/rpc-weighter-once.service" "$work/units/rpc-weighter-once.timer"
+hardening() { sed -n '/^# Nothing but the network/,/^SystemCallErrorNumber/p' "$units/$1"; }
+same_hardening() {
+  [[ -n $(hardening rpc-weighter.service) ]]
+  diff <(hardening rpc-weighter.service) <(hardening rpc-weighter@.service)
+  diff <(hardening rpc-weighter.service) <(hardening rpc-weighter-once.service)
+}
+check "all services are hardened alike" same_hardening
+
+# ------------------------------------------------------------------------------------------------------- the packages
+
+pack() { (cd "$tree" && cpack -B "$work/packages"); }
+check "cpack makes the packages" pack
+deb=$(find "$work/packages" -maxdepth 1 -name '*.deb')
+tarball=$(find "$work/packages" -maxdepth 1 -name '*.tar.gz')
+rpm=$(find "$work/packages" -maxdepth 1 -name '*.rpm')
+[[ -n $deb ]] || finish
+check "lintian finds no error" lintian --fail-on error --allow-root "$deb"
+list_of() {
+  case $1 in
+    *.deb) dpkg-deb --fsys-tarfile "$1" | tar -t ;;
+    *.rpm) rpm -qpl --noplugins "$1" ;;
+    *) tar -tzf "$1" | sed 's|^[^/]*||' ;;
+  esac | sed 's|^\./|/|'
+}
+holds() {
+  local list path
+  list=$(list_of "$1")
+  for path in /etc/rpc-weighter/config.toml /etc/rpc-weighter/environment /usr/bin/rpc-weighter \
+    /usr/lib/systemd/system/rpc-weighter{.service,@.service,-once.service,-once.timer} \
+    /usr/lib/{sysusers,tmpfiles}.d/rpc-weighter.conf /usr/share/man/man{1/rpc-weighter.1,5/rpc-weighter.toml.5}.gz \
+    /usr/share/bash-completion/completions/rpc-weighter /usr/share/zsh/site-functions/_rpc-weighter \
+    /usr/share/fish/vendor_completions.d/rpc-weighter.fish /usr/share/rpc-weighter/prometheus/rules.yaml \
+    /usr/share/rpc-weighter/grafana/rpc-weighter.json /usr/share/doc/rpc-weighter/examples/haproxy.cfg; do
+    grep -Fxq "$path" <<<"$list" || { echo "$path is missing"; return 1; }
+  done
+  # Nothing of a build tree or of another prefix.
+  if grep -Ev '^/?(etc|usr)?(/|$)' <<<"$list"; then return 1; fi
+}
+for package in "$deb" "$tarball" "$rpm"; do check "${package##*/}: is complete" holds "$package"; done
+config_files() { [[ $(rpm -qpc --noplugins "$rpm" | sort | xargs) == "/etc/rpc-weighter/config.toml /etc/rpc-weighter/environment" ]]; }
+check "rpm: the two files of /etc are configuration" config_files
+
+# ---------------------------------------------------------------------------------------------------------- a machine
+
+if [[ $(id -u) != 0 ]]; then
+  echo "skipped: to install the package in a chroot needs root"
+  [[ ${CI:-} != true ]] || failed=$((failed + 1))
+  finish
+fi
+
+# shellcheck disable=SC1091
+suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+# What the package depends on; of alternatives the last one, which is the small one. debootstrap knows no virtual
+# packages: in their place it gets the ones that provide them here, where the program was built with them.
+needs=$(
+  dpkg-deb -f "$deb" Depends | tr ',' '\n' | sed 's/.*|//; s/(.*)//; s/ //g' | while read -r name; do
+    provider=$(dpkg-query -W -f '${Package} ${Provides}\n' | grep -E "^[^ ]+ (.*[ ,])?${name//./\\.}([ ,]|$)" | cut -d' ' -f1 | head -1)
+    echo "${provider:-$name}"
+  done | sort -u | paste -sd,
+)
+cache=${RPCW_CACHE:-$repo/.cache}/package-$(sha256sum <<<"$suite $needs" | cut -c1-16).tar
+if [[ ! -e $cache ]]; then
+  echo "making a bare $suite with $needs"
+  mkdir -p "${cache%/*}"
+  staging=$(mktemp "$cache.XXXXXX")
+  debootstrap --variant=minbase --include="$needs,passwd" "$suite" "$work/bare" >"$work/debootstrap.log" 2>&1 ||
+    { tail -20 "$work/debootstrap.log"; failed=$((failed + 1)); finish; }
+  rm -rf "$work"/bare/var/cache/apt/archives/*.deb
+  tar -C "$work/bare" -cf "$staging" .
+  mv "$staging" "$cache"
+  rm -rf "$work/bare"
+fi
+root=$work/root
+mkdir "$root"
+tar -C "$root" -xf "$cache"
+
+# systemd-tmpfiles wants /proc. It is mounted in a mount namespace of the command's own, so it is gone with it.
+inside() {
+  # shellcheck disable=SC2016
+  unshare --mount sh -ec 'mount -t proc proc "$0/proc"; exec chroot "$0" env -i "$@"' "$root" \
+    PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"
+}
+# Every file, user and group; not dpkg's own lists and logs, nor the backups that tools keep of the user lists.
+everything() {
+  (cd "$root" && find . -path ./var/lib/dpkg -prune -o -path ./var/log -prune -o -path ./var/cache/ldconfig -prune -o -print |
+    grep -Ev '^\./etc/(passwd|group|shadow|gshadow|subuid|subgid)-$|^\./etc/\.pwd\.lock$|^\./tmp/.*\.deb$' | sort)
+  cut -d: -f1 "$root/etc/passwd" "$root/etc/group"
+}
+everything >"$work/before"
+installed() {
+  cp "$1" "$root/tmp/"
+  inside dpkg --force-confold -i "/tmp/${1##*/}"
+  [[ $(inside dpkg-query -W -f '${Status}' rpc-weighter) == "install ok installed" ]]
+}
+mode() { [[ $(inside stat -c '%a %U %G' "$2") == "$1" ]] || { inside stat -c '%a %U %G %n' "$2"; return 1; }; }
+# The service's user reads its configuration, with the variables that its unit would give it.
+config_works() {
+  chroot --userspec=rpc-weighter "$root" /usr/bin/env -i QUICKNODE_HOST=q.example QUICKNODE_KEY=k ALCHEMY_KEY=k ANKR_KEY=k \
+    /usr/bin/rpc-weighter check --config /etc/rpc-weighter/config.toml
+}
+version=$("$binary" --version)
+same_version() { [[ $(inside rpc-weighter --version) == "$version" ]]; }
+
+check "install" installed "$deb"
+check "the program runs" same_version
+for file in /etc/rpc-weighter/config.toml /etc/rpc-weighter/environment; do
+  check "$file: root writes, the service reads" mode "640 root rpc-weighter" "$file"
+done
+check "/etc/rpc-weighter: not for others" mode "750 root rpc-weighter" /etc/rpc-weighter
+check "/var/lib/rpc-weighter: the service's" mode "750 rpc-weighter rpc-weighter" /var/lib/rpc-weighter
+check "the service's user can use the configuration" config_works
+
+# An administrator's change meets a change of the package's own.
+dpkg-deb -R "$deb" "$work/next"
+sed -i 's/^Version: .*/Version: 9.9.9-1/' "$work/next/DEBIAN/control"
+echo "# changed by the package" >>"$work/next/etc/rpc-weighter/config.toml"
+sed -i '/etc\/rpc-weighter\/config.toml/d' "$work/next/DEBIAN/md5sums"
+dpkg-deb --root-owner-group -Zgzip -z1 -b "$work/next" "$work/next.deb" >/dev/null
+echo "# changed by the administrator" >>"$root/etc/rpc-weighter/config.toml"
+mkdir -p "$root/var/lib/rpc-weighter"
+echo '{}' >"$root/var/lib/rpc-weighter/state.json"
+kept() {
+  grep -q "by the administrator" "$root/etc/rpc-weighter/config.toml"
+  grep -q "by the package" "$root/etc/rpc-weighter/config.toml.dpkg-dist"
+  [[ -e $root/var/lib/rpc-weighter/state.json ]]
+  [[ $(inside dpkg-query -W -f '${Version}' rpc-weighter) == 9.9.9-1 ]]
+  mode "640 root rpc-weighter" /etc/rpc-weighter/config.toml
+}
+check "upgrade" installed "$work/next.deb"
+check "an upgrade keeps the changed configuration, its rights and the state" kept
+check "remove" inside dpkg -r rpc-weighter
+removed() { [[ ! -e $root/usr/bin/rpc-weighter && -e $root/etc/rpc-weighter/config.toml && -e $root/var/lib/rpc-weighter/state.json ]]; }
+check "a removal keeps configuration and state, and nothing else" removed
+check "purge" inside dpkg -P rpc-weighter
+nothing_left() { diff "$work/before" <(everything); }
+check "a purge leaves nothing behind" nothing_left
+finish
