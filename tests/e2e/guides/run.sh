@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Runs the `sh` blocks of docs/guides, and the gate of examples/github-actions.yaml, with a real HAProxy and simulated
+# providers.
+#
+#   tests/e2e/guides/run.sh [RPC-WEIGHTER]     default: build/release/src/rpc-weighter
+#
+# Needs haproxy ($HAPROXY, or on the PATH, or /usr/sbin/haproxy) and the simulator beside the program.
+set -euo pipefail
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
+binary=$(realpath -m "${1:-$repo/build/release/src/rpc-weighter}")
+sim=$(dirname "$(dirname "$binary")")/tests/sim/rpc-sim
+haproxy=${HAPROXY:-$(PATH=$PATH:/usr/sbin command -v haproxy)}
+
+work=$(mktemp -d)
+pids=()
+cleanup() {
+  for pid in "${pids[@]}"; do
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  done
+  rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+until_true() {
+  local tries
+  for ((tries = 0; tries < 150; tries++)); do
+    if "$@" >/dev/null 2>&1; then return 0; fi
+    sleep 0.1
+  done
+  echo "waited in vain for: $*" >&2
+  return 1
+}
+
+"$sim" --providers own-1,own-2,own-3 --ports-file "$work/ports" >"$work/sim.log" 2>&1 &
+pids+=($!)
+until_true test -s "$work/ports"
+port_of() { grep -o "\"$1\":[0-9]*" "$work/ports" | cut -d: -f2; }
+
+# The README's two files, with the simulator's addresses and this test's folder.
+mkdir -p "$work/bin" "$work/run/haproxy"
+# readme_block FIRST-LINE: the indented block that begins with it.
+readme_block() { awk -v first="    $1" '$0 == first {on = 1} on && /^[^ ]/ {exit} on {print substr($0, 5)}' "$repo/README.md"; }
+localised() {
+  sed -e "s|/run/haproxy/|$work/run/haproxy/|g; s| group haproxy||; s|^    bind .*|    bind unix@$work/http.sock|" \
+    -e "s|10\.0\.0\.5:8545|127.0.0.1:$(port_of own-1)|g; s|10\.0\.0\.6:8545|127.0.0.1:$(port_of own-2)|g" \
+    -e "s|10\.0\.0\.7:8545|127.0.0.1:$(port_of own-3)|g"
+}
+readme_block global | localised >"$work/haproxy.cfg"
+readme_block '[haproxy]' | localised >"$work/config.toml"
+ln -s "$binary" "$work/bin/rpc-weighter"
+"$haproxy" -W -db -f "$work/haproxy.cfg" >"$work/haproxy.log" 2>&1 &
+pids+=($!)
+until_true test -S "$work/run/haproxy/admin.sock"
+
+passed=0
+failed=0
+# run NAME FILE: a block, as one test. A line that begins with ! must fail.
+run() {
+  local status=0
+  # A command after ! is exempt from errexit, so its success is made a failure by hand.
+  sed -i -E 's/^! (.*)$/if \1; then exit 99; fi/' "$2"
+  (cd "$work" && env -i PATH="$work/bin:$PATH" HOME="$work" GITHUB_STEP_SUMMARY="$work/summary.md" \
+    timeout 120 bash -euo pipefail "$2") >"$work/output" 2>&1 </dev/null || status=$?
+  if ((status == 0)); then
+    passed=$((passed + 1))
+    echo "ok    $1"
+  else
+    failed=$((failed + 1))
+    printf 'FAIL  %s: exit %s\n' "$1" "$status"
+    cat "$2" "$work/output"
+  fi
+}
+
+for guide in "$repo"/docs/guides/*.md; do
+  name=$(basename "$guide" .md)
+  awk -v prefix="$work/block.$name." '/^```sh$/ {on = ++n; next} /^```/ {on = 0} on {print > (prefix n)}' "$guide"
+done
+blocks=("$work"/block.*)
+((${#blocks[@]} >= 10)) || { echo "only ${#blocks[@]} blocks were found"; exit 1; }
+for block in "${blocks[@]}"; do
+  localised <"$block" >"$block.here"
+  run "docs/guides/${block##*/block.}" "$block.here"
+done
+
+# Links to files, in every page.
+broken=0
+while IFS=: read -r page link; do
+  target=${link#*](}
+  target=${target%)}
+  target=${target%%#*}
+  [[ -z $target || $target == *://* || -e $repo/$(dirname "$page")/$target ]] || { echo "$page: no file $target"; broken=1; }
+done < <(cd "$repo" && grep -oE '\]\([^) ]+\)' --with-filename README.md CONTRIBUTING.md CHANGELOG.md docs/*.md docs/*/*.md deploy/*/*.md)
+if ((broken)); then failed=$((failed + 1)); else passed=$((passed + 1)); echo "ok    links of the pages lead to files"; fi
+
+mkdir "$work/ci"
+sed '/^\[haproxy\]/,/^$/d' "$work/config.toml" >"$work/ci/providers.toml"
+awk '/- name: Gate/ {gate = 1} gate && /run: \|/ {on = 1; next} on && !/^          / {exit} on {print substr($0, 11)}' \
+  "$repo/examples/github-actions.yaml" >"$work/gate"
+[[ $(wc -l <"$work/gate") -ge 3 ]] || { echo "the gate was not found"; exit 1; }
+run "examples/github-actions.yaml: the gate opens" "$work/gate"
+grep -q own-1 "$work/summary.md" || { echo "FAIL  no table in the job's summary"; failed=$((failed + 1)); }
+# No healthy provider: nothing listens at port 9 of this machine.
+sed -E 's|127\.0\.0\.1:[0-9]+|127.0.0.1:9|' "$work/ci/providers.toml" >"$work/dead.toml"
+mv "$work/dead.toml" "$work/ci/providers.toml"
+printf 'set +e\nbash -e %s\n[[ $? == 1 ]]\n' "$work/gate" >"$work/shut"
+run "examples/github-actions.yaml: the gate stays shut without a healthy provider" "$work/shut"
+
+echo "$passed passed, $failed failed"
+((failed == 0))
