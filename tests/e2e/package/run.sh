@@ -76,10 +76,9 @@ check "all services are hardened alike" same_hardening
 
 # ------------------------------------------------------------------------------------------------------- the packages
 
-pack() { (cd "$tree" && cpack -B "$work/packages"); }
-check "cpack makes the packages" pack
+check "scripts/release makes the packages and their checksums" "$repo/scripts/release" --snapshot "$work/packages" "$tree"
 deb=$(find "$work/packages" -maxdepth 1 -name '*.deb')
-tarball=$(find "$work/packages" -maxdepth 1 -name '*.tar.gz')
+tarball=$(find "$work/packages" -maxdepth 1 -name '*-linux-*.tar.gz')
 rpm=$(find "$work/packages" -maxdepth 1 -name '*.rpm')
 [[ -n $deb ]] || finish
 check "lintian finds no error" lintian --fail-on error --allow-root "$deb"
@@ -106,6 +105,19 @@ holds() {
 }
 for package in "$deb" "$tarball" "$rpm"; do check "${package##*/}: is complete" holds "$package"; done
 config_files() { [[ $(rpm -qpc --noplugins "$rpm" | sort | xargs) == "/etc/rpc-weighter/config.toml /etc/rpc-weighter/environment" ]]; }
+checksums() {
+  cd "$work/packages"
+  sha256sum --check --quiet SHA256SUMS
+  # Each file but the list itself.
+  [[ $(wc -l <SHA256SUMS) == $(find . -type f ! -name SHA256SUMS | wc -l) ]]
+}
+check "the checksums are right, and no file is without" checksums
+refused() {
+  local output
+  if output=$("$repo/scripts/release" "$work/packages" 2>&1); then return 1; fi
+  [[ $output == *"is there already"* ]]
+}
+check "a release does not overwrite another" refused
 check "rpm: the two files of /etc are configuration" config_files
 
 # ---------------------------------------------------------------------------------------------------------- a machine
