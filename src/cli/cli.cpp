@@ -123,7 +123,8 @@ int run_command(int argc, const char* const* argv) try {
   std::function<int()> action;
   CLI::App app("Keeps HAProxy server weights in step with the health of blockchain RPC providers.", "rpc-weighter");
   app.footer(kExitCodes);
-  app.set_version_flag("--version", fmt::format("rpc-weighter {}", version()));
+  const std::string built_from = revision().empty() ? "" : fmt::format(" ({})", revision());
+  app.set_version_flag("--version", fmt::format("rpc-weighter {}{}", version(), built_from));
   app.require_subcommand(1);
 
   CLI::App* run_cmd = app.add_subcommand("run", "Probe, decide and push until stopped (SIGHUP re-reads the file)");

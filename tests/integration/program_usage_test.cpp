@@ -7,6 +7,7 @@
 #include <sstream>
 #include <string>
 
+#include "base/version.hpp"
 #include "integration/program_stage.hpp"
 
 using namespace rpcw::test;
@@ -28,6 +29,9 @@ unsigned long requests_so_far(const HaproxyProcess& haproxy) {
 TEST_CASE("--version and --help") {
   CHECK(run({"--version"}).code == 0);
   CHECK(run({"--version"}).out.starts_with("rpc-weighter 0."));
+  // Built in a git work tree or with RPCW_REVISION it names the commit.
+  const std::string from = rpcw::revision().empty() ? "" : fmt::format(" ({})", rpcw::revision());
+  CHECK(run({"--version"}).out == fmt::format("rpc-weighter {}{}\n", rpcw::version(), from));
   const Result help = run({"--help"});
   CHECK(help.code == 0);
   for (const char* word : {"run", "once", "scores", "check", "chains", "Exit codes"}) CHECK(contains(help.out, word));
