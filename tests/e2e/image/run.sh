@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# Tests what the container image holds, without a container engine: lays its root out and runs the program in it by
+# chroot, as the image's user.
+#
+#   tests/e2e/image/run.sh [RPC-WEIGHTER]     default: build/release/src/rpc-weighter
+#
+# Needs root, curl, and the simulator beside the program (tests/sim/rpc-sim of the build tree).
+set -euo pipefail
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
+binary=$(realpath -m "${1:-$repo/build/release/src/rpc-weighter}")
+sim=$(dirname "$(dirname "$binary")")/tests/sim/rpc-sim
+if [[ $(id -u) != 0 ]]; then
+  echo "skipped: to run the image's root by chroot needs root"
+  [[ ${CI:-} != true ]]
+  exit
+fi
+
+work=$(mktemp -d)
+chmod 755 "$work"
+pids=()
+cleanup() {
+  for pid in "${pids[@]}"; do
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  done
+  rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+passed=0
+failed=0
+# check NAME COMMAND...: one test. COMMAND must do without errexit.
+check() {
+  local name=$1 output
+  shift
+  if output=$("$@" 2>&1); then
+    passed=$((passed + 1))
+    echo "ok    $name"
+  else
+    failed=$((failed + 1))
+    printf 'FAIL  %s\n%s\n' "$name" "$output"
+  fi
+}
+until_true() {
+  local tries
+  for ((tries = 0; tries < 150; tries++)); do
+    if "$@" >/dev/null 2>&1; then return 0; fi
+    sleep 0.1
+  done
+  echo "waited in vain for: $*"
+  return 1
+}
+
+root=$work/root
+"$repo/scripts/image-root" "$binary" "$root"
+inside() { chroot --userspec=10001:10001 "$root" /usr/bin/rpc-weighter "$@"; }
+
+size() {
+  local kib
+  kib=$(du -sk --apparent-size "$root" | cut -f1)
+  echo "$kib KiB"
+  ((kib < 30 * 1024))
+}
+check "it is below 30 MiB" size
+only_program() { [[ $(cd "$root" && find . -type f -perm /111 ! -name '*.so*') == ./usr/bin/rpc-weighter ]]; }
+check "the program is all that can be run" only_program
+no_privilege() { [[ -z $(find "$root" -perm /6000) ]]; }
+check "no file has set-user-id or set-group-id" no_privilege
+certificates() { openssl storeutl -noout -certs "$root/etc/ssl/certs/ca-certificates.crt" | grep -q 'Total found: [0-9][0-9]'; }
+check "CA certificates are there" certificates
+same_version() { [[ $(inside --version) == "$("$binary" --version)" ]]; }
+check "the program runs as user 10001" same_version
+check "the built-in chains are listed" inside chains
+
+# A real run, with simulated providers; no HAProxy, so there is nothing to push.
+"$sim" --count 3 --ports-file "$work/ports" >"$work/sim.log" 2>&1 &
+pids+=($!)
+check "the simulator answers" until_true test -s "$work/ports"
+{
+  printf '[haproxy]\nendpoints = ["unix:/tmp/none.sock"]\n[http]\nlisten = "unix:/tmp/agent.sock"\n[probe]\ninterval = "1s"\n'
+  printf '[[backend]]\nname = "b"\nchain = "ethereum"\n'
+  grep -o '"p[0-9]":[0-9]*' "$work/ports" | tr -d '"' | while IFS=: read -r name port; do
+    printf '[[backend.server]]\nname = "%s"\nurl = "http://127.0.0.1:%s/"\n' "$name" "$port"
+  done
+} >"$root/etc/rpc-weighter/config.toml"
+scores() { inside scores --config /etc/rpc-weighter/config.toml --format csv | grep -c ,healthy, | grep -Fxq 3; }
+check "three simulated providers are healthy" scores
+health() { inside health --config /etc/rpc-weighter/config.toml; }
+no_health() { if health; then return 1; fi; }
+check "health fails while no agent runs" no_health
+chroot --userspec=10001:10001 "$root" /usr/bin/rpc-weighter run --config /etc/rpc-weighter/config.toml >"$work/run.log" 2>&1 &
+agent=$!
+pids+=("$agent")
+check "the agent gets ready" until_true curl -sf --unix-socket "$root/tmp/agent.sock" http://localhost/readyz
+check "health succeeds while it runs" health
+# Not in check, whose subshell has no such child to wait for.
+kill "$agent"
+status=0
+wait "$agent" || status=$?
+check "SIGTERM ends it with 0" test "$status" = 0
+
+echo "$passed passed, $failed failed"
+((failed == 0))
