@@ -126,6 +126,7 @@ std::size_t Backends::read_servers(Reader& r, Backend& out) {
     read_target(inner, context_, server.target, !r.has("discover"));
     if (!server.target.operator_given) server.target.operator_name = server.name;
     inner.number("preference", server.preference, 0.01, 100);
+    inner.integer("tier", server.tier, 0, 9);
     out.servers.push_back(std::move(server));
     server_places_.push_back(inner.place());
   });

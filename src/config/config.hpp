@@ -128,6 +128,8 @@ struct Server {
   Target target;
   /// Multiplies the score. [0.01, 100]
   double preference = 1.0;
+  /// In [0, 9]. A higher one serves only while fewer than min_healthy servers of the lower ones are healthy.
+  unsigned tier = 0;
   /// The file names it; else it is there because HAProxy has it.
   bool named = true;
 };

@@ -426,10 +426,11 @@ void fork_check(A& a, FieldsOf<A, ForkCheck>& f, std::uint32_t members) {
 /// The knowledge of a backend besides its targets, which come first.
 template <typename A>
 void beside_targets(A& a, FieldsOf<A, BackendHistory>& h) {
-  auto& [servers, references, block_time, forks, shares, leadership] = h;
+  auto& [servers, references, block_time, forks, shares, leadership, tiers] = h;
   auto& [anchor, measured] = block_time;
   auto& [parts, decided_at, scores, fell_back, kept, converging] = shares;
   auto& [leader, challenger, challenger_since, looked_up, backup_leader] = leadership;
+  auto& [serving_tier, tier_spare_since] = tiers;
   const std::size_t count = servers.size();
   a.head("block_time_anchor", anchor);
   a.duration("block_time_ms", measured, milliseconds{0}, milliseconds{kMostMs});
@@ -454,6 +455,8 @@ void beside_targets(A& a, FieldsOf<A, BackendHistory>& h) {
   a.ago("challenger_ago_us", challenger_since);
   a.boolean("leader_looked_up", looked_up);
   a.integer("backup_leader", backup_leader, 0U, last);
+  a.integer("serving_tier", serving_tier, 0U, 9U);
+  a.ago("tier_spare_ago_us", tier_spare_since);
 }
 
 template <typename A>

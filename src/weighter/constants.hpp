@@ -185,6 +185,12 @@ inline constexpr std::size_t kAbsentMost = 1000;
 /// failures in a row, also when one is late. After that it would only delay servers that are well by now.
 inline constexpr milliseconds kSleepLongest = seconds{35 * 60};
 
+// ---- tiers
+
+/// A higher tier leaves when the lower ones have had enough healthy servers for this long: as long as a leader's
+/// challenger waits, so that a server that flaps does not move a provider's bill each time.
+inline constexpr milliseconds kTierSpareFor = seconds{30};
+
 // ---- leader
 
 /// A challenger is better when its score is this many times the leader's, for this long.

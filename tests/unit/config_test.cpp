@@ -158,6 +158,7 @@ TEST_CASE("config: defaults") {
   CHECK(b.servers[0].target.operator_name == "s");
   CHECK_FALSE(b.servers[0].target.operator_given);
   CHECK(b.servers[0].preference == 1.0);
+  CHECK(b.servers[0].tier == 0);
 }
 
 constexpr std::string_view kWhole = R"(
@@ -212,6 +213,7 @@ switch_back = true
   headers = { X-Second = "b", Authorization = "Bearer ${KEY}", A = "é" }
   operator = "qn"
   preference = 2
+  tier = 9
   [[backend.server]]
   name = "file.1:2_3-4"
   url_file = "url"
@@ -319,6 +321,7 @@ TEST_CASE("config: every key") {
   CHECK(b.servers[0].target.operator_name == "qn");
   CHECK(b.servers[0].target.operator_given);
   CHECK(b.servers[0].preference == 2.0);
+  CHECK(b.servers[0].tier == 9);
   CHECK(b.servers[1].name == "file.1:2_3-4");
   CHECK(b.servers[1].target.url == "https://example.net/from-file");
   CHECK(b.servers[1].target.operator_name == "file.1:2_3-4");
@@ -932,6 +935,8 @@ TEST_CASE("config: servers") {
            {"8:14: backend.b.server.s.preference: 0 is out of range; accepted: 0.01 to 100"}},
           {"url = \"http://h/\"\npreference = 100.5",
            {"8:14: backend.b.server.s.preference: 100.5 is out of range; accepted: 0.01 to 100"}},
+          {"url = \"http://h/\"\ntier = 10", {"8:8: backend.b.server.s.tier: 10 is out of range; accepted: 0 to 9"}},
+          {"url = \"http://h/\"\ntier = -1", {"8:8: backend.b.server.s.tier: -1 is out of range; accepted: 0 to 9"}},
           {"url = \"http://h/\"\noperator = \"\"",
            {"8:12: backend.b.server.s.operator: it is empty or has a control character; expected a name"}},
           {"url = \"http://h/\"\noperator = 1",
@@ -1521,7 +1526,8 @@ backend rpc-backend
   return      at once
   fallback    keep when fewer than 2 are healthy
   server      quicknode     https://example.org/…
-              operator qn, headers X-Second Authorization A, preference 2
+              operator qn, headers X-Second Authorization A, preference 2,
+              tier 9: serves while fewer than 2 of the lower tiers are healthy
   server      file.1:2_3-4  https://example.net/…
   reference   https://example.com/…
   reference   http://reference.example.org:80/…

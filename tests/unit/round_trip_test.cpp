@@ -28,6 +28,7 @@ BackendHistory filled_history() {
   out.leader.challenger = 1;
   out.leader.backup = 1;
   out.shares.kept = {3, 250};
+  out.tiers.serving = 2;
   return out;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <numeric>
 #include <utility>
 
@@ -54,6 +55,7 @@ class Decider {
 
     targets_.assign(out_.servers.size(), 0);
     shares_.assign(out_.servers.size(), 0.0);
+    choose_tier(active);
     const bool falls_back = out_.healthy < backend_.min_healthy && !backup_takes_over;
     if (!falls_back) history_.shares.kept.clear();
     if (falls_back) {
@@ -163,9 +165,54 @@ class Decider {
     Members out;
     for (const std::size_t i : group) {
       if (out_.servers[i].state == State::kDisabled) targets_[i] = disabled_weight(i);
-      if (eligible(i)) out.push_back(i);
+      if (!eligible(i)) continue;
+      if (waits_for_lower_tiers(i))
+        out_.servers[i].reasons.push_back(
+            {Reason::kStandby, fmt::format("tier {}: servers of lower tiers are enough", backend_.servers[i].tier)});
+      else
+        out.push_back(i);
     }
     return out;
+  }
+
+  // ---- tiers
+
+  /// The lowest tiers with min_healthy healthy servers between them serve; a higher one joins at once and leaves late.
+  void choose_tier(const Members& active) {
+    std::map<unsigned, std::size_t> healthy_in;
+    for (const std::size_t i : active) healthy_in[backend_.servers[i].tier] += eligible(i) && can_serve(i) ? 1U : 0U;
+    TierHistory& tiers = history_.tiers;
+    if (healthy_in.size() < 2) {
+      tiers = {};
+      return;
+    }
+    const unsigned lowest = healthy_in.begin()->first;
+    unsigned wanted = healthy_in.rbegin()->first;
+    std::size_t sum = 0;
+    for (const auto& [tier, count] : healthy_in) {
+      sum += count;
+      if (sum < backend_.min_healthy) continue;
+      wanted = tier;
+      break;
+    }
+    const unsigned before = std::min(tiers.serving.value_or(lowest), healthy_in.rbegin()->first);
+    if (wanted >= before) {
+      tiers.spare_since.reset();
+    } else {
+      if (!tiers.spare_since) tiers.spare_since = now_.mono;
+      if (now_.mono - *tiers.spare_since < constants::kTierSpareFor)
+        wanted = before;
+      else
+        tiers.spare_since.reset();
+    }
+    serving_tier_ = wanted;
+    tier_joined_ = wanted > before;
+    tiers.serving = wanted > lowest ? std::optional(wanted) : std::nullopt;
+  }
+
+  bool waits_for_lower_tiers(std::size_t i) const {
+    const ServerView* v = view(i);
+    return serving_tier_ && backend_.servers[i].tier > *serving_tier_ && (v == nullptr || !v->backup);
   }
 
   void share(const Members& group) {
@@ -208,6 +255,8 @@ class Decider {
     double sum = 0;
     const bool from_haproxy = history_.shares.last.empty();
     if (from_haproxy && view_.worker_age < constants::kWorkerSettled) return out;
+    // A tier that joins has lost nothing that it would have to earn again.
+    if (tier_joined_) return out;
     for (const std::size_t i : who) {
       const ServerView* v = view(i);
       double before = 0;
@@ -460,6 +509,10 @@ class Decider {
   std::vector<unsigned> targets_;
   /// Each server's part of its group, before it is rounded to a weight: growth is smaller than a weight's step.
   std::vector<double> shares_;
+  /// The highest tier that serves; absent: there is only one.
+  std::optional<unsigned> serving_tier_;
+  /// It serves since this decision.
+  bool tier_joined_ = false;
   /// A server comes from nothing, or has less than half of what its score would give, as shares grow only so fast.
   bool far_from_share_ = false;
 };

@@ -306,6 +306,14 @@ struct LeaderHistory {
   std::optional<std::uint32_t> backup;
 };
 
+/// The tiers of a backend's active servers.
+struct TierHistory {
+  /// The highest tier that serves; absent: the lowest one alone, or there is only one.
+  std::optional<unsigned> serving;
+  /// Since when lower tiers could do without it; absent: they cannot.
+  std::optional<MonoTime> spare_since;
+};
+
 /// Of one backend. Sized once from the configuration.
 struct BackendHistory {
   std::vector<TargetHistory> servers;
@@ -314,6 +322,7 @@ struct BackendHistory {
   ForkCheck forks;
   ShareHistory shares;
   LeaderHistory leader;
+  TierHistory tiers;
 
   /// Servers count from 0, references on from there.
   [[nodiscard]] TargetHistory& member(std::size_t i) {

@@ -29,7 +29,7 @@ std::string settings_text(const config::Backend& cfg) {
       cfg.max_eject_time.count(), cfg.max_share, cfg.live, cfg.switch_back, cfg.hash_dead_band, cfg.chain.identity,
       cfg.chain.block_time.count(), count(cfg.chain.max_block_age), cfg.chain.max_lag.count(), cfg.chain.fork_depth);
   for (const config::Server& s : cfg.servers)
-    out += fmt::format("{} {} {}\n", s.name, s.preference, s.target.operator_name);
+    out += fmt::format("{} {} {} {}\n", s.name, s.preference, s.tier, s.target.operator_name);
   for (const config::Target& t : cfg.references) out += fmt::format("{}\n", t.operator_name);
   return out + canaries_text(cfg);
 }
