@@ -62,6 +62,13 @@ class Explanation {
     return number(inputs_, name).value_or(otherwise);
   }
 
+  /// It is healthy, and other servers have the traffic.
+  static bool stands_by(const Value& server) {
+    for (const Value& reason : server["reasons"].GetArray())
+      if (text(reason, "code") == "standby") return true;
+    return false;
+  }
+
   void state() {
     line(fmt::format("{} of {} is {}.", text(server_, "name"), text(backend_, "name"), text(server_, "state")));
     for (const Value& reason : server_["reasons"].GetArray())
@@ -139,7 +146,7 @@ class Explanation {
     double scores = 0;
     double weights = 0;
     for (const Value& s : backend_["servers"].GetArray()) {
-      scores += s["score"].GetDouble();
+      if (!stands_by(s)) scores += s["score"].GetDouble();
       weights += s["weight"].GetDouble();
     }
     const double score = server_["score"].GetDouble();
@@ -147,6 +154,8 @@ class Explanation {
     if (const std::string_view fallback = text(backend_, "fallback"); !fallback.empty())
       line(fmt::format("Too few servers are healthy: the weights follow the fallback \"{}\" and not the scores.",
                        fallback));
+    else if (stands_by(server_) && strategy_ != "leader")
+      line("It stands by: servers of lower tiers have the traffic, and its score does not count.");
     else if (strategy_ == "leader")
       line(weight > 0 ? "It is the leader and has everything." : "Another server leads and has everything.");
     else if (scores > 0)

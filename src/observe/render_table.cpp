@@ -370,8 +370,8 @@ class Table {
     std::vector<std::string> out;
     for (std::size_t i = 0; i < d.reasons.size(); ++i) {
       const ReasonNote& n = d.reasons[i];
-      // The column ROLE and the heading have said it.
-      if (n.code == Reason::kStandby && !is_backup(s)) continue;
+      // The column ROLE and the heading have said who leads, but not that a tier waits.
+      if (n.code == Reason::kStandby && !is_backup(s) && !n.detail.starts_with("tier ")) continue;
       out.push_back(fmt::format("{}{} ({}{})", lead(n.code), n.detail, to_string(n.code), factors(d, i)));
     }
     if (d.state == State::kDisabled)

@@ -182,6 +182,37 @@ TEST_CASE("leader: the backup servers have one of their own, and it does not uns
   CHECK(program.stop() == 0);
 }
 
+TEST_CASE("tiers: when the own node fails the paid provider takes over, until the own node is back for a while") {
+  const Stage stage(2);
+  std::string text = stage.toml();
+  const std::size_t second = text.find("name = \"b\"");
+  REQUIRE(second != std::string::npos);
+  text.insert(second, "tier = 1\n  ");
+  const std::string config = stage.folder.write("config.toml", text);
+  const Weights own{{"a", 256}, {"b", 0}};
+  Program program({"run", "--config", config});
+  REQUIRE(stage.reaches(own));
+  CHECK(stage.goes_on(3));
+
+  const Result table = run({"once", "--dry-run", "--config", config});
+  CHECK(table.code == 0);
+  CHECK(table.out.find("standby") != std::string::npos);
+  CHECK(table.out.find("tier 1: servers of lower tiers are enough") != std::string::npos);
+  const auto doc = json(run({"once", "--dry-run", "--config", config, "--format", "json"}).out);
+  CHECK(at(doc, "/backends/0/servers/1/state").GetString() == std::string("healthy"));
+  CHECK(at(doc, "/backends/0/servers/1/reasons/0/code").GetString() == std::string("standby"));
+  CHECK(run({"check", "--config", config}).out.find("tier 1: serves while fewer than 1") != std::string::npos);
+
+  stage.break_provider(0);
+  CHECK(stage.reaches({{"a", 0}, {"b", 256}}));
+  stage.mend_provider(0);
+  // First both serve: a node that flaps must not move the bill each time.
+  CHECK(become(stage, [](const Weights& w) { return w.at("a") > 0 && w.at("b") > 0; }));
+  // Kept for 30 s (constants::kTierSpareFor).
+  CHECK(stage.reaches(own, kPatience + std::chrono::seconds{30}));
+  CHECK(program.stop() == 0);
+}
+
 TEST_CASE("every score that scores prints as JSON can be recomputed from that JSON alone") {
   const Stage stage(7);
   slow(*stage.providers[1], 55);

@@ -62,6 +62,17 @@ TEST_CASE("explain: the factors multiply to the score of the report") {
   CHECK(text.ends_with("HAProxy has the same: 128.\n"));
 }
 
+TEST_CASE("explain: a server of a higher tier stands by, and its score counts for no part") {
+  Report r = report();
+  ServerDecision& d = r.backends[0].servers[1].decision;
+  d.weight = 0;
+  d.reasons = {{Reason::kStandby, "tier 1: servers of lower tiers are enough"}};
+  r.backends[0].servers[0].decision.weight = 256;
+  CHECK(has(of(r, "b"), "  standby: tier 1: servers of lower tiers are enough\n"));
+  CHECK(has(of(r, "b"), "It stands by: servers of lower tiers have the traffic, and its score does not count."));
+  CHECK(has(of(r, "a"), "its part is 100.0 %."));
+}
+
 TEST_CASE("explain: an ejected server, a fallback, a limit, a HAProxy that has another weight") {
   Report r = report();
   ServerDecision& d = r.backends[0].servers[0].decision;

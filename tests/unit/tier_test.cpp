@@ -100,6 +100,22 @@ TEST_CASE("tiers: servers without health in any tier fall back together") {
   CHECK(w.step({0, 1, 2, 3}) == Weights{64, 64, 64, 64});
 }
 
+TEST_CASE("tiers: a disqualified server and one that HAProxy cannot use do not count as healthy") {
+  Tiers w;
+  w.step();
+  w.answer(0, {CheckKind::kIdentity, 0}, 5);
+  w.answer(1, {CheckKind::kIdentity, 0}, 5);
+  CHECK(w.weights() == Weights{0, 0, 256, 0});
+
+  Tiers drained;
+  drained.view.servers.resize(4);
+  for (auto& s : drained.view.servers) s.emplace().weight = 100;
+  drained.step();
+  for (const std::size_t i : {0U, 1U}) drained.view.servers[i]->disabled = true;
+  CHECK(drained.step()[2] == 256);
+  CHECK(drained.held[3] == 0);
+}
+
 TEST_CASE("tiers: HAProxy's backup servers have none") {
   Tiers w;
   w.view.servers.resize(4);
