@@ -231,6 +231,7 @@ void describe_backend(Page& page, const Config& config, const Backend& backend) 
                         : sends_headers_to_discovered(backend) ? "sent to the host of discover alone"
                                                                : "not sent");
     if (server.preference != 1.0) more.push_back(fmt::format("preference {:g}", server.preference));
+    if (server.max_rate > 0) more.push_back(fmt::format("at most {} of the traffic", rate_text(server.max_rate)));
     if (server.tier > 0)
       more.push_back(fmt::format("tier {}: serves while fewer than {} of the lower tiers are healthy", server.tier,
                                  backend.min_healthy));

@@ -127,6 +127,7 @@ std::size_t Backends::read_servers(Reader& r, Backend& out) {
     if (!server.target.operator_given) server.target.operator_name = server.name;
     inner.number("preference", server.preference, 0.01, 100);
     inner.integer("tier", server.tier, 0, 9);
+    inner.rate("max_rate", server.max_rate, 1.0 / 60, 1'000'000);
     out.servers.push_back(std::move(server));
     server_places_.push_back(inner.place());
   });

@@ -130,6 +130,9 @@ struct Server {
   double preference = 1.0;
   /// In [0, 9]. A higher one serves only while fewer than min_healthy servers of the lower ones are healthy.
   unsigned tier = 0;
+  /// Requests a second that its plan carries: its share of the traffic is kept below. 0: no limit is known. Else
+  /// [1 / 60, 1'000'000].
+  double max_rate = 0;
   /// The file names it; else it is there because HAProxy has it.
   bool named = true;
 };

@@ -26,6 +26,8 @@ constexpr std::array<Unit, 7> kSizes{{{"GiB", 1ULL << 30U},
                                       {"MB", 1'000'000},
                                       {"KB", 1000},
                                       {"B", 1}}};
+/// In thousandths of a request a minute: 60,000 of them are one a second.
+constexpr std::array<Unit, 2> kRates{{{"/s", 60'000}, {"/m", 1000}}};
 
 /// In the smallest unit; saturates. Decimal digits by hand, since a double would make 0.3 s out of 0.1 s three times
 /// over, and since `from_chars` takes "1e9" and "inf".
@@ -100,6 +102,16 @@ std::string size_text(std::uint64_t bytes) {
   for (const Unit& unit : kSizes)
     if (bytes != 0 && bytes % unit.factor == 0) return fmt::format("{}{}", bytes / unit.factor, unit.name);
   return "0B";
+}
+
+std::expected<double, QuantityFault> parse_rate(std::string_view text) {
+  const auto value = parse(text, kRates, std::numeric_limits<std::uint64_t>::max());
+  if (!value) return std::unexpected(value.error());
+  return static_cast<double>(*value) / 60'000.0;
+}
+
+std::string rate_text(double per_second) {
+  return per_second < 1 ? fmt::format("{:.10g}/m", per_second * 60) : fmt::format("{:.10g}/s", per_second);
 }
 
 }  // namespace rpcw::config

@@ -7,7 +7,7 @@
 
 #include "base/time.hpp"
 
-/// Durations and sizes as configuration files write them: a number and a unit, without a space.
+/// Durations, sizes and rates as configuration files write them: a number and a unit, without a space.
 namespace rpcw::config {
 
 enum class QuantityFault : std::uint8_t {
@@ -26,5 +26,10 @@ std::string duration_text(milliseconds value);
 /// "1000B", "500KB", "64KiB", "1MiB": powers of 1000 without the i, of 1024 with it.
 std::expected<std::uint64_t, QuantityFault> parse_size(std::string_view text);
 std::string size_text(std::uint64_t bytes);
+
+/// "25/s", "90/m": requests in a second or a minute. Returns requests a second, to the 60,000th.
+std::expected<double, QuantityFault> parse_rate(std::string_view text);
+/// "25/s"; below one a second "30/m".
+std::string rate_text(double per_second);
 
 }  // namespace rpcw::config

@@ -247,6 +247,27 @@ Given Reader::size(std::string_view key, std::uint64_t& out, std::uint64_t least
   return {.state = Given::State::kValid, .place = node.place};
 }
 
+Given Reader::rate(std::string_view key, double& out, double least, double most) {
+  const Member* member = take(key);
+  if (member == nullptr) return {.place = table_.place};
+  const std::string range = fmt::format("{} to {}", rate_text(least), rate_text(most));
+  const Node& node = member->value;
+  if (node.kind == Node::Kind::kInteger && node.integer >= 0)
+    return refuse(*member, fmt::format("{0} has no unit; write it as \"{0}/s\" if it is requests a second (units: /s, "
+                                       "/m); accepted: {1}",
+                                       node.integer, range));
+  if (node.kind != Node::Kind::kString)
+    return wrong_type(*member, fmt::format("a rate from {}, such as \"25/s\"", range));
+  const auto value = parse_rate(node.text);
+  if (!value)
+    return refuse(*member, fmt::format("{} is no rate; write a number and /s or /m, such as \"25/s\"; accepted: {}",
+                                       shown(node.text), range));
+  if (*value < least || *value > most)
+    return refuse(*member, fmt::format("{} is out of range; accepted: {}", shown(node.text), range));
+  out = *value;
+  return {.state = Given::State::kValid, .place = node.place};
+}
+
 Given Reader::one_of(std::string_view key, std::span<const std::string_view> names, std::size_t& index) {
   const Member* member = take(key);
   if (member == nullptr) return {.place = table_.place};

@@ -114,6 +114,8 @@ class Reader {
   /// The same, with "off" for nullopt.
   Given duration_or_off(std::string_view key, std::optional<milliseconds>& out, milliseconds least, milliseconds most);
   Given size(std::string_view key, std::uint64_t& out, std::uint64_t least, std::uint64_t most);
+  /// In requests a second.
+  Given rate(std::string_view key, double& out, double least, double most);
 
   template <std::unsigned_integral T>
   Given integer(std::string_view key, T& out, std::uint64_t least, std::uint64_t most) {

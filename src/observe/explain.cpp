@@ -163,6 +163,8 @@ class Explanation {
     const std::string_view limit = text(inputs_, "limited_by");
     if (limit == "growth") line("A share grows only so fast: it is still on its way up.");
     if (limit == "max_share") line("Its share is cut to max_share.");
+    if (limit == "max_rate")
+      line(fmt::format("Its share is cut to its max_rate, {:.1f} % of the traffic.", 100 * input("quota_share", 0)));
     if (limit == "quota")
       line(fmt::format("Its share is cut to what its quota carries, {:.1f} % of the traffic.",
                        100 * input("quota_share", 0)));

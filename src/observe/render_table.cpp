@@ -382,6 +382,7 @@ class Table {
       out.push_back(fmt::format("recent failures: an error rate of {:.1f} % (score{})", errors * 100,
                                 times(1.0 / (1.0 + constants::kErrorWeight * errors))));
     if (d.inputs.limited_by == "growth") out.emplace_back("its share is still growing");
+    if (d.inputs.limited_by == "max_rate") out.emplace_back("its share is what its max_rate allows");
     if (d.inputs.limited_by == "quota") out.emplace_back("its share is what its quota carries");
     if (d.inputs.limited_by == "identity")
       out.emplace_back("its share does not grow until it tells its chain id again");

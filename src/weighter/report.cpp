@@ -88,6 +88,8 @@ Report make_report(const SystemState& state, Now now, const haproxy::Instance* i
       if (i < d.servers.size()) sr.decision = d.servers[i];
       if (sr.decision.lag_blocks) sr.lag = lag_time(*sr.decision.lag_blocks, block_time);
       if (i < history.servers.size()) sr.quota_per_s = history.servers[i].live.quota_per_s;
+      if (const double plan = cfg.servers[i].max_rate; plan > 0)
+        sr.quota_per_s = std::min(sr.quota_per_s.value_or(plan), plan);
       const haproxy::ServerRow* s = row != nullptr ? row->server(sr.name) : nullptr;
       if (s == nullptr) continue;
       sr.current_weight = s->uweight;

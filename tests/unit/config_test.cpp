@@ -159,6 +159,7 @@ TEST_CASE("config: defaults") {
   CHECK_FALSE(b.servers[0].target.operator_given);
   CHECK(b.servers[0].preference == 1.0);
   CHECK(b.servers[0].tier == 0);
+  CHECK(b.servers[0].max_rate == 0);
 }
 
 constexpr std::string_view kWhole = R"(
@@ -214,6 +215,7 @@ switch_back = true
   operator = "qn"
   preference = 2
   tier = 9
+  max_rate = "90/m"
   [[backend.server]]
   name = "file.1:2_3-4"
   url_file = "url"
@@ -322,6 +324,7 @@ TEST_CASE("config: every key") {
   CHECK(b.servers[0].target.operator_given);
   CHECK(b.servers[0].preference == 2.0);
   CHECK(b.servers[0].tier == 9);
+  CHECK(b.servers[0].max_rate == 1.5);
   CHECK(b.servers[1].name == "file.1:2_3-4");
   CHECK(b.servers[1].target.url == "https://example.net/from-file");
   CHECK(b.servers[1].target.operator_name == "file.1:2_3-4");
@@ -935,6 +938,19 @@ TEST_CASE("config: servers") {
            {"8:14: backend.b.server.s.preference: 0 is out of range; accepted: 0.01 to 100"}},
           {"url = \"http://h/\"\npreference = 100.5",
            {"8:14: backend.b.server.s.preference: 100.5 is out of range; accepted: 0.01 to 100"}},
+          {"url = \"http://h/\"\nmax_rate = \"0.5/m\"",
+           {"8:12: backend.b.server.s.max_rate: \"0.5/m\" is out of range; accepted: 1/m to 1000000/s"}},
+          {"url = \"http://h/\"\nmax_rate = \"1000001/s\"",
+           {"8:12: backend.b.server.s.max_rate: \"1000001/s\" is out of range; accepted: 1/m to 1000000/s"}},
+          {"url = \"http://h/\"\nmax_rate = \"25/h\"",
+           {"8:12: backend.b.server.s.max_rate: \"25/h\" is no rate; write a number and /s or /m, such as \"25/s\"; "
+            "accepted: 1/m to 1000000/s"}},
+          {"url = \"http://h/\"\nmax_rate = 25",
+           {"8:12: backend.b.server.s.max_rate: 25 has no unit; write it as \"25/s\" if it is requests a second (units: "
+            "/s, /m); accepted: 1/m to 1000000/s"}},
+          {"url = \"http://h/\"\nmax_rate = true",
+           {"8:12: backend.b.server.s.max_rate: found a boolean; expected a rate from 1/m to 1000000/s, such as "
+            "\"25/s\""}},
           {"url = \"http://h/\"\ntier = 10", {"8:8: backend.b.server.s.tier: 10 is out of range; accepted: 0 to 9"}},
           {"url = \"http://h/\"\ntier = -1", {"8:8: backend.b.server.s.tier: -1 is out of range; accepted: 0 to 9"}},
           {"url = \"http://h/\"\noperator = \"\"",
@@ -1527,6 +1543,7 @@ backend rpc-backend
   fallback    keep when fewer than 2 are healthy
   server      quicknode     https://example.org/…
               operator qn, headers X-Second Authorization A, preference 2,
+              at most 1.5/s of the traffic,
               tier 9: serves while fewer than 2 of the lower tiers are healthy
   server      file.1:2_3-4  https://example.net/…
   reference   https://example.com/…
@@ -1680,6 +1697,18 @@ TEST_CASE("sizes") {
   CHECK(size_text(1500) == "1500B");
   CHECK(size_text(500'000) == "500KB");
   CHECK(size_text(0) == "0B");
+}
+
+TEST_CASE("rates") {
+  CHECK(parse_rate("25/s").value() == 25);
+  CHECK(parse_rate("90/m").value() == 1.5);
+  CHECK(parse_rate("0.5/s").value() == 0.5);
+  CHECK(parse_rate("25").error() == QuantityFault::kNoUnit);
+  CHECK(parse_rate("25/h").error() == QuantityFault::kNotOne);
+  CHECK(parse_rate("-1/s").error() == QuantityFault::kNegative);
+  CHECK(parse_rate("0.0001/m").error() == QuantityFault::kTooFine);
+  CHECK(rate_text(25) == "25/s");
+  CHECK(rate_text(0.5) == "30/m");
 }
 
 TEST_CASE("nearest names") {

@@ -158,6 +158,45 @@ TEST_CASE("a quota: the share goes to what it carries, and stays there instead o
   CHECK(w.decision.servers[0].inputs.limited_by == "quota");
 }
 
+TEST_CASE("max_rate: the share is never more than the plan carries, and falls when the traffic grows") {
+  Traffic w(3, 100);
+  w.backend.servers[0].max_rate = 25;
+  for (int i = 0; i < 20; ++i) w.second(kFine);
+  CHECK(w.share(0) <= 0.25 + 1.0 / 256);
+  CHECK(w.share(0) > 0.2);
+  CHECK(w.decision.servers[0].inputs.limited_by == "max_rate");
+  CHECK(w.decision.servers[0].state == State::kHealthy);
+  CHECK(w.decision.servers[0].inputs.quota_share.value() == doctest::Approx(0.25).epsilon(0.05));
+  w.per_s = 300;
+  for (int i = 0; i < 20; ++i) w.second(kFine);
+  // The traffic of 300 a second is measured with a half-life of 3 s.
+  CHECK(w.share(0) <= 25.0 / 290 + 1.0 / 256);
+  CHECK(w.share(0) > 0.05);
+}
+
+TEST_CASE("max_rate: the part that a failing server loses goes to those that may have it") {
+  Traffic w(3, 100);
+  w.backend.servers[0].max_rate = 25;
+  for (int i = 0; i < 20; ++i) w.second(kFine);
+  // The failure penalty halves one, an ejection takes the rest.
+  w.bad(1);
+  w.decide();
+  CHECK(w.held[1] < 75);
+  CHECK(w.share(0) <= 0.26 + 1.0 / 256);
+  w.bad(1);
+  w.decide();
+  CHECK(w.held[1] == 0);
+  CHECK(w.share(0) <= 0.26 + 1.0 / 256);
+}
+
+TEST_CASE("max_rate: when all plans together carry less than the traffic, all get more in proportion") {
+  Traffic w(2, 100);
+  w.backend.servers[0].max_rate = 10;
+  w.backend.servers[1].max_rate = 30;
+  for (int i = 0; i < 20; ++i) w.second(kFine);
+  CHECK(w.share(0) == doctest::Approx(0.25).epsilon(0.1));
+}
+
 TEST_CASE("a quota that is gone is found out in time") {
   Traffic w(3, 300);
   for (int i = 0; i < 20; ++i) w.second(kFine);

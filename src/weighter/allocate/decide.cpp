@@ -44,6 +44,7 @@ class Decider {
     out_.servers.resize(verdict.servers.size());
     disqualified_.resize(verdict.servers.size());
     steady_.resize(verdict.servers.size());
+    plan_shares_.resize(verdict.servers.size());
     for (std::size_t i = 0; i < verdict.servers.size(); ++i) describe(i, std::move(verdict.servers[i]));
 
     const Members active = members(false);
@@ -89,11 +90,13 @@ class Decider {
     // What is applied may be a dead band away from the targets; but not for good where a return has just ended.
     const bool arrived = history_.shares.converging && !converging();
     history_.shares.converging = converging();
+    const bool over_plan = !falls_back && !leads && (exceeds_plan(active) || exceeds_plan(backups));
     // Ages grow all the time, so a fallback by age has the dead band of scores.
     const bool exact_fallback = falls_back && out_.fallback != config::Fallback::kLeastBad;
     // Under a hash even the last step of a return would move clients.
     const bool hashed = hashes(view_.algorithm);
-    settle(std::exchange(history_.shares.fell_back, falls_back) != falls_back || exact_fallback || (arrived && !hashed),
+    settle(std::exchange(history_.shares.fell_back, falls_back) != falls_back || exact_fallback ||
+               (arrived && !hashed) || over_plan,
            hashed ? backend_.hash_dead_band : 0);
     return std::move(out_);
   }
@@ -118,6 +121,8 @@ class Decider {
     s.inputs.rate_limit_factor = verdict.rate_limit_factor;
     s.inputs.ramp = verdict.ramp;
     s.inputs.quota_share = verdict.quota_share;
+    plan_shares_[i] = verdict.plan_share;
+    if (verdict.plan_share) s.inputs.quota_share = std::min(verdict.quota_share.value_or(1.0), *verdict.plan_share);
     disqualified_[i] = verdict.disqualified;
     if (s.state != State::kUnknown) out_.any_verdict = true;
     if (eligible(i)) {
@@ -225,14 +230,34 @@ class Decider {
     std::vector<double> penalised = shares;
     for (std::size_t k = 0; k < who.size(); ++k)
       if (steady_[who[k]] > 0) penalised[k] *= out_.servers[who[k]].score / steady_[who[k]];
+    mark_cut(who, penalised);
+    keep_to_plans(who, penalised);
     const bool peak = backend_.scale == config::Scale::kPeak || backend_.servers.size() > kMostServersForShares;
     const std::vector<unsigned> weights =
         peak ? scale_peak(penalised, backend_.max_share) : scale_share(penalised, backend_.max_share);
-    mark_cut(who, penalised);
     for (std::size_t k = 0; k < who.size(); ++k) {
       targets_[who[k]] = weights[k];
       shares_[who[k]] = shares[k];
     }
+  }
+
+  /// A failure penalty on one server raises the parts of the others: not beyond what a plan carries, if another server
+  /// can take the rest.
+  void keep_to_plans(const Members& who, std::vector<double>& shares) const {
+    std::vector<double> caps;
+    for (const std::size_t i : who) caps.push_back(std::min(plan_shares_[i].value_or(1.0), backend_.max_share));
+    const bool planned = std::ranges::any_of(who, [&](std::size_t i) { return plan_shares_[i].has_value(); });
+    if (planned && std::accumulate(shares.begin(), shares.end(), 0.0) > 0) shares = shares_below(shares, caps);
+  }
+
+  /// A server has more than its plan carries, by more than rounding, and can have less.
+  bool exceeds_plan(const Members& group) const {
+    if (applied_.size() != targets_.size()) return false;
+    double sum = 0;
+    for (const std::size_t i : group) sum += out_.servers[i].state == State::kDisabled ? 0 : applied_[i];
+    return std::ranges::any_of(group, [&](std::size_t i) {
+      return plan_shares_[i] && targets_[i] < applied_[i] && applied_[i] - 1 > *plan_shares_[i] * sum;
+    });
   }
 
   /// Whom max_share keeps below its part. Where growth does as well, the lower of the two limits is the one that
@@ -292,6 +317,11 @@ class Decider {
     return out;
   }
 
+  /// What sets quota_share: the plan in the file, or the quota that live traffic has met.
+  std::string_view limit_name(std::size_t i) const {
+    return plan_shares_[i] && plan_shares_[i] == out_.servers[i].inputs.quota_share ? "max_rate" : "quota";
+  }
+
   /// Parts by score, none grown faster than allowed since the decision before.
   std::vector<double> grow(const Members& who, const std::vector<double>& scores) {
     const std::vector<double> free = shares_below(scores, std::vector<double>(who.size(), 2.0));
@@ -316,13 +346,17 @@ class Decider {
     }
     // Rather than scale up a share that must not grow, let the others grow faster.
     const bool everybody_capped = std::accumulate(caps.begin(), caps.end(), 0.0) <= 1.0;
-    if (everybody_capped && std::ranges::find(by_identity, true) != by_identity.end())
+    const bool any_strict = std::ranges::find(by_identity, true) != by_identity.end() ||
+                            std::ranges::any_of(who, [&](std::size_t i) { return plan_shares_[i].has_value(); });
+    if (everybody_capped && any_strict)
       for (std::size_t k = 0; k < who.size(); ++k)
         if (!by_identity[k] && !by_quota[k]) caps[k] = 2.0;
     std::vector<double> shares = shares_below(scores, caps);
     for (std::size_t k = 0; k < who.size(); ++k) {
       if (shares[k] + kVisible < free[k])
-        out_.servers[who[k]].inputs.limited_by = by_quota[k] ? "quota" : by_identity[k] ? "identity" : "growth";
+        out_.servers[who[k]].inputs.limited_by = by_quota[k]      ? limit_name(who[k])
+                                                 : by_identity[k] ? "identity"
+                                                                  : "growth";
       if (!before.empty() && (before[k] <= 0 || (!by_quota[k] && shares[k] < 0.5 * free[k]))) far_from_share_ = true;
     }
     return shares;
@@ -506,6 +540,8 @@ class Decider {
   std::vector<bool> disqualified_;
   /// Scores without what is for a moment.
   std::vector<double> steady_;
+  /// The part of the traffic that max_rate allows each server; absent: any.
+  std::vector<std::optional<double>> plan_shares_;
   std::vector<unsigned> targets_;
   /// Each server's part of its group, before it is rounded to a weight: growth is smaller than a weight's step.
   std::vector<double> shares_;
@@ -583,8 +619,7 @@ bool worth_pushing(std::span<const unsigned> applied, std::span<const unsigned> 
     if (applied[i] == 0 || targets[i] == 0) return true;
     const unsigned step = applied[i] > targets[i] ? applied[i] - targets[i] : targets[i] - applied[i];
     const double part = static_cast<double>(step) / static_cast<double>(applied[i]);
-    if (part >= band && (step >= constants::kDeadStep || part >= constants::kDeadStepWaived))
-      return true;
+    if (part >= band && (step >= constants::kDeadStep || part >= constants::kDeadStepWaived)) return true;
   }
   return false;
 }

@@ -247,6 +247,8 @@ class Judge {
       tell(Reason::kLiveLatency, fmt::format("{:.0f} ms in live traffic, {:.0f} ms in probes", *l.latency_ms,
                                              history_.servers[i].latency.smoothed_ms.value_or(0)));
     v.quota_share = l.quota_share;
+    if (const double plan = backend_.servers[i].max_rate; plan > 0 && l.backend_per_s > 0)
+      v.plan_share = std::min(1.0, plan / l.backend_per_s);
     if (l.quota_share && *l.quota_share < 1.0)
       tell(Reason::kRateLimited, fmt::format("live traffic: its quota carries about {:.0f} requests a second",
                                              history_.servers[i].live.quota_per_s.value_or(0)));

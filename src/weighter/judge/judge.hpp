@@ -59,6 +59,9 @@ struct ServerVerdict {
   std::optional<double> live_latency_ms;
   /// The part of the backend's traffic that its quota carries; absent: no limit is known.
   std::optional<double> quota_share;
+  /// The part of the backend's traffic that its configured max_rate is; absent: none is configured, or there is too
+  /// little traffic to tell. At most 1.
+  std::optional<double> plan_share;
   /// Wall clock minus the head's timestamp, at least 0; absent: no head.
   std::optional<milliseconds> head_age;
 };

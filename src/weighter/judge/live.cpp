@@ -267,6 +267,7 @@ std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime
     if (h.timed * decay(now - h.counted_at, constants::kLiveRecent) >= constants::kLiveEnough)
       v.latency_ms = h.latency_ms;
     v.waiting_ms = h.waiting_ms;
+    if (total_per_s > constants::kQuotaTrafficLeast) v.backend_per_s = total_per_s;
     if (h.quota_per_s && total_per_s > constants::kQuotaTrafficLeast)
       v.quota_share = std::min(1.0, *h.quota_per_s / total_per_s);
   }

@@ -42,6 +42,8 @@ struct LiveView {
   std::optional<double> waiting_ms;
   /// The part of the backend's traffic that its quota carries; absent: no limit is known.
   std::optional<double> quota_share;
+  /// Requests a second that the whole backend was sent of late; 0: too few to steer by.
+  double backend_per_s = 0;
 };
 
 /// As of `now`, for all servers of a backend together.

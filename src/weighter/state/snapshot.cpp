@@ -22,14 +22,14 @@ std::string canaries_text(const config::Backend& cfg) {
 /// All settings that weights follow.
 std::string settings_text(const config::Backend& cfg) {
   const auto count = [](const std::optional<milliseconds>& t) { return t ? t->count() : -1; };
-  std::string out = fmt::format(
-      "{} {} {} {} {} {} {} {} {} {} {} {} {} {}\n{} {} {} {} {}\n", cfg.strategy,
-      config::to_string(cfg.scale), config::to_string(cfg.fallback), cfg.min_healthy, cfg.max_latency.count(),
-      cfg.max_block_lag.value_or(0), cfg.min_peers, cfg.ramp.count(), cfg.eject_time.count(),
-      cfg.max_eject_time.count(), cfg.max_share, cfg.live, cfg.switch_back, cfg.hash_dead_band, cfg.chain.identity,
-      cfg.chain.block_time.count(), count(cfg.chain.max_block_age), cfg.chain.max_lag.count(), cfg.chain.fork_depth);
+  std::string out = fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {}\n{} {} {} {} {}\n", cfg.strategy,
+                                config::to_string(cfg.scale), config::to_string(cfg.fallback), cfg.min_healthy,
+                                cfg.max_latency.count(), cfg.max_block_lag.value_or(0), cfg.min_peers, cfg.ramp.count(),
+                                cfg.eject_time.count(), cfg.max_eject_time.count(), cfg.max_share, cfg.live,
+                                cfg.switch_back, cfg.hash_dead_band, cfg.chain.identity, cfg.chain.block_time.count(),
+                                count(cfg.chain.max_block_age), cfg.chain.max_lag.count(), cfg.chain.fork_depth);
   for (const config::Server& s : cfg.servers)
-    out += fmt::format("{} {} {} {}\n", s.name, s.preference, s.tier, s.target.operator_name);
+    out += fmt::format("{} {} {} {} {}\n", s.name, s.preference, s.tier, s.max_rate, s.target.operator_name);
   for (const config::Target& t : cfg.references) out += fmt::format("{}\n", t.operator_name);
   return out + canaries_text(cfg);
 }
