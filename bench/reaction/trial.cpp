@@ -240,7 +240,7 @@ std::optional<std::vector<double>> measure_reloads(unsigned repeats, std::uint64
   fmt::print(stderr, "reloads: {}\n", repeats);
   bool complete = false;
   try {
-    stand.start_haproxy({.master = true});
+    stand.start_haproxy({}, {.master = true});
     stand.start_weighter(weighter);
     stage.spawn(reloads());
     complete = stage.run();

@@ -77,7 +77,7 @@ class Arena {
 
   std::optional<Run> run() {
     Run out{.scenario = scenario_, .seed = options_.seed, .lanes = {}, .load_average = load_average() / 2};
-    for (Booth& b : booths_) b.stand->start_haproxy();
+    for (Booth& b : booths_) b.stand->start_haproxy(scenario_.setting);
     start_ = next_block_after(kLeadTime +
                               std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(kWarmUp)));
     for (Booth& b : booths_) start_contestant(b);
@@ -140,6 +140,7 @@ class Arena {
                                                  .start = start_,
                                                  .from_s = -kWarmUp,
                                                  .to_s = scenario_.seconds,
+                                                 .patience_s = scenario_.setting.patience_s,
                                                  .phase = static_cast<double>(i) / static_cast<double>(booths_.size()),
                                                  .seed = options_.seed});
       ++loads_running_;

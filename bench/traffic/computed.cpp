@@ -23,7 +23,6 @@ namespace rpcw::bench {
 namespace {
 
 constexpr double kWarmUp = 8.0;
-constexpr double kServerTimeout = 5.0;
 constexpr double kNever = std::numeric_limits<double>::infinity();
 /// From a decision to HAProxy's confirmation, and how long it takes to refuse a connection.
 constexpr double kPush = 0.002;
@@ -207,12 +206,14 @@ class Lanes {
   }
 
   Lane run() {
-    time_.run_until(scenario_.seconds + kServerTimeout + 1);
+    time_.run_until(scenario_.seconds + longest_wait() + 1);
     std::ranges::sort(lane_.shots, {}, &Shot::scheduled_s);
     return std::move(lane_);
   }
 
  private:
+  double longest_wait() const { return std::max(scenario_.setting.server_timeout_s, scenario_.setting.patience_s); }
+
   // ---- load
 
   std::string_view draw_method() {
@@ -251,24 +252,30 @@ class Lanes {
           note(at, Verdict::kError, -1);
         } else {
           ++proxy_.servers[i].redispatched;
-          send(at, method, proxy_.choose(i), true);
+          send(at, method, scenario_.setting.redispatch ? proxy_.choose(i) : i, true);
         }
       });
       return;
     }
-    time_.after(std::min(outcome.seconds, kServerTimeout), [this, at, i, sent, outcome] {
+    // HAProxy goes on waiting for an answer whose client has left.
+    const double patience = at + scenario_.setting.patience_s - sent;
+    const double timeout = scenario_.setting.server_timeout_s;
+    const bool gives_up = std::min(outcome.seconds, timeout) > patience;
+    if (gives_up) time_.after(patience, [this, at] { note(at, Verdict::kTimedOut, -1); });
+    time_.after(std::min(outcome.seconds, timeout), [this, at, i, sent, outcome, timeout, gives_up] {
       Proxy::Server& s = proxy_.servers[i];
       --s.open;
       const int who = static_cast<int>(i);
-      if (outcome.seconds >= kServerTimeout) {
+      if (outcome.seconds >= timeout) {
         ++s.time_outs;
-        note(at, Verdict::kTimedOut, -1);
+        if (!gives_up) note(at, Verdict::kTimedOut, -1);
         return;
       }
       ++(outcome.kind == Outcome::Kind::kStatus    ? s.server_errors
          : outcome.kind == Outcome::Kind::kLimited ? s.client_errors
                                                    : s.good);
       proxy_.answered(i, time_.now() - sent);
+      if (gives_up) return;
       switch (outcome.kind) {
         case Outcome::Kind::kStatus:
           note(at, Verdict::kError, who);

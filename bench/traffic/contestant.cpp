@@ -37,9 +37,9 @@ const std::vector<Contestant>& contestants() {
   return kContestants;
 }
 
-std::string haproxy_cfg(const Contestant& contestant, std::uint16_t port,
+std::string haproxy_cfg(const Contestant& contestant, const Setting& setting, std::uint16_t port,
                         std::span<const std::uint16_t> provider_ports) {
-  // Connections that fail are tried again elsewhere; a request that has been sent is not sent twice.
+  // Connections that fail are tried again; a request that has been sent is not sent twice.
   std::string out = fmt::format(R"(global
   stats socket @DIR@/admin.sock mode 600 level admin
   maxconn 4000
@@ -50,16 +50,15 @@ defaults
   timeout connect 2s
   timeout client 30s
   timeout http-keep-alive 60s
-  timeout server 5s
+  timeout server {}s
   retries 3
-  option redispatch 1
-frontend rpc-in
+{}frontend rpc-in
   bind 127.0.0.1:{}
   default_backend rpc
 backend rpc
   balance roundrobin
 )",
-                                port);
+                                setting.server_timeout_s, setting.redispatch ? "  option redispatch 1\n" : "", port);
   if (contestant.kind == Contestant::Kind::kChecks) out += kChecks.substr(1);
   for (std::size_t i = 0; i < provider_ports.size(); ++i)
     out += fmt::format("  server {} 127.0.0.1:{} weight 100\n", providers()[i].name, provider_ports[i]);

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "traffic/scenario.hpp"
+
 /// Who competes, and with what configuration: what a sensible user would write, and nothing tuned to the scenarios.
 namespace rpcw::bench {
 
@@ -32,7 +34,7 @@ const std::vector<Contestant>& contestants();
 
 /// haproxy.cfg with the frontend at `port` and backend `rpc`, whose servers are providers() at these ports. "@DIR@"
 /// stands for its directory.
-std::string haproxy_cfg(const Contestant& contestant, std::uint16_t port,
+std::string haproxy_cfg(const Contestant& contestant, const Setting& setting, std::uint16_t port,
                         std::span<const std::uint16_t> provider_ports);
 
 /// config.toml of a kWeighter.

@@ -66,7 +66,7 @@ asio::awaitable<void> Load::shoot(double scheduled_s, std::string body) {
   const Clock::time_point scheduled = plan_.start + duration_of(scheduled_s);
   const Clock::time_point sent = Clock::now();
   Truth truth{.sent = chain_.head()};
-  const Answer answer = co_await client_.post(std::move(body), scheduled + kPatience);
+  const Answer answer = co_await client_.post(std::move(body), scheduled + duration_of(plan_.patience_s));
   truth.received = chain_.head();
   shots_.push_back({scheduled_s, milliseconds_of(Clock::now() - scheduled), milliseconds_of(sent - scheduled),
                     judge(answer, truth), index_of(answer.provider)});

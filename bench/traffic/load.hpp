@@ -39,14 +39,13 @@ class Load {
     /// Of the first and behind the last request, in seconds from `start`.
     double from_s = 0;
     double to_s = 0;
+    /// A request that has no answer so long after it was due counts as timed out, and its connection is closed.
+    double patience_s = 0;
     /// Part of the distance between two requests by which this load's are shifted, in [0, 1): several loads must not
     /// fire at the same moments.
     double phase = 0;
     std::uint64_t seed = 1;
   };
-
-  /// A request that has no answer after this counts as timed out: a second more than HAProxy's `timeout server`.
-  static constexpr std::chrono::seconds kPatience{6};
 
   Load(asio::io_context& io, const sim::Chain& chain, const Plan& plan);
 

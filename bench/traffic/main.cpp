@@ -80,7 +80,7 @@ int run(const Arguments& arguments) {
   const auto who = chosen(contestants(), arguments.contestants,
                           [&](const Contestant& c) { return !arguments.computed || can_be_computed(c); });
   const auto what = chosen(scenarios(), arguments.scenarios, [&](const Scenario& s) {
-    return arguments.computed ? s.form != Form::kAlone : arguments.full || s.form == Form::kShort;
+    return arguments.computed ? s.form != Form::kAlone : s.form == Form::kShort || (arguments.full && s.form != Form::kComputed);
   });
   std::filesystem::create_directories(out / "logs");
 

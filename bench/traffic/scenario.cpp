@@ -1,5 +1,6 @@
 #include "traffic/scenario.hpp"
 
+#include <algorithm>
 #include <array>
 #include <stdexcept>
 
@@ -77,6 +78,38 @@ std::vector<Scenario> make() {
                   {"stale", kP47, 4, 28, kStale, kStaleAfter},
                   {"stale", kP84, 4, 24, kStale, kStaleAfter},
                   {"stale", kP150, 4, 20, kStale, kStaleAfter}}});
+
+  // With the time-outs that many files have, and clients that give up before.
+  constexpr Setting kThirty{.server_timeout_s = 30, .patience_s = 2};
+  constexpr Setting kSixty{.server_timeout_s = 60, .patience_s = 2};
+  const auto variant = [&](const char* of, const char* name, const char* how, Setting setting) {
+    Scenario s = *std::ranges::find(out, of, &Scenario::name);
+    s.name = name;
+    s.title = s.title + "; " + how;
+    s.form = Form::kComputed;
+    s.setting = setting;
+    out.push_back(std::move(s));
+  };
+  variant("crashes", "crashes-30s", "HAProxy waits 30 s, clients 2 s", kThirty);
+  variant("crashes", "crashes-60s", "HAProxy waits 60 s, clients 2 s", kSixty);
+  variant("crashes", "crashes-once", "a failed connection is not tried elsewhere", {.redispatch = false});
+  variant("lies", "lies-30s", "HAProxy waits 30 s, clients 2 s", kThirty);
+  out.push_back({"apart",
+                 "Faults of 4 to 8 s that begin 4 s after the end of the one before; HAProxy waits 30 s, clients 2 s",
+                 100,
+                 {{"hang", kP15, 4, 10, kHang},
+                  {"half 500", kP27, 14, 20, kHalf500},
+                  {"refused", kP47, 24, 30, kRefused},
+                  {"hang", kP27, 34, 41, kHang},
+                  {"RPC error in 200", kP15, 45, 53, kRpcError},
+                  {"30 times slower", kP27, 57, 65, R"({"latency_ms":810})"},
+                  {"hang", kP84, 69, 75, kHang},
+                  {"refused", kP15, 79, 86, kRefused},
+                  {"half 500", kP27, 90, 97, kHalf500}},
+                 Form::kComputed,
+                 kThirty});
+  variant("apart", "apart-5s", "but HAProxy waits 5 s", {.server_timeout_s = 5, .patience_s = 2});
+  variant("apart", "apart-60s", "but HAProxy waits 60 s", kSixty);
 
   const auto alone = [&](const char* name, const char* kind, const char* behaviour, double bad_after = 0) {
     out.push_back({name,

@@ -60,9 +60,19 @@ struct Fault {
   double bad_from_s() const { return from_s + bad_after_s; }
 };
 
-/// kShort: measured in the short form, too. kAlone: one fault alone, measured once in the full form and computed only
-/// if it is named.
-enum class Form : std::uint8_t { kShort, kFull, kAlone };
+/// kShort: measured in the short form, too. kComputed: measured only if it is named. kAlone: one fault alone, measured
+/// once in the full form and computed only if it is named.
+enum class Form : std::uint8_t { kShort, kFull, kComputed, kAlone };
+
+/// How HAProxy is configured, and how long its clients wait.
+struct Setting {
+  /// `timeout server`: a provider's silence is an error for HAProxy after this.
+  double server_timeout_s = 5;
+  /// A client closes its connection so long after its request was due. By default longer than HAProxy waits.
+  double patience_s = 6;
+  /// A connection that fails is tried again with another server, not with the same one.
+  bool redispatch = true;
+};
 
 struct Scenario {
   /// A word, for options and file names.
@@ -73,6 +83,7 @@ struct Scenario {
   /// In the order of their beginnings; those of one provider do not overlap.
   std::vector<Fault> faults;
   Form form = Form::kFull;
+  Setting setting{};
 };
 
 /// Throws std::logic_error if the tables contradict what is said above.

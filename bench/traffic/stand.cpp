@@ -24,13 +24,13 @@ Stand::Stand(asio::io_context& simulation, Contestant who, std::uint64_t seed, s
   }
 }
 
-void Stand::start_haproxy(test::HaproxyProcess::Options options) {
+void Stand::start_haproxy(const Setting& setting, test::HaproxyProcess::Options options) {
   // The port that was found free may be gone when HAProxy binds it.
   constexpr int kTries = 3;
   for (int i = 1;; ++i) {
     front = test::free_port();
     try {
-      haproxy = std::make_unique<test::HaproxyProcess>(haproxy_cfg(contestant, front, ports), options);
+      haproxy = std::make_unique<test::HaproxyProcess>(haproxy_cfg(contestant, setting, front, ports), options);
       return;
     } catch (const std::runtime_error&) {
       if (i == kTries) throw;

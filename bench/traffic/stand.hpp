@@ -10,6 +10,7 @@
 #include "integration/process.hpp"
 #include "sim/sim.hpp"
 #include "traffic/contestant.hpp"
+#include "traffic/scenario.hpp"
 
 namespace rpcw::bench {
 
@@ -23,7 +24,7 @@ class Stand {
   Stand(asio::io_context& simulation, Contestant contestant, std::uint64_t seed, sim::WallTime genesis);
 
   /// Both return when it answers.
-  void start_haproxy(test::HaproxyProcess::Options options = {});
+  void start_haproxy(const Setting& setting = {}, test::HaproxyProcess::Options options = {});
   void start_weighter(const std::string& program);
   /// Ends both.
   void stop();
