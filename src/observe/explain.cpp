@@ -165,6 +165,8 @@ class Explanation {
     if (limit == "max_share") line("Its share is cut to max_share.");
     if (limit == "max_rate")
       line(fmt::format("Its share is cut to its max_rate, {:.1f} % of the traffic.", 100 * input("quota_share", 0)));
+    if (limit == "exposure")
+      line("Another server is out or has just returned: until that is over no server has much more than half.");
     if (limit == "quota")
       line(fmt::format("Its share is cut to what its quota carries, {:.1f} % of the traffic.",
                        100 * input("quota_share", 0)));

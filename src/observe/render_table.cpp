@@ -386,6 +386,8 @@ class Table {
     if (d.inputs.limited_by == "quota") out.emplace_back("its share is what its quota carries");
     if (d.inputs.limited_by == "identity")
       out.emplace_back("its share does not grow until it tells its chain id again");
+    if (d.inputs.limited_by == "exposure")
+      out.emplace_back("its share is kept down while another server is out or has just returned");
     if (d.inputs.limited_by == "max_share") out.emplace_back("max_share keeps its share down");
     return out;
   }

@@ -64,9 +64,14 @@ inline constexpr double kEjectJitter = 0.1;
 /// One ejection is forgiven for each time of health that is twice the last time-out, but at least a minute.
 inline constexpr int kPayBackTimeOuts = 2;
 inline constexpr milliseconds kPayBackLeast = seconds{60};
-/// Where a ramp starts. From there it rises with the root of the time: half of the score is back after a quarter of it,
-/// since what the others carry meanwhile is what fails when one of them does.
+/// Where a ramp starts. From there it rises with the fourth root of the time: half of the score is back after a
+/// sixteenth of it, since what the others carry meanwhile is what fails when one of them does.
 inline constexpr double kRampStart = 0.1;
+/// Faults come in rows. While a server was ejected so recently, or one is on its ramp, no other has more than this part
+/// of the traffic, or than this many equal parts: two servers share 3 : 1 at most.
+inline constexpr milliseconds kUneasyFor = seconds{60};
+inline constexpr double kUneasyShare = 0.5;
+inline constexpr double kUneasyParts = 1.5;
 
 // ---- latency
 
@@ -98,8 +103,8 @@ inline constexpr double kNoAnswerLatencies = 3.0;
 
 // ---- shares
 
-/// Growth of a share for each probe interval: by half, or by 8 of 256 when that is more.
-inline constexpr double kShareGrowth = 0.5;
+/// Growth of a share for each probe interval: to the double, or by 8 of 256 when that is more.
+inline constexpr double kShareGrowth = 1.0;
 inline constexpr double kShareStep = 8.0 / 256.0;
 /// Half-life of the part that a server keeps which was thrown out in an outage of everybody's.
 inline constexpr milliseconds kKeptShareHalfLife = seconds{30};

@@ -377,6 +377,34 @@ TEST_CASE("controller: HAProxy is not read while weights are on their way, but r
   CHECK(after == Texts{"refresh 0"});
 }
 
+TEST_CASE("controller: HAProxy is read four times as often while clients send requests") {
+  const auto reads_in_ten_seconds = [](std::uint64_t per_read) {
+    Play p(two_servers());
+    p.settle();
+    std::uint64_t sent = 0;
+    std::uint64_t block = 100;
+    int reads = 0;
+    for (int step = 0; step < 200; ++step)
+      for (const std::string& what : p.pass(50ms)) {
+        if (what == "head 0" || what == "head 1") p.head(what.back() == '0' ? 0 : 1, ++block / 2);
+        if (what != "refresh 0") continue;
+        ++reads;
+        sent += per_read;
+        haproxy::Instance read = shown({{"a", 128}, {"b", 128}});
+        for (haproxy::ServerRow& row : read.backends[0].servers)
+          row.counters.stot = row.counters.lbtot = row.counters.hrsp_2xx = sent;
+        p.read(0, std::move(read));
+      }
+    return reads;
+  };
+  const int idle = reads_in_ten_seconds(0);
+  CHECK(idle >= 9);
+  CHECK(idle <= 11);
+  const int busy = reads_in_ten_seconds(100);
+  CHECK(busy > 3 * idle);
+  CHECK(busy <= 41);
+}
+
 TEST_CASE("controller: a reload between push and confirmation is seen by the next read, and the weights are put back") {
   Play p(two_servers());
   p.push_first();

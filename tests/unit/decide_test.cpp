@@ -358,7 +358,7 @@ TEST_CASE("no verdict yet: nothing to push") {
   CHECK_FALSE(w.decision().any_verdict);
 }
 
-TEST_CASE("a share grows by half, or 8 of 256, for each interval, and falls without limit") {
+TEST_CASE("a share grows to the double, or by 8 of 256, for each interval, and falls without limit") {
   World w(2);
   w.probe.interval = 5s;
   w.good(0);
@@ -367,13 +367,79 @@ TEST_CASE("a share grows by half, or 8 of 256, for each interval, and falls with
   w.history->shares.at = w.now.mono;
   w.now.mono += 5s;
   w.decision();
-  CHECK(w.history->shares.last[0] == doctest::Approx(0.15));
+  CHECK(w.history->shares.last[0] == doctest::Approx(0.2));
   w.history->shares.last = {0.01, 0.99};
   w.now.mono += 5s;
   const BackendDecision d = w.decision();
   CHECK(w.history->shares.last[0] == doctest::Approx(0.01 + 8.0 / 256));
   CHECK(d.servers[0].inputs.limited_by == "growth");
   CHECK(d.servers[1].inputs.limited_by.empty());
+}
+
+TEST_CASE("after an ejection no server has more than half of the traffic, until a minute and the ramps are over") {
+  World w(4, "adaptive");
+  const auto all_good = [&](std::size_t but) {
+    for (std::size_t i = 0; i < 4; ++i)
+      if (i != but) w.good(i, i == 0 ? 20ms : 200ms);
+  };
+  all_good(4);
+  const BackendDecision calm = w.decision();
+  CHECK(calm.servers[0].weight > 190);
+  CHECK(calm.servers[0].inputs.limited_by.empty());
+
+  // As fast as the others may grow.
+  BackendDecision uneasy;
+  for (int i = 0; i < 4; ++i) {
+    w.now.mono += 5s;
+    w.now.wall += 5s;
+    all_good(3);
+    w.bad(3, Reason::kHttpStatus);
+    uneasy = w.decision();
+  }
+  REQUIRE(uneasy.servers[3].weight == 0);
+  CHECK(uneasy.servers[0].weight == 128);
+  CHECK(uneasy.servers[0].inputs.limited_by == "exposure");
+  CHECK(uneasy.servers[1].inputs.limited_by.empty());
+
+  // It stays out: that is no news, and says nothing of the others.
+  for (int i = 0; i < 12; ++i) {
+    w.now.mono += 5s;
+    w.now.wall += 5s;
+    all_good(3);
+    w.bad(3, Reason::kHttpStatus);
+    w.decision();
+  }
+  CHECK(w.decision().servers[0].weight > 190);
+
+  // Back on its ramp.
+  const auto back = [&] {
+    w.now.mono += 5s;
+    w.now.wall += 5s;
+    all_good(4);
+    return w.decision();
+  };
+  back();
+  back();
+  REQUIRE(w.history->servers[3].ejection.returned_at);
+  CHECK(back().servers[0].weight == 128);
+  for (int i = 0; i < 7; ++i) back();
+  CHECK(back().servers[0].weight > 190);
+}
+
+TEST_CASE("of two servers one keeps at most three quarters after an ejection, and a last one everything") {
+  World w(3, "adaptive");
+  w.good(0, 20ms);
+  w.good(1, 400ms);
+  w.history->servers[2].ejection.is_out = true;
+  w.history->servers[2].ejection.since = w.now.mono;
+  w.bad(2);
+  CHECK(w.weights() == Weights{192, 64, 0});
+  World last(2, "adaptive");
+  last.good(0, 20ms);
+  last.history->servers[1].ejection.is_out = true;
+  last.history->servers[1].ejection.since = last.now.mono;
+  last.bad(1);
+  CHECK(last.weights() == Weights{256, 0});
 }
 
 TEST_CASE("growth adds up over many small passes") {
@@ -413,7 +479,7 @@ TEST_CASE("after a start, growth is measured from an old worker's weights, not f
   old.view.worker_age = 61s;
   old.good(0);
   old.good(1);
-  CHECK(old.weights() == Weights{38, 218});
+  CHECK(old.weights() == Weights{50, 206});
 }
 
 TEST_CASE("leader: one has everything, the others stand by; it changes when it falls, in that very pass") {
@@ -428,6 +494,31 @@ TEST_CASE("leader: one has everything, the others stand by; it changes when it f
   CHECK(w.weights() == Weights{256, 0, 0});
   w.bad(0);
   CHECK(w.weights() == Weights{0, 256, 0});
+}
+
+TEST_CASE("leader: one that has just returned is not given the lead while there is another") {
+  World w(3, "leader");
+  for (std::size_t i = 0; i < 3; ++i) w.good(i, i == 0 ? 20ms : 80ms);
+  w.history->leader.server = 2;
+  w.history->leader.looked_up = true;
+  w.history->servers[0].ejection.returned_at = w.now.mono;
+  for (int i = 0; i < 2; ++i) {
+    w.bad(2, Reason::kHttpStatus);
+    w.decision();
+  }
+  CHECK(w.weights() == Weights{0, 256, 0});
+  // Without another choice it has the lead.
+  World two(2, "leader");
+  two.good(0);
+  two.good(1);
+  two.history->leader.server = 1;
+  two.history->leader.looked_up = true;
+  two.history->servers[0].ejection.returned_at = two.now.mono;
+  for (int i = 0; i < 2; ++i) {
+    two.bad(1, Reason::kHttpStatus);
+    two.decision();
+  }
+  CHECK(two.weights() == Weights{256, 0});
 }
 
 TEST_CASE("leader: after a restart the leader is the one that HAProxy shows") {
@@ -505,7 +596,7 @@ TEST_CASE("a share that grows toward more than max_share is held by max_share on
   w.backend.servers[0].preference = 9;
   w.good(0);
   w.good(1);
-  w.history->shares.last = {0.3, 0.7};
+  w.history->shares.last = {0.2, 0.8};
   w.history->shares.at = w.now.mono;
   w.now.mono += 5s;
   CHECK(w.decision().servers[0].inputs.limited_by == "growth");
@@ -677,7 +768,7 @@ TEST_CASE("what an operator took out returns by ramp, as what was ejected does")
   w.view.servers[0]->disabled = false;
   CHECK(pass(5s).state == State::kDegraded);
   const ServerDecision later = pass(10s);
-  CHECK(later.inputs.ramp == doctest::Approx(0.5));
+  CHECK(later.inputs.ramp == doctest::Approx(std::sqrt(0.5)));
   REQUIRE(later.reasons.size() == 1);
   CHECK(later.reasons[0].code == Reason::kWarmingUp);
   CHECK(pass(31s).state == State::kHealthy);

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include "model/direct.hpp"
 #include "weighter/schedule/agenda.hpp"
 
@@ -381,7 +383,7 @@ TEST_CASE("a return is a ramp") {
   w.good(0, 100);
   CHECK(w.verdict().servers[0].ramp == 0.1);
   w.pass_time(7500ms);
-  CHECK(w.verdict().servers[0].ramp == doctest::Approx(0.5));
+  CHECK(w.verdict().servers[0].ramp == doctest::Approx(std::sqrt(0.5)));
   w.pass_time(22500ms);
   CHECK(w.verdict().servers[0].ramp == 1.0);
   CHECK(w.state() == State::kHealthy);

@@ -322,11 +322,24 @@ class Decider {
     return plan_shares_[i] && plan_shares_[i] == out_.servers[i].inputs.quota_share ? "max_rate" : "quota";
   }
 
+  /// The most that one of `who` may carry now; at least 1: no limit. What is ejected for good says nothing about the
+  /// next minute, so it counts as long as its time-out lasts.
+  double most_while_uneasy(const Members& who) const {
+    if (!strategy_.limits_growth) return 1.0;
+    const bool uneasy = std::ranges::any_of(history_.servers, [&](const TargetHistory& t) {
+      const EjectionHistory& e = t.ejection;
+      return e.is_out ? now_.mono < std::max(e.until, e.since + constants::kUneasyFor) : e.returned_at.has_value();
+    });
+    return uneasy ? std::max(constants::kUneasyShare, constants::kUneasyParts / static_cast<double>(who.size())) : 1.0;
+  }
+
   /// Parts by score, none grown faster than allowed since the decision before.
   std::vector<double> grow(const Members& who, const std::vector<double>& scores) {
     const std::vector<double> free = shares_below(scores, std::vector<double>(who.size(), 2.0));
     const std::vector<double> before = shares_before(who);
-    std::vector<double> caps(who.size(), 2.0);
+    const double most = most_while_uneasy(who);
+    const double no_limit = most < 1.0 ? most : 2.0;
+    std::vector<double> caps(who.size(), no_limit);
     if (!before.empty() && strategy_.limits_growth) {
       // Without a decision before, one interval's growth: what a single pass may do.
       const MonoTime interval = probe_.interval;
@@ -334,8 +347,8 @@ class Decider {
       const double intervals =
           std::max(0.0, static_cast<double>(elapsed.count()) / static_cast<double>(interval.count()));
       for (std::size_t k = 0; k < who.size(); ++k)
-        caps[k] = std::max(before[k] * (1.0 + constants::kShareGrowth * intervals),
-                           before[k] + constants::kShareStep * intervals);
+        caps[k] = std::min(no_limit, std::max(before[k] * (1.0 + constants::kShareGrowth * intervals),
+                                              before[k] + constants::kShareStep * intervals));
     }
     const std::vector<bool> by_identity = must_not_grow(who, before, caps);
     std::vector<bool> by_quota(who.size());
@@ -347,17 +360,21 @@ class Decider {
     // Rather than scale up a share that must not grow, let the others grow faster.
     const bool everybody_capped = std::accumulate(caps.begin(), caps.end(), 0.0) <= 1.0;
     const bool any_strict = std::ranges::find(by_identity, true) != by_identity.end() ||
+                            (most < 1.0 && std::ranges::find(by_quota, true) != by_quota.end()) ||
                             std::ranges::any_of(who, [&](std::size_t i) { return plan_shares_[i].has_value(); });
     if (everybody_capped && any_strict)
       for (std::size_t k = 0; k < who.size(); ++k)
         if (!by_identity[k] && !by_quota[k]) caps[k] = 2.0;
     std::vector<double> shares = shares_below(scores, caps);
     for (std::size_t k = 0; k < who.size(); ++k) {
+      const bool by_exposure = shares[k] + kVisible >= most;
       if (shares[k] + kVisible < free[k])
         out_.servers[who[k]].inputs.limited_by = by_quota[k]      ? limit_name(who[k])
                                                  : by_identity[k] ? "identity"
+                                                 : by_exposure    ? "exposure"
                                                                   : "growth";
-      if (!before.empty() && (before[k] <= 0 || (!by_quota[k] && shares[k] < 0.5 * free[k]))) far_from_share_ = true;
+      const bool far = !by_quota[k] && !by_exposure && shares[k] < 0.5 * free[k];
+      if (!before.empty() && (before[k] <= 0 || far)) far_from_share_ = true;
     }
     return shares;
   }
@@ -407,6 +424,12 @@ class Decider {
     Members able;
     std::ranges::copy_if(who, std::back_inserter(able), [&](std::size_t i) { return can_serve(i); });
     if (able.empty()) able = who;
+    // One that has just returned keeps the lead, but is not given it either: a fault is often followed by another.
+    Members steady;
+    std::ranges::copy_if(able, std::back_inserter(steady), [&](std::size_t i) {
+      return i == memory.leader || !history_.servers[i].ejection.returned_at;
+    });
+    if (!steady.empty()) able = std::move(steady);
     // One that may be another chain by now keeps the lead, but is not given it while there is another choice.
     Members trusted;
     std::ranges::copy_if(able, std::back_inserter(trusted),

@@ -67,7 +67,8 @@ struct ScoreInputs {
   double preference = 1.0;
   /// The part of the traffic that its quota carries; absent: no limit is known.
   std::optional<double> quota_share;
-  /// What kept the share below what the score would give: "growth", "quota", "identity" or "max_share"; empty: nothing.
+  /// What kept the share below what the score would give: "growth", "quota", "identity", "exposure" or
+  /// "max_share"; empty: nothing.
   std::string_view limited_by;
 
   friend bool operator==(const ScoreInputs&, const ScoreInputs&) = default;

@@ -117,6 +117,8 @@ class EndpointControl {
   MonoTime counted_at_{};
   /// The last read has shown something that the next one should settle.
   bool in_doubt_ = false;
+  /// At the last read clients sent enough for a quick look at the next counts to tell something.
+  bool busy_ = false;
   bool pace_logged_ = false;
   bool ever_reached_ = false;
   /// Reads and pushes are told apart: each may work without the other.

@@ -310,7 +310,7 @@ class Judge {
       return;
     }
     const double part = static_cast<double>(back_for.count()) / static_cast<double>(MonoTime{backend_.ramp}.count());
-    lower(v.ramp, std::max(std::sqrt(part), constants::kRampStart), Reason::kWarmingUp,
+    lower(v.ramp, std::max(std::sqrt(std::sqrt(part)), constants::kRampStart), Reason::kWarmingUp,
           fmt::format("back for {} of {}", span_text(whole_ms(back_for)), span_text(backend_.ramp)));
   }
 
