@@ -73,13 +73,22 @@ class Fit {
   Fit(const Section& section, const config::Config& config, std::set<std::string>& notes) {
     config_.probe = config.probe;
     backends_.resize(section.backends.size());
-    for (const config::Backend& b : config.backends) {
+    // Those that follow another one come after it.
+    std::vector<const config::Backend*> ordered;
+    for (const bool follows : {false, true})
+      for (const config::Backend& b : config.backends)
+        if (b.follows.empty() != follows) ordered.push_back(&b);
+    for (const config::Backend* backend : ordered) {
+      const config::Backend& b = *backend;
       const auto at = std::ranges::find(section.backends, b.name, &SectionBackend::name);
       if (at == section.backends.end())
         notes.insert(fmt::format("backend {} is only in the configuration: left out", b.name));
       else if (at->chain != b.chain.name)
         notes.insert(fmt::format("backend {} was recorded on the chain {} and is on {} now: left out", b.name,
                                  at->chain, b.chain.name));
+      else if (!b.follows.empty() &&
+               std::ranges::find(config_.backends, b.follows, &config::Backend::name) == config_.backends.end())
+        notes.insert(fmt::format("backend {} follows {}, which is left out: left out", b.name, b.follows));
       else
         add(b, *at, backends_[static_cast<std::size_t>(at - section.backends.begin())], notes);
     }
@@ -185,7 +194,7 @@ class Fit {
 
   /// The file's; with `discover` also those that HAProxy had then, in its order.
   static std::vector<config::Server> servers_of(const config::Backend& from, const SectionBackend& was) {
-    if (from.discover.empty()) return from.servers;
+    if (from.discover.empty() && from.follows.empty()) return from.servers;
     std::vector<config::Server> out;
     for (const SectionBackend::Server& s : was.servers) {
       const auto named = std::ranges::find(from.servers, s.name, &config::Server::name);
@@ -247,12 +256,13 @@ class Fit {
     std::size_t next = 0;
     for (const config::Backend& b : config_.backends) {
       first.push_back(next);
-      next += b.servers.size() + b.references.size();
+      if (b.follows.empty()) next += b.servers.size() + b.references.size();
     }
     for (std::size_t b = 0; b < section.backends.size(); ++b) {
       const Place& place = backends_[b];
       const auto enter = [&](const Index& at, std::size_t before) {
-        targets_.push_back(place.backend && at ? std::optional(first[*place.backend] + before + *at) : std::nullopt);
+        const bool probed = place.backend && at && config_.backends[*place.backend].follows.empty();
+        targets_.push_back(probed ? std::optional(first[*place.backend] + before + *at) : std::nullopt);
       };
       for (const Index& at : place.servers) enter(at, 0);
       for (const Index& at : place.references)

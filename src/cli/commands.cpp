@@ -194,7 +194,7 @@ int command_explain(const ExplainOptions& options) {
 }
 
 int command_check(const Options& options) {
-  auto config = load_config(options, options.online ? Needs::kHaproxy : Needs::kNothing);
+  auto config = load_config(options, options.online ? Needs::kRun : Needs::kNothing);
   if (!config) return config.error();
   print(config::describe(*config));
   if (!options.online) return kDone;

@@ -109,11 +109,16 @@ void add_tls(std::vector<std::string>& parts, const TlsFiles& tls) {
   if (!tls.cert_file.empty()) parts.emplace_back("a client certificate");
 }
 
-void describe_haproxy(Page& page, const Haproxy& haproxy) {
+void describe_haproxy(Page& page, const Config& config) {
+  const Haproxy& haproxy = config.haproxy;
   page.heading("haproxy");
   std::vector<std::string> endpoints;
   for (const Endpoint& endpoint : haproxy.endpoints) endpoints.push_back(endpoint.text);
-  if (endpoints.empty()) endpoints.emplace_back("none: only `scores` and `check` can be used");
+  if (endpoints.empty())
+    endpoints.emplace_back(
+        std::ranges::all_of(config.backends, [](const Backend& b) { return b.drive == Drive::kAgent; })
+            ? "none: HAProxy asks by its agent-check"
+            : "none: only `scores` and `check` can be used");
   page.line("endpoints", endpoints);
   std::vector<std::string> parts{fmt::format("read {}", every(haproxy.watch_interval)),
                                  fmt::format("time-out {}", duration_text(haproxy.timeout))};
@@ -198,8 +203,26 @@ std::vector<std::string> strategy_parts(const Backend& backend) {
   return parts;
 }
 
+std::vector<std::string> drive_parts(const Config& config, const Backend& backend) {
+  if (backend.drive == Drive::kAgent)
+    return {fmt::format("answers to HAProxy's agent-check on {}",
+                        config.agent_check.listen ? config.agent_check.listen->text : "")};
+  return {};
+}
+
+/// Its chain, limits and costs are those of the backend that it follows.
+void describe_follower(Page& page, const Config& config, const Backend& backend) {
+  page.line("follows", {fmt::format("{}: its servers are judged there", backend.follows), "no probes of its own"});
+  page.line("strategy", strategy_parts(backend));
+  if (const auto way = drive_parts(config, backend); !way.empty()) page.line("weights", way);
+  for (const Server& server : backend.servers)
+    page.line("server", {server.preference != 1.0 ? fmt::format("{}, preference {:g}", server.name, server.preference)
+                                                  : server.name});
+}
+
 void describe_backend(Page& page, const Config& config, const Backend& backend) {
   page.heading(fmt::format("backend {}", backend.name));
+  if (!backend.follows.empty()) return describe_follower(page, config, backend);
   const Chain& chain = backend.chain;
   std::vector<std::string> parts{chain.name, chain.family};
   parts.push_back(chain.identity.empty() ? "chain id not checked" : fmt::format("chain id {}", chain.identity));
@@ -208,6 +231,7 @@ void describe_backend(Page& page, const Config& config, const Backend& backend) 
   describe_limits(page, backend);
 
   page.line("strategy", strategy_parts(backend));
+  if (const auto way = drive_parts(config, backend); !way.empty()) page.line("weights", way);
   std::vector<std::string> way_back;
   if (backend.eject_time.count() > 0)
     way_back = {fmt::format("after {}", duration_text(backend.eject_time)),
@@ -261,7 +285,7 @@ std::string describe(const Config& config) {
   page.line("log",
             {std::string(kLevels.at(static_cast<std::size_t>(config.log.level))), config.log.json ? "JSON" : "text"});
   page.line("re-read", {config.watch_config ? "on SIGHUP and when the file changes" : "on SIGHUP"});
-  describe_haproxy(page, config.haproxy);
+  describe_haproxy(page, config);
   describe_probe(page, config.probe);
   page.heading("http");
   std::vector<std::string> listen;

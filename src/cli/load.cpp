@@ -43,6 +43,14 @@ Reading read_config(const Options& options, Needs needs) {
     for (const config::Backend& b : config.backends) known += fmt::format("{}{}", known.empty() ? "" : ", ", b.name);
     return refuse(fmt::format("--backend {}: {} has no such backend; it has {}", name, options.config_file, known));
   }
+  for (const config::Backend& b : config.backends) {
+    const auto chosen = [&](const std::string& name) {
+      return std::ranges::find(options.backends, name) != options.backends.end();
+    };
+    if (!b.follows.empty() && chosen(b.name) && !chosen(b.follows))
+      return refuse(fmt::format("--backend {}: its servers are judged in {}, which it follows; add --backend {}",
+                                b.name, b.follows, b.follows));
+  }
   if (!options.backends.empty())
     std::erase_if(config.backends, [&](const config::Backend& b) {
       return std::ranges::find(options.backends, b.name) == options.backends.end();
@@ -55,7 +63,16 @@ Reading read_config(const Options& options, Needs needs) {
                       "as endpoints = [\"unix:/run/haproxy/admin.sock\"]",
                       options.config_file, b.name));
     }
-    if (needs == Needs::kHaproxy && config.haproxy.endpoints.empty())
+    const auto by_agent = [](const config::Backend& b) { return b.drive == config::Drive::kAgent; };
+    if (const auto driven = std::ranges::find_if(config.backends, by_agent);
+        needs == Needs::kHaproxy && driven != config.backends.end())
+      return refuse(
+          fmt::format("{}: backend.{}.drive: \"agent\" needs `run`, which answers HAProxy's agent-check; a single pass "
+                      "sets weights over the socket",
+                      options.config_file, driven->name));
+    const bool socket_needed =
+        needs == Needs::kHaproxy || (needs == Needs::kRun && !std::ranges::all_of(config.backends, by_agent));
+    if (socket_needed && config.haproxy.endpoints.empty())
       return refuse(
           fmt::format("{}: haproxy.endpoints: is needed for this command, such as "
                       "endpoints = [\"unix:/run/haproxy/admin.sock\"]",

@@ -14,7 +14,8 @@ namespace rpcw::cli {
 enum class Needs {
   kRules,  ///< nothing that the network is reached with: it stays empty, and no secret is needed
   kNothing,
-  kHaproxy,
+  kRun,      ///< a way to HAProxy: its socket, or its agent-check
+  kHaproxy,  ///< HAProxy's socket
 };
 /// How findings are told.
 enum class Vote {

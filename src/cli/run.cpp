@@ -16,11 +16,13 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "agent/agent.hpp"
+#include "agent/agent_check_server.hpp"
 #include "base/clock.hpp"
 #include "base/off_loop.hpp"
 #include "base/read_file.hpp"
@@ -86,7 +88,7 @@ class Runner {
   }
 
   /// Precedes `run`. The error is a sentence.
-  std::expected<void, std::string> open_ports() { return site_.configure(config_->http); }
+  std::expected<void, std::string> open_ports() { return open_ports(*config_); }
 
   int run() {
     asio::co_spawn(io_, listen(), rethrow);
@@ -162,6 +164,24 @@ class Runner {
 
   static void write(const std::vector<LogLine>& lines) {
     for (const LogLine& line : lines) log::write(line);
+  }
+
+  /// On failure the ports are those of before.
+  std::expected<void, std::string> open_ports(const config::Config& wanted) {
+    if (auto opened = site_.configure(wanted.http); !opened) return opened;
+    auto opened = agent_checks_.configure(wanted.agent_check);
+    if (!opened) static_cast<void>(site_.configure(config_->http));
+    return opened;
+  }
+
+  std::string answer_agent(std::string_view asked) {
+    constexpr std::size_t kMostTroubles = 100;
+    if (current_ == nullptr) return AgentAnswer{}.line;
+    AgentAnswer answer = current_->controller().answer_agent(asked);
+    if (!answer.trouble.empty() && agent_troubles_.size() < kMostTroubles &&
+        agent_troubles_.insert(answer.trouble).second)
+      log::warn(fmt::format("agent-check: {}; HAProxy is told to change nothing", answer.trouble));
+    return std::move(answer.line);
   }
 
   // ---- systemd
@@ -293,7 +313,7 @@ class Runner {
       auto work = [options = options_] {
         // Before the reading: what changes between them is read again.
         const std::optional<std::size_t> version = file_version(options.config_file);
-        return std::pair(version, read_config(options, Needs::kHaproxy));
+        return std::pair(version, read_config(options, Needs::kRun));
       };
       auto found = co_await off_loop_.run(std::move(work));
       known_version_ = found.first;
@@ -303,10 +323,10 @@ class Runner {
   }
 
   void take(std::string_view why, Reading&& reading) {
-    auto loaded = take_config(std::move(reading), Needs::kHaproxy, Vote::kLog);
+    auto loaded = take_config(std::move(reading), Needs::kRun, Vote::kLog);
     std::string trouble = loaded ? std::string{} : "is not usable";
     if (loaded)
-      if (const auto listening = site_.configure(loaded->http); !listening) {
+      if (const auto listening = open_ports(*loaded); !listening) {
         log::error(listening.error());
         trouble = "asks for a port that cannot be used";
       }
@@ -373,6 +393,9 @@ class Runner {
   OffLoop off_loop_{io_.get_executor()};
   std::optional<store::Recording> recording_;
   observe::Site site_;
+  AgentCheckServer agent_checks_{io_.get_executor(), [this](std::string_view asked) { return answer_agent(asked); }};
+  /// What agent-checks asked in vain, as logged.
+  std::set<std::string> agent_troubles_;
   observe::RepeatFilter repeats_;
   observe::SdNotify service_;
   bool service_ready_ = false;
@@ -387,7 +410,7 @@ class Runner {
 }  // namespace
 
 int command_run(const Options& options) {
-  auto config = load_config(options, Needs::kHaproxy, Vote::kStart);
+  auto config = load_config(options, Needs::kRun, Vote::kStart);
   if (!config) return config.error();
   Runner runner(options, std::move(*config));
   if (const auto opened = runner.open_ports(); !opened) {

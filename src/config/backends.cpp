@@ -55,49 +55,42 @@ std::string read_name(Reader& r, std::string_view what, Seen& seen) {
 
 Backend Backends::read(Reader& r) {
   server_places_.clear();
+  const std::size_t index = count_++;
   Backend out;
   out.name = read_name(r, "backend", names_);
-  const bool chain_known = chains_.choose(r, out.chain);
+  const bool follower = r.has("follows");
+  const auto follows = r.text("follows");
+  if (follows) out.follows = follows->value;
+  if (follower)
+    refuse_limits(r, out.follows);
+  else
+    read_limits(r, out);
 
   std::size_t strategy = 0;
   if (r.one_of("strategy", context_.strategies(), strategy).valid()) out.strategy = context_.strategies()[strategy];
   r.choice<Scale>("scale", out.scale, {{"share", Scale::kShare}, {"peak", Scale::kPeak}});
   r.choice<Fallback>("fallback", out.fallback,
                      {{"equal", Fallback::kEqual}, {"keep", Fallback::kKeep}, {"least-bad", Fallback::kLeastBad}});
-  r.choice<OnEject>("on_eject", out.on_eject,
-                    {{"none", OnEject::kNone},
-                     {"shutdown-sessions", OnEject::kShutdownSessions},
-                     {"clear-stick", OnEject::kClearStick}});
+  read_drive(r, out);
   r.number("hash_dead_band", out.hash_dead_band, 0, 1);
   const Given min_healthy = r.integer("min_healthy", out.min_healthy, 1, 4096);
-  r.duration("max_latency", out.max_latency, 1ms, 60s);
-
-  std::optional<milliseconds> max_block_age = chain_known ? out.chain.max_block_age : std::nullopt;
-  milliseconds max_lag = chain_known ? out.chain.max_lag : 30s;
-  r.duration_or_off("max_block_age", max_block_age, 1s, kDay);
-  r.duration("max_lag", max_lag, 1s, kDay);
-  out.chain.max_block_age = max_block_age;
-  out.chain.max_lag = max_lag;
-  r.integer("max_block_lag", out.max_block_lag, 1, 1'000'000);
-  r.integer("min_peers", out.min_peers, 0, 10'000);
-  r.duration("ramp", out.ramp, 0s, 1h);
-  const Given eject = r.duration("eject_time", out.eject_time, 0s, kDay);
-  const Given max_eject = r.duration("max_eject_time", out.max_eject_time, 0s, kDay);
-  read_bound(r, "eject_time", eject, 0s, out.eject_time, "max_eject_time", max_eject, out.max_eject_time);
   const Given max_share = r.number("max_share", out.max_share, 0.01, 1);
   r.boolean("live", out.live);
   r.boolean("switch_back", out.switch_back);
 
-  const auto discover = r.text("discover");
+  const auto discover = follower ? std::nullopt : r.text("discover");
   if (discover) out.discover = read_discover(r, context_, *discover);
-  const Given headers_to = r.choice<bool>("headers_to", out.headers_to_discovered, {{"discovered", true}});
-  if (headers_to.valid() && !r.has("discover")) r.error(headers_to.place, "headers_to", "is only of use with discover");
+  if (!follower) {
+    const Given headers_to = r.choice<bool>("headers_to", out.headers_to_discovered, {{"discovered", true}});
+    if (headers_to.valid() && !r.has("discover"))
+      r.error(headers_to.place, "headers_to", "is only of use with discover");
+  }
   const std::size_t servers = read_servers(r, out);
-  if (!discover && !r.has("discover") && servers == 0)
+  if (!discover && !r.has("discover") && !follower && servers == 0)
     r.error(r.place(), "",
             "the backend has no servers; add a [[backend.server]] for each, or discover = \"http://{addr}/\" to take "
             "HAProxy's own list");
-  if (servers > 0 && !discover) {
+  if (servers > 0 && !discover && !follower) {
     if (min_healthy.valid() && out.min_healthy > servers)
       r.error(min_healthy.place, "min_healthy",
               fmt::format("{} is more than the backend has servers; accepted: {}", out.min_healthy,
@@ -112,10 +105,98 @@ Backend Backends::read(Reader& r) {
                           range_text(std::ceil(1e4 / static_cast<double>(servers)) / 1e4, 1.0)));
   }
   if (discover) warn_of_unsent_headers(r, out);
+  if (follower) {
+    followers_.push_back({index, r.path_of("follows"), follows ? follows->place : r.place(), server_places_});
+    return out;
+  }
   r.tables("reference", "", [&](Reader& inner) { read_reference(inner, out); });
   r.tables("canary", "", [&](Reader& inner) { read_canary(inner, out); });
   warn_of_shared_operators(r, out);
   return out;
+}
+
+void Backends::read_drive(Reader& r, Backend& out) const {
+  const Given on_eject = r.choice<OnEject>("on_eject", out.on_eject,
+                                           {{"none", OnEject::kNone},
+                                            {"shutdown-sessions", OnEject::kShutdownSessions},
+                                            {"clear-stick", OnEject::kClearStick}});
+  const Given drive = r.choice<Drive>("drive", out.drive, {{"socket", Drive::kSocket}, {"agent", Drive::kAgent}});
+  if (out.drive != Drive::kAgent) return;
+  if (!agent_)
+    r.error(drive.place, "drive",
+            "\"agent\" needs an address where HAProxy's agent-check is answered, such as [agent_check] listen = "
+            "\"127.0.0.1:9777\"");
+  if (out.on_eject != OnEject::kNone)
+    r.error(on_eject.place, "on_eject", "needs HAProxy's socket, and drive = \"agent\" sends nothing over it");
+}
+
+/// How servers are judged, which is that of the backend that is followed.
+void Backends::read_limits(Reader& r, Backend& out) {
+  const bool chain_known = chains_.choose(r, out.chain);
+  r.duration("max_latency", out.max_latency, 1ms, 60s);
+  std::optional<milliseconds> max_block_age = chain_known ? out.chain.max_block_age : std::nullopt;
+  milliseconds max_lag = chain_known ? out.chain.max_lag : 30s;
+  r.duration_or_off("max_block_age", max_block_age, 1s, kDay);
+  r.duration("max_lag", max_lag, 1s, kDay);
+  out.chain.max_block_age = max_block_age;
+  out.chain.max_lag = max_lag;
+  r.integer("max_block_lag", out.max_block_lag, 1, 1'000'000);
+  r.integer("min_peers", out.min_peers, 0, 10'000);
+  r.duration("ramp", out.ramp, 0s, 1h);
+  const Given eject = r.duration("eject_time", out.eject_time, 0s, kDay);
+  const Given max_eject = r.duration("max_eject_time", out.max_eject_time, 0s, kDay);
+  read_bound(r, "eject_time", eject, 0s, out.eject_time, "max_eject_time", max_eject, out.max_eject_time);
+}
+
+void Backends::refuse_limits(Reader& r, const std::string& follows) {
+  for (const std::string_view key :
+       {"chain", "max_latency", "max_block_age", "max_lag", "max_block_lag", "min_peers", "ramp", "eject_time",
+        "max_eject_time", "discover", "headers_to", "reference", "canary"})
+    if (const Node* found = r.any(key))
+      r.error(found->place, key,
+              fmt::format("is a matter of the backend that is followed; set it in {}",
+                          is_plain_name(follows) ? follows : "that one"));
+}
+
+void Backends::join(Reader& root, std::vector<Backend>& backends) const {
+  const auto name_list = [&](std::size_t but) {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < backends.size(); ++i)
+      if (i != but && backends[i].follows.empty() && !backends[i].name.empty()) names.push_back(backends[i].name);
+    return names.empty() ? std::string("none") : quoted_list(names);
+  };
+  for (const Follower& f : followers_) {
+    Backend& to = backends[f.index];
+    const auto from = std::ranges::find(backends, to.follows, &Backend::name);
+    if (to.follows.empty() || from == backends.end()) {
+      root.error(f.place, f.path,
+                 fmt::format("{} is no backend of this file; accepted: {}", shown(to.follows), name_list(f.index)));
+      continue;
+    }
+    if (&*from == &to || !from->follows.empty()) {
+      root.error(f.place, f.path,
+                 fmt::format("{}; accepted: {}",
+                             &*from == &to ? "a backend cannot follow itself"
+                                           : fmt::format("{} follows {} itself", from->name, shown(from->follows)),
+                             name_list(f.index)));
+      continue;
+    }
+    to.chain = from->chain;
+    to.max_latency = from->max_latency;
+    to.max_block_lag = from->max_block_lag;
+    to.min_peers = from->min_peers;
+    to.ramp = from->ramp;
+    to.eject_time = from->eject_time;
+    to.max_eject_time = from->max_eject_time;
+    to.canaries = from->canaries;
+    if (!from->discover.empty()) continue;
+    for (std::size_t i = 0; i < to.servers.size(); ++i)
+      if (!to.servers[i].name.empty() &&
+          std::ranges::find(from->servers, to.servers[i].name, &Server::name) == from->servers.end())
+        root.error(f.server_places[i], fmt::format("backend.{}.server", to.name),
+                   fmt::format("{} is no server of {}, which {} follows", to.servers[i].name, from->name, to.name));
+    to.servers = following_servers(from->servers, to.servers);
+  }
 }
 
 std::size_t Backends::read_servers(Reader& r, Backend& out) {
@@ -123,7 +204,13 @@ std::size_t Backends::read_servers(Reader& r, Backend& out) {
   return r.tables("server", "name", [&](Reader& inner) {
     Server server;
     server.name = read_name(inner, "server", seen);
-    read_target(inner, context_, server.target, !r.has("discover"));
+    if (r.has("follows")) {
+      for (const std::string_view key : {"url", "url_file", "headers", "operator", "redact_host"})
+        if (const Node* found = inner.any(key))
+          inner.error(found->place, key, "is a matter of the backend that is followed; set it there");
+    } else {
+      read_target(inner, context_, server.target, !r.has("discover"));
+    }
     if (!server.target.operator_given) server.target.operator_name = server.name;
     inner.number("preference", server.preference, 0.01, 100);
     inner.integer("tier", server.tier, 0, 9);

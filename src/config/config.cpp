@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "config/url.hpp"
 
 namespace rpcw::config {
@@ -48,6 +50,18 @@ bool sends_headers_to_discovered(const Backend& backend) {
   return backend.headers_to_discovered || !literal_host_of(backend).empty();
 }
 
+std::vector<Server> following_servers(const std::vector<Server>& judged, const std::vector<Server>& own) {
+  std::vector<Server> out;
+  for (const Server& server : judged) {
+    Server& to = out.emplace_back(server);
+    const auto known = std::ranges::find(own, server.name, &Server::name);
+    // The file need not say which of them stand behind this backend too.
+    to.named = known != own.end();
+    if (known != own.end()) to.preference = known->preference;
+  }
+  return out;
+}
+
 std::string_view to_string(Fallback fallback) {
   switch (fallback) {
     case Fallback::kEqual:
@@ -66,6 +80,16 @@ std::string_view to_string(Scale scale) {
       return "share";
     case Scale::kPeak:
       return "peak";
+  }
+  return "?";
+}
+
+std::string_view to_string(Drive drive) {
+  switch (drive) {
+    case Drive::kSocket:
+      return "socket";
+    case Drive::kAgent:
+      return "agent";
   }
   return "?";
 }

@@ -94,6 +94,12 @@ struct Http {
   std::vector<std::string> hosts{};
 };
 
+/// HAProxy's `agent-check`, as a way for weights to reach it.
+struct AgentCheck {
+  /// Where it is answered, an IP address and a port; absent: nowhere.
+  std::optional<Listen> listen;
+};
+
 enum class LogLevel : std::uint8_t { kTrace, kDebug, kInfo, kWarn, kError };
 
 struct Log {
@@ -173,9 +179,18 @@ enum class OnEject : std::uint8_t {
   kClearStick,        ///< entries of the backend's stick table that lead to it are removed
 };
 
+/// How weights reach HAProxy.
+enum class Drive : std::uint8_t {
+  kSocket,  ///< `set weight` over the runtime API
+  kAgent,   ///< as answers to its `agent-check`
+};
+
 struct Backend {
   /// The name in haproxy.cfg. Unique in the file.
   std::string name;
+  /// The backend whose servers of the same names are probed and judged for this one too; empty: its own. That backend
+  /// follows none; `chain`, the limits and `canaries` are copies of its own.
+  std::string follows;
   /// A copy of the chain with this backend's `max_block_age` and `max_lag` already applied.
   Chain chain;
   /// The name of one (see weighter/strategy).
@@ -183,6 +198,8 @@ struct Backend {
   Scale scale = Scale::kShare;
   Fallback fallback = Fallback::kEqual;
   OnEject on_eject = OnEject::kNone;
+  /// kAgent only where `Config::agent_check` listens.
+  Drive drive = Drive::kSocket;
   /// Under a consistent hash a weight changes by at least this part of itself, or to or from 0. [0, 1]
   double hash_dead_band = 0.5;
   /// Fewer healthy servers than this: the fallback. [1, 4096]
@@ -209,7 +226,8 @@ struct Backend {
   /// With `discover`: headers of servers without a URL of their own go to whatever address HAProxy names. False: only
   /// where the host of `discover` stands in the file.
   bool headers_to_discovered = false;
-  /// With `discover`: in a file's configuration those with settings of their own, see weighter/server_list.hpp.
+  /// With `discover`: in a file's configuration those with settings of their own, see weighter/server_list.hpp. The
+  /// same where it `follows` a backend with `discover`.
   std::vector<Server> servers;
   /// Servers that the file names without a URL, and that no HAProxy has. Never in a file's configuration.
   std::vector<std::string> absent{};
@@ -222,11 +240,16 @@ std::string literal_host_of(const Backend& backend);
 /// Whether headers go to servers that are probed at the address on HAProxy's list.
 bool sends_headers_to_discovered(const Backend& backend);
 
+/// The servers of a backend that follows another one: `judged`, the other one's, each with what `own` says of the
+/// server of its name.
+std::vector<Server> following_servers(const std::vector<Server>& judged, const std::vector<Server>& own);
+
 struct Config {
   bool watch_config = false;
   Haproxy haproxy;
   Probe probe;
   Http http;
+  AgentCheck agent_check;
   Log log;
   /// At least one.
   std::vector<Backend> backends;
@@ -234,5 +257,6 @@ struct Config {
 
 std::string_view to_string(Fallback fallback);
 std::string_view to_string(Scale scale);
+std::string_view to_string(Drive drive);
 
 }  // namespace rpcw::config

@@ -109,11 +109,25 @@ void read_http(Reader& r, Http& out) {
   }
 }
 
+void read_agent_check(Reader& r, AgentCheck& out) {
+  const auto text = r.text("listen");
+  if (!text || text->value.empty()) return;
+  auto at = parse_listen(text->value);
+  if (!at)
+    r.error(text->place, "listen", fmt::format("{}: {}; \"\" turns it off", shown(text->value), at.error()));
+  else if (at->port == 0)
+    r.error(text->place, "listen",
+            fmt::format("{}: HAProxy's agent-check needs an IP address and a port", shown(text->value)));
+  else
+    out.listen = std::move(*at);
+}
+
 void read_root(Reader& root, const Context& context, Config& out) {
   root.boolean("watch_config", out.watch_config);
   root.table("haproxy", [&](Reader& r) { read_haproxy(r, context, out.haproxy); });
   root.table("probe", [&](Reader& r) { read_probe(r, context, out.probe); });
   root.table("http", [&](Reader& r) { read_http(r, out.http); });
+  root.table("agent_check", [&](Reader& r) { read_agent_check(r, out.agent_check); });
   root.table("log", [&](Reader& r) {
     r.choice<LogLevel>("level", out.log.level,
                        {{"trace", LogLevel::kTrace},
@@ -128,9 +142,10 @@ void read_root(Reader& root, const Context& context, Config& out) {
   root.tables("family", "name", [&](Reader& r) { families.read(r); });
   Chains chains(families);
   root.tables("chain", "name", [&](Reader& r) { chains.read(r); });
-  Backends reader(context, chains);
+  Backends reader(context, chains, out.agent_check.listen.has_value());
   const std::size_t backends =
       root.tables("backend", "name", [&](Reader& r) { out.backends.push_back(reader.read(r)); });
+  reader.join(root, out.backends);
   if (backends == 0) root.error({}, "", "there is no [[backend]]; at least one is needed");
 }
 

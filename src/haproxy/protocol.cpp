@@ -183,6 +183,12 @@ std::string release_command(const ReleaseCommand& command) {
   return "clear table " + command.backend + " data.server_id eq " + std::to_string(command.sid);
 }
 
+namespace {
+
+constexpr std::string_view kStaticWords = "Backend is using a static LB algorithm";
+
+}  // namespace
+
 Verdict classify_set_weight(std::string_view reply) {
   if (reply.empty()) return {};
   struct Known {
@@ -192,7 +198,7 @@ Verdict classify_set_weight(std::string_view reply) {
   static constexpr std::array kKnown{
       Known{"No such backend", Refusal::kNoSuchBackend},
       Known{"No such server", Refusal::kNoSuchServer},
-      Known{"Backend is using a static LB algorithm", Refusal::kStaticAlgorithm},
+      Known{kStaticWords, Refusal::kStaticAlgorithm},
       Known{"Permission denied", Refusal::kPermissionDenied},
       Known{"Absolute weight can only be", Refusal::kBadWeight},
       Known{"Relative weight", Refusal::kBadWeight},
@@ -306,6 +312,7 @@ constexpr std::array kColumns{
     text_column("mode", false, &StatRow::mode),
     text_column("check_status", false, &StatRow::check_status),
     text_column("agent_status", false, &StatRow::agent_status),
+    text_column("last_agt", false, &StatRow::last_agt),
     text_column("tracked", false, &StatRow::tracked),
     text_column("cookie", false, &StatRow::cookie),
     value_column("iid", &StatRow::iid),
@@ -409,7 +416,8 @@ bool read_quoted(std::string_view text, std::size_t& at, std::string_view& field
 /// Empty: stored. Otherwise what is wrong with it.
 std::string_view store(const Column& column, std::string_view field, StatRow& row) {
   if (column.text != nullptr) {
-    if (has_control(field)) return "control characters";
+    // The agent's own words may be anything.
+    if (has_control(field) && column.text != &StatRow::last_agt) return "control characters";
     row.*column.text = field;
     return {};
   }
@@ -635,6 +643,7 @@ std::expected<void, std::string> add_stat(std::string_view reply, std::vector<Ba
     server.backup = row.bck.value_or(0) != 0;
     server.check_status = row.check_status;
     server.agent_status = row.agent_status;
+    if (row.last_agt.find(kStaticWords) != std::string_view::npos) backend.agent_refused = true;
     server.tracked = row.tracked;
     if (row.throttle && *row.throttle < 100) server.throttle = static_cast<unsigned>(*row.throttle);
     server.counters = row.counters;

@@ -127,6 +127,7 @@ struct StatRow {
   std::string_view mode;
   std::string_view check_status;
   std::string_view agent_status;
+  std::string_view last_agt;
   std::string_view tracked;
   std::string_view cookie;
   std::optional<std::uint64_t> iid;

@@ -88,9 +88,10 @@ class Document {
     text("name", b.name);
     text("chain", b.chain);
     text("strategy", b.strategy);
+    text_or_null("follows", b.follows);
     text_or_null("fallback", b.fallback ? config::to_string(*b.fallback) : "");
     text_or_null("algorithm", b.algorithm);
-    text("driven", b.percent ? "percent" : "absolute");
+    text("driven", b.agent ? "agent" : b.percent ? "percent" : "absolute");
     key("head");
     if (b.head) {
       w_.StartObject();

@@ -255,8 +255,10 @@ class Table {
   void backend(const BackendReport& b) {
     const std::string_view dot = glyph(" · ", ", ");
     std::string head = fmt::format("{}{}{}", b.chain, dot, b.strategy);
+    if (!b.follows.empty()) head = fmt::format("follows {}{}{}", b.follows, dot, b.strategy);
     if (const ServerReport* leader = leader_of(b)) head += " " + leader->name;
     if (!b.algorithm.empty()) head += fmt::format("{}{}", dot, b.algorithm);
+    if (b.agent) head += fmt::format("{}agent-check", dot);
     if (b.head) head += fmt::format("{}head {}", dot, b.head->number);
     head += fmt::format("{}{} of {} healthy", dot, b.healthy, b.servers.size());
     const std::size_t beside = columns(b.name) + 2;

@@ -77,6 +77,7 @@ TopBackend read_backend(const Value& backend, const Value* history) {
   TopBackend out;
   out.name = text(backend, "name");
   out.facts = fmt::format("{}, {}", text(backend, "chain"), text(backend, "strategy"));
+  if (const std::string follows = text(backend, "follows"); !follows.empty()) out.facts += ", follows " + follows;
   if (const Value* head = member(backend, "head"))
     out.facts += fmt::format(", head {:.0f} by {:.0f}", number(*head, "number"), number(*head, "agreed_by"));
   else

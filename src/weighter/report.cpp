@@ -41,8 +41,12 @@ void note_unmanaged(const config::Backend& cfg, const haproxy::BackendRow& row, 
     if (s != nullptr && !s->backup && decision.servers[i].state != State::kDisabled)
       total += decision.servers[i].weight;
   }
-  report.notes.push_back({"unmanaged", fmt::format("server{} {} hold{} {} of {}", names.count() == 1 ? "" : "s",
-                                                   names.text(), names.count() == 1 ? "s" : "", theirs, total)});
+  std::string detail = fmt::format("server{} {} hold{} {} of {}", names.count() == 1 ? "" : "s", names.text(),
+                                   names.count() == 1 ? "s" : "", theirs, total);
+  if (!cfg.follows.empty())
+    detail += fmt::format("; {}, which it follows, has no server of {} name{}", cfg.follows,
+                          names.count() == 1 ? "that" : "these", names.count() == 1 ? "" : "s");
+  report.notes.push_back({"unmanaged", std::move(detail)});
 }
 
 }  // namespace
@@ -59,6 +63,7 @@ Report make_report(const SystemState& state, Now now, const haproxy::Instance* i
     br.name = cfg.name;
     br.chain = cfg.chain.name;
     br.strategy = cfg.strategy;
+    br.follows = cfg.follows;
     br.fallback = d.fallback;
     br.head = d.head;
     br.notes = d.notes;
@@ -66,6 +71,7 @@ Report make_report(const SystemState& state, Now now, const haproxy::Instance* i
     br.blind = d.blind;
     const BackendHistory& history = state.backend(b).history;
     const milliseconds block_time = block_time_for_lag(history.block_time, cfg.chain);
+    br.agent = cfg.drive == config::Drive::kAgent;
     br.percent = row != nullptr && row->percent;
     if (br.percent)
       br.notes.push_back({"static_algorithm",

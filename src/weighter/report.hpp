@@ -45,11 +45,15 @@ struct BackendReport {
   std::string name;
   std::string chain;
   std::string strategy;
+  /// The backend whose servers of the same names are judged for this one; empty: its own.
+  std::string follows;
   std::optional<config::Fallback> fallback;
   /// HAProxy's balance algorithm as it shows it; empty: not known.
   std::string algorithm;
   /// Driven by 0 % and 100 %, as the algorithm is static.
   bool percent = false;
+  /// Its weights are answers to HAProxy's agent-check.
+  bool agent = false;
   std::optional<AgreedHead> head;
   std::vector<BackendNote> notes;
   /// What the active servers that HAProxy has and the file does not name weigh together; 0: there are none, or HAProxy

@@ -122,7 +122,7 @@ TEST_CASE("the JSON report is the contract's, field by field") {
   CHECK(h["error"].IsNull());
 
   const auto& b = at(doc, "/backends/0");
-  CHECK(names(b) == "name chain strategy fallback algorithm driven head blind notes servers");
+  CHECK(names(b) == "name chain strategy follows fallback algorithm driven head blind notes servers");
   CHECK(b["name"].GetString() == std::string("rpc"));
   CHECK(b["chain"].GetString() == std::string("simchain"));
   CHECK(b["strategy"].GetString() == std::string("equal"));

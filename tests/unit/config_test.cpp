@@ -363,6 +363,72 @@ TEST_CASE("config: beside discover a server needs no URL, and without it does") 
       std::string::npos);
 }
 
+TEST_CASE("config: a backend that follows another one has its servers and limits") {
+  const std::string followed =
+      "[[backend]]\nname = \"rpc\"\nchain = \"polygon-pos\"\nmax_latency = \"700ms\"\nmin_peers = 3\nramp = \"9s\"\n"
+      "[[backend.server]]\nname = \"a\"\nurl = \"http://a/k\"\npreference = 2\n"
+      "[[backend.server]]\nname = \"b\"\nurl = \"http://b/k\"\n";
+  const std::string follower =
+      "[[backend]]\nname = \"ws\"\nfollows = \"rpc\"\nstrategy = \"leader\"\nmin_healthy = 5\n"
+      "[[backend.server]]\nname = \"b\"\npreference = 7\n";
+  // Whichever comes first in the file.
+  for (const bool first : {false, true}) {
+    const config::Config c = good(first ? follower + followed : followed + follower).config;
+    const Backend& b = c.backends[first ? 0 : 1];
+    CHECK(b.follows == "rpc");
+    CHECK(b.chain.name == "polygon-pos");
+    CHECK(b.strategy == "leader");
+    CHECK(b.max_latency.count() == 700);
+    CHECK(b.min_peers == 3);
+    CHECK(b.ramp.count() == 9000);
+    REQUIRE(b.servers.size() == 2);
+    CHECK(b.servers[0].target.url == "http://a/k");
+    CHECK(b.servers[0].preference == 2);
+    CHECK_FALSE(b.servers[0].named);
+    CHECK(b.servers[1].preference == 7);
+    CHECK(b.servers[1].named);
+  }
+  const auto error = [&](const std::string& more) { return joined(errors(followed + more)); };
+  CHECK(error("[[backend]]\nname = \"ws\"\nfollows = \"rcp\"") ==
+        "16:11: backend.ws.follows: \"rcp\" is no backend of this file; accepted: \"rpc\"");
+  CHECK(error("[[backend]]\nname = \"ws\"\nfollows = \"ws\"") ==
+        "16:11: backend.ws.follows: a backend cannot follow itself; accepted: \"rpc\"");
+  CHECK(error("[[backend]]\nname = \"x\"\nfollows = \"y\"\n[[backend]]\nname = \"y\"\nfollows = \"x\"") ==
+        "16:11: backend.x.follows: y follows \"x\" itself; accepted: \"rpc\"\n"
+        "19:11: backend.y.follows: x follows \"y\" itself; accepted: \"rpc\"");
+  CHECK(
+      error("[[backend]]\nname = \"ws\"\nfollows = \"rpc\"\nchain = \"polygon-pos\"\n[[backend.server]]\nname = \"a\"\n"
+            "url = \"http://a/\"\n[[backend.server]]\nname = \"z\"") ==
+      "17:9: backend.ws.chain: is a matter of the backend that is followed; set it in rpc\n"
+      "20:7: backend.ws.server.a.url: is a matter of the backend that is followed; set it there\n"
+      "21:1: backend.ws.server: z is no server of rpc, which ws follows");
+}
+
+TEST_CASE("config: the agent-check") {
+  const std::string backend =
+      "[[backend]]\nname = \"b\"\nchain = \"polygon-pos\"\n[[backend.server]]\nname = \"s\"\nurl = \"http://s/\"\n";
+  CHECK_FALSE(good(backend).config.agent_check.listen.has_value());
+  CHECK(good(backend).config.backends[0].drive == config::Drive::kSocket);
+  CHECK_FALSE(good("[agent_check]\nlisten = \"\"\n" + backend).config.agent_check.listen.has_value());
+  const std::string by_agent =
+      "[[backend]]\nname = \"b\"\nchain = \"polygon-pos\"\ndrive = \"agent\"\n[[backend.server]]\nname = \"s\"\nurl = "
+      "\"http://s/\"\n";
+  const auto c = good("[agent_check]\nlisten = \"[::1]:9777\"\n" + by_agent).config;
+  CHECK(c.backends[0].drive == config::Drive::kAgent);
+  CHECK(c.agent_check.listen->address == "::1");
+  CHECK(c.agent_check.listen->port == 9777);
+  CHECK(
+      joined(errors(by_agent)) ==
+      "4:9: backend.b.drive: \"agent\" needs an address where HAProxy's agent-check is answered, such as [agent_check] "
+      "listen = \"127.0.0.1:9777\"");
+  CHECK(joined(errors("[agent_check]\nlisten = \"unix:/a\"\n" + backend)) ==
+        "2:10: agent_check.listen: \"unix:/a\": HAProxy's agent-check needs an IP address and a port");
+  CHECK(joined(errors(
+            "[agent_check]\nlisten = \"127.0.0.1:1\"\n[[backend]]\nname = \"b\"\nchain = \"polygon-pos\"\ndrive = "
+            "\"agent\"\non_eject = \"clear-stick\"\n[[backend.server]]\nname = \"s\"\nurl = \"http://s/\"")) ==
+        "7:12: backend.b.on_eject: needs HAProxy's socket, and drive = \"agent\" sends nothing over it");
+}
+
 TEST_CASE("config: a chain of one's own takes its limits from its block time") {
   const auto b = good(std::string(kBackend) +
                       "[[chain]]\nname = \"x\"\nfamily = \"evm\"\nblock_time = \"500ms\"\n"
@@ -458,13 +524,13 @@ TEST_CASE("config: general tables") {
           {"watch_confg = true", {"1:1: watch_confg: unknown key; did you mean \"watch_config\"?"}},
           {"watch_config = \"yes\"", {"1:16: watch_config: found a string; expected true or false"}},
           {"wholly_unknown = 1",
-           {"1:1: wholly_unknown: unknown key; accepted: watch_config, haproxy, probe, http, log, family, chain, backend"}},
+           {"1:1: wholly_unknown: unknown key; accepted: watch_config, haproxy, probe, http, agent_check, log, family, chain, backend"}},
           {"\"http://h/k\" = 1",
-           {"1:1: unknown key (not shown); accepted: watch_config, haproxy, probe, http, log, family, chain, backend"}},
+           {"1:1: unknown key (not shown); accepted: watch_config, haproxy, probe, http, agent_check, log, family, chain, backend"}},
           {"[[haproxy]]", {"1:1: haproxy: found an array; expected a table: [haproxy]"}},
           {"haproxy = 5", {"1:1: haproxy: found an integer; expected a table: [haproxy]"}},
           {"servers = 1\n[chains]\n[log]\nlvl = 1",
-           {"1:1: servers: unknown key; accepted: watch_config, haproxy, probe, http, log, family, chain, backend",
+           {"1:1: servers: unknown key; accepted: watch_config, haproxy, probe, http, agent_check, log, family, chain, backend",
             "2:2: chains: unknown key; did you mean \"chain\"?", "4:1: log.lvl: unknown key; accepted: level, format"}},
           {"[haproxy]\nendpoints = \"unix:/x\"",
            {"2:13: haproxy.endpoints: found a string; expected an array of strings: [\"…\"]"}},

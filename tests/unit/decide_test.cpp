@@ -618,8 +618,8 @@ TEST_CASE("adaptive: worse in one thing is less, and the inputs tell why") {
   CHECK(d.servers[2].score == doctest::Approx(1.0 / 40 / (1 + 20 * 2.0 / (10 + 10))));
   for (const ServerDecision& s : d.servers) {
     const ScoreInputs& in = s.inputs;
-    const double again = in.preference * *in.freshness * in.failure_penalty * in.peers_factor * in.rate_limit_factor * in.ramp /
-                         (std::max(*in.latency_used_ms, 20.0) * (1 + 20 * *in.error_rate));
+    const double again = in.preference * *in.freshness * in.failure_penalty * in.peers_factor * in.rate_limit_factor *
+                         in.ramp / (std::max(*in.latency_used_ms, 20.0) * (1 + 20 * *in.error_rate));
     CHECK(s.score == doctest::Approx(again));
   }
 }

@@ -179,12 +179,19 @@ TEST_CASE("show stat: each status says whether the server is out of service, and
     bool usable, down, disabled;
   };
   // As srv_hlt_st and stats_fill_sv_stats in HAProxy's stats.c write them; without `show servers state`.
-  for (const Case& c :
-       {Case{"UP", true, false, false}, {"UP 1/3", true, false, false}, {"no check", true, false, false},
-        {"DRAIN", true, false, false}, {"DRAIN 1/3", true, false, false}, {"DOWN", false, true, false},
-        {"DOWN 1/2", false, true, false}, {"DOWN (agent)", false, true, false}, {"NOLB", false, true, false},
-        {"NOLB 1/3", false, true, false}, {"MAINT", false, false, true}, {"MAINT (via b/s)", false, false, true},
-        {"MAINT (resolution)", false, false, true}}) {
+  for (const Case& c : {Case{"UP", true, false, false},
+                        {"UP 1/3", true, false, false},
+                        {"no check", true, false, false},
+                        {"DRAIN", true, false, false},
+                        {"DRAIN 1/3", true, false, false},
+                        {"DOWN", false, true, false},
+                        {"DOWN 1/2", false, true, false},
+                        {"DOWN (agent)", false, true, false},
+                        {"NOLB", false, true, false},
+                        {"NOLB 1/3", false, true, false},
+                        {"MAINT", false, false, true},
+                        {"MAINT (via b/s)", false, false, true},
+                        {"MAINT (resolution)", false, false, true}}) {
     CAPTURE(c.status);
     Instance instance;
     REQUIRE(add_stat(std::string(kSmall) + "b,s," + std::string(c.status) + ",1,1,0,3,2,1,\n", instance.backends));

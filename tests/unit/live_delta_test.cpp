@@ -271,3 +271,36 @@ TEST_CASE("traffic: latency is that of the newest answers, not HAProxy's average
   seconds(120, 1, 47);
   CHECK_FALSE(last.has_value());
 }
+
+TEST_CASE("traffic by another backend adds up, and does not change the latency") {
+  LiveDelta to{.requests = 30,
+               .ended = 28,
+               .failures = 2,
+               .client_errors = 1,
+               .latency_ms = 40.0,
+               .timed = 25,
+               .average_ms = 50.0,
+               .open = 3};
+  add(to, {.requests = 10,
+           .ended = 9,
+           .failures = 4,
+           .client_errors = 2,
+           .latency_ms = 900.0,
+           .timed = 9,
+           .average_ms = 250.0,
+           .open = 5});
+  CHECK(to.requests == 40);
+  CHECK(to.ended == 37);
+  CHECK(to.failures == 6);
+  CHECK(to.client_errors == 3);
+  CHECK(to.open == 8);
+  CHECK(to.latency_ms == 40.0);
+  CHECK(to.timed == 25);
+  // By Little's law the open requests of both are those of both rates.
+  CHECK(*to.average_ms == doctest::Approx(100));
+  LiveDelta none;
+  LiveDelta slow;
+  slow.average_ms = 70.0;
+  add(none, slow);
+  CHECK(none.average_ms == 70.0);
+}

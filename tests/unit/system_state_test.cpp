@@ -1,10 +1,13 @@
-#include "weighter/plan/haproxy_notes.hpp"
-#include "weighter/plan/planner.hpp"
 #include "weighter/state/system_state.hpp"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "weighter/constants.hpp"
+#include "weighter/plan/agent_answer.hpp"
+#include "weighter/plan/haproxy_notes.hpp"
+#include "weighter/plan/planner.hpp"
 
 using namespace rpcw;
 using namespace std::chrono_literals;
@@ -124,7 +127,8 @@ TEST_CASE("plan names the differences to an instance, and leaves out what it lac
   CHECK(changes[1].server == 2);
   CHECK(changes[1].from == 1);
   CHECK(changes[1].to == 85);
-  CHECK(out_of_reach(state.config(), instance_of({"a", "c"})) == std::vector<std::string>{"HAProxy's backend rpc has no server b"});
+  CHECK(out_of_reach(state.config(), instance_of({"a", "c"})) ==
+        std::vector<std::string>{"HAProxy's backend rpc has no server b"});
 }
 
 TEST_CASE("see tells what a decision depends on from what it does not") {
@@ -526,4 +530,128 @@ TEST_CASE("adopt: answers to canaries that are no longer asked are forgotten") {
   fresh.decide(at(1ms), true);
   REQUIRE(fresh.decision(0).servers[0].reasons.size() == 1);
   CHECK(fresh.decision(0).servers[0].reasons[0].code == Reason::kWarmingUp);
+}
+
+namespace {
+
+/// rpc with a, b and c, and ws, which follows it with c, a and b.
+config::Config two_doors() {
+  config::Config out = config_of({"a", "b", "c"});
+  config::Backend ws = out.backends[0];
+  ws.name = "ws";
+  ws.follows = "rpc";
+  std::ranges::rotate(ws.servers, ws.servers.begin() + 2);
+  for (config::Backend& b : out.backends) b.strategy = "equal";
+  ws.strategy = "equal";
+  // First in the file: the order makes no difference.
+  out.backends.insert(out.backends.begin(), ws);
+  return out;
+}
+
+std::vector<unsigned> weights_of(const SystemState& state, std::size_t backend) {
+  std::vector<unsigned> out;
+  for (const ServerDecision& s : state.decision(backend).servers) out.push_back(s.weight);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a backend that follows another one has no targets, and its verdicts") {
+  const config::Config config = two_doors();
+  SystemState state(config);
+  REQUIRE(state.targets().size() == 3);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(state.targets()[i].backend == 1);
+  answer(state, 0);
+  answer(state, 1);
+  fail(state, 2);
+  auto changes = state.decide(at(0ms));
+  CHECK(changes.size() == 2);
+  CHECK(weights_of(state, 1) == std::vector<unsigned>{128, 128, 0});
+  CHECK(weights_of(state, 0) == std::vector<unsigned>{0, 128, 128});
+  CHECK(state.decision(0).servers[0].reasons[0].code == Reason::kTimeout);
+  CHECK(state.decision(0).head->number == 100);
+  CHECK(state.decision(0).servers[1].head->number == 100);
+  CHECK(state.decide(at(1ms)).empty());
+
+  // What HAProxy shows of one decides for that one; both are decided together.
+  haproxy::Instance instance = instance_of({"a", "b", "c"}, 128);
+  instance.backends.push_back(instance.backends[0]);
+  instance.backends[1].name = "ws";
+  instance.backends[1].server("a")->admin_state = haproxy::kForcedMaint;
+  state.update_views(&instance);
+  CHECK(state.decide(at(2ms)).size() == 2);
+  CHECK(state.decision(0).servers[1].state == State::kDisabled);
+  CHECK(weights_of(state, 0)[2] == 256);
+  CHECK(weights_of(state, 1) == std::vector<unsigned>{128, 128, 0});
+  // It returns by its own ramp, which the other backend does not see.
+  instance.backends[1].server("a")->admin_state = 0;
+  state.update_views(&instance);
+  state.decide(at(3ms));
+  CHECK(state.decision(0).servers[1].inputs.ramp < 1.0);
+  CHECK(state.decision(0).servers[1].reasons[0].code == Reason::kWarmingUp);
+  CHECK(state.decision(1).servers[0].inputs.ramp == 1.0);
+  state.decide(at(31s), true);
+  CHECK(state.decision(0).servers[1].inputs.ramp == 1.0);
+}
+
+TEST_CASE("a backend that follows another one outlives a new configuration and a list that changes") {
+  config::Config config = two_doors();
+  SystemState state(config);
+  for (std::size_t i = 0; i < 3; ++i) answer(state, i);
+  state.decide(at(0ms));
+  const config::Config same = two_doors();
+  SystemState next(same);
+  next.adopt(std::move(state));
+  CHECK(next.decided(0));
+  CHECK(weights_of(next, 0) == std::vector<unsigned>{86, 85, 85});
+  CHECK(next.targets().size() == 3);
+
+  SystemState third(config);
+  third.adopt(std::move(next));
+  third.change_servers(
+      [&] {
+        config.backends[1].servers.pop_back();
+        config.backends[0].servers = config::following_servers(config.backends[1].servers, {});
+      },
+      1ms);
+  REQUIRE(third.targets().size() == 2);
+  third.decide(at(2ms), true);
+  CHECK(weights_of(third, 0) == std::vector<unsigned>{128, 128});
+}
+
+TEST_CASE("an agent-check is answered with the weight in percent of the configured one") {
+  config::Config config = config_of({"a", "b", "c"});
+  config.backends[0].strategy = "equal";
+  config.backends[0].drive = config::Drive::kAgent;
+  SystemState state(config);
+  CHECK(agent_answer(state, nullptr, "rpc/a").line == "\n");
+  CHECK(agent_answer(state, nullptr, "rpc/a").trouble.empty());
+  answer(state, 0);
+  answer(state, 1);
+  fail(state, 2);
+  state.decide(at(0ms));
+  CHECK(agent_answer(state, nullptr, "rpc/a").line == "128%\n");
+  CHECK(agent_answer(state, nullptr, "rpc/c").line == "0%\n");
+  haproxy::Instance instance = instance_of({"a", "b", "c"});
+  haproxy::BackendRow& row = instance.backends[0];
+  row.server("a")->iweight = 1;
+  row.server("b")->iweight = 200;
+  CHECK(agent_answer(state, &instance, "rpc/a").line == "12800%\n");
+  CHECK(agent_answer(state, &instance, "rpc/b").line == "64%\n");
+  // 100 * 128 / 256 is 50; HAProxy rounds down, so that one of 3 needs a little more.
+  row.server("b")->iweight = 3;
+  CHECK(agent_answer(state, &instance, "rpc/b").line == "4267%\n");
+  row.percent = true;
+  CHECK(agent_answer(state, &instance, "rpc/a").line == "100%\n");
+  CHECK(agent_answer(state, &instance, "rpc/c").line == "0%\n");
+  for (const char* asked : {"", "rpc", "rpc/", "rpc/x", "x/a", "/a"}) {
+    CAPTURE(asked);
+    const AgentAnswer out = agent_answer(state, &instance, asked);
+    CHECK(out.line == "\n");
+    CHECK_FALSE(out.trouble.empty());
+  }
+  // Nothing of it goes over the socket.
+  CHECK(plan_changes(state, instance).empty());
+  config.backends[0].drive = config::Drive::kSocket;
+  CHECK(agent_answer(state, &instance, "rpc/a").line == "\n");
 }

@@ -647,18 +647,25 @@ bool worth_pushing(std::span<const unsigned> applied, std::span<const unsigned> 
   return false;
 }
 
-BackendDecision decide(BackendHistory& history, const config::Backend& backend, const config::Probe& probe,
-                       const BackendView& view, std::span<const unsigned> applied, Now now) {
-  // What an operator took out returns as what was ejected does.
+void note_returns(BackendHistory& history, const config::Backend& backend, const BackendView& view, MonoTime now) {
   for (std::size_t i = 0; i < view.servers.size() && i < history.servers.size(); ++i) {
     TargetHistory& t = history.servers[i];
     const bool disabled = view.servers[i] && view.servers[i]->disabled;
     if (std::exchange(t.health.was_disabled, disabled) && !disabled && !t.ejection.is_out &&
         backend.ramp > milliseconds{0})
-      t.ejection.returned_at = now.mono;
+      t.ejection.returned_at = now;
   }
-  BackendVerdict verdict = judge(history, backend, probe, now);
+}
+
+BackendDecision weigh(BackendHistory& history, const config::Backend& backend, const config::Probe& probe,
+                      const BackendView& view, BackendVerdict&& verdict, std::span<const unsigned> applied, Now now) {
   return Decider(history, backend, probe, view, applied, now).run(std::move(verdict));
+}
+
+BackendDecision decide(BackendHistory& history, const config::Backend& backend, const config::Probe& probe,
+                       const BackendView& view, std::span<const unsigned> applied, Now now) {
+  note_returns(history, backend, view, now.mono);
+  return weigh(history, backend, probe, view, judge(history, backend, probe, now), applied, now);
 }
 
 }  // namespace rpcw

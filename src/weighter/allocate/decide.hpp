@@ -122,6 +122,12 @@ struct BackendDecision {
 BackendDecision decide(BackendHistory& history, const config::Backend& backend, const config::Probe& probe,
                        const BackendView& view, std::span<const unsigned> applied, Now now);
 
+/// The two halves of `decide` around `judge`: a server that an operator took out returns as one that was ejected does;
+/// and weights for what was judged.
+void note_returns(BackendHistory& history, const config::Backend& backend, const BackendView& view, MonoTime now);
+BackendDecision weigh(BackendHistory& history, const config::Backend& backend, const config::Probe& probe,
+                      const BackendView& view, BackendVerdict&& verdict, std::span<const unsigned> applied, Now now);
+
 /// Whether targets differ enough from what is applied to be worth pushing: some server crosses zero, or would move by
 /// at least 25 % of its weight and at least 8 (or half of its weight). Then all targets are taken, else all applied
 /// weights stay. `dead_band`: a larger part than these 25 %; 0: those.

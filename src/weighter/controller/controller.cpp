@@ -256,6 +256,8 @@ bool Controller::log_changes(const config::Backend& before, const config::Backen
     return a.name == b.name && a.target.url == b.target.url;
   };
   if (std::ranges::equal(before.servers, after.servers, same)) return false;
+  // The backend that it follows is told of.
+  if (!after.follows.empty()) return true;
   const auto only_in = [&](const config::Backend& these, const config::Backend& others, std::string_view what) {
     std::set<std::pair<std::string_view, std::string_view>> known;
     for (const config::Server& s : others.servers) known.emplace(s.name, s.target.url);
@@ -358,6 +360,11 @@ Report Controller::report(Now now) const {
   out.dry_run = c_.options.dry_run;
   out.haproxy = endpoints_.reports();
   return out;
+}
+
+AgentAnswer Controller::answer_agent(std::string_view asked) const {
+  const auto read = endpoints_.reachable();
+  return agent_answer(state_, read.empty() ? nullptr : read.front(), asked);
 }
 
 std::vector<std::string> Controller::unsettled() const {

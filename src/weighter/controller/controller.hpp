@@ -11,6 +11,7 @@
 #include "weighter/controller/context.hpp"
 #include "weighter/controller/decision_log.hpp"
 #include "weighter/controller/endpoints.hpp"
+#include "weighter/plan/agent_answer.hpp"
 #include "weighter/plan/server_list.hpp"
 #include "weighter/report.hpp"
 #include "weighter/state/system_state.hpp"
@@ -42,6 +43,9 @@ class Controller {
   [[nodiscard]] Report report(Now now) const;
   /// What is missing before all weights are decided and are in every reachable HAProxy, each a line; empty: nothing.
   [[nodiscard]] std::vector<std::string> unsettled() const;
+
+  /// What HAProxy's agent-check is answered now.
+  [[nodiscard]] AgentAnswer answer_agent(std::string_view asked) const;
 
   // Single pass, after action::Finish.
   [[nodiscard]] Report report() const;

@@ -165,6 +165,8 @@ std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&&
   report_.version = instance_->version;
   report_.pid = instance_->pid;
   note_worker(was_reachable, old_pid, worker);
+  for (const haproxy::BackendRow& row : instance_->backends)
+    if (row.agent_refused && !percent_.contains(row.name)) refused_static(row.name);
   for (const std::string& backend : percent_)
     if (haproxy::BackendRow* row = instance_->backend(backend)) row->percent = true;
   mark_contended();
@@ -243,6 +245,8 @@ std::vector<std::size_t> EndpointControl::count_traffic(const haproxy::Instance*
   const auto& backends = c_.config.backends;
   std::vector<std::size_t> suspects;
   std::uint64_t requests = 0;
+  /// By the backend that judges them; empty: nothing was counted.
+  std::vector<std::vector<LiveDelta>> counted(backends.size());
   for (std::uint32_t b = 0; b < backends.size(); ++b) {
     haproxy::BackendRow* row = fresh.backend(backends[b].name);
     if (!backends[b].live || row == nullptr) continue;
@@ -253,8 +257,24 @@ std::vector<std::size_t> EndpointControl::count_traffic(const haproxy::Instance*
     const std::vector<LiveDelta> deltas = rpcw::count_traffic(was, *row, names, elapsed);
     if (was == nullptr) continue;
     for (const LiveDelta& d : deltas) requests += d.requests;
-    for (const std::size_t s : c_.state.observe_live(b, deltas, c_.mono())) suspects.push_back(s);
+    const std::uint32_t judge = c_.state.judged_by(b);
+    std::vector<LiveDelta>& sum = counted[judge];
+    sum.resize(backends[judge].servers.size());
+    for (std::size_t i = 0; i < deltas.size(); ++i) {
+      const auto at = judge == b ? std::optional(static_cast<std::uint32_t>(i)) : c_.state.judged_as(b)[i];
+      if (!at) continue;
+      // A follower that comes first in the file must not give the latency.
+      if (judge == b) {
+        LiveDelta others = std::exchange(sum[*at], deltas[i]);
+        add(sum[*at], others);
+      } else {
+        add(sum[*at], deltas[i]);
+      }
+    }
   }
+  for (std::uint32_t b = 0; b < backends.size(); ++b)
+    if (!counted[b].empty())
+      for (const std::size_t s : c_.state.observe_live(b, counted[b], c_.mono())) suspects.push_back(s);
   if (before != nullptr) {
     in_doubt_ = !suspects.empty();
     busy_ = static_cast<double>(requests) >= kBusyRequests * std::chrono::duration<double>(elapsed).count();
@@ -422,8 +442,9 @@ void EndpointControl::on(event::ClientsReleased&& event) {
   for (std::size_t k = 0; k < releasing_.size(); ++k) {
     const haproxy::ReleaseCommand& r = releasing_[k];
     const bool sessions = r.kind == haproxy::ReleaseCommand::Kind::kShutdownSessions;
-    const std::string what = fmt::format("{}/{}: {}", r.backend, r.server,
-                                         sessions ? "its sessions are shut down" : "its stick-table entries are cleared");
+    const std::string what =
+        fmt::format("{}/{}: {}", r.backend, r.server,
+                    sessions ? "its sessions are shut down" : "its stick-table entries are cleared");
     std::string trouble;
     if (!event.replies)
       trouble = event.replies.error().detail;

@@ -303,15 +303,7 @@ class Judge {
     if (backend_.min_peers > 0 && t.node.peers && *t.node.peers < backend_.min_peers)
       lower(v.peers_factor, constants::kFewPeersFactor, Reason::kTooFewPeers,
             fmt::format("{} peers, min_peers {}", *t.node.peers, backend_.min_peers));
-    if (!t.ejection.returned_at) return;
-    const MonoTime back_for = now_.mono - *t.ejection.returned_at;
-    if (back_for >= backend_.ramp) {
-      t.ejection.returned_at.reset();
-      return;
-    }
-    const double part = static_cast<double>(back_for.count()) / static_cast<double>(MonoTime{backend_.ramp}.count());
-    lower(v.ramp, std::max(std::sqrt(std::sqrt(part)), constants::kRampStart), Reason::kWarmingUp,
-          fmt::format("back for {} of {}", span_text(whole_ms(back_for)), span_text(backend_.ramp)));
+    apply_ramp(t.ejection, backend_, now_.mono, v);
   }
 
   /// `used` where nothing is silent; `waiting_ms`: what live traffic says of silence. Silence counts for more the
@@ -547,6 +539,22 @@ std::string_view to_string(State state) {
 
 BackendVerdict judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now) {
   return Judge(history, backend, probe, now).run();
+}
+
+void apply_ramp(EjectionHistory& ejection, const config::Backend& backend, MonoTime now, ServerVerdict& verdict) {
+  if (!ejection.returned_at) return;
+  const MonoTime back_for = now - *ejection.returned_at;
+  if (back_for >= backend.ramp) {
+    ejection.returned_at.reset();
+    return;
+  }
+  if (verdict.state != State::kHealthy && verdict.state != State::kDegraded) return;
+  const double part = static_cast<double>(back_for.count()) / static_cast<double>(MonoTime{backend.ramp}.count());
+  verdict.ramp = std::min(verdict.ramp, std::max(std::sqrt(std::sqrt(part)), constants::kRampStart));
+  verdict.state = State::kDegraded;
+  if (std::ranges::find(verdict.reasons, Reason::kWarmingUp, &ReasonNote::code) == verdict.reasons.end())
+    verdict.reasons.push_back(
+        {Reason::kWarmingUp, fmt::format("back for {} of {}", span_text(whole_ms(back_for)), span_text(backend.ramp))});
 }
 
 double freshness(milliseconds lag, milliseconds block_time, milliseconds max_lag) {

@@ -80,6 +80,9 @@ struct BackendVerdict {
 /// rise.
 BackendVerdict judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now);
 
+/// Lowers the verdict while a return is under way: by 0.1 at its beginning, rising to 1 over `ramp`. Notes its end.
+void apply_ramp(EjectionHistory& ejection, const config::Backend& backend, MonoTime now, ServerVerdict& verdict);
+
 /// 1 up to one block and 2 s behind, then linear down to 0 at `max_lag`.
 double freshness(milliseconds lag, milliseconds block_time, milliseconds max_lag);
 

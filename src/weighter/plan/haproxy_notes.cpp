@@ -91,7 +91,10 @@ std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const hap
                    fmt::format("`balance {}` chooses a server by a hash, so each change of a weight moves clients: a "
                                "weight changes by at least {:g} % of itself, or to or from 0",
                                row.algo, 100 * std::max(backend.hash_dead_band, constants::kDeadBand))});
+  const bool driven_by_agent = backend.drive == config::Drive::kAgent;
   NameList agents;
+  NameList without_agent;
+  NameList unanswered;
   NameList trackers;
   NameList slow;
   NameList down;
@@ -101,7 +104,10 @@ std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const hap
   for (const config::Server& named : backend.servers) {
     const haproxy::ServerRow* s = row.server(named.name);
     if (s == nullptr) continue;
-    if (!s->agent_status.empty()) agents.add(s->name);
+    if (!s->agent_status.empty() && !driven_by_agent) agents.add(s->name);
+    if (s->agent_status.empty() && driven_by_agent) without_agent.add(s->name);
+    if (driven_by_agent && (s->agent_status.starts_with("L4") || s->agent_status.starts_with("L7")))
+      unanswered.add(s->name, fmt::format(" ({})", s->agent_status));
     if (!s->tracked.empty()) trackers.add(s->name, fmt::format(" ({})", s->tracked));
     if (s->throttle && s->uweight > 0) slow.add(s->name, fmt::format(" ({} %)", *s->throttle));
     if (rpcw::down(*s)) down.add(s->name);
@@ -115,6 +121,12 @@ std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const hap
         {"agent_check", with_verb(agents, "has", "have") +
                             " an `agent-check`: if the agent's answer has a weight, HAProxy sets it again every "
                             "`agent-inter`, and what is set here does not last"});
+  if (without_agent.count() > 0)
+    out.push_back({"agent_check", with_verb(without_agent, "has", "have") +
+                                      " no `agent-check`, so the weight of drive = \"agent\" does not reach HAProxy"});
+  if (unanswered.count() > 0)
+    out.push_back({"agent_unanswered", with_verb(unanswered, "has", "have") +
+                                           " an `agent-check` that got no answer the last time, and the last weight"});
   if (trackers.count() > 0)
     out.push_back({"tracks", with_verb(trackers, "tracks", "track") +
                                  " another one, and is in maintenance or DOWN whenever that one is"});

@@ -13,8 +13,8 @@ namespace rpcw {
 std::vector<std::string> out_of_reach(const config::Config& config, const haproxy::Instance& instance);
 
 /// What HAProxy's settings and state of a backend mean for the weights of the servers that the file names:
-/// `ignores_weights`, `hash_dead_band`, `duplicate_names`, `persistence`, `agent_check`, `tracks`, `slowstart`, `down`,
-/// `contended`.
+/// `ignores_weights`, `hash_dead_band`, `duplicate_names`, `persistence`, `agent_check`, `agent_unanswered`, `tracks`,
+/// `slowstart`, `down`, `contended`.
 std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const haproxy::BackendRow& row);
 
 /// Whether a note is for whoever runs this, who has to change something; the others are what happens every day.

@@ -48,7 +48,7 @@ std::vector<WeightChange> plan_changes(const SystemState& state, const haproxy::
   if (state.cold()) return out;
   const std::vector<config::Backend>& backends = state.config().backends;
   for (std::uint32_t b = 0; b < backends.size(); ++b) {
-    if (!state.decided(b)) continue;
+    if (!state.decided(b) || backends[b].drive == config::Drive::kAgent) continue;
     const haproxy::BackendRow* row = instance.backend(backends[b].name);
     if (row == nullptr) continue;
     const BackendDecision& d = state.decision(b);

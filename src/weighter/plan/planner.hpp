@@ -22,10 +22,10 @@ struct WeightChange {
 };
 
 /// Servers whose weight in `instance` is not the applied one, in an order that never leaves a backend without a server
-/// meanwhile: rises come before falls. Servers that it does not have are left out, as are backends without any verdict;
+/// meanwhile: rises come before falls. Servers that it does not have are left out, as are backends without any verdict
+/// and those whose weights are answers to its agent-check;
 /// empty while the state is `cold`. Where several HAProxys were read and the decision would leave this one with no
 /// server, those that it can use share equally: the healthy ones, else all but the disqualified ones.
 std::vector<WeightChange> plan_changes(const SystemState& state, const haproxy::Instance& instance);
-
 
 }  // namespace rpcw

@@ -92,7 +92,8 @@ std::size_t open_files_for(const config::Config& config) {
   constexpr std::size_t kEverybodyHas = 64;
   constexpr std::size_t kBehindOneName = 64;
   std::size_t targets = 0;
-  for (const config::Backend& b : config.backends) targets += b.servers.size() + b.references.size();
+  for (const config::Backend& b : config.backends)
+    if (b.follows.empty()) targets += b.servers.size() + b.references.size();
   std::size_t haproxys = 0;
   for (const config::Endpoint& e : config.haproxy.endpoints)
     haproxys += e.kind == config::Endpoint::Kind::kDns ? kBehindOneName : 1;
@@ -133,6 +134,18 @@ std::string fill_template(const std::string& text, const std::string& backend, c
 
 Expansion with_servers(const config::Config& file, const ServerLists& server_list) {
   Expansion out{.config = file, .remarks = server_list.disputes};
+  const auto follow = [&](config::Backend& to) {
+    const auto judged = std::ranges::find(out.config.backends, to.follows, &config::Backend::name);
+    if (judged == out.config.backends.end() || judged->discover.empty()) return;
+    const ServerLists::Backend& list =
+        server_list.backends[static_cast<std::size_t>(judged - out.config.backends.begin())];
+    for (const config::Server& s : to.servers)
+      if (list.found && std::ranges::find(judged->servers, s.name, &config::Server::name) == judged->servers.end())
+        out.remarks.push_back(
+            fmt::format("backend {}: {} is not judged, since {}, which it follows, has no such server", to.name, s.name,
+                        judged->name));
+    to.servers = config::following_servers(judged->servers, to.servers);
+  };
   for (std::size_t b = 0; b < file.backends.size(); ++b) {
     const config::Backend& from = file.backends[b];
     if (from.discover.empty()) continue;
@@ -176,6 +189,8 @@ Expansion with_servers(const config::Config& file, const ServerLists& server_lis
         to.absent.push_back(s.name);
     }
   }
+  for (config::Backend& to : out.config.backends)
+    if (!to.follows.empty()) follow(to);
   return out;
 }
 

@@ -169,4 +169,19 @@ std::vector<LiveDelta> count_traffic(const haproxy::BackendRow* before, haproxy:
   return out;
 }
 
+void add(LiveDelta& to, const LiveDelta& more) {
+  if (!to.average_ms) {
+    to.average_ms = more.average_ms;
+  } else if (more.average_ms && to.requests + more.requests > 0) {
+    const auto mine = static_cast<double>(to.requests);
+    const auto theirs = static_cast<double>(more.requests);
+    to.average_ms = (*to.average_ms * mine + *more.average_ms * theirs) / (mine + theirs);
+  }
+  to.requests += more.requests;
+  to.ended += more.ended;
+  to.failures += more.failures;
+  to.client_errors += more.client_errors;
+  to.open += more.open;
+}
+
 }  // namespace rpcw

@@ -33,6 +33,10 @@ struct LiveDelta {
   friend bool operator==(const LiveDelta&, const LiveDelta&) = default;
 };
 
+/// Adds the traffic that reached the same server by another backend. Its latency stays that of `to`, since other
+/// methods may take other times; how long an answer usually takes is the mean of both, weighed by requests.
+void add(LiveDelta& to, const LiveDelta& more);
+
 /// Counts what came between two reads of one worker, `elapsed` apart, and carries the backlogs over into `after`.
 /// `before` is nullptr at the first read of a worker: then the backlogs begin, and nothing is counted. One delta for
 /// each of `names`; a server that `before` lacks begins as well.

@@ -31,7 +31,7 @@ std::string settings_text(const config::Backend& cfg) {
   for (const config::Server& s : cfg.servers)
     out += fmt::format("{} {} {} {} {}\n", s.name, s.preference, s.tier, s.max_rate, s.target.operator_name);
   for (const config::Target& t : cfg.references) out += fmt::format("{}\n", t.operator_name);
-  return out + canaries_text(cfg);
+  return out + canaries_text(cfg) + cfg.follows;
 }
 
 }  // namespace

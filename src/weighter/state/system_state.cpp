@@ -21,10 +21,25 @@ void SystemState::begin() {
   backends_.clear();
   targets_.clear();
   first_targets_.clear();
+  judged_by_.clear();
+  judged_as_.assign(config_.backends.size(), {});
   for (std::uint32_t b = 0; b < config_.backends.size(); ++b) {
     const config::Backend& cfg = config_.backends[b];
     backends_.push_back({empty_history(cfg), {}, {}, true});
     first_targets_.push_back(targets_.size());
+    judged_by_.push_back(b);
+    if (!cfg.follows.empty()) {
+      const auto judged = std::ranges::find(config_.backends, cfg.follows, &config::Backend::name);
+      if (judged == config_.backends.end()) continue;
+      judged_by_.back() = static_cast<std::uint32_t>(judged - config_.backends.begin());
+      for (const config::Server& s : cfg.servers) {
+        const auto at = std::ranges::find(judged->servers, s.name, &config::Server::name);
+        judged_as_[b].push_back(at == judged->servers.end()
+                                    ? std::nullopt
+                                    : std::optional(static_cast<std::uint32_t>(at - judged->servers.begin())));
+      }
+      continue;
+    }
     for (std::uint32_t i = 0; i < cfg.servers.size(); ++i) targets_.push_back({b, false, i});
     for (std::uint32_t i = 0; i < cfg.references.size(); ++i) targets_.push_back({b, true, i});
   }
@@ -153,17 +168,33 @@ std::vector<SystemState::Change> SystemState::decide(Now now, bool all) {
   std::vector<Change> out;
   cold_ = false;
   ++changes_;
-  for (std::uint32_t b = 0; b < backends_.size(); ++b) {
+  const auto decide_one = [&](std::uint32_t b, BackendVerdict&& verdict) {
     BackendState& backend = backends_[b];
-    if (!all && (!backend.dirty || backend.blocked)) continue;
     std::vector<unsigned> applied;
     if (backend.decided)
       for (const ServerDecision& s : backend.decision.servers) applied.push_back(s.weight);
     BackendDecision fresh =
-        rpcw::decide(backend.history, config_.backends[b], config_.probe, backend.view, applied, now);
+        weigh(backend.history, config_.backends[b], config_.probe, backend.view, std::move(verdict), applied, now);
     out.push_back({b, std::exchange(backend.decision, std::move(fresh))});
     backend.dirty = false;
     backend.decided = backend.decision.any_verdict;
+  };
+  // By the backend that they follow.
+  std::vector<std::vector<std::uint32_t>> followers(backends_.size());
+  for (std::uint32_t b = 0; b < backends_.size(); ++b)
+    if (!config_.backends[b].follows.empty()) followers[judged_by_[b]].push_back(b);
+  for (std::uint32_t b = 0; b < backends_.size(); ++b) {
+    if (!config_.backends[b].follows.empty()) continue;
+    BackendState& backend = backends_[b];
+    const bool dirty =
+        backend.dirty || std::ranges::any_of(followers[b], [&](std::uint32_t f) { return backends_[f].dirty; });
+    if (!all && (!dirty || backend.blocked)) continue;
+    note_returns(backend.history, config_.backends[b], backend.view, now.mono);
+    BackendVerdict verdict = judge(backend.history, config_.backends[b], config_.probe, now);
+    std::vector<BackendVerdict> followed;
+    for (const std::uint32_t f : followers[b]) followed.push_back(follow(f, verdict, now));
+    decide_one(b, std::move(verdict));
+    for (std::size_t k = 0; k < followed.size(); ++k) decide_one(followers[b][k], std::move(followed[k]));
   }
   // One provider that cannot be reached is its own fault as likely as ours.
   const auto servers = std::ranges::count(targets_, false, &Target::reference);
@@ -194,6 +225,33 @@ void SystemState::apply(const Event& event) {
     void operator()(const event::Decided& e) const { static_cast<void>(state.decide(e.now, e.all)); }
   };
   std::visit(Caller{*this}, event);
+}
+
+BackendVerdict SystemState::follow(std::uint32_t b, const BackendVerdict& judged, Now now) {
+  BackendState& backend = backends_[b];
+  const config::Backend& cfg = config_.backends[b];
+  const BackendHistory& from = backends_[judged_by_[b]].history;
+  BackendVerdict out{.servers = std::vector<ServerVerdict>(cfg.servers.size()),
+                     .head = judged.head,
+                     .notes = judged.notes,
+                     .blind = judged.blind,
+                     .halted = judged.halted};
+  backend.history.block_time = from.block_time;
+  for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
+    if (!judged_as_[b][i]) continue;
+    TargetHistory& t = backend.history.servers[i];
+    // Maintenance is a matter of each backend.
+    const bool was_disabled = t.health.was_disabled;
+    const std::optional<MonoTime> returned_at = t.ejection.returned_at;
+    t = from.servers[*judged_as_[b][i]];
+    t.health.was_disabled = was_disabled;
+    if (returned_at && !t.ejection.is_out) t.ejection.returned_at = std::max(returned_at, t.ejection.returned_at);
+    out.servers[i] = judged.servers[*judged_as_[b][i]];
+  }
+  note_returns(backend.history, cfg, backend.view, now.mono);
+  for (std::size_t i = 0; i < cfg.servers.size(); ++i)
+    if (judged_as_[b][i]) apply_ramp(backend.history.servers[i].ejection, cfg, now.mono, out.servers[i]);
+  return out;
 }
 
 void SystemState::note_blind() {

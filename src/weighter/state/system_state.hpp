@@ -45,7 +45,8 @@ class SystemState {
     bool reference = false;
     std::uint32_t index = 0;
   };
-  /// Everything to probe, servers before references within a backend. The index is the prober's.
+  /// Everything to probe, servers before references within a backend. The index is the prober's. A backend that
+  /// follows another one has none.
   [[nodiscard]] const std::vector<Target>& targets() const { return targets_; }
   [[nodiscard]] const config::Target& target_config(std::size_t target) const;
   [[nodiscard]] const TargetHistory& history(std::size_t target) const;
@@ -99,6 +100,13 @@ class SystemState {
 
   [[nodiscard]] std::vector<std::string> backend_names() const;
 
+  /// The backend whose targets and verdicts this one goes by: itself, or the one that it follows.
+  [[nodiscard]] std::uint32_t judged_by(std::uint32_t backend) const { return judged_by_[backend]; }
+  /// Of a backend that follows another one: by server, its index there; absent: it is not there.
+  [[nodiscard]] const std::vector<std::optional<std::uint32_t>>& judged_as(std::uint32_t backend) const {
+    return judged_as_[backend];
+  }
+
   /// Takes over what `other` knows of servers and references that have the same backend, chain, name and URL here, and
   /// what it decided for them: a backend whose servers are all the same ones, in whatever order, goes on where it was.
   /// Of others the servers that stay keep their shares, and those that are new begin with nothing; its weights wait for
@@ -141,6 +149,8 @@ class SystemState {
 
  private:
   TargetHistory& mutable_history(std::size_t target);
+  /// What `judged` says of the servers of the backend that follows it, and their histories.
+  BackendVerdict follow(std::uint32_t backend, const BackendVerdict& judged, Now now);
   /// Of a backend's first server; its others and its references follow.
   [[nodiscard]] std::size_t first_target(std::uint32_t backend) const { return first_targets_[backend]; }
   void note_blind();
@@ -154,6 +164,8 @@ class SystemState {
   std::vector<BackendState> backends_;
   std::vector<Target> targets_;
   std::vector<std::size_t> first_targets_;
+  std::vector<std::uint32_t> judged_by_;
+  std::vector<std::vector<std::optional<std::uint32_t>>> judged_as_;
   /// Servers that HAProxy does not have any more, those that left last at the end.
   struct Departed {
     std::string key;

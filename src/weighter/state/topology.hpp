@@ -131,6 +131,8 @@ struct BackendRow {
   /// HAProxy has refused a weight here, since its algorithm is static: it takes only 0 % and 100 %. What it shows does
   /// not tell, so that whoever was refused sets this.
   bool percent = false;
+  /// HAProxy has refused an agent's weight for the same reason. Shown until the agent answers something else.
+  bool agent_refused = false;
   /// In HAProxy's order.
   std::vector<ServerRow> servers{};
   /// Look-up table for `server`, made by `index`; empty: `server` searches from end to end.
