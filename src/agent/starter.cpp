@@ -16,6 +16,7 @@ namespace rpcw::cli {
 namespace {
 
 constexpr std::string_view kTemplate = "http://{addr}/";
+constexpr std::string_view kByName = "https://{server}/";
 /// Where comments begin, as in examples/config.toml.
 constexpr std::size_t kComments = 33;
 
@@ -39,8 +40,10 @@ std::string line(const std::string& setting, std::string_view comment) {
   return fmt::format("{:<{}}# {}\n", setting, std::max(kComments, setting.size() + 1), comment);
 }
 
-/// The default strategy, and the others' names.
-std::string strategy_line() {
+/// The default strategy, and the others' names; for `balance first` the one that does the same.
+std::string strategy_line(const haproxy::BackendRow& row) {
+  if (row.algo == "first")
+    return line("strategy = \"leader\"", "as `balance first` does, with `balance roundrobin` in haproxy.cfg");
   const std::vector<std::string_view> names = strategy_names();
   return line(fmt::format("#strategy = \"{}\"", names.front()),
               fmt::format("or {}", fmt::join(names.begin() + 1, names.end(), ", ")));
@@ -95,6 +98,37 @@ bool is_slot(const haproxy::ServerRow& row) {
   return row.addr.empty() || row.status.starts_with("MAINT");
 }
 
+/// Whether each server is named as the host that it is, as where TLS is passed through by SNI.
+bool named_as_hosts(const Candidate& c) {
+  return !c.rows.empty() && std::ranges::all_of(c.rows, [](const haproxy::ServerRow* s) {
+    const auto parts = url::parse("https://" + s->name + "/");
+    const bool letters = std::ranges::any_of(s->name.substr(s->name.rfind('.') + 1), [](unsigned char ch) {
+      return (ch | 0x20U) >= 'a' && (ch | 0x20U) <= 'z';
+    });
+    return parts && parts->host == s->name && s->name.find('.') != std::string::npos && letters;
+  });
+}
+
+std::string_view host_of(const haproxy::ServerRow& row) {
+  return std::string_view(row.addr).substr(0, row.addr.rfind(':'));
+}
+
+/// The same nodes behind another backend: each server has the name and host of one there, and another port.
+bool same_nodes(const Candidate& c, const Candidate& there) {
+  return !c.rows.empty() && std::ranges::all_of(c.rows, [&](const haproxy::ServerRow* s) {
+    const haproxy::ServerRow* other = there.row(s->name);
+    return other != nullptr && !s->addr.empty() && host_of(*s) == host_of(*other);
+  });
+}
+
+/// What most servers said; nullptr: none said anything.
+const ChainAnswers::Network* network_of(const std::map<std::string, ChainAnswers>& answers,
+                                        const std::string& backend) {
+  const auto said = answers.find(backend);
+  if (said == answers.end() || said->second.networks.empty()) return nullptr;
+  return &std::ranges::max_element(said->second.networks, {}, [](const auto& n) { return n.second; })->first;
+}
+
 std::string tls_url(const Entry& e) {
   const std::string port = e.server->addr.substr(e.server->addr.rfind(':'));
   const std::string url = "https://" + (e.row->fqdn.empty() ? e.server->addr : e.row->fqdn + port) + "/";
@@ -102,20 +136,30 @@ std::string tls_url(const Entry& e) {
 }
 
 /// Why weights are of little use here; empty: they are.
-std::string objection(const Candidate& c, std::size_t usable) {
+/// `spoken`: what its servers speak is known.
+std::string objection(const Candidate& c, std::size_t usable, bool spoken) {
   const std::string& algo = c.first->algo;
-  if (c.first->mode == "tcp") return "it is in TCP mode: what its servers speak is not known";
+  if (c.first->mode == "tcp" && !spoken) {
+    const std::string more = objection(c, usable, true);
+    return "it is in TCP mode: what its servers speak is not known; `--probe` asks them" +
+           (more.empty() ? more : ". And " + more);
+  }
   if (algo == "static-rr")
     return "`balance static-rr` takes only 0 % and 100 %; roundrobin does the same and follows weights";
-  if (algo == "first") return "`balance first` ignores weights";
+  if (algo == "first")
+    return "`balance first` ignores weights; `balance roundrobin` in haproxy.cfg with `strategy = \"leader\"` here sends "
+           "all to one server as well, and follows the chain";
   if (algo != "roundrobin" && algo != "leastconn" && algo != "random" && algo != "unknown" && !algo.empty())
-    return fmt::format("`balance {}` follows weights only with `hash-type consistent`", haproxy::presentable(algo));
+    return fmt::format("`balance {}` follows weights only with `hash-type consistent`; roundrobin follows them always",
+                       haproxy::presentable(algo));
   std::string agents;
   for (const haproxy::ServerRow* s : c.rows)
     if (!s->agent_status.empty()) agents += fmt::format("{}{}", agents.empty() ? "" : ", ", s->name);
-  if (!agents.empty()) return fmt::format("an agent-check may set the weights too ({})", agents);
+  if (!agents.empty())
+    return fmt::format("an agent-check may set the weights too ({}); `drive = \"agent\"` answers it instead", agents);
   const bool slots = std::ranges::any_of(c.rows, [](const haproxy::ServerRow* s) { return is_slot(*s); });
-  if (usable == 1 && !slots) return "it has one server only, and so nothing to choose from";
+  if (usable == 1 && !slots)
+    return "it has one server only, and so nothing to choose from until it has a second one, be it a `backup`";
   return {};
 }
 
@@ -166,6 +210,8 @@ Starter make_starter(const StarterWishes& wishes, std::span<const haproxy::Insta
   std::string tables;
   std::string own_chains;
   const std::vector<Candidate> all = candidates(haproxys);
+  /// Those of `out.backends` that follow none.
+  std::vector<std::string> leaders;
   for (const std::string& name : wishes.backends)
     if (std::ranges::find(all, name, &Candidate::name) == all.end()) out.unknown.push_back(name);
 
@@ -179,6 +225,20 @@ Starter make_starter(const StarterWishes& wishes, std::span<const haproxy::Insta
       leave_out("its name cannot be sent to HAProxy's socket");
       continue;
     }
+    // By its own name, TLS that is passed through reaches the right host; the address may be a port of HAProxy's.
+    const std::string_view url_template =
+        c.first->mode == "tcp" && named_as_hosts(c) ? kByName : std::string_view(kTemplate);
+    const Candidate* leader = nullptr;
+    if (!wishes.for_probing)
+      for (const Candidate& other : all) {
+        if (std::ranges::find(leaders, other.name) == leaders.end() || !same_nodes(c, other)) continue;
+        const ChainAnswers::Network* mine = network_of(answers, c.name);
+        const ChainAnswers::Network* theirs = network_of(answers, other.name);
+        // On one machine there may be nodes of two chains.
+        if (mine != nullptr && (theirs == nullptr || *mine != *theirs)) continue;
+        leader = &other;
+        break;
+      }
     std::vector<Entry> usable;
     std::string odd;
     std::size_t slots = 0;
@@ -188,27 +248,29 @@ Starter make_starter(const StarterWishes& wishes, std::span<const haproxy::Insta
         ++slots;
         continue;
       }
-      const std::string url = fill_template(std::string(kTemplate), c.name, s);
+      const std::string url = fill_template(std::string(url_template), c.name, s);
       if (!config::is_plain_name(s.name) || url.empty() || !url::parse(url)) {
         odd += fmt::format("# Server {} ({}) has no address that could be probed{}.\n", haproxy::presentable(s.name),
                            haproxy::presentable(s.addr),
                            config::is_plain_name(s.name) ? "; a [[backend.server]] with a url brings it in" : "");
         continue;
       }
-      if (e.row->tls) e.url = tls_url(e);
+      if (e.row->tls && leader == nullptr) e.url = tls_url(e);
       usable.push_back(std::move(e));
     }
     if (usable.empty() && slots == 0) {
       leave_out(c.rows.empty() ? "it has no servers" : "none of its servers has an address that could be probed");
       continue;
     }
-    const std::string why =
-        usable.empty() && !wished ? "none of its server-template's slots is in use" : objection(c, usable.size());
+    const bool spoken = wishes.for_probing || leader != nullptr || network_of(answers, c.name) != nullptr;
+    const std::string why = usable.empty() && !wished ? "none of its server-template's slots is in use"
+                                                      : objection(c, usable.size(), spoken);
     if (!why.empty() && !wished) {
       leave_out(why + "; `--backend` takes it all the same");
       continue;
     }
     out.backends.push_back(c.name);
+    if (leader == nullptr) leaders.push_back(c.name);
     tables += "\n";
     if (!why.empty()) tables += fmt::format("# Asked for, but note: {}.\n", why);
     tables += fmt::format("# HAProxy has now ({}{}):\n", c.first->algo.empty() ? "" : "balance ",
@@ -217,11 +279,18 @@ Starter make_starter(const StarterWishes& wishes, std::span<const haproxy::Insta
     if (slots > 0) tables += fmt::format("#   {} slot{} without an address\n", slots, slots == 1 ? "" : "s");
     tables += odd;
     tables += fmt::format("[[backend]]\nname = {}\n", toml_string(c.name));
+    if (leader != nullptr) {
+      tables += line(fmt::format("follows = {}", toml_string(leader->name)),
+                     answers.empty() ? "a guess: its servers have the same names and hosts there, so probe them once"
+                                     : "its servers have the same names and hosts there, so they are probed once");
+      tables += strategy_line(*c.first);
+      continue;
+    }
     const auto said = answers.find(c.name);
     tables += chain_lines(said == answers.end() ? nullptr : &said->second, own_chains);
-    tables += line(fmt::format("discover = {}", toml_string(kTemplate)),
+    tables += line(fmt::format("discover = {}", toml_string(url_template)),
                    "who is there, HAProxy says; add the path that your nodes want");
-    tables += strategy_line();
+    tables += strategy_line(*c.first);
     for (const Entry& e : usable)
       if (!e.url.empty())
         tables += fmt::format(

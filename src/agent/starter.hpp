@@ -18,6 +18,9 @@ struct StarterWishes {
   config::TlsFiles tls;
   /// Only these backends, and these although something speaks against them; empty: all that weights are of use to.
   std::vector<std::string> backends;
+  /// The text is only for asking its servers: with all backends that a server's answer may bring in, and none that
+  /// follows another one.
+  bool for_probing = false;
 };
 
 /// What the servers of a backend said of their chain.

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -102,6 +103,25 @@ asio::awaitable<std::map<std::string, ChainAnswers>> ask_chains(asio::io_context
   co_return out;
 }
 
+/// That anybody may use the socket, as far as it can be seen from here; empty: nothing of the kind.
+std::string open_to_all(const config::Config& where) {
+  const config::Endpoint& e = where.haproxy.endpoints.front();
+  if (e.port == 0) {
+    struct stat status {};
+    if (::stat(e.address.c_str(), &status) != 0 || (status.st_mode & S_IWOTH) == 0) return {};
+    return fmt::format(
+        "every user of this machine may open {} (mode {:o}) and take servers out; `mode 660 group haproxy` "
+        "on its line keeps others away",
+        e.address, status.st_mode & 0777U);
+  }
+  const bool local = e.address == "localhost" || e.address == "::1" || e.address.starts_with("127.");
+  if (local || !where.haproxy.tls.empty()) return {};
+  return fmt::format(
+      "{} is open to all that reach it, who may take servers out: a stats socket has no password; see "
+      "docs/haproxy.md for TLS before it",
+      e.text);
+}
+
 struct Found {
   Lists lists;
   std::optional<Starter> starter;
@@ -112,12 +132,15 @@ asio::awaitable<Found> look(asio::io_context& io, const config::Config& where, c
   Found out;
   out.lists = co_await read_lists(io, where);
   if (out.lists.instances.empty()) co_return out;
-  out.starter = make_starter(wishes, out.lists.instances);
+  StarterWishes first = wishes;
+  first.for_probing = probe;
+  out.starter = make_starter(first, out.lists.instances);
   if (!probe || out.starter->backends.empty()) co_return out;
   auto parsed = config::parse(out.starter->text, "discover", config::Surroundings::of_process(strategy_names()));
   if (!parsed)
     throw std::logic_error("what discover has made is no configuration: " + parsed.error().front().to_text());
-  const config::Config config = with_servers(parsed->config, server_lists_of(parsed->config, out.lists.pointers())).config;
+  const config::Config config =
+      with_servers(parsed->config, server_lists_of(parsed->config, out.lists.pointers())).config;
   const auto answers = co_await ask_chains(io, config);
   out.starter = make_starter(wishes, out.lists.instances, answers);
   co_return out;
@@ -143,6 +166,7 @@ int command_discover(const DiscoverOptions& options) {
     return kUsage;
   }
   const StarterWishes wishes{with_absolute_path(*endpoint), where.haproxy.tls, options.backends};
+  if (const std::string open = open_to_all(where); !open.empty()) std::fprintf(stderr, "warning: %s\n", open.c_str());
 
   asio::io_context io(1);
   std::optional<Found> result;

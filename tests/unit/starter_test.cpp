@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "config/load.hpp"
+#include "weighter/strategy/strategy.hpp"
 
 using namespace rpcw;
 using cli::ChainAnswers;
@@ -36,9 +37,11 @@ std::vector<haproxy::Instance> one(std::initializer_list<haproxy::BackendRow> ba
 
 config::Config accepted(const Starter& starter) {
   CAPTURE(starter.text);
-  const auto parsed = config::parse(starter.text, "made",
-                                    {[](const std::string&) { return std::nullopt; },
-                                     [](const std::string&) { return std::unexpected(std::string("no files")); }});
+  config::Surroundings surroundings;
+  surroundings.variable = [](const std::string&) { return std::nullopt; };
+  surroundings.read_file = [](const std::string&) { return std::unexpected(std::string("no files")); };
+  surroundings.strategies = strategy_names();
+  const auto parsed = config::parse(starter.text, "made", surroundings);
   REQUIRE(parsed.has_value());
   CHECK(parsed->warnings.empty());
   return parsed->config;
@@ -71,7 +74,7 @@ TEST_CASE("starter: what weights are of no use to is left out, unless it is aske
                         backend("static", "static-rr", {"10.0.0.1:1", "10.0.0.2:1"}),
                         backend("hash", "source", {"10.0.0.1:1", "10.0.0.2:1"}),
                         backend("fill", "first", {"10.0.0.1:1", "10.0.0.2:1"}),
-                        backend("tcp", "roundrobin", {"10.0.0.1:1", "10.0.0.2:1"}, "tcp"),
+                        backend("tcp", "roundrobin", {"10.0.0.8:1", "10.0.0.9:1"}, "tcp"),
                         backend("single", "roundrobin", {"10.0.0.1:1"}), backend("none", "roundrobin", {}),
                         backend("socket", "roundrobin", {"unix", "unix"}), backend("slots", "roundrobin", {"", ""})});
   const auto starter = cli::make_starter({"unix:/s", {}, {}}, all);
@@ -90,6 +93,8 @@ TEST_CASE("starter: what weights are of no use to is left out, unless it is aske
   CHECK(asked.unknown == std::vector<std::string>{"nowhere"});
   CHECK(has(asked.text, "Asked for, but note: `balance static-rr`"));
   CHECK(accepted(asked).backends.size() == 2);
+  const auto leads = accepted(cli::make_starter({"unix:/s", {}, {"fill"}}, all));
+  CHECK(leads.backends[0].strategy == "leader");
 
   const auto nothing = cli::make_starter({"unix:/s", {}, {}}, one({backend("none", "roundrobin", {})}));
   CHECK(nothing.backends.empty());
@@ -109,7 +114,7 @@ TEST_CASE("starter: a server that HAProxy speaks TLS to has a URL of its own") {
 TEST_CASE("starter: the chain is what most servers say") {
   const auto list = one({backend("rpc", "roundrobin", {"10.0.0.1:1", "10.0.0.2:1"}),
                          backend("own", "roundrobin", {"10.0.0.1:1", "10.0.0.2:1"}),
-                         backend("silent", "roundrobin", {"10.0.0.1:1", "10.0.0.2:1"})});
+                         backend("silent", "roundrobin", {"10.0.0.7:1", "10.0.0.8:1"})});
   const auto starter = cli::make_starter({"unix:/s", {}, {}}, list,
                                          {{"rpc", ChainAnswers{{{{"evm", "1"}, 1}, {{"evm", "137"}, 3}}, 1}},
                                           {"own", ChainAnswers{{{{"evm", "987654321"}, 2}}, 0}},
@@ -120,4 +125,49 @@ TEST_CASE("starter: the chain is what most servers say") {
   CHECK(config.backends[2].chain.name == "ethereum");
   CHECK(has(starter.text, "evm 137, as 3 servers said; 2 did not"));
   CHECK(has(starter.text, "No server said what it is"));
+}
+
+TEST_CASE("starter: the same nodes behind other backends follow the first one") {
+  auto other_host = backend("other", "roundrobin", {"10.0.0.1:1", "10.0.0.3:1"});
+  auto more = backend("more", "roundrobin", {"10.0.0.1:9", "10.0.0.2:9", "10.0.0.3:9"});
+  const auto all = one({backend("rpc", "roundrobin", {"10.0.0.1:26657", "10.0.0.2:26657"}),
+                        backend("ws", "leastconn", {"10.0.0.1:26658", "10.0.0.2:26658"}, "tcp"), other_host, more});
+  const auto starter = cli::make_starter({"unix:/s", {}, {}}, all);
+  const auto config = accepted(starter);
+  REQUIRE(config.backends.size() == 4);
+  CHECK(config.backends[1].name == "ws");
+  CHECK(config.backends[1].follows == "rpc");
+  CHECK(config.backends[1].chain.name == "ethereum");
+  CHECK(config.backends[2].follows.empty());
+  CHECK(config.backends[3].follows.empty());
+  CHECK(has(starter.text, "a guess: its servers have the same names and hosts there"));
+
+  // Another chain on the same machines is another backend.
+  const std::map<std::string, ChainAnswers> answers{{"rpc", {{{{"evm", "1"}, 2}}, 0}},
+                                                    {"ws", {{{{"evm", "56"}, 2}}, 0}}};
+  const auto asked = accepted(cli::make_starter({"unix:/s", {}, {}}, all, answers));
+  REQUIRE(asked.backends.size() == 4);
+  CHECK(asked.backends[1].follows.empty());
+  CHECK(asked.backends[1].chain.name == "bnb-smart-chain");
+  // To be asked, each stands for itself.
+  for (const auto& b : accepted(cli::make_starter({"unix:/s", {}, {}, true}, all)).backends) CHECK(b.follows.empty());
+}
+
+TEST_CASE("starter: TCP backends come in when their servers say what they speak, by name where that is the host") {
+  auto sni = backend("sni", "roundrobin", {"127.0.0.1:9443", "127.0.0.1:9444"}, "tcp");
+  sni.servers[0].name = "a.example.net";
+  sni.servers[1].name = "b.example.net";
+  sni.index();
+  const auto all = one({sni, backend("plain", "roundrobin", {"10.0.0.1:1", "10.0.0.2:1"}, "tcp")});
+  const auto unasked = cli::make_starter({"unix:/s", {}, {}}, all);
+  CHECK(unasked.backends.empty());
+  CHECK(has(unasked.text, "`--probe` asks them"));
+  const auto to_ask = accepted(cli::make_starter({"unix:/s", {}, {}, true}, all));
+  REQUIRE(to_ask.backends.size() == 2);
+  CHECK(to_ask.backends[0].discover == "https://{server}/");
+  CHECK(to_ask.backends[1].discover == "http://{addr}/");
+  const auto asked =
+      cli::make_starter({"unix:/s", {}, {}}, all, {{"sni", {{{{"evm", "1"}, 2}}, 0}}, {"plain", {{}, 2}}});
+  CHECK(asked.backends == std::vector<std::string>{"sni"});
+  CHECK(accepted(asked).backends[0].discover == "https://{server}/");
 }
