@@ -396,6 +396,10 @@ TEST_CASE("config: a backend that follows another one has its servers and limits
   CHECK(error("[[backend]]\nname = \"x\"\nfollows = \"y\"\n[[backend]]\nname = \"y\"\nfollows = \"x\"") ==
         "16:11: backend.x.follows: y follows \"x\" itself; accepted: \"rpc\"\n"
         "19:11: backend.y.follows: x follows \"y\" itself; accepted: \"rpc\"");
+  CHECK(error("[[backend]]\nname = \"ws\"\nfollows = \"rpc\"\n[[backend.server]]\nname = \"a\"\ntier = 1\n"
+              "max_rate = \"5/s\"") ==
+        "19:8: backend.ws.server.a.tier: is a matter of the backend that is followed; set it there\n"
+        "20:12: backend.ws.server.a.max_rate: is a matter of the backend that is followed; set it there");
   CHECK(
       error("[[backend]]\nname = \"ws\"\nfollows = \"rpc\"\nchain = \"polygon-pos\"\n[[backend.server]]\nname = \"a\"\n"
             "url = \"http://a/\"\n[[backend.server]]\nname = \"z\"") ==
