@@ -113,9 +113,10 @@ TEST_CASE("systemd is told when the first weights are set, of reloads, and of th
   CHECK(systemd.next("WATCHDOG=1") == "WATCHDOG=1");
   for (std::size_t i = 0; i < 3; ++i) stage.mend_provider(i);
   const std::string ready = systemd.next("READY=1");
-  // As many as the first decision found well.
+  // As many as the first decision found well: none, by the fallback, if all probes of the first round timed out.
   CHECK(ready.starts_with("READY=1\nSTATUS="));
-  CHECK(ready.ends_with(" of 3 servers of 1 backend healthy; HAProxy answers"));
+  CHECK(ready.find(" of 3 servers of 1 backend healthy") != std::string::npos);
+  CHECK(ready.ends_with("; HAProxy answers"));
   CHECK(stage.reaches(kAll));
 
   stage.break_provider(1);
