@@ -12,7 +12,7 @@ namespace rpcw::test {
 /// A TCP connection to 127.0.0.1 by blocking calls, each limited in time.
 class RawConnection {
  public:
-  /// Throws std::system_error if nobody listens.
+  /// Throws std::system_error if the connection is refused.
   explicit RawConnection(std::uint16_t port);
   ~RawConnection();
   RawConnection(RawConnection&& other) noexcept;

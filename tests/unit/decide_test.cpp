@@ -136,7 +136,7 @@ TEST_CASE("fallback least-bad: in inverse proportion to the age of blocks") {
   w.bad(3);
   const BackendDecision d = w.decision();
   CHECK(d.fallback == config::Fallback::kLeastBad);
-  // 256 / 61, / 600, / 432000; whoever answers has at least 1.
+  // 256 / 61, / 600, / 432000; each server that answers has at least 1.
   CHECK(w.weights() == Weights{24, 231, 1, 0});
   SUBCASE("a disqualified server gets nothing while another one answers") {
     w.history->servers[1].identity.status = IdentityHistory::Status::kWrong;
