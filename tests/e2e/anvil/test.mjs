@@ -646,7 +646,7 @@ await test('when all are gone, all get the same weight, and once and scores exit
 await test('when they come back, so do the weights', async () => {
   const since = log.length;
   await Promise.all(nodes.map((node) => (node.alive ? node.catch_up() : node.start())));
-  for (const server of names) await log_has(since, { backend: 'rpc', server, to_state: 'healthy' });
+  // The weights tell, and not a line for each server: the fourth return of one within a minute is only summed up.
   await all_back();
   await pass('once', 'exit 0');
   assert(
