@@ -338,6 +338,22 @@ TEST_CASE("controller: a target that does not answer is not asked again, whateve
   CHECK(std::ranges::any_of(life.done, [](const std::string& what) { return what.starts_with("set 0: b"); }));
 }
 
+TEST_CASE("controller: a wake-up used up at its very moment is followed by another one for that moment") {
+  Play p(two_servers());
+  p.settle();
+  // Server a is silent: the wake-up that notices it wants a decision in the same microsecond.
+  for (int i = 0; i < 200; ++i) {
+    REQUIRE(p.wake);
+    p.now = *std::exchange(p.wake, std::nullopt) - 1h;
+    for (const std::string& what : p.give(control::event::TimeReached{})) {
+      if (what == "head 1") p.head(1, 100 + static_cast<std::uint64_t>(p.now / 1s));
+      if (what.starts_with("refresh") || what.starts_with("info")) p.read(0, shown({{"a", 128}, {"b", 128}}));
+      if (what.starts_with("set")) p.confirmed(0, 2);
+    }
+  }
+  CHECK(p.now > 10s);
+}
+
 TEST_CASE("controller: an answer that waits for the decision and bad traffic lead to one head, not two") {
   Play p(two_servers());
   p.settle();

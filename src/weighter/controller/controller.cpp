@@ -71,6 +71,8 @@ void Controller::handle(event::StopRequested&&) {
 }
 
 void Controller::handle(event::TimeReached&&) {
+  // That wake-up is used up: what is set for this very moment needs another one.
+  wake_at_.reset();
   while (const auto key = c_.timers.take(c_.mono())) on_timer(*key);
 }
 
