@@ -24,6 +24,8 @@ struct Lane {
   std::vector<Shot> shots;
   /// In the order of time; only changes.
   std::vector<Shares> shares;
+  /// Requests that it has sent to providers by itself. Known in the model alone; 0: not known, or none.
+  std::uint64_t probes = 0;
   /// What the program wrote to standard error; empty for those that are none.
   std::string log;
 };

@@ -7,7 +7,7 @@
 namespace rpcw::bench {
 
 /// The same scenario without a HAProxy, a socket or a clock: time is a number, HAProxy and the providers are modelled,
-/// and rpc-weighter's own rules decide as its loop would call them. A hundred seconds take a few milliseconds, so that
+/// and rpc-weighter's own Controller decides. A hundred seconds take a few milliseconds, so that
 /// rules can be compared over many seeds, and the same seed gives the same figures on every machine with the same
 /// standard library. What the model leaves out: the time that machines take, and everything that HAProxy does besides
 /// sharing by weight, trying a refused connection elsewhere and giving up after `timeout server`.

@@ -80,7 +80,8 @@ int run(const Arguments& arguments) {
   const auto who = chosen(contestants(), arguments.contestants,
                           [&](const Contestant& c) { return !arguments.computed || can_be_computed(c); });
   const auto what = chosen(scenarios(), arguments.scenarios, [&](const Scenario& s) {
-    return arguments.computed ? s.form != Form::kAlone : s.form == Form::kShort || (arguments.full && s.form != Form::kComputed);
+    if (arguments.computed) return s.form != Form::kAlone;
+    return s.form == Form::kShort || (arguments.full && s.form != Form::kComputed);
   });
   std::filesystem::create_directories(out / "logs");
 
@@ -91,7 +92,7 @@ int run(const Arguments& arguments) {
     std::vector<Run> runs;
     for (unsigned i = 0; i < seeds; ++i) {
       if (arguments.computed) {
-        runs.push_back(compute_scenario(scenario, who, arguments.seed + i));
+        write_logs(out / "logs", runs.emplace_back(compute_scenario(scenario, who, arguments.seed + i)));
         continue;
       }
       fmt::print(stderr, "{}, seed {} ({:.0f} s)\n", scenario.name, arguments.seed + i, scenario.seconds);

@@ -113,12 +113,15 @@ void classes(Markdown& out, const Summary& summary) {
   std::vector<std::string> cells{"contestant", "bad, %"};
   for (std::size_t v = 1; v < kVerdicts; ++v) cells.emplace_back(to_string(static_cast<Verdict>(v)));
   cells.insert(cells.end(), {"median", "99 %", "changes of weights"});
+  const bool probes = std::ranges::any_of(summary.scores, [](const Score& s) { return s.probes > 0; });
+  if (probes) cells.emplace_back("probes");
   out.head(cells);
   const std::size_t runs = summary.runs.size();
   for (const Score& s : summary.scores) {
     cells = {s.contestant, percent(s.bad_percent())};
     for (std::size_t v = 1; v < kVerdicts; ++v) cells.push_back(percent(s.percent(static_cast<Verdict>(v))));
     cells.insert(cells.end(), {milliseconds(s.median_ms), milliseconds(s.p99_ms), fmt::format("{}", s.changes / runs)});
+    if (probes) cells.push_back(fmt::format("{}", s.probes / runs));
     out.row(cells);
   }
   out.line("");
@@ -211,6 +214,7 @@ void put_score(Writer& w, const Score& s, const std::vector<std::vector<Reaction
   put(w, "median_ms", s.median_ms);
   put(w, "p99_ms", s.p99_ms);
   put(w, "weight_changes", s.changes);
+  if (s.probes > 0) put(w, "probes", s.probes);
   put(w, "sent_late_p99_ms", s.late_p99_ms);
   w.Key("reactions");
   w.StartArray();

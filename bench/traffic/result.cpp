@@ -117,6 +117,7 @@ Score score_of(const Lane& lane, const Scenario& scenario) {
   add_latencies(lane, good, late);
   set_latencies(out, good, late);
   for (const Fault& f : scenario.faults) out.reactions.push_back(reaction_to(f, lane, scenario));
+  out.probes = lane.probes;
   out.changes =
       static_cast<std::size_t>(std::ranges::count_if(lane.shares, [](const Shares& s) { return s.at_s >= 0; }));
   return out;
@@ -140,6 +141,7 @@ Summary summarize(std::vector<Run> runs) {
       }
       all.requests += one.requests;
       all.changes += one.changes;
+      all.probes += one.probes;
       for (std::size_t v = 0; v < kVerdicts; ++v) all.by_verdict[v] += one.by_verdict[v];
     }
     set_latencies(all, good, late);

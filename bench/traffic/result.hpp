@@ -45,6 +45,8 @@ struct Score {
   std::vector<Reaction> reactions;
   /// Times that the shares changed.
   std::size_t changes = 0;
+  /// As Lane::probes.
+  std::uint64_t probes = 0;
   /// The 99th percentile of how late the load generator sent: noise of the machine that all contestants share.
   double late_p99_ms = 0;
 

@@ -30,7 +30,7 @@ Verdict judged(std::string body, std::uint64_t height = 2000, unsigned status = 
 
 /// Answers evenly over ten seconds, ten a second; those of seconds [from, to) are stale ones of provider 0.
 Lane lane_with_stale(double from, double to, std::vector<Shares> shares) {
-  Lane lane{.contestant = "x", .shots = {}, .shares = std::move(shares), .log = {}};
+  Lane lane{.contestant = "x", .shots = {}, .shares = std::move(shares), .probes = 0, .log = {}};
   for (int i = -10; i < 100; ++i) {
     const double at = i / 10.0;
     const bool stale = at >= from && at < to;
