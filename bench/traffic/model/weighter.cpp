@@ -53,8 +53,8 @@ Weighter::Weighter(const Contestant& contestant, Time& time, std::vector<Provide
       balancer_(balancer),
       weights_changed_(std::move(weights_changed)),
       config_(config_of(contestant)),
-      controller_(std::make_unique<control::Controller>(
-          config_, control::Options{.seed = static_cast<std::uint32_t>(seed)})) {}
+      controller_(
+          std::make_unique<control::Controller>(config_, control::Options{.seed = static_cast<std::uint32_t>(seed)})) {}
 
 void Weighter::start() {
   tell(control::event::Started{});
@@ -86,8 +86,9 @@ void Weighter::carry_out(control::Action& action) {
   } else if (const auto* servers = std::get_if<action_::ReadServers>(&action)) {
     read(servers->endpoint);
   } else if (const auto* level = std::get_if<action_::ReadLevel>(&action)) {
-    time_.after(kExchange,
-                [this, endpoint = level->endpoint] { tell(control::event::LevelRead{endpoint, std::string("admin")}); });
+    time_.after(kExchange, [this, endpoint = level->endpoint] {
+      tell(control::event::LevelRead{endpoint, std::string("admin")});
+    });
   } else if (const auto* weights = std::get_if<action_::SetWeights>(&action)) {
     set_weights(*weights);
   } else if (const auto* wake = std::get_if<action_::WakeAt>(&action)) {

@@ -1,0 +1,133 @@
+#include "weighter/allocate/fallback.hpp"
+
+#include <algorithm>
+
+#include "weighter/allocate/scale.hpp"
+
+namespace rpcw {
+namespace {
+
+unsigned last_weight(const Allocation& a, std::size_t i) {
+  if (i < a.applied.size()) return a.applied[i];
+  const ServerView* v = a.shown(i);
+  return v != nullptr ? v->weight : 0;
+}
+
+/// The worst standing that gets traffic: the best one of all servers that HAProxy can use, backups included. A
+/// fallback must not feed a dead server while another one answers.
+Standing worst_served(const Allocation& a) {
+  std::optional<Standing> of_serving;
+  std::optional<Standing> of_any;
+  const auto better = [](std::optional<Standing>& best, Standing standing) {
+    if (!best || standing < *best) best = standing;
+  };
+  for (std::size_t i = 0; i < a.out.servers.size(); ++i) {
+    if (a.out_of_reach(i) || a.disabled(i)) continue;
+    const Standing standing = standing_of(a.out.servers[i]);
+    better(of_any, standing);
+    if (a.can_serve(i)) better(of_serving, standing);
+  }
+  return of_serving.value_or(of_any.value_or(Standing::kDisqualified));
+}
+
+/// 1 / seconds: how much a server is worth by the age of its newest block, which no chain makes younger than its
+/// block time. 0: it has shown none.
+double freshness_worth(const Allocation& a, std::size_t i) {
+  const std::optional<milliseconds> age = a.out.servers[i].head_age;
+  if (!age) return 0;
+  return 1000.0 / static_cast<double>(std::max({*age, a.backend.chain.block_time, milliseconds{1}}).count());
+}
+
+/// The weights from before the fallback, for those that are no worse. False: none of them can serve.
+bool keep_weights(Allocation& a, Standing worst) {
+  std::vector<unsigned>& kept = a.history.shares.kept;
+  if (kept.size() != a.targets.size()) {
+    kept.resize(a.targets.size());
+    for (std::size_t i = 0; i < kept.size(); ++i) kept[i] = last_weight(a, i);
+  }
+  bool any = false;
+  for (std::size_t i = 0; i < a.targets.size(); ++i) {
+    const bool served = a.disabled(i) || standing_of(a.out.servers[i]) <= worst;
+    a.targets[i] = served ? kept[i] : 0;
+    if (a.targets[i] > 0 && a.can_serve(i)) any = true;
+  }
+  return any;
+}
+
+/// To those of the group that are no worse: by the age of their blocks, or equal parts.
+void share_among(Allocation& a, const Members& group, Standing worst) {
+  Members served;
+  for (const std::size_t i : group) {
+    a.targets[i] = 0;
+    if (a.disabled(i))
+      a.targets[i] = a.disabled_weight(i);
+    else if (standing_of(a.out.servers[i]) <= worst)
+      served.push_back(i);
+  }
+  if (served.empty()) return;
+  if (a.out.fallback == config::Fallback::kLeastBad) {
+    std::vector<double> worth;
+    for (const std::size_t i : served) worth.push_back(freshness_worth(a, i));
+    const std::vector<unsigned> weights =
+        served.size() > kMostServersForShares ? scale_peak(worth, 1.0) : scale_share(worth, 1.0);
+    for (std::size_t k = 0; k < served.size(); ++k) a.targets[served[k]] = weights[k];
+    return;
+  }
+  const unsigned each = std::max(1U, kFullWeight / static_cast<unsigned>(served.size()));
+  for (const std::size_t i : served) a.targets[i] = each;
+}
+
+}  // namespace
+
+void fall_back(Allocation& a, const Members& active, const Members& backups) {
+  a.out.fallback = a.backend.fallback;
+  const Standing worst = worst_served(a);
+  if (a.backend.fallback == config::Fallback::kKeep) {
+    if (keep_weights(a, worst)) return;
+    a.out.fallback = config::Fallback::kEqual;
+  }
+  share_among(a, active, worst);
+  share_among(a, backups, worst);
+}
+
+Standing standing_of(const ServerDecision& server) {
+  if (server.state == State::kHealthy || server.state == State::kDegraded) return Standing::kAnswers;
+  const bool unheard = server.state == State::kUnknown && server.reasons.empty();
+  Standing out = unheard ? Standing::kNoAnswer : Standing::kAnswers;
+  for (const ReasonNote& note : server.reasons) {
+    switch (note.code) {
+      case Reason::kWrongChain:
+      case Reason::kForked:
+      case Reason::kBlockAhead:
+        return Standing::kDisqualified;
+      case Reason::kConnectFailed:
+      case Reason::kTlsFailed:
+      case Reason::kDnsFailed:
+      case Reason::kTimeout:
+      case Reason::kHttpStatus:
+      case Reason::kRpcError:
+      case Reason::kBadAnswer:
+      case Reason::kTooLarge:
+        out = std::max(out, Standing::kNoAnswer);
+        break;
+      case Reason::kRateLimited:
+      case Reason::kCanaryFailed:
+      case Reason::kLiveErrors:
+        out = std::max(out, Standing::kWorkFails);
+        break;
+      case Reason::kLatencyTooHigh:
+      case Reason::kBlockTooOld:
+      case Reason::kBlockLag:
+      case Reason::kSyncing:
+      case Reason::kTooFewPeers:
+      case Reason::kLiveLatency:
+      case Reason::kWarmingUp:
+      case Reason::kStandby:
+      case Reason::kBlind:
+        break;
+    }
+  }
+  return out;
+}
+
+}  // namespace rpcw

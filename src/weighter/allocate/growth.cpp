@@ -1,0 +1,165 @@
+#include "weighter/allocate/growth.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <string_view>
+
+#include "weighter/allocate/scale.hpp"
+#include "weighter/constants.hpp"
+
+namespace rpcw {
+namespace {
+
+/// The least of what limits a share.
+class Cap {
+ public:
+  enum class Kind : std::uint8_t { kNone, kExposure, kGrowth, kIdentity, kQuota, kMaxRate };
+
+  void lower(double share, Kind kind) {
+    if (share >= share_) return;
+    share_ = share;
+    kind_ = kind;
+  }
+  /// Above any share: no limit.
+  [[nodiscard]] double share() const { return share_; }
+  [[nodiscard]] Kind kind() const { return kind_; }
+  /// Gives way first, where all caps together leave a part of the traffic to nobody: faster growth is better than a
+  /// quota that is exceeded.
+  [[nodiscard]] bool gives_way() const { return kind_ == Kind::kExposure || kind_ == Kind::kGrowth; }
+  /// As ScoreInputs::limited_by.
+  [[nodiscard]] std::string_view name() const {
+    switch (kind_) {
+      case Kind::kNone:
+      case Kind::kGrowth:
+        return "growth";
+      case Kind::kExposure:
+        return "exposure";
+      case Kind::kIdentity:
+        return "identity";
+      case Kind::kQuota:
+        return "quota";
+      case Kind::kMaxRate:
+        return "max_rate";
+    }
+    return {};
+  }
+  void remove() { *this = {}; }
+
+ private:
+  double share_ = 2.0;
+  Kind kind_ = Kind::kNone;
+};
+
+std::vector<double> shares_of(std::span<const Cap> caps) {
+  std::vector<double> out;
+  for (const Cap& cap : caps) out.push_back(cap.share());
+  return out;
+}
+
+/// What of its score before a server still has, at most 1.
+double part_left(const Allocation& a, std::size_t i) {
+  const std::vector<double>& before = a.history.shares.scores;
+  const bool fell = i < before.size() && a.steady[i] < before[i];
+  return fell ? a.steady[i] / before[i] : 1.0;
+}
+
+/// What each server of the group had before; empty: nothing that growth could be measured from.
+/// A server's own fall is taken from it first: else the others, which may grow only so fast, would leave with it what
+/// it has lost the right to.
+std::vector<double> shares_before(const Allocation& a, const Members& sharing) {
+  std::vector<double> out;
+  double sum = 0;
+  const std::vector<double>& last = a.history.shares.last;
+  if (last.empty() && a.view.worker_age < constants::kWorkerSettled) return out;
+  // A tier that joins has lost nothing that it would have to earn again.
+  if (a.tier_joined) return out;
+  for (const std::size_t i : sharing) {
+    const ServerView* v = a.shown(i);
+    double before = 0;
+    if (!last.empty())
+      before = last[i] * part_left(a, i);
+    else if (v != nullptr)
+      before = v->weight;
+    out.push_back(before);
+    sum += before;
+  }
+  if (sum <= 0) return {};
+  for (double& part : out) part /= sum;
+  return out;
+}
+
+/// A server was ejected lately, or is on its ramp. One that is ejected for good says nothing about the next minute, so
+/// it counts as long as its time-out lasts.
+bool is_uneasy(const Allocation& a) {
+  return std::ranges::any_of(a.history.servers, [&](const TargetHistory& t) {
+    const EjectionHistory& e = t.ejection;
+    return e.is_out ? a.now.mono < std::max(e.until, e.since + constants::kUneasyFor) : e.returned_at.has_value();
+  });
+}
+
+void limit_exposure(const Allocation& a, std::span<Cap> caps) {
+  if (!a.strategy.limits_growth || !is_uneasy(a)) return;
+  const double most = std::max(constants::kUneasyShare, constants::kUneasyParts / static_cast<double>(caps.size()));
+  if (most >= 1.0) return;
+  for (Cap& cap : caps) cap.lower(most, Cap::Kind::kExposure);
+}
+
+void limit_growth(const Allocation& a, std::span<const double> before, std::span<Cap> caps) {
+  if (before.empty() || !a.strategy.limits_growth) return;
+  // Without a decision before, one interval's growth: what a single pass may do.
+  const MonoTime interval = a.probe.interval;
+  const MonoTime elapsed = a.history.shares.last.empty() ? interval : a.now.mono - a.history.shares.at;
+  const double intervals = std::max(0.0, static_cast<double>(elapsed.count()) / static_cast<double>(interval.count()));
+  for (std::size_t k = 0; k < caps.size(); ++k)
+    caps[k].lower(std::max(before[k] * (1.0 + constants::kShareGrowth * intervals),
+                           before[k] + constants::kShareStep * intervals),
+                  Cap::Kind::kGrowth);
+}
+
+/// Servers that were verified and do not tell their chain id now keep at most the share that they had; but none where
+/// there is no other server to trust instead.
+void limit_untold(const Allocation& a, const Members& sharing, std::span<const double> before, std::span<Cap> caps) {
+  const auto untold = [&](std::size_t i) { return must_tell_identity(a.history.servers[i]); };
+  if (before.empty() || std::ranges::all_of(sharing, untold)) return;
+  const std::vector<double>& last = a.history.shares.last;
+  // Not `before`, which grows when others fall.
+  for (std::size_t k = 0; k < sharing.size(); ++k)
+    if (untold(sharing[k])) caps[k].lower(last.empty() ? before[k] : last[sharing[k]], Cap::Kind::kIdentity);
+}
+
+void limit_quotas(const Allocation& a, const Members& sharing, std::span<Cap> caps) {
+  for (std::size_t k = 0; k < sharing.size(); ++k) {
+    const std::optional<double>& quota = a.out.servers[sharing[k]].inputs.quota_share;
+    const bool planned = quota && a.plan_shares[sharing[k]] == quota;
+    if (quota) caps[k].lower(*quota, planned ? Cap::Kind::kMaxRate : Cap::Kind::kQuota);
+  }
+}
+
+}  // namespace
+
+std::vector<double> grown_shares(Allocation& a, const Members& sharing, std::span<const double> scores) {
+  std::vector<Cap> caps(sharing.size());
+  const std::vector<double> free = shares_below(scores, shares_of(caps));
+  const std::vector<double> before = shares_before(a, sharing);
+  limit_exposure(a, caps);
+  limit_growth(a, before, caps);
+  limit_untold(a, sharing, before, caps);
+  limit_quotas(a, sharing, caps);
+
+  std::vector<Cap> kept = caps;
+  const std::vector<double> limits = shares_of(caps);
+  const bool all_capped = std::accumulate(limits.begin(), limits.end(), 0.0) <= 1.0;
+  if (all_capped && !std::ranges::all_of(caps, &Cap::gives_way))
+    for (Cap& cap : kept)
+      if (cap.gives_way()) cap.remove();
+  std::vector<double> shares = shares_below(scores, shares_of(kept));
+  for (std::size_t k = 0; k < sharing.size(); ++k) {
+    if (shares[k] + kVisible < free[k]) a.out.servers[sharing[k]].inputs.limited_by = caps[k].name();
+    const bool for_now = caps[k].kind() == Cap::Kind::kGrowth || caps[k].kind() == Cap::Kind::kIdentity;
+    if (!before.empty() && (before[k] <= 0 || (for_now && shares[k] < 0.5 * free[k]))) a.far_from_share = true;
+  }
+  return shares;
+}
+
+}  // namespace rpcw
