@@ -4,13 +4,12 @@
 // the transactions alone. So all have the same genesis, every block is dated one second after its parent, there are no
 // transactions, and a node that has fallen behind catches up by mining what it missed, to the same hashes.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
 import readline from 'node:readline';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { finish, needed, running, start as start_in, test as test_with, until, within } from '../common.mjs';
 
 const [work, haproxy, anvil, binary] = process.argv.slice(2);
 const names = ['one', 'two', 'three'];
@@ -22,9 +21,6 @@ const genesis = Math.floor(Date.now() / 1000);
 
 // ----------------------------------------------------------------------------------------------- processes and waits
 
-const running = new Set();
-const needed = new Set(); // those that no wait should outlive
-process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 /** Ends early. Cleans up as run.sh does, which may have been killed. */
 function give_up() {
   running.forEach((child) => child.kill('SIGKILL'));
@@ -35,66 +31,14 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, give_up
 const parent = process.ppid;
 setInterval(() => process.ppid === parent || give_up(), 500).unref();
 
-/** A child in `work` with nothing from our environment but the PATH. `ended` gives "exit 0", "SIGKILL" and the like. */
-function start(program, args) {
-  const { PATH } = process.env;
-  const child = spawn(program, args, { cwd: work, env: { PATH, HOME: work }, stdio: ['ignore', 'pipe', 'pipe'] });
-  running.add(child);
-  child.ended = new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (code, signal) => {
-      running.delete(child);
-      resolve(signal ?? `exit ${code}`);
-    });
-  });
-  child.ended.catch(() => {}); // looked at by whoever waits for it
-  return child;
-}
+const start = (program, args) => start_in(work, program, args);
 const stop = async (child, signal) => {
   child.kill(signal);
   return within(10, `the end of ${path.basename(child.spawnfile)} after ${signal}`, child.ended);
 };
-
-async function within(seconds, what, promise) {
-  const late = new AbortController();
-  const timer = sleep(seconds * 1000, undefined, { signal: late.signal }).then(() => {
-    throw new Error(`waited ${seconds} s in vain: ${what}`);
-  });
-  timer.catch(() => {});
-  return Promise.race([promise, timer]).finally(() => late.abort());
-}
-
-/** Waits until `condition` gives something true, and gives that. `describe` tells of the state when it never does. */
-async function until(what, condition, describe = () => '', seconds = 20) {
-  let problem = '';
-  for (const deadline = Date.now() + seconds * 1000; Date.now() < deadline; await sleep(25)) {
-    for (const child of needed)
-      if (!running.has(child)) throw new Error(`${path.basename(child.spawnfile)} has ended: ${await child.ended}`);
-    try {
-      const result = await condition();
-      if (result) return result;
-      problem = '';
-    } catch (error) {
-      problem = ` (${error.message})`;
-    }
-  }
-  throw new Error(`waited ${seconds} s in vain: ${what}${problem}${describe()}`);
-}
-
-let passed = 0;
-let failed = 0;
-async function test(name, body) {
-  const begin = Date.now();
-  try {
-    await body();
-    passed++;
-    console.log(`ok    ${name} (${((Date.now() - begin) / 1000).toFixed(1)} s)`);
-  } catch (error) {
-    failed++;
-    const text = [error.message ?? String(error), ...log.slice(-12).map((entry) => `  ${JSON.stringify(entry)}`)];
-    console.log(`FAIL  ${name}\n${text.join('\n')}`.replaceAll('\n', '\n      '));
-  }
-}
+/** A failure shows the end of the daemon's log. */
+const test = (name, body) =>
+  test_with(name, body, () => log.slice(-12).map((entry) => `  ${JSON.stringify(entry)}`));
 
 // ---------------------------------------------------------------------------------------------------------- the nodes
 
@@ -148,8 +92,6 @@ class Node {
     const args = Object.entries(options).flatMap(([key, value]) => [`--${key}`, String(value)]);
     const child = start(anvil, ['--no-mining', ...args]);
     const methods = new Map();
-    let errors = '';
-    child.stderr.on('data', (chunk) => (errors += chunk));
     const port = new Promise((resolve) => {
       readline.createInterface({ input: child.stdout }).on('line', (line) => {
         const [, listening] = /Listening on 127\.0\.0\.1:(\d+)/.exec(line) ?? [];
@@ -158,7 +100,7 @@ class Node {
         if (method) methods.set(method, (methods.get(method) ?? 0) + 1);
       });
     });
-    const ended = child.ended.then((how) => assert.fail(`anvil: ${how}: ${errors}`));
+    const ended = child.ended.then((how) => assert.fail(`anvil: ${how}: ${child.errors}`));
     this.port = await within(10, 'anvil is up', Promise.race([port, ended])).catch((error) => {
       child.kill('SIGKILL');
       throw error;
@@ -674,5 +616,4 @@ await test('SIGTERM ends run with 0, the weights stay, and every line of its log
   );
 });
 
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
+finish();

@@ -7,33 +7,9 @@
 # Needs haproxy ($HAPROXY, or on the PATH, or /usr/sbin/haproxy) and the simulator beside the program.
 set -euo pipefail
 
-repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
-binary=$(realpath -m "${1:-$repo/build/release/src/rpc-weighter}")
-sim=$(dirname "$(dirname "$binary")")/tests/sim/rpc-sim
-haproxy=${HAPROXY:-$(PATH=$PATH:/usr/sbin command -v haproxy)}
-
-work=$(mktemp -d)
-pids=()
-cleanup() {
-  for pid in "${pids[@]}"; do
-    kill "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || true
-  done
-  rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-until_true() {
-  local tries
-  for ((tries = 0; tries < 150; tries++)); do
-    if "$@" >/dev/null 2>&1; then return 0; fi
-    sleep 0.1
-  done
-  echo "waited in vain for: $*" >&2
-  return 1
-}
+# shellcheck source=tests/e2e/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
+need_haproxy
 
 "$sim" --providers own-1,own-2,own-3 --ports-file "$work/ports" >"$work/sim.log" 2>&1 &
 pids+=($!)
@@ -56,8 +32,6 @@ ln -s "$binary" "$work/bin/rpc-weighter"
 pids+=($!)
 until_true test -S "$work/run/haproxy/admin.sock"
 
-passed=0
-failed=0
 # run NAME FILE: a block, as one test. A line that begins with ! must fail.
 run() {
   local status=0
@@ -65,14 +39,7 @@ run() {
   sed -i -E 's/^! (.*)$/if \1; then exit 99; fi/' "$2"
   (cd "$work" && env -i PATH="$work/bin:$PATH" HOME="$work" GITHUB_STEP_SUMMARY="$work/summary.md" \
     timeout 120 bash -euo pipefail "$2") >"$work/output" 2>&1 </dev/null || status=$?
-  if ((status == 0)); then
-    passed=$((passed + 1))
-    echo "ok    $1"
-  else
-    failed=$((failed + 1))
-    printf 'FAIL  %s: exit %s\n' "$1" "$status"
-    cat "$2" "$work/output"
-  fi
+  if ((status == 0)); then succeeded "$1"; else failed_with "$1: exit $status" "$(cat "$2" "$work/output")"; fi
 }
 
 for guide in "$repo"/docs/guides/*.md; do
@@ -87,14 +54,14 @@ for block in "${blocks[@]}"; do
 done
 
 # Links to files, in every page.
-broken=0
+broken=
 while IFS=: read -r page link; do
   target=${link#*](}
   target=${target%)}
   target=${target%%#*}
-  [[ -z $target || $target == *://* || -e $repo/$(dirname "$page")/$target ]] || { echo "$page: no file $target"; broken=1; }
+  [[ -z $target || $target == *://* || -e $repo/$(dirname "$page")/$target ]] || broken+="$page: no file $target"$'\n'
 done < <(cd "$repo" && grep -oE '\]\([^) ]+\)' --with-filename README.md CONTRIBUTING.md CHANGELOG.md docs/*.md docs/*/*.md deploy/*/*.md)
-if ((broken)); then failed=$((failed + 1)); else passed=$((passed + 1)); echo "ok    links of the pages lead to files"; fi
+check "links of the pages lead to files" eval 'echo "$broken"; [[ -z $broken ]]'
 
 mkdir "$work/ci"
 sed '/^\[haproxy\]/,/^$/d' "$work/config.toml" >"$work/ci/providers.toml"
@@ -102,12 +69,11 @@ awk '/- name: Gate/ {gate = 1} gate && /run: \|/ {on = 1; next} on && !/^       
   "$repo/examples/github-actions.yaml" >"$work/gate"
 [[ $(wc -l <"$work/gate") -ge 3 ]] || { echo "the gate was not found"; exit 1; }
 run "examples/github-actions.yaml: the gate opens" "$work/gate"
-grep -q own-1 "$work/summary.md" || { echo "FAIL  no table in the job's summary"; failed=$((failed + 1)); }
+check "the gate writes a table to the job's summary" grep -q own-1 "$work/summary.md"
 # No healthy provider: nothing listens at port 9 of this machine.
 sed -E 's|127\.0\.0\.1:[0-9]+|127.0.0.1:9|' "$work/ci/providers.toml" >"$work/dead.toml"
 mv "$work/dead.toml" "$work/ci/providers.toml"
 printf 'set +e\nbash -e %s\n[[ $? == 1 ]]\n' "$work/gate" >"$work/shut"
 run "examples/github-actions.yaml: the gate stays shut without a healthy provider" "$work/shut"
 
-echo "$passed passed, $failed failed"
-((failed == 0))
+finish

@@ -7,52 +7,13 @@
 # Needs root, curl, and the simulator beside the program (tests/sim/rpc-sim of the build tree).
 set -euo pipefail
 
-repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
-binary=$(realpath -m "${1:-$repo/build/release/src/rpc-weighter}")
-sim=$(dirname "$(dirname "$binary")")/tests/sim/rpc-sim
+# shellcheck source=tests/e2e/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 if [[ $(id -u) != 0 ]]; then
   echo "skipped: to run the image's root by chroot needs root"
   [[ ${CI:-} != true ]]
   exit
 fi
-
-work=$(mktemp -d)
-chmod 755 "$work"
-pids=()
-cleanup() {
-  for pid in "${pids[@]}"; do
-    kill "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || true
-  done
-  rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-passed=0
-failed=0
-# check NAME COMMAND...: one test. COMMAND must do without errexit.
-check() {
-  local name=$1 output
-  shift
-  if output=$("$@" 2>&1); then
-    passed=$((passed + 1))
-    echo "ok    $name"
-  else
-    failed=$((failed + 1))
-    printf 'FAIL  %s\n%s\n' "$name" "$output"
-  fi
-}
-until_true() {
-  local tries
-  for ((tries = 0; tries < 150; tries++)); do
-    if "$@" >/dev/null 2>&1; then return 0; fi
-    sleep 0.1
-  done
-  echo "waited in vain for: $*"
-  return 1
-}
 
 root=$work/root
 "$repo/scripts/image-root" "$binary" "$root"
@@ -102,5 +63,4 @@ status=0
 wait "$agent" || status=$?
 check "SIGTERM ends it with 0" test "$status" = 0
 
-echo "$passed passed, $failed failed"
-((failed == 0))
+finish

@@ -8,6 +8,9 @@ import { createRequire } from 'node:module';
 import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../common.mjs';
+
+export { test, until } from '../common.mjs';
 
 export const [repo, cache, work, haproxy, binary] = process.argv.slice(2);
 const require = createRequire(path.join(cache, 'package.json'));
@@ -18,18 +21,6 @@ const { unzipSync } = require('fflate');
 const running = new Set();
 process.on('exit', () => running.forEach((child) => child.kill('SIGTERM'))); // HAProxy's master takes its worker along
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
-
-export const count = { passed: 0, failed: 0 };
-export async function test(name, body) {
-  try {
-    await body();
-    count.passed++;
-    console.log(`ok    ${name}`);
-  } catch (error) {
-    count.failed++;
-    console.log(`FAIL  ${name}\n      ${String(error.message ?? error).replaceAll('\n', '\n      ')}`);
-  }
-}
 
 export const read = (...parts) => fs.readFileSync(path.join(repo, ...parts), 'utf8');
 export function write(name, text) {
@@ -342,13 +333,6 @@ export function runtime_api(socket, command) {
       .on('end', () => resolve(reply))
       .end(`${command}\n`);
   });
-}
-
-export async function until(what, condition) {
-  for (const deadline = Date.now() + 15_000; Date.now() < deadline; await sleep(50)) {
-    if (await condition().catch(() => false)) return;
-  }
-  throw new Error(`waited in vain: ${what}`);
 }
 
 export const hosts = { quicknode: values.QUICKNODE_HOST, alchemy: 'eth-mainnet.g.alchemy.com', ankr: 'rpc.ankr.com' };

@@ -8,44 +8,8 @@
 # takes a minute. Without root it ends after the packages, save in CI, where that is an error.
 set -euo pipefail
 
-repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
-binary=$(realpath -m "${1:-$repo/build/release/src/rpc-weighter}")
-tree=$(dirname "$(dirname "$binary")")
-PATH=$PATH:/usr/sbin:/sbin
-
-work=$(mktemp -d)
-staging=
-trap 'rm -rf "$work" $staging' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-passed=0
-failed=0
-# check NAME COMMAND...: one test.
-check() {
-  local name=$1 output status
-  shift
-  # Not with ||, which would let a function go on after a command in it that failed.
-  set +e
-  output=$(
-    set -e
-    "$@" 2>&1
-  )
-  status=$?
-  set -e
-  if ((status == 0)); then
-    passed=$((passed + 1))
-    echo "ok    $name"
-  else
-    failed=$((failed + 1))
-    printf 'FAIL  %s\n%s\n' "$name" "${output//$'\n'/$'\n      '}"
-  fi
-}
-finish() {
-  echo "$passed passed, $failed failed"
-  ((failed == 0))
-  exit
-}
+# shellcheck source=tests/e2e/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 
 # ---------------------------------------------------------------------------------------------------------- the units
 
@@ -142,7 +106,9 @@ cache=${RPCW_CACHE:-$repo/.cache}/package-$(sha256sum <<<"$suite $needs" | cut -
 if [[ ! -e $cache ]]; then
   echo "making a bare $suite with $needs"
   mkdir -p "${cache%/*}"
+  # Beside its place, so that it is put there as a whole.
   staging=$(mktemp "$cache.XXXXXX")
+  trap 'rm -f "$staging"; clean_up' EXIT
   debootstrap --variant=minbase --include="$needs,passwd" "$suite" "$work/bare" >"$work/debootstrap.log" 2>&1 ||
     { tail -20 "$work/debootstrap.log"; failed=$((failed + 1)); finish; }
   rm -rf "$work"/bare/var/cache/apt/archives/*.deb

@@ -8,18 +8,9 @@
 # pictures of docs/status-page.md there.
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-repo=$(cd "$here/../../.." && pwd)
-binary=$(realpath -m "${1:-$repo/build/release/src/rpc-weighter}")
-if [[ ! -x $binary ]]; then
-  echo "$binary is not there: build it, or give its path as the first argument" >&2
-  exit 4
-fi
-haproxy=${HAPROXY:-$(PATH=$PATH:/usr/sbin command -v haproxy || true)}
-if [[ -z $haproxy ]]; then
-  echo "no haproxy found: install it or set HAPROXY" >&2
-  exit 4
-fi
+# shellcheck source=tests/e2e/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
+need_haproxy
 chromium=${CHROMIUM:-$(command -v chromium || true)}
 if [[ -z $chromium ]]; then
   # shellcheck disable=SC1091
@@ -33,23 +24,4 @@ fi
 modules=$("$repo/scripts/npm-folder" "$here")
 [[ -z ${SCREENSHOTS:-} ]] || SCREENSHOTS=$(realpath -m "$SCREENSHOTS")
 export SCREENSHOTS=${SCREENSHOTS:-}
-
-work=$(mktemp -d)
-group=
-cleanup() {
-  # The test and all that it started.
-  if [[ -n $group ]]; then kill -KILL -- "-$group" 2>/dev/null || true; fi
-  rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
-
-set -m # a process group of its own
-node "$here/test.mjs" "$work" "$haproxy" "$chromium" "$modules" "$binary" </dev/null &
-group=$!
-set +m
-status=0
-wait "$group" || status=$?
-exit "$status"
+run_group node "$here/test.mjs" "$work" "$haproxy" "$chromium" "$modules" "$binary"

@@ -1,12 +1,12 @@
 // Run by run.sh, in a process group of its own: WORK HAPROXY CHROMIUM MODULES RPC-WEIGHTER
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
 import { createRequire } from 'node:module';
 import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { finish, running, start as start_in, test, until } from '../common.mjs';
 
 const [work, haproxy, chromium, modules, binary] = process.argv.slice(2);
 const require = createRequire(path.join(modules, 'package.json'));
@@ -16,48 +16,7 @@ const screenshots = process.env.SCREENSHOTS;
 
 // ---------------------------------------------------------------------------------------------- processes and waits
 
-const running = new Set();
-process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
-
-function start(program, args) {
-  const child = spawn(program, args, { cwd: work, env: { PATH: process.env.PATH, HOME: work }, stdio: ['ignore', 'ignore', 'pipe'] });
-  running.add(child);
-  child.text = '';
-  child.stderr.on('data', (bytes) => (child.text += bytes));
-  child.ended = new Promise((resolve) => child.on('close', (code, signal) => {
-    running.delete(child);
-    resolve(signal ?? code);
-  }));
-  return child;
-}
-
-async function until(what, condition, seconds = 30) {
-  let problem = '';
-  for (const deadline = Date.now() + seconds * 1000; Date.now() < deadline; await sleep(50)) {
-    try {
-      const result = await condition();
-      if (result) return result;
-      problem = '';
-    } catch (error) {
-      problem = ` (${error.message})`;
-    }
-  }
-  throw new Error(`waited ${seconds} s in vain: ${what}${problem}`);
-}
-
-let passed = 0;
-let failed = 0;
-async function test(name, body) {
-  const begin = Date.now();
-  try {
-    await body();
-    passed++;
-    console.log(`ok    ${name} (${((Date.now() - begin) / 1000).toFixed(1)} s)`);
-  } catch (error) {
-    failed++;
-    console.log(`FAIL  ${name}\n      ${(error.stack ?? String(error)).replaceAll('\n', '\n      ')}`);
-  }
-}
+const start = (program, args) => start_in(work, program, args);
 
 const freePort = () => new Promise((resolve) => {
   const server = net.createServer().listen(0, '127.0.0.1', () => {
@@ -151,7 +110,7 @@ let agent;
 async function startAgent() {
   agent = start(binary, ['run', '--config', 'config.toml']);
   await until('the agent is ready', async () => (await fetch(`${origin}/readyz`)).status === 200).catch((error) => {
-    throw new Error(`${error.message}\n${agent.text}\n${proxy.text}`);
+    throw new Error(`${error.message}\n${agent.errors}\n${proxy.errors}`);
   });
 }
 await startAgent();
@@ -311,7 +270,7 @@ if (screenshots) {
 
 await test('an agent that stops is told since when, and one that starts is live again', async () => {
   agent.kill('SIGTERM');
-  assert.equal(await agent.ended, 0);
+  assert.equal(await agent.ended, 'exit 0');
   await until('the page says so', async () => /^no answer since \d/.test(await connection(page)));
   assert.equal(await page.locator('#connection.lost').count(), 1);
   await startAgent();
@@ -336,5 +295,4 @@ await browser.close();
 agent.kill('SIGTERM');
 proxy.kill('SIGTERM');
 await Promise.all([agent.ended, proxy.ended]);
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
+finish();
