@@ -73,6 +73,28 @@ TEST_CASE("decision log: states and weights that change are told, what stays is 
   CHECK(t.levels == std::vector{config::LogLevel::kWarn});
 }
 
+TEST_CASE("decision log: small steps of a weight are for level debug, until they add up") {
+  using config::LogLevel;
+  Told t(2);
+  t.tell();
+  t.after.servers[0].weight = 120;
+  CHECK(t.tell() == Lines{"rpc/s0: healthy, weight 100 -> 120"});
+  CHECK(t.levels == std::vector{LogLevel::kDebug});
+  t.after.servers[0].weight = 139;
+  CHECK(t.tell() == Lines{"rpc/s0: healthy, weight 120 -> 139"});
+  CHECK(t.levels == std::vector{LogLevel::kDebug});
+  t.after.servers[0].weight = 140;
+  CHECK(t.tell() == Lines{"rpc/s0: healthy, weight 139 -> 140"});
+  CHECK(t.levels == std::vector{LogLevel::kInfo});
+  t.after.servers[0].weight = 1;
+  CHECK(t.tell() == Lines{"rpc/s0: healthy, weight 140 -> 1"});
+  CHECK(t.levels == std::vector{LogLevel::kInfo});
+  // News of another kind is a line whatever the weight does.
+  t.becomes(0, State::kDegraded, Reason::kWarmingUp, "back for 1 s of 30 s");
+  CHECK(t.tell() == Lines{"rpc/s0: healthy -> degraded, weight 1 (warming_up: back for 1 s of 30 s)"});
+  CHECK(t.levels == std::vector{LogLevel::kInfo});
+}
+
 TEST_CASE("decision log: each line has its event, states, weights and reasons for programs") {
   using Fields = std::vector<std::pair<std::string_view, std::string>>;
   Told t(1);

@@ -25,6 +25,14 @@ std::string reasons_text(const std::vector<ReasonNote>& reasons) {
   return out;
 }
 
+/// A weight that has changed by 40 % or more, or from or to 0. A ramp takes a dozen smaller steps within seconds, and
+/// the other servers' weights as many.
+bool is_large_step(unsigned from, unsigned to) {
+  constexpr double kLarge = 1.4;
+  const auto [low, high] = std::minmax(from, to);
+  return low == 0 ? high > 0 : static_cast<double>(high) >= kLarge * static_cast<double>(low);
+}
+
 /// Servers that have another weight and nothing else that is new. In a large backend some server nearly always moves,
 /// and all the others with it: thousands of lines a second that nobody reads.
 std::size_t count_followers(const BackendDecision& before, const BackendDecision& after) {
@@ -109,7 +117,7 @@ void DecisionLog::decided(const config::Backend& backend, const BackendDecision&
   const std::size_t followers = count_followers(before, after);
   const bool many = followers > kFollowersTold;
   if (many) tell_of_followers(backend.name, followers, now);
-  Told& told_of = told_[backend.name];
+  auto& told_of = told_[backend.name];
   // Servers that have left the list would be remembered for good; what stays is told once more.
   if (told_of.size() > backend.servers.size()) told_of.clear();
   for (std::size_t i = 0; i < after.servers.size(); ++i) {
@@ -122,24 +130,28 @@ void DecisionLog::decided(const config::Backend& backend, const BackendDecision&
     if (only_follows && !(known && other_reason(before.servers[i], s))) continue;
     // Each is told once a state, however often they take turns: a server whose time-outs and 503s alternate all night,
     // or that lags and warms up in turn, makes one line of each.
-    std::set<Reason>& told = told_of[server];
-    if (only_follows && told.contains(s.reasons.front().code)) continue;
-    if (old_state != s.state) told.clear();
-    if (!s.reasons.empty()) told.insert(s.reasons.front().code);
+    Told& told = told_of.try_emplace(server, Told{{}, known ? before.servers[i].weight : 0}).first->second;
+    if (only_follows && told.reasons.contains(s.reasons.front().code)) continue;
+    if (old_state != s.state) told.reasons.clear();
+    const bool new_reason = !s.reasons.empty() && told.reasons.insert(s.reasons.front().code).second;
+    const bool small = old_state == s.state && !new_reason && !is_large_step(told.weight, s.weight);
+    const unsigned old_weight = known ? before.servers[i].weight : 0;
+    if (!small) told.weight = s.weight;
     const std::string reasons = s.reasons.empty() ? slowness_text(s) : reasons_text(s.reasons);
     const std::string state = old_state == s.state ? std::string(to_string(s.state))
                                                    : fmt::format("{} -> {}", to_string(old_state), to_string(s.state));
-    const std::string weight = known && before.servers[i].weight != s.weight
-                                   ? fmt::format("{} -> {}", before.servers[i].weight, s.weight)
-                                   : fmt::format("{}", s.weight);
+    const std::string weight = known && old_weight != s.weight ? fmt::format("{} -> {}", old_weight, s.weight)
+                                                               : fmt::format("{}", s.weight);
     const std::string message = fmt::format("{}/{}: {}, weight {}{}", backend.name, server, state, weight,
                                             reasons.empty() ? "" : " (" + reasons + ")");
     const bool bad = s.state == State::kEjected && old_state != State::kEjected;
-    const unsigned old_weight = known ? before.servers[i].weight : 0;
     const std::string_view event = old_state != s.state     ? "state_changed"
                                    : old_weight != s.weight ? "weight_changed"
                                                             : "reason_changed";
-    write(bad ? config::LogLevel::kWarn : config::LogLevel::kInfo, event, message,
+    const config::LogLevel level = bad     ? config::LogLevel::kWarn
+                                   : small ? config::LogLevel::kDebug
+                                           : config::LogLevel::kInfo;
+    write(level, event, message,
           {{"backend", backend.name},
            {"server", server},
            {"from_state", std::string(to_string(old_state))},

@@ -14,8 +14,9 @@
 
 namespace rpcw {
 
-/// The log of decisions: each change of state or weight is a line of its server, and nothing is logged twice. Many
-/// servers whose weights change only because others' do share one line a minute and backend.
+/// The log of decisions: each change of state or weight is a line of its server, and nothing is logged twice. Small
+/// steps of a weight alone, as on a ramp, are for level debug. Many servers whose weights change only because others' do
+/// share one line a minute and backend.
 class DecisionLog {
  public:
   using Write = std::function<void(LogLine)>;
@@ -28,8 +29,12 @@ class DecisionLog {
                MonoTime now);
 
  private:
-  /// By server: the first reasons that were told since it came into its present state.
-  using Told = std::map<std::string, std::set<Reason>, std::less<>>;
+  /// Of a server, without lines for level debug.
+  struct Told {
+    /// The first reasons since it came into its present state.
+    std::set<Reason> reasons;
+    unsigned weight = 0;
+  };
 
   void write(config::LogLevel level, std::string_view event, std::string message,
              std::vector<std::pair<std::string_view, std::string>> fields, std::vector<ReasonNote> reasons = {}) {
@@ -41,8 +46,8 @@ class DecisionLog {
   void tell_of_notes(const std::string& backend, const std::vector<BackendNote>& notes, MonoTime now);
 
   Write log_;
-  /// By backend.
-  std::map<std::string, Told> told_;
+  /// By backend, by server.
+  std::map<std::string, std::map<std::string, Told>> told_;
   /// By backend and code: when a note was told to begin, and whether its end was not told yet.
   struct Note {
     MonoTime begun{};

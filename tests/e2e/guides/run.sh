@@ -61,7 +61,8 @@ while IFS=: read -r page link; do
   target=${target%%#*}
   [[ -z $target || $target == *://* || -e $repo/$(dirname "$page")/$target ]] || broken+="$page: no file $target"$'\n'
 done < <(cd "$repo" && grep -oE '\]\([^) ]+\)' --with-filename README.md CONTRIBUTING.md CHANGELOG.md docs/*.md docs/*/*.md deploy/*/*.md)
-check "links of the pages lead to files" eval 'echo "$broken"; [[ -z $broken ]]'
+no_broken_link() { echo "$broken"; [[ -z $broken ]]; }
+check "links of the pages lead to files" no_broken_link
 
 mkdir "$work/ci"
 sed '/^\[haproxy\]/,/^$/d' "$work/config.toml" >"$work/ci/providers.toml"
