@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -18,10 +17,12 @@
 #include "base/wait_group.hpp"
 #include "cli/cli.hpp"
 #include "cli/load.hpp"
+#include "cli/open_sockets.hpp"
 #include "cli/print.hpp"
 #include "config/endpoint.hpp"
 #include "config/load.hpp"
 #include "config/tls_files.hpp"
+#include "haproxy/client.hpp"
 #include "rpc/family/recognise.hpp"
 #include "rpc/http_client.hpp"
 #include "weighter/plan/server_list.hpp"
@@ -103,27 +104,23 @@ asio::awaitable<std::map<std::string, ChainAnswers>> ask_chains(asio::io_context
   co_return out;
 }
 
-/// That anybody may use the socket, as far as it can be seen from here; empty: nothing of the kind.
-std::string open_to_all(const config::Config& where) {
-  const config::Endpoint& e = where.haproxy.endpoints.front();
-  if (e.port == 0) {
-    struct stat status {};
-    if (::stat(e.address.c_str(), &status) != 0 || (status.st_mode & S_IWOTH) == 0) return {};
-    return fmt::format(
-        "every user of this machine may open {} (mode {:o}) and take servers out; `mode 660 group haproxy` "
-        "on its line keeps others away",
-        e.address, status.st_mode & 0777U);
-  }
-  const bool local = e.address == "localhost" || e.address == "::1" || e.address.starts_with("127.");
-  if (local || !where.haproxy.tls.empty()) return {};
-  return fmt::format(
-      "{} is open to all that reach it, who may take servers out: a stats socket has no password; see "
-      "docs/haproxy.md for TLS before it",
-      e.text);
+/// Sentences on its stats sockets that others may open. HAProxy lists them all; where it does not, the one in use.
+asio::awaitable<std::vector<std::string>> find_open_sockets(asio::io_context& io, const config::Config& where) {
+  const config::Endpoint& endpoint = where.haproxy.endpoints.front();
+  const bool tls = !where.haproxy.tls.empty();
+  // Behind a name are several, and each has an address of its own.
+  if (endpoint.kind == config::Endpoint::Kind::kDns) co_return open_endpoint(endpoint, tls);
+  haproxy::Client client(io.get_executor(), endpoint, haproxy::tls_context(where.haproxy.tls), where.haproxy.timeout);
+  // Not as a temporary, which GCC 12 cannot compile here.
+  std::vector<std::string> commands(1, "show cli sockets");
+  const auto replies = co_await client.run(std::move(commands));
+  if (!replies || replies->empty() || !replies->front().starts_with("# socket")) co_return open_endpoint(endpoint, tls);
+  co_return open_sockets(replies->front());
 }
 
 struct Found {
   Lists lists;
+  std::vector<std::string> open_sockets;
   std::optional<Starter> starter;
 };
 
@@ -131,6 +128,7 @@ asio::awaitable<Found> look(asio::io_context& io, const config::Config& where, c
                             bool probe) {
   Found out;
   out.lists = co_await read_lists(io, where);
+  out.open_sockets = co_await find_open_sockets(io, where);
   if (out.lists.instances.empty()) co_return out;
   StarterWishes first = wishes;
   first.for_probing = probe;
@@ -166,7 +164,6 @@ int command_discover(const DiscoverOptions& options) {
     return kUsage;
   }
   const StarterWishes wishes{with_absolute_path(*endpoint), where.haproxy.tls, options.backends};
-  if (const std::string open = open_to_all(where); !open.empty()) std::fprintf(stderr, "warning: %s\n", open.c_str());
 
   asio::io_context io(1);
   std::optional<Found> result;
@@ -179,6 +176,7 @@ int command_discover(const DiscoverOptions& options) {
       rethrow);
   io.run();
 
+  for (const std::string& open : result->open_sockets) std::fprintf(stderr, "warning: %s\n", open.c_str());
   for (const std::string& failure : result->lists.failures) std::fprintf(stderr, "%s\n", failure.c_str());
   if (!result->starter) return kHaproxy;
   const Starter& starter = *result->starter;

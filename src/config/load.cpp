@@ -109,9 +109,11 @@ void read_http(Reader& r, Http& out) {
   }
 }
 
-void read_agent_check(Reader& r, AgentCheck& out) {
+/// `place`: where `listen` stands.
+void read_agent_check(Reader& r, AgentCheck& out, Place& place) {
   const auto text = r.text("listen");
   if (!text || text->value.empty()) return;
+  place = text->place;
   auto at = parse_listen(text->value);
   if (!at)
     r.error(text->place, "listen", fmt::format("{}: {}; \"\" turns it off", shown(text->value), at.error()));
@@ -127,7 +129,8 @@ void read_root(Reader& root, const Context& context, Config& out) {
   root.table("haproxy", [&](Reader& r) { read_haproxy(r, context, out.haproxy); });
   root.table("probe", [&](Reader& r) { read_probe(r, context, out.probe); });
   root.table("http", [&](Reader& r) { read_http(r, out.http); });
-  root.table("agent_check", [&](Reader& r) { read_agent_check(r, out.agent_check); });
+  Place agent_place;
+  root.table("agent_check", [&](Reader& r) { read_agent_check(r, out.agent_check, agent_place); });
   root.table("log", [&](Reader& r) {
     r.choice<LogLevel>("level", out.log.level,
                        {{"trace", LogLevel::kTrace},
@@ -146,6 +149,10 @@ void read_root(Reader& root, const Context& context, Config& out) {
   const std::size_t backends =
       root.tables("backend", "name", [&](Reader& r) { out.backends.push_back(reader.read(r)); });
   reader.join(root, out.backends);
+  const auto by_agent = [](const Backend& b) { return b.drive == Drive::kAgent; };
+  if (out.agent_check.listen && std::ranges::none_of(out.backends, by_agent))
+    root.warning(agent_place, "agent_check.listen",
+                 "no backend has drive = \"agent\", so that HAProxy's agent-check is told no weight");
   if (backends == 0) root.error({}, "", "there is no [[backend]]; at least one is needed");
 }
 

@@ -478,6 +478,26 @@ TEST_CASE("discover: what the command prints, check accepts and once works with"
   CHECK(nothing.out.find("backend empty: it has no servers") != std::string::npos);
 }
 
+TEST_CASE("discover: the command warns of stats sockets that others may open") {
+  sim::World world;
+  const Folder folder;
+  const std::string open = folder.path("open.sock");
+  const std::uint16_t port = free_port();
+  const HaproxyProcess haproxy(haproxy_cfg(fmt::format(
+      "backend rpc\n  balance roundrobin\n{}{}"
+      "global\n  stats socket {} mode 666 level admin\n  stats socket {} mode 666 level user\n"
+      "  stats socket *:{} level admin\n",
+      server_line(world.add("a")), server_line(world.add("b")), open, folder.path("user.sock"), port)));
+  const Result printed = run({"discover", "--haproxy", "unix:" + haproxy.admin_socket()});
+  CHECK(printed.code == 0);
+  CHECK(printed.err ==
+        fmt::format("warning: every user of this machine may open {} (mode 666) and take servers out; `mode 660 group "
+                    "haproxy` on its line keeps others away\n"
+                    "warning: ipv4@0.0.0.0:{} is open to all that reach it, who may take servers out: a stats socket "
+                    "has no password; bind it to 127.0.0.1, or see docs/haproxy.md for TLS before it\n",
+                    open, port));
+}
+
 TEST_CASE("discover: of many servers that take over from a few, one line tells") {
   Discovering d;
   const auto slow = [](sim::Provider& p, double ms) { p.update([&](sim::Behaviour& b) { b.latency_ms = ms; }); };

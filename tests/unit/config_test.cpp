@@ -421,6 +421,11 @@ TEST_CASE("config: the agent-check") {
   CHECK(c.backends[0].drive == config::Drive::kAgent);
   CHECK(c.agent_check.listen->address == "::1");
   CHECK(c.agent_check.listen->port == 9777);
+  CHECK(good("[agent_check]\nlisten = \"[::1]:9777\"\n" + by_agent).warnings.empty());
+  const auto unused = good("[agent_check]\nlisten = \"[::1]:9777\"\n" + backend).warnings;
+  REQUIRE(unused.size() == 1);
+  CHECK(unused[0].to_text().ends_with(
+      ":2:10: agent_check.listen: no backend has drive = \"agent\", so that HAProxy's agent-check is told no weight"));
   CHECK(
       joined(errors(by_agent)) ==
       "4:9: backend.b.drive: \"agent\" needs an address where HAProxy's agent-check is answered, such as [agent_check] "
