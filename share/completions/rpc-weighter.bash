@@ -3,7 +3,7 @@ _rpc_weighter() {
   local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    COMPREPLY=($(compgen -W 'run once scores check health top explain replay discover chains -h --help --version' -- "$current"))
+    COMPREPLY=($(compgen -W 'run once scores check health top explain replay drain ready status discover chains -h --help --version' -- "$current"))
     return
   fi
   case "${COMP_WORDS[1]} $before" in
@@ -115,6 +115,30 @@ _rpc_weighter() {
       COMPREPLY=($(compgen -W 'table json csv' -- "$current"))
       return
       ;;
+    'drain -c' | 'drain --config')
+      COMPREPLY=($(compgen -f -- "$current"))
+      return
+      ;;
+    'drain --wait')
+      :
+      return
+      ;;
+    'ready -c' | 'ready --config')
+      COMPREPLY=($(compgen -f -- "$current"))
+      return
+      ;;
+    'status -c' | 'status --config')
+      COMPREPLY=($(compgen -f -- "$current"))
+      return
+      ;;
+    'status -b' | 'status --backend')
+      :
+      return
+      ;;
+    'status -f' | 'status --format')
+      COMPREPLY=($(compgen -W 'table json csv' -- "$current"))
+      return
+      ;;
     'discover --haproxy')
       :
       return
@@ -149,6 +173,9 @@ _rpc_weighter() {
     top) COMPREPLY=($(compgen -W '-h --help -c --config --url --no-color' -- "$current")) ;;
     explain) COMPREPLY=($(compgen -W '-h --help -c --config --url -b --backend -s --server' -- "$current")) ;;
     replay) COMPREPLY=($(compgen -f -W '-h --help -c --config -b --backend -f --format' -- "$current")) ;;
+    drain) COMPREPLY=($(compgen -W '-h --help -c --config -n --dry-run --wait --force' -- "$current")) ;;
+    ready) COMPREPLY=($(compgen -W '-h --help -c --config -n --dry-run' -- "$current")) ;;
+    status) COMPREPLY=($(compgen -W '-h --help -c --config -b --backend -f --format' -- "$current")) ;;
     discover) COMPREPLY=($(compgen -W '-h --help --haproxy -b --backend --probe --ca-file --cert-file --key-file' -- "$current")) ;;
     chains) COMPREPLY=($(compgen -W '-h --help -f --format' -- "$current")) ;;
   esac

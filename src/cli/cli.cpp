@@ -16,6 +16,7 @@
 #include "cli/manual.hpp"
 #include "cli/print.hpp"
 #include "config/nearest.hpp"
+#include "config/quantity.hpp"
 #include "observe/log.hpp"
 
 namespace rpcw::cli {
@@ -77,6 +78,26 @@ void add_pass(CLI::App& command, Options& options) {
   command.add_option("--samples", options.samples, "Probes of each server (1 to 100, default 1)")
       ->check(CLI::Range(1U, 100U).description(""))
       ->type_name("N");
+}
+
+/// Of `drain` and `ready`.
+void add_place(CLI::App& command, MaintenanceOptions& options) {
+  command.add_option("-c,--config", options.common.config_file, "The configuration (TOML): where HAProxy is")
+      ->required()
+      ->type_name("FILE");
+  command.add_option("place", options.place, "The server, as HAProxy names it")
+      ->required()
+      ->type_name("BACKEND/SERVER");
+  command.add_flag("-n,--dry-run", options.common.dry_run, "Say what would be sent, and send nothing");
+}
+
+CLI::Validator a_wait() {
+  static constexpr milliseconds kLongest{std::chrono::hours{24}};
+  return {[](const std::string& text) {
+            const auto value = config::parse_duration(text);
+            return std::string(value && *value <= kLongest ? "" : "expected a duration such as 30s, at most 24h");
+          },
+          ""};
 }
 
 std::vector<std::string> command_names(const CLI::App& app) {
@@ -180,6 +201,29 @@ int run_command(int argc, const char* const* argv) try {
       ->required()
       ->type_name("RECORDING");
   replay_cmd->callback([&] { action = [&] { return command_replay(options); }; });
+
+  MaintenanceOptions maintenance;
+  CLI::App* drain_cmd = app.add_subcommand("drain", "Take a server out of HAProxy; sessions that are open go on");
+  add_place(*drain_cmd, maintenance);
+  drain_cmd
+      ->add_option_function<std::string>(
+          "--wait", [&](const std::string& text) { maintenance.wait = *config::parse_duration(text); },
+          "Wait until no session is open, at most this long; 1 if some still are")
+      ->check(a_wait())
+      ->type_name("DURATION");
+  drain_cmd->add_flag("--force", maintenance.force, "Even if no other server of the backend serves then");
+  drain_cmd->callback([&] { action = [&] { return command_drain(maintenance); }; });
+
+  CLI::App* ready_cmd = app.add_subcommand("ready", "Put a server back that was drained or in maintenance");
+  add_place(*ready_cmd, maintenance);
+  ready_cmd->callback([&] { action = [&] { return command_ready(maintenance); }; });
+
+  CLI::App* status_cmd =
+      app.add_subcommand("status", "What HAProxy says of its servers: state, weight, open sessions; probes nothing");
+  add_config(*status_cmd, maintenance.common);
+  status_cmd->add_option("place", maintenance.place, "Only this backend or server")->type_name("BACKEND[/SERVER]");
+  add_format(*status_cmd, maintenance.common);
+  status_cmd->callback([&] { action = [&] { return command_status(maintenance); }; });
 
   CLI::App* discover_cmd = app.add_subcommand("discover", "Print a configuration to start from, for what HAProxy has");
   DiscoverOptions discover;

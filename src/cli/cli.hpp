@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "base/time.hpp"
 #include "cli/exit_code.hpp"
 
 namespace rpcw::cli {
@@ -47,6 +48,18 @@ struct ExplainOptions {
   std::string server;
 };
 
+/// What the command lines of `drain`, `ready` and `status` say.
+struct MaintenanceOptions {
+  /// Its file, `dry_run`, and for `status` `backends` and `format`.
+  Options common;
+  /// BACKEND/SERVER; for `status` BACKEND too, or empty: all of the file's backends.
+  std::string place;
+  /// drain: how long to wait for open sessions to end; 0: not at all. [0s, 24h]
+  milliseconds wait{0};
+  /// drain: also the last server that serves.
+  bool force = false;
+};
+
 /// What the command line of `discover` says.
 struct DiscoverOptions {
   std::string endpoint;
@@ -80,5 +93,8 @@ int command_top(const TopOptions& options);
 int command_explain(const ExplainOptions& options);
 int command_health(const AgentOptions& options);
 int command_replay(const Options& options);
+int command_drain(const MaintenanceOptions& options);
+int command_ready(const MaintenanceOptions& options);
+int command_status(const MaintenanceOptions& options);
 
 }  // namespace rpcw::cli

@@ -27,6 +27,7 @@ Reading read_config(const Options& options, Needs needs) {
   };
   config::Surroundings surroundings = config::Surroundings::of_process(strategy_names());
   surroundings.network = needs != Needs::kRules;
+  surroundings.providers = needs != Needs::kEndpoints;
   auto loaded = config::load(options.config_file, surroundings);
   if (!loaded) {
     for (const config::Diagnostic& d : loaded.error()) {
@@ -70,8 +71,8 @@ Reading read_config(const Options& options, Needs needs) {
           fmt::format("{}: backend.{}.drive: \"agent\" needs `run`, which answers HAProxy's agent-check; a single pass "
                       "sets weights over the socket",
                       options.config_file, driven->name));
-    const bool socket_needed =
-        needs == Needs::kHaproxy || (needs == Needs::kRun && !std::ranges::all_of(config.backends, by_agent));
+    const bool socket_needed = needs == Needs::kHaproxy || needs == Needs::kEndpoints ||
+                               (needs == Needs::kRun && !std::ranges::all_of(config.backends, by_agent));
     if (socket_needed && config.haproxy.endpoints.empty())
       return refuse(
           fmt::format("{}: haproxy.endpoints: is needed for this command, such as "
@@ -97,7 +98,7 @@ std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs
   if (reading.error_count > 0)
     complain(fmt::format("{} error{} in the configuration{}", reading.error_count, reading.error_count == 1 ? "" : "s",
                          vote == Vote::kLog ? "" : "; nothing was probed or sent"));
-  if (!reading.config || needs == Needs::kRules) return std::move(reading.config);
+  if (!reading.config || needs == Needs::kRules || needs == Needs::kEndpoints) return std::move(reading.config);
   if (auto ok = ensure_open_files(*reading.config); !ok) {
     complain(ok.error());
     return std::unexpected(kOwnError);

@@ -12,7 +12,8 @@ namespace rpcw::cli {
 
 /// What a command cannot do without.
 enum class Needs {
-  kRules,  ///< nothing that the network is reached with: it stays empty, and no secret is needed
+  kRules,      ///< nothing that the network is reached with: it stays empty, and no secret is needed
+  kEndpoints,  ///< HAProxy's sockets and no secret: what providers are reached with stays empty
   kNothing,
   kRun,      ///< a way to HAProxy: its socket, or its agent-check
   kHaproxy,  ///< HAProxy's socket

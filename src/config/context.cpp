@@ -44,11 +44,11 @@ void warn_of_empty(Reader& r, std::string_view key, Place place, const Expanded&
   for (const std::string& name : text.empty) r.warning(place, key, fmt::format("the variable {} is empty", name));
 }
 
-void read_tls(Reader& r, const Context& context, TlsFiles& out) {
+void read_tls(Reader& r, const Context& context, bool wanted, TlsFiles& out) {
   const auto file = [&](std::string_view key, std::string& into) -> std::optional<Place> {
     const auto found = r.text(key);
     if (!found) return std::nullopt;
-    if (!context.network()) return found->place;
+    if (!wanted) return found->place;
     if (auto path = context.path(r, key, *found)) {
       // A file that is missing would otherwise show as every provider failing at once.
       static_cast<void>(context.contents(r, key, found->place, *path));

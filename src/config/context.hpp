@@ -23,6 +23,8 @@ class Context {
 
   /// Whether what the network is reached with is wanted at all.
   [[nodiscard]] bool network() const { return surroundings_.network; }
+  /// The same of what providers are reached with.
+  [[nodiscard]] bool providers() const { return surroundings_.network && surroundings_.providers; }
   /// The names that `strategy` accepts.
   [[nodiscard]] std::span<const std::string_view> strategies() const { return surroundings_.strategies; }
   /// The text with its variables filled in. Notes what is wrong with it, and gives nullopt then.
@@ -41,8 +43,8 @@ class Context {
 std::string blaming_empty(std::string message, const Expanded& text);
 void warn_of_empty(Reader& r, std::string_view key, Place place, const Expanded& text);
 
-/// ca_file, cert_file and key_file.
-void read_tls(Reader& r, const Context& context, TlsFiles& out);
+/// ca_file, cert_file and key_file. `wanted`: else the keys are known, and their files are neither read nor taken.
+void read_tls(Reader& r, const Context& context, bool wanted, TlsFiles& out);
 
 /// `low`, which is at least `least`, may not be above `high`; a default gives way to what was written.
 void read_bound(Reader& r, std::string_view low_key, const Given& low_given, milliseconds least, milliseconds& low,

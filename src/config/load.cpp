@@ -48,7 +48,7 @@ void read_haproxy(Reader& r, const Context& context, Haproxy& out) {
   }
   r.duration("timeout", out.timeout, 10ms, 60s);
   r.duration("watch_interval", out.watch_interval, 100ms, 1h);
-  read_tls(r, context, out.tls);
+  read_tls(r, context, context.network(), out.tls);
 }
 
 void read_probe(Reader& r, const Context& context, Probe& out) {
@@ -63,9 +63,9 @@ void read_probe(Reader& r, const Context& context, Probe& out) {
   r.integer("max_in_flight", out.max_in_flight, 1, 65536);
   r.integer("max_lookups", out.max_lookups, 1, 1024);
   r.size("max_response_bytes", out.max_response_bytes, 1U << 10U, 64U << 20U);
-  read_tls(r, context, out.tls);
+  read_tls(r, context, context.providers(), out.tls);
 
-  if (const auto found = r.text("proxy"); found && context.network())
+  if (const auto found = r.text("proxy"); found && context.providers())
     if (const auto text = context.expanded(r, "proxy", *found)) {
       if (!text->value.empty() && text->value != "environment")
         if (const auto parts = url::parse(text->value); !parts)

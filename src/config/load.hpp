@@ -40,6 +40,8 @@ struct Surroundings {
   /// False: what the network is reached with (URLs, headers, endpoints, proxy, TLS files) is neither expanded nor read,
   /// and stays empty in the result. Rules can be tried then on a machine that has none of the secrets.
   bool network = true;
+  /// False: the same for what providers are reached with. HAProxy's endpoints and its TLS files are read.
+  bool providers = true;
   /// The names that `strategy` accepts.
   std::vector<std::string_view> strategies{};
 

@@ -77,7 +77,7 @@ std::string read_url(Reader& r, const Context& context, bool needed, bool secret
   if (direct && (holds_secret(direct->value) ||
                  (secret_host && literal_text(direct->value).find(kFilledIn) == std::string::npos)))
     r.note_secret();
-  if (!context.network()) return {};
+  if (!context.providers()) return {};
   if (direct) {
     auto text = context.expanded(r, "url", *direct);
     if (!text) return {};
@@ -169,7 +169,7 @@ void read_plain_headers(Reader& r, const Node& table, Headers& out) {
 void read_target(Reader& r, const Context& context, Target& out, bool needs_url) {
   r.boolean("redact_host", out.redact_host);
   out.url = read_url(r, context, needs_url, out.redact_host);
-  if (const Node* headers = r.free_table("headers"); headers != nullptr && context.network())
+  if (const Node* headers = r.free_table("headers"); headers != nullptr && context.providers())
     read_headers(r, context, *headers, out.headers);
   if (const auto name = r.text("operator")) {
     const bool printable =
@@ -193,7 +193,7 @@ std::string read_discover(Reader& r, const Context& context, const Found<std::st
                                                       {"{backend}", "backend"}}};
   constexpr std::string_view kAccepted = "accepted: {addr}, {host}, {port}, {server}, {backend}";
   if (holds_secret(from.value)) r.note_secret();
-  if (!context.network()) return from.value;
+  if (!context.providers()) return from.value;
   // The file's text is checked, not the expanded one: what variables bring is neither a placeholder nor shown.
   bool good = true;
   std::string_view rest = from.value;

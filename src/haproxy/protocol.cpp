@@ -173,6 +173,12 @@ std::string set_weight_percent_command(std::string_view backend, std::string_vie
   return weight_command(backend, server, percent, "%");
 }
 
+std::string set_state_command(std::string_view backend, std::string_view server, bool drain) {
+  if (!valid_name(backend) || !valid_name(server))
+    throw std::invalid_argument("not a name HAProxy can have: " + presentable(backend) + "/" + presentable(server));
+  return "set server " + std::string(backend) + "/" + std::string(server) + " state " + (drain ? "drain" : "ready");
+}
+
 std::string release_command(const ReleaseCommand& command) {
   if (!valid_name(command.backend) || !valid_name(command.server))
     throw std::invalid_argument("not a name HAProxy can have: " + presentable(command.backend) + "/" +

@@ -91,6 +91,10 @@ std::string set_weight_command(std::string_view backend, std::string_view server
 /// `set weight backend/server N%`, of the weight in haproxy.cfg; [0, 100]. The only form that static algorithms take.
 std::string set_weight_percent_command(std::string_view backend, std::string_view server, unsigned percent);
 
+/// `set server backend/server state drain`, or `ready`, which ends MAINT too. Throws std::invalid_argument for an
+/// invalid name.
+std::string set_state_command(std::string_view backend, std::string_view server, bool drain);
+
 /// `shutdown sessions server` or `clear table`. Throws std::invalid_argument for an invalid name, and for kClearStick
 /// without a `sid`.
 std::string release_command(const ReleaseCommand& command);

@@ -30,6 +30,8 @@ class Json {
   }
   void text(std::string_view value) { w_.String(value.data(), static_cast<rapidjson::SizeType>(value.size())); }
   void number(std::uint64_t value) { w_.Uint64(value); }
+  void boolean(bool value) { w_.Bool(value); }
+  void null() { w_.Null(); }
   void reasons(std::span<const ReasonNote> reasons);
   /// The members of a change, without the object around them.
   void change(const ServerChange& change);

@@ -13,13 +13,6 @@
 namespace rpcw {
 namespace {
 
-std::string admin_state_text(const haproxy::ServerRow& row) {
-  if (!row.admin_state) return row.status.starts_with("MAINT") ? "maint" : "";
-  if ((*row.admin_state & haproxy::kForcedMaint) != 0) return "maint";
-  if ((*row.admin_state & haproxy::kForcedDrain) != 0) return "drain";
-  return "ready";
-}
-
 /// Notes servers that HAProxy has and the file does not name, with the part of the weights that they hold after
 /// `decision`.
 void note_unmanaged(const config::Backend& cfg, const haproxy::BackendRow& row, const BackendDecision& decision,

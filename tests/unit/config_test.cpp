@@ -1857,5 +1857,39 @@ chain = "ethereum"
   CHECK_FALSE(parse("[probe]\nfall = 0\nfoo = 1\n", kFile, surroundings).has_value());
 }
 
+TEST_CASE("without providers the endpoints are read, and no secret is asked for") {
+  constexpr std::string_view kText = R"(
+[haproxy]
+endpoints = ["unix:${SOCKET}"]
+ca_file = "/etc/ca.pem"
+[probe]
+proxy = "http://${PROXY}"
+ca_file = "/nowhere.pem"
+[[backend]]
+name = "rpc"
+chain = "ethereum"
+  [[backend.server]]
+  name = "a"
+  url = "https://${HOST}/${KEY}"
+  headers = { Authorization = "Bearer ${TOKEN}" }
+)";
+  Surroundings surroundings{.variable = [](const std::string& name) -> std::optional<std::string> {
+                              CHECK(name == "SOCKET");
+                              return "/run/haproxy.sock";
+                            },
+                            .read_file = [](const std::string& path) -> std::expected<std::string, std::string> {
+                              CHECK(path == "/etc/ca.pem");
+                              return "a certificate";
+                            },
+                            .providers = false};
+  const auto out = parse(kText, kFile, surroundings);
+  REQUIRE(out.has_value());
+  CHECK(out->config.haproxy.endpoints.at(0).address == "/run/haproxy.sock");
+  CHECK(out->config.haproxy.tls.ca_file == "/etc/ca.pem");
+  CHECK(out->config.probe.tls.empty());
+  CHECK(out->config.probe.proxy.empty());
+  CHECK(out->config.backends.at(0).servers.at(0).target.url.empty());
+}
+
 }  // namespace
 }  // namespace rpcw::config

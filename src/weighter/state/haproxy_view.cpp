@@ -28,6 +28,13 @@ bool usable(const haproxy::ServerRow& row) {
          (row.status.starts_with("UP") || row.status == "no check" || row.status.starts_with("DRAIN"));
 }
 
+std::string admin_state_text(const haproxy::ServerRow& row) {
+  if (!row.admin_state) return row.status.starts_with("MAINT") ? "maint" : "";
+  if ((*row.admin_state & haproxy::kForcedMaint) != 0) return "maint";
+  if ((*row.admin_state & haproxy::kForcedDrain) != 0) return "drain";
+  return "ready";
+}
+
 bool stuck(const haproxy::BackendRow& backend, const haproxy::ServerRow& server) {
   // 100 % of a configured 0 is 0.
   return backend.percent && server.iweight == 0U;

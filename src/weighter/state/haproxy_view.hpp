@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <unordered_set>
 
@@ -15,6 +16,9 @@ bool usable(const haproxy::ServerRow& row);
 
 /// Whether HAProxy's own check (or its agent's word) keeps new requests from it.
 bool down(const haproxy::ServerRow& row);
+
+/// What an operator has set: "ready", "maint" or "drain"; empty: not known.
+std::string admin_state_text(const haproxy::ServerRow& row);
 
 /// Its weight in haproxy.cfg is 0, of which this backend takes only percentages.
 bool stuck(const haproxy::BackendRow& backend, const haproxy::ServerRow& server);

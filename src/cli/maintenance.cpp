@@ -1,0 +1,482 @@
+// drain, ready and status: the administrative state of HAProxy's servers.
+#include "weighter/plan/maintenance.hpp"
+
+#include <fmt/format.h>
+#include <rapidjson/document.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <cstdio>
+#include <expected>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "agent/haproxys.hpp"
+#include "base/wait_group.hpp"
+#include "cli/ask_agent.hpp"
+#include "cli/cli.hpp"
+#include "cli/load.hpp"
+#include "cli/print.hpp"
+#include "config/quantity.hpp"
+#include "haproxy/protocol.hpp"
+#include "observe/csv.hpp"
+#include "observe/json.hpp"
+#include "weighter/state/haproxy_view.hpp"
+
+namespace rpcw::cli {
+namespace {
+
+namespace asio = boost::asio;
+using std::chrono::steady_clock;
+
+/// How often `--wait` reads HAProxy: a person does not notice it, and HAProxy answers in a few milliseconds.
+constexpr std::chrono::milliseconds kPoll{250};
+
+struct Place {
+  std::string backend;
+  /// Empty: the whole backend.
+  std::string server;
+
+  [[nodiscard]] std::string text() const { return backend + "/" + server; }
+};
+
+/// Names of HAProxy hold no "/".
+std::expected<Place, std::string> place_of(const std::string& text, bool backend_alone) {
+  const std::size_t slash = text.find('/');
+  Place out{text.substr(0, slash), slash == std::string::npos ? "" : text.substr(slash + 1)};
+  const bool good = haproxy::valid_name(out.backend) &&
+                    (slash == std::string::npos ? backend_alone : haproxy::valid_name(out.server));
+  if (good) return out;
+  return std::unexpected(fmt::format("\"{}\": expected BACKEND/SERVER, as in haproxy.cfg", haproxy::presentable(text)));
+}
+
+void complain(std::string_view text) {
+  std::fprintf(stderr, "%s\n", std::string(text).c_str());
+}
+
+/// Of several results the one that counts: 4, 2, 3, 1, 0.
+ExitCode worse(ExitCode a, ExitCode b) {
+  constexpr std::array kOrder{kDone, kUnhealthy, kHaproxy, kUsage, kOwnError};
+  return std::ranges::find(kOrder, a) > std::ranges::find(kOrder, b) ? a : b;
+}
+
+/// Runs a coroutine to its end, and gives what it returns.
+ExitCode in_loop(const std::function<asio::awaitable<ExitCode>(asio::io_context&)>& work) {
+  asio::io_context io(1);
+  ExitCode out = kOwnError;
+  asio::co_spawn(
+      io,
+      [&]() -> asio::awaitable<void> {
+        out = co_await work(io);
+        // A look-up that hangs may be left in the loop.
+        io.stop();
+      },
+      rethrow);
+  io.run();
+  return out;
+}
+
+std::string sessions_text(std::uint64_t count) {
+  return count == 0   ? "no session is open"
+         : count == 1 ? "1 session is open"
+                      : fmt::format("{} sessions are open", count);
+}
+
+/// Servers of a backend in a running agent's report; empty: it has none, or no agent was reached.
+struct AgentView {
+  using Names = std::set<std::string, std::less<>>;
+  Names managed;
+  Names healthy;
+};
+
+AgentView ask_view(const MaintenanceOptions& options, const std::string& backend) {
+  constexpr std::chrono::milliseconds kPatience{2000};
+  AgentOptions where;
+  where.config_file = options.common.config_file;
+  const auto agent = agent_address(where);
+  if (!agent) return {};
+  const auto answer = ask_agent(*agent, "/api/v1/status?backend=" + backend, kPatience);
+  if (!answer || answer->status != 200) return {};
+  rapidjson::Document report;
+  report.Parse(answer->body.data(), answer->body.size());
+  AgentView out;
+  if (report.HasParseError() || !report.IsObject() || !report.HasMember("backends")) return out;
+  for (const auto& b : report["backends"].GetArray()) {
+    if (b["name"].GetString() != backend) continue;
+    for (const auto& s : b["servers"].GetArray()) {
+      out.managed.emplace(s["name"].GetString());
+      if (s["state"].GetString() == std::string_view("healthy")) out.healthy.emplace(s["name"].GetString());
+    }
+  }
+  return out;
+}
+
+/// One operator's command at all HAProxys of a configuration.
+class Maintenance {
+ public:
+  Maintenance(asio::io_context& io, const config::Config& config, const MaintenanceOptions& options, Place place)
+      : io_(io), config_(config), options_(options), place_(std::move(place)), backends_{place_.backend} {}
+
+  asio::awaitable<ExitCode> drain() {
+    co_await reach();
+    if (!plan()) co_return worse(kUsage, result_);
+    const std::function<asio::awaitable<void>(Haproxy&)> one = [this](Haproxy& h) { return drain_at(h); };
+    co_await for_each(io_, haproxys_.reached, one);
+    if (options_.wait.count() > 0 && !options_.common.dry_run) co_await wait_for_sessions();
+    co_return result_;
+  }
+
+  asio::awaitable<ExitCode> ready() {
+    co_await reach();
+    agent_ = ask_view(options_, place_.backend);
+    const std::function<asio::awaitable<void>(Haproxy&)> one = [this](Haproxy& h) { return ready_at(h); };
+    co_await for_each(io_, haproxys_.reached, one);
+    co_return result_;
+  }
+
+ private:
+  asio::awaitable<void> reach() {
+    haproxys_ = co_await reach_haproxys(io_, config_.haproxy, backends_);
+    for (const std::string& why : haproxys_.failures) fail(why);
+  }
+
+  void fail(std::string_view why) {
+    complain(why);
+    result_ = worse(result_, kHaproxy);
+  }
+  void fail_at(const Haproxy& h, std::string_view why) { fail(fmt::format("{}: {}", h.name(), why)); }
+  void say(const Haproxy& h, std::string_view what) {
+    print(fmt::format("{}: {} {}\n", h.name(), place_.text(), what));
+  }
+
+  /// The server's row now; nullptr after it has said why there is none.
+  const haproxy::ServerRow* row_at(const Haproxy& h) {
+    std::string why;
+    const haproxy::ServerRow* row = find_server(h.instance, place_.backend, place_.server, why);
+    if (row == nullptr) fail_at(h, why);
+    return row;
+  }
+
+  DrainPlan plan_at(const Haproxy& h) const {
+    return plan_drain(h.instance, place_.backend, place_.server, agent_.healthy);
+  }
+
+  /// Whether the server may be drained. All HAProxys are asked before anything is sent to one of them.
+  bool plan() {
+    const auto last = [this](const Haproxy& h) { return plan_at(h).kind == DrainPlan::Kind::kLast; };
+    if (std::ranges::any_of(haproxys_.reached, last)) agent_ = ask_view(options_, place_.backend);
+    bool may = true;
+    for (const Haproxy& h : haproxys_.reached) {
+      const DrainPlan found = plan_at(h);
+      if (found.kind != DrainPlan::Kind::kLast) continue;
+      complain(fmt::format("{}: {}{}", h.name(), found.why, options_.force ? "" : "; --force drains it all the same"));
+      may = may && options_.force;
+    }
+    if (!may) complain("nothing was sent");
+    return may;
+  }
+
+  asio::awaitable<void> drain_at(Haproxy& h) {
+    const DrainPlan plan = plan_at(h);
+    if (plan.kind == DrainPlan::Kind::kUnknown) {
+      fail_at(h, plan.why);
+      co_return;
+    }
+    if (plan.kind == DrainPlan::Kind::kOut) {
+      tell_out(h, "is already in");
+      co_return;
+    }
+    std::vector<std::string> commands;
+    if (!plan.successor.empty()) commands.push_back(give_weight(h, plan.successor));
+    commands.push_back(haproxy::set_state_command(place_.backend, place_.server, true));
+    if (!co_await send(h, std::move(commands))) co_return;
+    if (options_.force || serving(h)) {
+      tell_out(h, "is in");
+      co_return;
+    }
+    // Another operator's command has crossed this one. Either way round, a server is back before both have ended.
+    std::vector<std::string> undo;
+    undo.push_back(haproxy::set_state_command(place_.backend, place_.server, false));
+    if (co_await send(h, std::move(undo)))
+      fail_at(h, fmt::format("{} was put back: the other servers of the backend stopped serving at the same time",
+                             place_.text()));
+  }
+
+  asio::awaitable<void> ready_at(Haproxy& h) {
+    const haproxy::ServerRow* before = row_at(h);
+    if (before == nullptr) co_return;
+    std::vector<std::string> commands;
+    // HAProxy would give it its old weight at once, whether or not its node has caught up. The agent knows that, and
+    // brings it back by its ramp.
+    if (before->forced_off() && serving(h) && agent_.managed.contains(place_.server))
+      commands.push_back(haproxy::set_weight_command(place_.backend, place_.server, 0));
+    commands.push_back(haproxy::set_state_command(place_.backend, place_.server, false));
+    if (!co_await send(h, std::move(commands))) co_return;
+    const haproxy::ServerRow* row = row_at(h);
+    if (row == nullptr) co_return;
+    if (row->forced_off())
+      say(h, "is ready, but stays out: its name has no address, or the server that it tracks is out");
+    else
+      say(h, row->uweight == 0 ? "is ready; the agent gives it a weight when it is healthy"
+                               : fmt::format("is ready, weight {}", row->uweight));
+  }
+
+  /// Weight enough to serve. A static algorithm takes only its configured weight, which is given where there is one.
+  std::string give_weight(const Haproxy& h, const std::string& server) const {
+    const haproxy::ServerRow* row = h.instance.server(place_.backend, server);
+    if (row->iweight.value_or(0) > 0) return haproxy::set_weight_percent_command(place_.backend, server, 100);
+    return haproxy::set_weight_command(place_.backend, server, 256);
+  }
+
+  /// Sends them over one connection and reads HAProxy again. False: it was a dry run, or it failed and that was told.
+  asio::awaitable<bool> send(Haproxy& h, std::vector<std::string> commands) {
+    if (options_.common.dry_run) {
+      for (const std::string& text : commands) print(fmt::format("{}: would send: {}\n", h.name(), text));
+      co_return false;
+    }
+    const auto replies = co_await h.client->run(std::move(commands));
+    if (!replies) {
+      fail(replies.error().detail);
+      co_return false;
+    }
+    for (const std::string& reply : *replies) {
+      if (reply.empty()) continue;
+      fail_at(h, fmt::format("HAProxy refused: {}", haproxy::presentable(reply)));
+      co_return false;
+    }
+    co_return co_await read(h);
+  }
+
+  /// False: it failed, and that was told.
+  asio::awaitable<bool> read(Haproxy& h) {
+    auto instance = co_await h.client->read(backends_);
+    if (!instance) {
+      fail(instance.error().detail);
+      co_return false;
+    }
+    h.instance = std::move(*instance);
+    co_return true;
+  }
+
+  [[nodiscard]] bool serving(const Haproxy& h) const {
+    const haproxy::BackendRow* row = h.instance.backend(place_.backend);
+    return row != nullptr && std::ranges::any_of(row->servers, serves);
+  }
+
+  void tell_out(const Haproxy& h, std::string_view is) {
+    const haproxy::ServerRow* row = row_at(h);
+    if (row == nullptr) return;
+    say(h, fmt::format("{} {}, {}", is, admin_state_text(*row), sessions_text(row->counters.scur.value_or(0))));
+  }
+
+  asio::awaitable<void> wait_for_sessions() {
+    const auto deadline = steady_clock::now() + options_.wait;
+    std::vector<const Haproxy*> gone;
+    asio::steady_timer pause(io_);
+    while (true) {
+      std::uint64_t open = 0;
+      for (const Haproxy& h : haproxys_.reached) {
+        std::string why;
+        const haproxy::ServerRow* row = find_server(h.instance, place_.backend, place_.server, why);
+        if (row != nullptr && std::ranges::find(gone, &h) == gone.end()) open += row->counters.scur.value_or(0);
+      }
+      if (open == 0) {
+        if (result_ == kDone) print(fmt::format("{}: no session is open\n", place_.text()));
+        co_return;
+      }
+      if (steady_clock::now() >= deadline) {
+        complain(fmt::format("{}: {} still open after {}", place_.text(),
+                             open == 1 ? "1 session is" : fmt::format("{} sessions are", open),
+                             config::duration_text(options_.wait)));
+        result_ = worse(result_, kUnhealthy);
+        co_return;
+      }
+      pause.expires_at(std::min(deadline, steady_clock::now() + kPoll));
+      co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
+      for (Haproxy& h : haproxys_.reached) {
+        if (std::ranges::find(gone, &h) != gone.end()) continue;
+        if (!co_await read(h)) {
+          gone.push_back(&h);
+          continue;
+        }
+        const haproxy::ServerRow* row = row_at(h);
+        if (row != nullptr && row->forced_off()) continue;
+        if (row != nullptr)
+          fail_at(h, fmt::format("{} is no longer drained: HAProxy was reloaded, or another operator put it back",
+                                 place_.text()));
+        gone.push_back(&h);
+      }
+    }
+  }
+
+  asio::io_context& io_;
+  const config::Config& config_;
+  const MaintenanceOptions& options_;
+  const Place place_;
+  const std::vector<std::string> backends_;
+  Haproxys haproxys_;
+  AgentView agent_;
+  ExitCode result_ = kDone;
+};
+
+using Work = asio::awaitable<ExitCode> (Maintenance::*)();
+
+int act(const MaintenanceOptions& options, Work work) {
+  const auto place = place_of(options.place, false);
+  if (!place) {
+    complain(place.error());
+    return kUsage;
+  }
+  const auto config = load_config(options.common, Needs::kEndpoints);
+  if (!config) return config.error();
+  return in_loop([&](asio::io_context& io) -> asio::awaitable<ExitCode> {
+    Maintenance all(io, *config, options, *place);
+    co_return co_await (all.*work)();
+  });
+}
+
+// ---- status
+
+/// What `status` shows of one server.
+struct Line {
+  std::string endpoint;
+  const haproxy::ServerRow* row;
+};
+
+std::string state_of(const haproxy::ServerRow& row) {
+  const std::string state = admin_state_text(row);
+  return state.empty() ? "unknown" : state;
+}
+
+std::string optional_text(const std::optional<std::uint64_t>& value) {
+  return value ? fmt::to_string(*value) : "";
+}
+
+std::string render_table(const std::vector<Line>& lines) {
+  std::vector<std::vector<std::string>> rows{{"HAPROXY", "SERVER", "STATE", "STATUS", "WEIGHT", "SESSIONS"}};
+  for (const Line& l : lines)
+    rows.push_back({l.endpoint, l.row->backend + "/" + l.row->name, state_of(*l.row), l.row->status,
+                    fmt::to_string(l.row->uweight), optional_text(l.row->counters.scur)});
+  std::vector<std::size_t> widths(rows.front().size(), 0);
+  for (const auto& row : rows)
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  std::string out;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i)
+      line +=
+          i + 2 < row.size() ? fmt::format("{:<{}}  ", row[i], widths[i]) : fmt::format("{:>{}}  ", row[i], widths[i]);
+    out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+  }
+  return out;
+}
+
+std::string render_csv(const std::vector<Line>& lines) {
+  std::string out = "endpoint,backend,server,admin_state,status,weight,sessions,serves\n";
+  for (const Line& l : lines)
+    out += fmt::format("{},{},{},{},{},{},{},{}\n", observe::csv_field(l.endpoint), l.row->backend, l.row->name,
+                       admin_state_text(*l.row), observe::csv_field(l.row->status), l.row->uweight,
+                       optional_text(l.row->counters.scur), serves(*l.row));
+  return out;
+}
+
+std::string render_json(const Haproxys& haproxys, const std::vector<Line>& lines) {
+  observe::Json json;
+  json.object().key("schema").number(1);
+  json.key("servers").array();
+  for (const Line& l : lines) {
+    json.object().key("endpoint").text(l.endpoint);
+    json.key("backend").text(l.row->backend);
+    json.key("server").text(l.row->name);
+    json.key("admin_state");
+    if (const std::string state = admin_state_text(*l.row); state.empty())
+      json.null();
+    else
+      json.text(state);
+    json.key("status").text(l.row->status);
+    json.key("weight").number(l.row->uweight);
+    json.key("sessions");
+    if (l.row->counters.scur)
+      json.number(*l.row->counters.scur);
+    else
+      json.null();
+    json.key("serves").boolean(serves(*l.row));
+    json.end_object();
+  }
+  json.end_array();
+  json.key("errors").array();
+  for (const std::string& why : haproxys.failures) json.text(why);
+  json.end_array();
+  json.end_object();
+  return json.take() + "\n";
+}
+
+asio::awaitable<ExitCode> show(asio::io_context& io, const config::Config& config, const MaintenanceOptions& options,
+                               const Place& place) {
+  std::vector<std::string> names;
+  for (const config::Backend& b : config.backends)
+    if (place.backend.empty()) names.push_back(b.name);
+  if (!place.backend.empty()) names.push_back(place.backend);
+  Haproxys all = co_await reach_haproxys(io, config.haproxy, names);
+  ExitCode result = kDone;
+  std::vector<Line> lines;
+  for (const Haproxy& h : all.reached) {
+    for (const std::string& name : names) {
+      std::string why;
+      const haproxy::BackendRow* backend = h.instance.backend(name);
+      if (backend == nullptr)
+        why = fmt::format("HAProxy has no backend {}", name);
+      else if (!place.server.empty())
+        static_cast<void>(find_server(h.instance, name, place.server, why));
+      if (!why.empty()) all.failures.push_back(fmt::format("{}: {}", h.name(), why));
+      if (backend == nullptr) continue;
+      if (std::ranges::none_of(backend->servers, serves)) result = worse(result, kUnhealthy);
+      for (const haproxy::ServerRow& row : backend->servers)
+        if (place.server.empty() || row.name == place.server) lines.push_back({h.name(), &row});
+    }
+  }
+  for (const std::string& why : all.failures) complain(why);
+  if (!all.failures.empty()) result = worse(result, kHaproxy);
+  print(options.common.format == Format::kJson  ? render_json(all, lines)
+        : options.common.format == Format::kCsv ? render_csv(lines)
+                                                : render_table(lines));
+  co_return result;
+}
+
+}  // namespace
+
+int command_drain(const MaintenanceOptions& options) {
+  return act(options, &Maintenance::drain);
+}
+
+int command_ready(const MaintenanceOptions& options) {
+  return act(options, &Maintenance::ready);
+}
+
+int command_status(const MaintenanceOptions& options) {
+  Place place;
+  if (!options.place.empty()) {
+    auto given = place_of(options.place, true);
+    if (!given) {
+      complain(given.error());
+      return kUsage;
+    }
+    place = std::move(*given);
+  }
+  const auto config = load_config(options.common, Needs::kEndpoints);
+  if (!config) return config.error();
+  return in_loop([&](asio::io_context& io) { return show(io, *config, options, place); });
+}
+
+}  // namespace rpcw::cli
