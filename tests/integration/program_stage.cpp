@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <csignal>
 #include <fstream>
 #include <numeric>
@@ -180,6 +181,15 @@ std::string haproxy_cfg(const std::vector<sim::Provider*>& providers, const Back
                        options == cfg.options.end() ? std::string{} : options->second);
   }
   return haproxy_cfg(out + cfg.more);
+}
+
+std::pair<int, int> version_of(const HaproxyProcess& haproxy) {
+  const std::string info = HaproxyProcess::check(haproxy.admin_socket(), "show info");
+  std::pair<int, int> out;
+  const std::size_t at = info.find("\nVersion: ");
+  REQUIRE(at != std::string::npos);
+  REQUIRE(std::sscanf(info.c_str() + at, "\nVersion: %d.%d", &out.first, &out.second) == 2);
+  return out;
 }
 
 Weights weights_of(const HaproxyProcess& haproxy, std::string_view backend) {

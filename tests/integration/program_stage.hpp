@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "integration/haproxy_process.hpp"
@@ -103,6 +104,9 @@ struct BackendCfg {
   std::string more{};
 };
 std::string haproxy_cfg(const std::vector<sim::Provider*>& providers, const BackendCfg& cfg);
+
+/// Such as 2 and 6.
+std::pair<int, int> version_of(const HaproxyProcess& haproxy);
 
 /// Providers a, b, c… that HAProxy's backend `rpc` has as servers, and a configuration for them.
 class Stage {
