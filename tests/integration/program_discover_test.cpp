@@ -478,6 +478,29 @@ TEST_CASE("discover: what the command prints, check accepts and once works with"
   CHECK(nothing.out.find("backend empty: it has no servers") != std::string::npos);
 }
 
+TEST_CASE("discover: a backend in mode tcp is asked what it speaks, and managed") {
+  sim::World world;
+  const auto& a = world.add("a");
+  auto& b = world.add("b");
+  const Folder folder;
+  const HaproxyProcess haproxy(
+      haproxy_cfg("backend tcp\n  mode tcp\n  balance roundrobin\n" + server_line(a) + server_line(b)));
+  const std::string endpoint = "unix:" + haproxy.admin_socket();
+  const Result silent = run({"discover", "--haproxy", endpoint});
+  CHECK(silent.code == 1);
+  CHECK(silent.out.find("backend tcp: ") != std::string::npos);
+  CHECK(silent.out.find("--probe") != std::string::npos);
+  const Result asked = run({"discover", "--haproxy", endpoint, "--probe"});
+  REQUIRE(asked.code == 0);
+  CHECK(asked.out.find("evm 1, as 2 servers said") != std::string::npos);
+  const std::string file = folder.write("made.toml", asked.out);
+  CHECK(run({"once", "--config", file}).code == 0);
+  CHECK(weights_of(haproxy, "tcp") == Weights{{"a", 128}, {"b", 128}});
+  b.set({.fault = sim::Fault::http_status});
+  CHECK(run({"once", "--config", file}).code == 0);
+  CHECK(weights_of(haproxy, "tcp") == Weights{{"a", 256}, {"b", 0}});
+}
+
 TEST_CASE("discover: the command warns of stats sockets that others may open") {
   sim::World world;
   const Folder folder;

@@ -39,6 +39,39 @@ bool status(const HaproxyProcess& haproxy, std::string_view server, std::string_
 
 }  // namespace
 
+TEST_CASE("consistent hash: a weight moves clients, so it changes by halves, or when a server goes") {
+  const Stage stage;
+  const HaproxyProcess haproxy(
+      haproxy_cfg(stage.providers, {.balance = "hdr(x-account)\n  hash-type consistent"}));
+  const auto configure = [&](std::string_view preference, std::string_view band) {
+    Stage::Keys keys;
+    keys.endpoints = fmt::format("\"unix:{}\"", haproxy.admin_socket());
+    keys.backend += fmt::format("\n{}", band);
+    std::string text = stage.toml(keys);
+    text.replace(text.find("name = \"a\""), 10, fmt::format("name = \"a\"\n  preference = {}", preference));
+    return stage.folder.write("config.toml", text);
+  };
+  const auto reaches = [&](const Weights& wanted) {
+    return eventually([&] { return weights_of(haproxy) == wanted; });
+  };
+  Program program({"run", "--config", configure("1.0", "")});
+  REQUIRE(reaches(kThirds));
+  // A third more for a, a sixth less for the others.
+  configure("1.6", "");
+  program.signal(SIGHUP);
+  CHECK(program.says("config.toml was read again"));
+  CHECK(stage.goes_on(5));
+  CHECK(weights_of(haproxy) == kThirds);
+  configure("1.6", "hash_dead_band = 0.0\n");
+  program.signal(SIGHUP);
+  CHECK(reaches({{"a", 114}, {"b", 71}, {"c", 71}}));
+  configure("1.6", "");
+  program.signal(SIGHUP);
+  stage.break_provider(2);
+  CHECK(eventually([&] { return weights_of(haproxy)["c"] == 0; }));
+  CHECK(program.stop() == 0);
+}
+
 TEST_CASE("static algorithms: one healthy server has all the traffic, be the hash what it will") {
   for (const char* balance : {"source", "static-rr", "uri"}) {
     CAPTURE(balance);
