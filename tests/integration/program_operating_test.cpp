@@ -365,7 +365,8 @@ class Terminal {
     if (!eventually([&] {
           std::array<char, 65536> rest{};
           pollfd ready{.fd = fd_, .events = POLLIN, .revents = 0};
-          if (::poll(&ready, 1, 0) > 0) static_cast<void>(::read(fd_, rest.data(), rest.size()));
+          // Only so that it does not wait for us; glibc wants the result to be looked at.
+          if (::poll(&ready, 1, 0) > 0 && ::read(fd_, rest.data(), rest.size()) < 0) ready.revents = 0;
           return ::waitpid(pid_, &status, WNOHANG) == pid_;
         }))
       return std::nullopt;
