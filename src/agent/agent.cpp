@@ -1,5 +1,6 @@
 #include "agent/agent.hpp"
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -68,9 +69,27 @@ class Agent::Impl {
     finish();
   }
 
+  void set_acting(bool acting) { give(news::Acting{acting}); }
+
+  void resumed() {
+    std::ranges::fill(heard_, 0U);
+    asked_.assign(asked_.size(), false);
+    give(news::Resumed{});
+  }
+
+  bool warm() const {
+    const auto old = [](unsigned heard) { return heard < kHeard; };
+    return !known_targets_.empty() &&
+           std::ranges::none_of(known_targets_, [&](control::TargetId t) { return old(heard_[t]); }) &&
+           controller_.decided();
+  }
+
   control::Controller& controller() { return controller_; }
 
  private:
+  /// A good answer counts as so many failures: enough to know what becomes of a target.
+  static constexpr unsigned kHeard = 10;
+
   // ---- events and actions
 
   /// Events of one turn are taken in order; one that an action brings about at once waits for the actions before it.
@@ -129,8 +148,16 @@ class Agent::Impl {
   void carry_out(action::AddTarget&& a) {
     subjects_.resize(std::max<std::size_t>(subjects_.size(), a.target + 1U));
     subjects_[a.target] = prober_.add({a.config, a.canaries, a.chain});
+    heard_.resize(subjects_.size());
+    heard_[a.target] = 0;
+    asked_.resize(subjects_.size());
+    asked_[a.target] = false;
+    known_targets_.insert(a.target);
   }
-  void carry_out(action::RemoveTarget&& a) { prober_.remove(subjects_[a.target]); }
+  void carry_out(action::RemoveTarget&& a) {
+    prober_.remove(subjects_[a.target]);
+    known_targets_.erase(a.target);
+  }
   void carry_out(action::SendHead&& a) {
     prober_.head(subjects_[a.target], head_handler(a.target), sent_handler(a.target));
   }
@@ -142,10 +169,19 @@ class Agent::Impl {
   }
 
   std::move_only_function<void(HeadObservation)> head_handler(control::TargetId target) {
-    return [this, target](HeadObservation o) { give(news::HeadAnswered{target, std::move(o)}); };
+    return [this, target](HeadObservation o) {
+      // An answer to what was asked before the process stood still is an old one. Two failures are no verdict where
+      // `fall` is 3.
+      if (asked_[target]) heard_[target] += o.head ? kHeard : (kHeard + file_.probe.fall - 1) / file_.probe.fall;
+      heard_[target] = std::min(heard_[target], kHeard);
+      give(news::HeadAnswered{target, std::move(o)});
+    };
   }
   std::move_only_function<void()> sent_handler(control::TargetId target) {
-    return [this, target] { give(news::HeadSent{target}); };
+    return [this, target] {
+      asked_[target] = true;
+      give(news::HeadSent{target});
+    };
   }
   std::move_only_function<void(Answer)> check_handler(control::TargetId target) {
     return [this, target](Answer a) { give(news::CheckAnswered{target, std::move(a)}); };
@@ -223,7 +259,9 @@ class Agent::Impl {
       give(news::LevelRead{id, std::unexpected(std::move(replies.error()))});
   }
   asio::awaitable<void> set_weights(control::EndpointId id, std::vector<haproxy::WeightCommand> commands) {
-    auto outcomes = co_await endpoints_.at(id)->push(std::move(commands));
+    auto outcomes = co_await endpoints_.at(id)->push(std::move(commands), effects_.may_push);
+    // Then the rest was not sent, and nobody else would say so in time.
+    if (effects_.may_push && !effects_.may_push()) give(news::Acting{false});
     give(news::WeightsAnswered{id, std::move(outcomes)});
   }
 
@@ -241,6 +279,11 @@ class Agent::Impl {
   rpc::Prober prober_;
   /// By TargetId: the prober's index.
   std::vector<std::size_t> subjects_;
+  /// By TargetId: what was heard of it since it is watched or the process stood still. [0, kHeard]
+  std::vector<unsigned> heard_;
+  /// By TargetId: a head was asked for since then.
+  std::vector<bool> asked_;
+  std::set<control::TargetId> known_targets_;
   std::map<control::EndpointId, std::unique_ptr<haproxy::Client>> endpoints_;
   /// By place.
   std::deque<haproxy::Discovery> names_;
@@ -272,6 +315,15 @@ void Agent::request_stop() {
 }
 void Agent::abandon() {
   impl_->abandon();
+}
+void Agent::set_acting(bool acting) {
+  impl_->set_acting(acting);
+}
+void Agent::resumed() {
+  impl_->resumed();
+}
+bool Agent::warm() const {
+  return impl_->warm();
 }
 control::Controller& Agent::controller() {
   return impl_->controller();

@@ -24,6 +24,8 @@ class Agent {
     std::function<void(const LogLine&)> log = [](const LogLine& line) { log::write(line); };
     /// Sees events and actions; nullptr: none. Must outlive the agent.
     observe::Observer* observer = nullptr;
+    /// Asked when weights are about to leave; empty: they always may. Without it `Options::standby` must be false.
+    std::function<bool()> may_push{};
     /// Names of dns: endpoints and of HAProxys' hosts.
     haproxy::Lookup::Function lookup = haproxy::Lookup::system();
   };
@@ -42,6 +44,14 @@ class Agent {
   void request_stop();
   /// Ends `run` without waiting for them.
   void abandon();
+
+  /// Of several agents this one sets the weights from now on, or does not.
+  void set_acting(bool acting);
+  /// The process stood still: everything is checked again, and the view is not warm before.
+  void resumed();
+  /// Each target has answered, or has failed often enough to be taken out, since the start or the last `resumed`, and
+  /// all backends are decided.
+  [[nodiscard]] bool warm() const;
 
   /// Before or after `run`, or between two turns of the loop.
   control::Controller& controller();

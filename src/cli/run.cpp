@@ -23,6 +23,7 @@
 
 #include "agent/agent.hpp"
 #include "agent/agent_check_server.hpp"
+#include "agent/lease_keeper.hpp"
 #include "base/clock.hpp"
 #include "base/off_loop.hpp"
 #include "base/read_file.hpp"
@@ -52,6 +53,9 @@ constexpr milliseconds kGrace{700};
 
 /// How long the last writing of the state file may take after that. A disk that takes longer may never answer.
 constexpr milliseconds kDiskGrace{3000};
+
+/// How long giving the lease back may take. Without it another agent waits until the lease is over.
+constexpr milliseconds kLeaseGrace{1000};
 
 /// How often the file of `--state` is written at the most. What a crash loses of the history is no longer than this.
 constexpr milliseconds kKeepEvery{3000};
@@ -85,6 +89,7 @@ class Runner {
     if (!options.record_file.empty())
       recording_.emplace(options.record_file, store::RecordingLimits{}, [](const LogLine& line) { log::write(line); });
     if (!options.state_file.empty()) state_.emplace(options.state_file);
+    if (config_->standby.on()) lease_.emplace(io_, config_->standby, lease_effects());
   }
 
   /// Precedes `run`. The error is a sentence.
@@ -95,6 +100,7 @@ class Runner {
     asio::co_spawn(io_, watch_file(), rethrow);
     asio::co_spawn(io_, serve(), rethrow);
     asio::co_spawn(io_, tend_service(), rethrow);
+    if (lease_) lease_->start();
     if (const auto every = service_.watchdog_interval()) asio::co_spawn(io_, feed_watchdog(*every), rethrow);
     if (state_) asio::co_spawn(io_, keep_state(), rethrow);
     if (recording_) asio::co_spawn(io_, flush_recording(), rethrow);
@@ -128,6 +134,8 @@ class Runner {
       current_ = agent.get();
       reload_ended();
     }
+    // HAProxy has the last weights, so another agent may go on from them at once.
+    if (lease_) co_await lease_->release(kLeaseGrace);
     if (state_) {
       disk_timer_.expires_after(kDiskGrace);
       disk_timer_.async_wait([this](boost::system::error_code error) {
@@ -148,6 +156,7 @@ class Runner {
   std::unique_ptr<Agent> new_agent(control::Legacy legacy) {
     control::Options how;
     how.dry_run = options_.dry_run;
+    how.standby = lease_ && !lease_->holds();
     how.recall = !recalled_;
     how.seed = std::random_device{}();
     Agent::Effects effects;
@@ -159,7 +168,20 @@ class Runner {
     };
     effects.log = [this](const LogLine& line) { write(repeats_.pass(line, read_clocks().mono)); };
     effects.observer = &site_;
+    if (lease_) effects.may_push = [this] { return lease_->holds(); };
     return std::make_unique<Agent>(io_, *config_, how, std::move(legacy), std::move(effects));
+  }
+
+  LeaseKeeper::Effects lease_effects() {
+    return {.acting =
+                [this](bool acting) {
+                  if (current_ != nullptr) current_->set_acting(acting);
+                },
+            .warm = [this] { return current_ != nullptr && current_->warm(); },
+            .resumed =
+                [this] {
+                  if (current_ != nullptr) current_->resumed();
+                }};
   }
 
   static void write(const std::vector<LogLine>& lines) {
@@ -176,7 +198,7 @@ class Runner {
 
   std::string answer_agent(std::string_view asked) {
     constexpr std::size_t kMostTroubles = 100;
-    if (current_ == nullptr) return AgentAnswer{}.line;
+    if (current_ == nullptr || (lease_ && !lease_->holds())) return AgentAnswer{}.line;
     AgentAnswer answer = current_->controller().answer_agent(asked);
     if (!answer.trouble.empty() && agent_troubles_.size() < kMostTroubles &&
         agent_troubles_.insert(answer.trouble).second)
@@ -223,7 +245,12 @@ class Runner {
   }
 
   void show(Agent& agent) {
-    site_.follow({.report = [&agent](Now now) { return agent.controller().report(now); },
+    site_.follow({.report =
+                      [this, &agent](Now now) {
+                        Report out = agent.controller().report(now);
+                        if (lease_) out.standby = lease_->report();
+                        return out;
+                      },
                   .unsettled = [&agent] { return agent.controller().unsettled(); }});
   }
 
@@ -340,6 +367,8 @@ class Runner {
     }
     log::event("config_reloaded", config::LogLevel::kInfo,
                fmt::format("{}: {} was read again", why, options_.config_file));
+    if (loaded->standby != config_->standby)
+      log::warn("[standby] has changed; that takes a restart, and until then the lease of before counts");
     next_ = std::make_unique<config::Config>(std::move(*loaded));
     if (current_ != nullptr) current_->request_stop();
   }
@@ -399,6 +428,8 @@ class Runner {
   observe::RepeatFilter repeats_;
   observe::SdNotify service_;
   bool service_ready_ = false;
+  /// nullopt: this agent is alone.
+  std::optional<LeaseKeeper> lease_;
   asio::steady_timer tend_timer_{io_};
   asio::steady_timer watchdog_timer_{io_};
   Agent* current_ = nullptr;

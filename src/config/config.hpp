@@ -94,6 +94,22 @@ struct Http {
   std::vector<std::string> hosts{};
 };
 
+/// Of several agents for the same HAProxys one sets weights: the holder of a Kubernetes Lease.
+struct Standby {
+  /// Namespace and name of the Lease; both empty: this agent is alone.
+  std::string name_space;
+  std::string name;
+  /// The API server, http or https, without a path; empty: as KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT say.
+  std::string api;
+  /// The folder with `token` and `ca.crt`.
+  std::string account = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+  [[nodiscard]] bool on() const { return !name.empty(); }
+  /// As in the file: kubernetes:NAMESPACE/NAME.
+  [[nodiscard]] std::string text() const { return "kubernetes:" + name_space + "/" + name; }
+  friend bool operator==(const Standby&, const Standby&) = default;
+};
+
 /// HAProxy's `agent-check`, as a way for weights to reach it.
 struct AgentCheck {
   /// Where it is answered, an IP address and a port; absent: nowhere.
@@ -250,6 +266,7 @@ struct Config {
   Probe probe;
   Http http;
   AgentCheck agent_check;
+  Standby standby;
   Log log;
   /// At least one.
   std::vector<Backend> backends;

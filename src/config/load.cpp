@@ -124,6 +124,49 @@ void read_agent_check(Reader& r, AgentCheck& out, Place& place) {
     out.listen = std::move(*at);
 }
 
+/// RFC 1123, as Kubernetes has its names.
+bool is_kubernetes_name(std::string_view text) {
+  constexpr std::size_t kLongest = 253;
+  const auto alphanumeric = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  return !text.empty() && text.size() <= kLongest && alphanumeric(text.front()) && alphanumeric(text.back()) &&
+         std::ranges::all_of(text, [&](char c) { return alphanumeric(c) || c == '-' || c == '.'; });
+}
+
+void read_standby(Reader& r, const Context& context, Standby& out) {
+  constexpr std::string_view kKind = "kubernetes:";
+  // A pod's namespace comes by a variable, which an operator at a terminal does not have.
+  if (const auto found = r.text("lease"); found && !found->value.empty() && context.providers())
+    if (const auto text = context.expanded(r, "lease", *found)) {
+      const std::string_view value = text->value;
+      const std::string_view place = value.starts_with(kKind) ? value.substr(kKind.size()) : std::string_view{};
+      const std::size_t slash = place.find('/');
+      if (slash != std::string_view::npos && is_kubernetes_name(place.substr(0, slash)) &&
+          is_kubernetes_name(place.substr(slash + 1))) {
+        out.name_space = place.substr(0, slash);
+        out.name = place.substr(slash + 1);
+      } else {
+        r.error(found->place, "lease",
+                blaming_empty(fmt::format("{}: expected kubernetes:NAMESPACE/NAME, or \"\" for an agent that is alone",
+                                          shown(found->value)),
+                              *text));
+      }
+    }
+  if (const auto text = r.text("api"); text && !text->value.empty()) {
+    const auto parts = url::parse(text->value);
+    if (!parts || text->value.find_first_of("@?#") != std::string::npos)
+      r.error(text->place, "api", "expected the API server's address, such as https://10.0.0.1:443");
+    else
+      out.api = text->value;
+    while (out.api.ends_with('/')) out.api.pop_back();
+  }
+  if (const auto text = r.text("account"); text) {
+    if (text->value.empty())
+      r.error(text->place, "account", "it is empty; expected the folder with token and ca.crt");
+    else
+      out.account = text->value;
+  }
+}
+
 void read_root(Reader& root, const Context& context, Config& out) {
   root.boolean("watch_config", out.watch_config);
   root.table("haproxy", [&](Reader& r) { read_haproxy(r, context, out.haproxy); });
@@ -131,6 +174,7 @@ void read_root(Reader& root, const Context& context, Config& out) {
   root.table("http", [&](Reader& r) { read_http(r, out.http); });
   Place agent_place;
   root.table("agent_check", [&](Reader& r) { read_agent_check(r, out.agent_check, agent_place); });
+  root.table("standby", [&](Reader& r) { read_standby(r, context, out.standby); });
   root.table("log", [&](Reader& r) {
     r.choice<LogLevel>("level", out.log.level,
                        {{"trace", LogLevel::kTrace},

@@ -286,13 +286,15 @@ asio::awaitable<std::optional<Failure>> Channel::wait_for_worker() {
   co_return std::nullopt;
 }
 
-asio::awaitable<std::optional<Failure>> Channel::exchange(const Line& line, std::size_t max_bytes) {
+asio::awaitable<std::optional<Failure>> Channel::exchange(const Line& line, std::size_t max_bytes,
+                                                          const std::function<bool()>& may_send) {
   if (owed_)
     if (auto failed = co_await wait_for_worker()) co_return failed;
-  co_return co_await exchange_now(line, max_bytes);
+  co_return co_await exchange_now(line, max_bytes, may_send);
 }
 
-asio::awaitable<std::optional<Failure>> Channel::exchange_now(const Line& line, std::size_t max_bytes) {
+asio::awaitable<std::optional<Failure>> Channel::exchange_now(const Line& line, std::size_t max_bytes,
+                                                              const std::function<bool()>& may_send) {
   const auto deadline = steady_clock::now() + timeout_;
   reader_.reset(line.replies, max_bytes);
   if (addresses_.empty()) {
@@ -303,6 +305,7 @@ asio::awaitable<std::optional<Failure>> Channel::exchange_now(const Line& line, 
   auto failed = co_await connect(*link, deadline);
   if (!failed) failed = co_await secure(*link);
   if (failed) co_return failed;
+  if (may_send && !may_send()) co_return failure(Error::kCancelled, "not sent");
 
   const auto [write_error, written] = co_await link->write(asio::buffer(line.text));
   if (link->expired) co_return too_late("could not send the commands");

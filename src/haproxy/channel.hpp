@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -42,7 +43,9 @@ class Channel {
   /// One line over one connection. Its replies are in `replies()`, those of a failed exchange too. On a master's socket
   /// nothing is sent while the worker owes the replies to an earlier line: the master keeps such a connection's slot
   /// until the worker answers, whether or not the client has gone, and has about ten of them.
-  boost::asio::awaitable<std::optional<Failure>> exchange(const Line& line, std::size_t max_bytes);
+  /// `may_send`: asked when the line is about to leave; false: it does not. Empty: it may.
+  boost::asio::awaitable<std::optional<Failure>> exchange(const Line& line, std::size_t max_bytes,
+                                                          const std::function<bool()>& may_send = {});
   /// Of the last line.
   [[nodiscard]] const ReplyReader& replies() const { return reader_; }
 
@@ -67,7 +70,8 @@ class Channel {
   boost::asio::awaitable<std::optional<Failure>> find_addresses(TimePoint deadline);
   boost::asio::awaitable<std::optional<Failure>> connect(Link& link, TimePoint deadline);
   boost::asio::awaitable<std::optional<Failure>> secure(Link& link);
-  boost::asio::awaitable<std::optional<Failure>> exchange_now(const Line& line, std::size_t max_bytes);
+  boost::asio::awaitable<std::optional<Failure>> exchange_now(const Line& line, std::size_t max_bytes,
+                                                              const std::function<bool()>& may_send = {});
   /// nullopt: the worker owes nothing any more, or another worker has taken its place.
   boost::asio::awaitable<std::optional<Failure>> wait_for_worker();
   void give_up_owed();

@@ -309,7 +309,7 @@ asio::awaitable<std::expected<std::vector<std::string>, Failure>> Client::releas
   co_return replies;
 }
 
-asio::awaitable<std::vector<Outcome>> Client::push(std::vector<WeightCommand> pushes) {
+asio::awaitable<std::vector<Outcome>> Client::push(std::vector<WeightCommand> pushes, std::function<bool()> may_send) {
   const Busy busy(*this);
   channel_.begin();
   std::vector<Outcome> outcomes(pushes.size());
@@ -341,7 +341,7 @@ asio::awaitable<std::vector<Outcome>> Client::push(std::vector<WeightCommand> pu
   auto todo = channel_.lines(all);
   for (std::size_t i = 0; i < todo.size();) {
     const auto& line = todo[i];
-    auto failed = co_await channel_.exchange(line, line.replies * kMaxPushReply);
+    auto failed = co_await channel_.exchange(line, line.replies * kMaxPushReply, may_send);
     if (failed && line_too_big(channel_.replies().rest()) && channel_.replies().count() == 0 &&
         channel_.shorten(line)) {
       todo = channel_.lines(all.subspan(answered));

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -58,7 +59,10 @@ class Client {
 
   /// One outcome per push, in order. A refused one does not stop the others; the first failure of the transport does,
   /// and all that was not answered by then is unconfirmed.
-  boost::asio::awaitable<std::vector<Outcome>> push(std::vector<WeightCommand> commands);
+  /// `may_send`: asked when a line is about to leave; where it says no, that line and the rest are unconfirmed. Empty:
+  /// everything may leave.
+  boost::asio::awaitable<std::vector<Outcome>> push(std::vector<WeightCommand> commands,
+                                                    std::function<bool()> may_send = {});
 
   /// HAProxy's words to each command, in order; empty: it was done.
   boost::asio::awaitable<std::expected<std::vector<std::string>, Failure>> release(

@@ -402,6 +402,8 @@ class MetricsText {
     single("rpc_weighter_config_last_reload_success_timestamp_seconds", "gauge",
            "When the configuration was read successfully the last time.",
            static_cast<double>(m_.reloaded_at_.time_since_epoch().count()) / 1000.0);
+    single("rpc_weighter_acting", "gauge", "1 while this agent sets weights, 0 while it stands by for another one.",
+           report_.standby && !report_.standby->acts ? 0 : 1);
     begin("rpc_weighter_config_reloads_total", "counter", "Readings of the configuration after the start.");
     counter("rpc_weighter_config_reloads_total", {{"result", "success"}}, m_.reloads_ok_);
     counter("rpc_weighter_config_reloads_total", {{"result", "failure"}}, m_.reloads_failed_);

@@ -20,6 +20,7 @@ class Document {
     w_.StartObject();
     key("schema").Int(1);
     text("time", rfc3339(report.time));
+    if (report.standby) standby(*report.standby);
     key("haproxy").StartArray();
     for (const EndpointReport& e : report.haproxy) endpoint(e);
     w_.EndArray();
@@ -67,6 +68,16 @@ class Document {
       key(name).Uint64(*value);
     else
       key(name).Null();
+  }
+
+  void standby(const StandbyReport& s) {
+    key("standby").StartObject();
+    text("lease", s.lease);
+    key("acts").Bool(s.acts);
+    text("identity", s.identity);
+    text_or_null("holder", s.holder);
+    text_or_null("error", s.error);
+    w_.EndObject();
   }
 
   void endpoint(const EndpointReport& e) {

@@ -365,6 +365,7 @@ struct HttpClient::Impl {
       curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, static_cast<long>(what.body.size()));
       curl_easy_setopt(e, CURLOPT_POSTFIELDS, what.body.data());
     }
+    curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, what.method == HttpRequest::Method::kPut ? "PUT" : nullptr);
     if (const CURLMcode rc = multis.add(*t->pool, e); rc != CURLM_OK)
       asio::post(context, alive.guard([this, t, rc] {
         deliver(t, failure({Reason::kConnectFailed, curl_multi_strerror(rc), std::nullopt}, {}));

@@ -40,11 +40,11 @@ class HttpTarget {
 
 /// What is sent to a target's URL.
 struct HttpRequest {
-  enum class Method : std::uint8_t { kGet, kPost };
+  enum class Method : std::uint8_t { kGet, kPost, kPut };
   Method method = Method::kPost;
   /// Added to the path of the target's URL, before its query, and perhaps with a query of its own; empty: nothing is.
   std::string path{};
-  /// Of a POST.
+  /// Of a POST or a PUT.
   std::string body{};
   /// Besides the usual ones. The target's own of the same name win.
   config::Headers headers{};

@@ -65,9 +65,23 @@ struct BackendReport {
   std::vector<ServerReport> servers;
 };
 
+/// Of several agents, which one sets the weights.
+struct StandbyReport {
+  /// As in the file.
+  std::string lease;
+  bool acts = false;
+  /// This agent, and the one that holds the lease; empty: nobody does, or it is not known.
+  std::string identity;
+  std::string holder;
+  /// Why the API server was asked in vain the last time; empty: it was not.
+  std::string error;
+};
+
 struct Report {
   WallTime time;
   bool dry_run = false;
+  /// Absent: this agent is alone.
+  std::optional<StandbyReport> standby{};
   std::vector<EndpointReport> haproxy;
   std::vector<BackendReport> backends;
 };

@@ -408,6 +408,36 @@ TEST_CASE("config: a backend that follows another one has its servers and limits
       "21:1: backend.ws.server: z is no server of rpc, which ws follows");
 }
 
+TEST_CASE("config: the lease of several agents") {
+  const std::string backend =
+      "[[backend]]\nname = \"b\"\nchain = \"polygon-pos\"\n[[backend.server]]\nname = \"s\"\nurl = \"http://s/\"\n";
+  CHECK_FALSE(good(backend).config.standby.on());
+  CHECK_FALSE(good("[standby]\nlease = \"\"\n" + backend).config.standby.on());
+  const auto s = good(
+                     "[standby]\nlease = \"kubernetes:rpc/weighter-1\"\napi = \"https://[::1]:6443/\"\naccount = "
+                     "\"/a\"\n" +
+                     backend)
+                     .config.standby;
+  CHECK(s.on());
+  CHECK(s.name_space == "rpc");
+  CHECK(s.name == "weighter-1");
+  CHECK(s.text() == "kubernetes:rpc/weighter-1");
+  CHECK(s.api == "https://[::1]:6443");
+  CHECK(s.account == "/a");
+  CHECK(good("[standby]\nlease = \"kubernetes:${HOST}/x\"\n" + backend).config.standby.name_space == "example.org");
+  for (const char* wrong : {"rpc/weighter", "kubernetes:weighter", "kubernetes:/w", "kubernetes:rpc/",
+                            "kubernetes:a/b/c", "kubernetes:Rpc/w", "kubernetes:rpc/-w", "kubernetes:rpc/w?x"}) {
+    CAPTURE(wrong);
+    CHECK(joined(errors(fmt::format("[standby]\nlease = \"{}\"\n", wrong) + backend)) ==
+          fmt::format("2:9: standby.lease: \"{}\": expected kubernetes:NAMESPACE/NAME, or \"\" for an agent that is "
+                      "alone",
+                      wrong));
+  }
+  CHECK(joined(errors("[standby]\napi = \"https://u:p@host/\"\naccount = \"\"\n" + backend)) ==
+        "2:7: standby.api: expected the API server's address, such as https://10.0.0.1:443\n"
+        "3:11: standby.account: it is empty; expected the folder with token and ca.crt");
+}
+
 TEST_CASE("config: the agent-check") {
   const std::string backend =
       "[[backend]]\nname = \"b\"\nchain = \"polygon-pos\"\n[[backend.server]]\nname = \"s\"\nurl = \"http://s/\"\n";
@@ -533,13 +563,13 @@ TEST_CASE("config: general tables") {
           {"watch_confg = true", {"1:1: watch_confg: unknown key; did you mean \"watch_config\"?"}},
           {"watch_config = \"yes\"", {"1:16: watch_config: found a string; expected true or false"}},
           {"wholly_unknown = 1",
-           {"1:1: wholly_unknown: unknown key; accepted: watch_config, haproxy, probe, http, agent_check, log, family, chain, backend"}},
+           {"1:1: wholly_unknown: unknown key; accepted: watch_config, haproxy, probe, http, agent_check, standby, log, family, chain, backend"}},
           {"\"http://h/k\" = 1",
-           {"1:1: unknown key (not shown); accepted: watch_config, haproxy, probe, http, agent_check, log, family, chain, backend"}},
+           {"1:1: unknown key (not shown); accepted: watch_config, haproxy, probe, http, agent_check, standby, log, family, chain, backend"}},
           {"[[haproxy]]", {"1:1: haproxy: found an array; expected a table: [haproxy]"}},
           {"haproxy = 5", {"1:1: haproxy: found an integer; expected a table: [haproxy]"}},
           {"servers = 1\n[chains]\n[log]\nlvl = 1",
-           {"1:1: servers: unknown key; accepted: watch_config, haproxy, probe, http, agent_check, log, family, chain, backend",
+           {"1:1: servers: unknown key; accepted: watch_config, haproxy, probe, http, agent_check, standby, log, family, chain, backend",
             "2:2: chains: unknown key; did you mean \"chain\"?", "4:1: log.lvl: unknown key; accepted: level, format"}},
           {"[haproxy]\nendpoints = \"unix:/x\"",
            {"2:13: haproxy.endpoints: found a string; expected an array of strings: [\"…\"]"}},

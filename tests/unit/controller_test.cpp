@@ -380,6 +380,34 @@ TEST_CASE("controller: an answer that waits for the decision and bad traffic lea
   CHECK(std::ranges::count(later, "head 0") == 0);
 }
 
+TEST_CASE("controller: an agent that stands by decides, and reads HAProxy anew before its first weight") {
+  Play p(two_servers(), {.standby = true});
+  p.give(control::event::Started{});
+  p.read(0, shown({{"a", 100}, {"b", 100}}));
+  for (TargetId t : {0U, 1U}) {
+    p.head(t, 100);
+    p.synced(t);
+  }
+  CHECK(p.pass(0ms).empty());
+  CHECK(p.controller->decided());
+  CHECK(p.controller->unsettled().empty());
+  CHECK(p.give(control::event::Acting{true}) == Texts{"refresh 0"});
+  // The agent that acted before has set one of them.
+  CHECK(p.read(0, shown({{"a", 128}, {"b", 1}})) == Texts{"set 0: b 128"});
+  CHECK_FALSE(p.controller->unsettled().empty());
+  // The lease is over before the line has left.
+  CHECK(p.give(control::event::Acting{false}).empty());
+  CHECK(p.give(control::event::WeightsAnswered{0, std::vector<haproxy::Outcome>(1)}).empty());
+  for (int i = 0; i < 20; ++i) {
+    const Texts next = p.next();
+    CHECK(std::ranges::none_of(next, [](const std::string& what) { return what.starts_with("set"); }));
+    if (std::ranges::find(next, "refresh 0") != next.end()) p.read(0, shown({{"a", 128}, {"b", 1}}));
+    for (const std::string& what : next)
+      if (what.starts_with("head")) p.head(static_cast<TargetId>(what.back() - '0'), 100 + static_cast<unsigned>(i));
+  }
+  CHECK(p.controller->report(Now{kStart, 1h}).haproxy[0].errors.empty());
+}
+
 TEST_CASE("controller: HAProxy is not read while weights are on their way, but right after") {
   Play p(two_servers());
   p.push_first();

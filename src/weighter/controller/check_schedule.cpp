@@ -347,6 +347,12 @@ void CheckSchedule::check_now(std::span<const std::size_t> targets) {
   }
 }
 
+void CheckSchedule::check_all() {
+  std::vector<std::size_t> all(probes_.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  check_now(all);
+}
+
 void CheckSchedule::send_urgent() {
   for (const SystemState::TargetCheck& q : c_.state.urgent_checks()) send_check(probes_[q.target], q.check);
 }

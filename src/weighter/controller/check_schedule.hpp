@@ -44,6 +44,7 @@ class CheckSchedule {
 
   /// Checks these targets (indices of the state) now, as far as their limits allow.
   void check_now(std::span<const std::size_t> targets);
+  void check_all();
   /// Sends what the comparison of chains needs.
   void send_urgent();
   /// After a decision: targets whose answers it has weighed get their next time.

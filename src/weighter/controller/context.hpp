@@ -27,6 +27,8 @@ struct Options {
   bool dry_run = false;
   /// Heads asked of each target before the decision of a single pass. [1, 100]
   unsigned samples = 1;
+  /// Another agent may set the weights: none is sent before event::Acting.
+  bool standby = false;
   /// The state of an earlier process is to be had: action::Recall is given once the servers are known.
   bool recall = false;
   /// For the jitter of the schedule.
@@ -55,7 +57,7 @@ struct Legacy {
 /// What the parts of one controller share.
 struct Context {
   Context(const config::Config& servers, SystemState& known, const Options& how)
-      : config(servers), state(known), options(how) {}
+      : config(servers), state(known), options(how), acting(!how.standby) {}
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
@@ -68,6 +70,10 @@ struct Context {
   std::vector<Action> out;
   Now now;
   bool stopping = false;
+  /// Of several agents this one sets the weights.
+  bool acting = true;
+  /// Since when. A HAProxy is read again before it is sent weights: another agent may have set them.
+  MonoTime acting_since{};
   /// There is news that a decision should weigh.
   bool decision_wanted = false;
   /// A target looks bad in a way that HAProxy may see as well.

@@ -94,6 +94,17 @@ void Controller::on_timer(Timers::Key key) {
   }
 }
 
+void Controller::handle(event::Acting&& event) {
+  if (std::exchange(c_.acting, event.acting) == event.acting || !event.acting) return;
+  c_.acting_since = c_.mono();
+  endpoints_.read_again();
+  if (phase_ == Phase::kChecking && checks_.all_answered()) decide();
+}
+
+void Controller::handle(event::Resumed&&) {
+  if (phase_ == Phase::kChecking && !c_.stopping) checks_.check_all();
+}
+
 void Controller::handle(event::HeadSent&& event) {
   checks_.on(event);
 }
@@ -367,6 +378,12 @@ Report Controller::report(Now now) const {
 AgentAnswer Controller::answer_agent(std::string_view asked) const {
   const auto read = endpoints_.reachable();
   return agent_answer(state_, read.empty() ? nullptr : read.front(), asked);
+}
+
+bool Controller::decided() const {
+  for (std::size_t b = 0; b < config_.backends.size(); ++b)
+    if (!config_.backends[b].servers.empty() && !state_.decided(b)) return false;
+  return true;
 }
 
 std::vector<std::string> Controller::unsettled() const {

@@ -44,6 +44,9 @@ class Controller {
   /// What is missing before all weights are decided and are in every reachable HAProxy, each a line; empty: nothing.
   [[nodiscard]] std::vector<std::string> unsettled() const;
 
+  /// Whether each backend with servers has been decided.
+  [[nodiscard]] bool decided() const;
+
   /// What HAProxy's agent-check is answered now.
   [[nodiscard]] AgentAnswer answer_agent(std::string_view asked) const;
 
@@ -68,6 +71,8 @@ class Controller {
   void handle(event::Recalled&& event);
   void handle(event::StopRequested&& event);
   void handle(event::TimeReached&& event);
+  void handle(event::Acting&& event);
+  void handle(event::Resumed&& event);
   void handle(event::HeadSent&& event);
   void handle(event::HeadAnswered&& event);
   void handle(event::CheckAnswered&& event);

@@ -81,7 +81,7 @@ EndpointReport EndpointControl::report() const {
 
 std::string EndpointControl::unsettled() const {
   if (!was_tried_) return fmt::format("HAProxy {}: not read yet", name());
-  if (!instance_ || c_.options.dry_run) return {};
+  if (!instance_ || c_.options.dry_run || !c_.acting) return {};
   std::vector<WeightChange> missing = plan_changes(c_.state, *instance_);
   // The log and the report say that these were refused or are contended: waiting changes nothing.
   std::erase_if(missing, [&](const WeightChange& change) { return paused_.contains(key_of(change)); });
@@ -95,6 +95,11 @@ std::string EndpointControl::unsettled() const {
 void EndpointControl::look() {
   if (!instance_ || c_.mono() < last_look_ + std::max(kInDoubt, affordable_)) return;
   in_doubt_ = true;
+  next_read_ = c_.mono();
+}
+
+void EndpointControl::read_again() {
+  last_look_ = {};
   next_read_ = c_.mono();
 }
 
@@ -354,6 +359,8 @@ void EndpointControl::send(const std::vector<WeightChange>& changes) {
 
 /// Brings this HAProxy to the targets. False: there is nothing to send.
 bool EndpointControl::push() {
+  // What was read before may be what another agent has changed since.
+  if (!c_.acting || read_begun_ < c_.acting_since) return false;
   std::erase_if(paused_, [&](const auto& entry) { return entry.second <= c_.mono(); });
   std::vector<WeightChange> changes = plan_changes(c_.state, *instance_);
   if (changes.empty()) report_.errors.clear();
@@ -430,6 +437,7 @@ void EndpointControl::note_ejection(const Key& key) {
 }
 
 bool EndpointControl::release() {
+  if (!c_.acting) to_release_.clear();
   if (to_release_.empty()) return false;
   releasing_ = std::exchange(to_release_, {});
   exchange_ = Exchange::kRelease;
@@ -501,6 +509,8 @@ void EndpointControl::on(event::WeightsAnswered&& event) {
     finished_ = !unconfirmed.empty() || !found_static_ || rounds_ > 1;
     return;
   }
+  // Another agent sets the weights now.
+  if (!c_.acting) return;
   if (!unconfirmed.empty()) {
     report_.errors.push_back(failure.detail);
     push_failed(failure, std::move(unconfirmed));

@@ -41,6 +41,8 @@ class EndpointControl {
   void wake() { woken_ = true; }
   /// Something looks wrong that this HAProxy may see as well: it is read soon, as far as that costs it little.
   void look();
+  /// Its servers are read again at once.
+  void read_again();
   /// Whether its name still leads to it. A HAProxy that its name does not lead to any more is watched until it does not
   /// answer, at most for a minute: a Kubernetes service leaves out pods that are ending and still have traffic.
   void set_listed(bool listed);

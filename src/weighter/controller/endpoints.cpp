@@ -44,6 +44,11 @@ void Endpoints::wake() {
     for (const auto& member : place.members) member->wake();
 }
 
+void Endpoints::read_again() {
+  for (Place& place : places_)
+    for (const auto& member : place.members) member->read_again();
+}
+
 void Endpoints::look() {
   for (Place& place : places_)
     for (const auto& member : place.members) member->look();

@@ -25,6 +25,8 @@ class Endpoints {
   void step();
   /// Targets may be different now: they are pushed with the next step.
   void wake();
+  /// All servers of all HAProxys are read again at once.
+  void read_again();
   /// Something looks wrong that HAProxys may see as well.
   void look();
 

@@ -31,6 +31,13 @@ struct StopRequested {};
 /// The time of action::WakeAt. One that comes early or twice does no harm.
 struct TimeReached {};
 
+/// Of several agents one sets weights: this one from now on, or not.
+struct Acting {
+  bool acting = false;
+};
+/// The process stood still for a while: every target is checked now.
+struct Resumed {};
+
 /// A head's request has left our own queue: from now on the provider is waited for. Again when the request is repeated
 /// after a combined one.
 struct HeadSent {
@@ -83,8 +90,9 @@ struct ClientsReleased {
 
 }  // namespace event
 
-using Event = std::variant<event::Started, event::Recalled, event::StopRequested, event::TimeReached, event::HeadSent,
-                           event::HeadAnswered, event::CheckAnswered, event::NameResolved, event::InfoRead,
-                           event::ServersRead, event::LevelRead, event::WeightsAnswered, event::ClientsReleased>;
+using Event =
+    std::variant<event::Started, event::Recalled, event::StopRequested, event::TimeReached, event::Acting,
+                 event::Resumed, event::HeadSent, event::HeadAnswered, event::CheckAnswered, event::NameResolved,
+                 event::InfoRead, event::ServersRead, event::LevelRead, event::WeightsAnswered, event::ClientsReleased>;
 
 }  // namespace rpcw::control

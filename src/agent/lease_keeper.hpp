@@ -1,0 +1,45 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+
+#include "base/time.hpp"
+#include "config/config.hpp"
+#include "weighter/report.hpp"
+
+namespace rpcw {
+
+/// Asks Kubernetes' API for the Lease of `[standby]`, and tells whether this agent may set weights. Decides nothing:
+/// see lease::Election.
+class LeaseKeeper {
+ public:
+  struct Effects {
+    /// This agent sets weights from now on, or does not.
+    std::function<void(bool acting)> acting;
+    /// Whether the agent's view is fresh enough to act on.
+    std::function<bool()> warm;
+    /// The process stood still: the view is old.
+    std::function<void()> resumed;
+  };
+
+  /// `standby` has a lease. Throws std::runtime_error when libcurl cannot start.
+  LeaseKeeper(boost::asio::io_context& io, config::Standby standby, Effects effects);
+  ~LeaseKeeper();
+  LeaseKeeper(const LeaseKeeper&) = delete;
+  LeaseKeeper& operator=(const LeaseKeeper&) = delete;
+
+  void start();
+  /// Whether weights may be set at this very moment, by a clock that goes on while the machine sleeps.
+  [[nodiscard]] bool holds() const;
+  [[nodiscard]] StandbyReport report() const;
+  /// Gives the lease back if it is held; returns when that is done, or after `most`.
+  boost::asio::awaitable<void> release(milliseconds most);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace rpcw

@@ -1,0 +1,149 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/time.hpp"
+#include "config/config.hpp"
+
+/// Which of several agents sets weights: the rule of Kubernetes' Lease, without I/O, clock or randomness. Events in,
+/// actions out. Durations are the observer's own, as in client-go's leaderelection: no clock is compared with another.
+namespace rpcw::lease {
+
+// As kube-controller-manager and client-go's examples have them.
+/// Others wait this long after the last change that they have seen before they take over.
+inline constexpr milliseconds kLeaseDuration{15'000};
+/// The holder stops setting weights this long after it began its last good renewal. The rest up to kLeaseDuration
+/// covers an exchange with HAProxy that is under way.
+inline constexpr milliseconds kRenewDeadline{10'000};
+/// Between two attempts to renew; those that wait try once or twice as often.
+inline constexpr milliseconds kRetryPeriod{2'000};
+
+/// A Lease's spec, and its version.
+struct Record {
+  /// Empty: released.
+  std::string holder{};
+  /// 0: not given.
+  std::chrono::seconds duration{0};
+  /// Times as the API writes them; compared, never interpreted.
+  std::string acquired{};
+  std::string renewed{};
+  std::int64_t transitions = 0;
+  std::string resource_version{};
+};
+
+namespace event {
+/// Answers action::Read; absent: there is no such Lease.
+struct Found {
+  std::optional<Record> record;
+};
+/// Answers action::Write.
+struct Written {
+  Record record;
+};
+/// Answers action::Write: the Lease has changed since it was read.
+struct Conflict {};
+/// Answers either. `why`: a sentence without secrets.
+struct Failed {
+  std::string why;
+};
+/// `warm`: the agent's view is fresh enough to act on.
+struct TimeReached {
+  bool warm = false;
+};
+struct StopRequested {};
+}  // namespace event
+using Event = std::variant<event::Found, event::Written, event::Conflict, event::Failed, event::TimeReached,
+                           event::StopRequested>;
+
+namespace action {
+struct Read {};
+/// With the version of the last read, so that it fails where another has written since; `create`: there is none yet.
+struct Write {
+  Record record;
+  bool create = false;
+};
+/// Give event::TimeReached then; replaces the wake-up before.
+struct WakeAt {
+  MonoTime at{};
+};
+/// From now on this agent sets weights, or does not.
+struct Acting {
+  bool acting = false;
+};
+/// The process stood still for a while: what it knows is old.
+struct Resumed {};
+struct Log {
+  config::LogLevel level;
+  std::string text;
+};
+/// After StopRequested: nothing is under way and nothing will be.
+struct Finish {};
+}  // namespace action
+using Action = std::variant<action::Read, action::Write, action::WakeAt, action::Acting, action::Resumed, action::Log,
+                            action::Finish>;
+
+class Election {
+ public:
+  /// `name`: of the Lease, for the log. `identity`: unlike any other agent's. `seed`: for the jitter.
+  Election(std::string name, std::string identity, std::uint32_t seed);
+
+  /// `now` must not go back. The first event is TimeReached.
+  std::vector<Action> on(Event event, Now now);
+
+  /// Whether weights may be set at this very moment. False from the deadline on, whether or not the loop has turned.
+  [[nodiscard]] bool holds(MonoTime now) const { return acting_ && now < valid_until_; }
+  /// As last seen; empty: nobody, or not known.
+  [[nodiscard]] std::string holder() const { return observed_ ? observed_->holder : std::string{}; }
+  [[nodiscard]] const std::string& identity() const { return identity_; }
+  /// Why the last attempt failed; empty: it did not.
+  [[nodiscard]] const std::string& trouble() const { return trouble_; }
+
+ private:
+  enum class Pending : std::uint8_t { kNone, kRead, kWrite, kRelease };
+
+  void handle(event::Found&& event);
+  void handle(event::Written&& event);
+  void handle(event::Conflict&& event);
+  void handle(event::Failed&& event);
+  void handle(event::TimeReached&& event);
+  void handle(event::StopRequested&& event);
+
+  void observe(const Record& record);
+  void write(Record record, bool create);
+  void attempt_ended();
+  void note_time();
+  void stand_down(std::string_view why);
+  void stop_step();
+  void log(config::LogLevel level, std::string_view text);
+  milliseconds jittered();
+
+  const std::string name_;
+  const std::string identity_;
+  std::uint64_t random_;
+  std::vector<Action> out_;
+  Now now_;
+  Pending pending_ = Pending::kNone;
+  std::optional<Record> observed_;
+  /// When `observed_` was last seen to change.
+  MonoTime observed_at_{};
+  MonoTime write_begun_{};
+  MonoTime next_try_{};
+  /// The event before.
+  std::optional<MonoTime> last_event_;
+  /// The agent's view is not fresh, so it may not become the one that counts.
+  bool cold_ = true;
+  bool acting_ = false;
+  MonoTime valid_until_{};
+  std::string trouble_;
+  bool stopping_ = false;
+  bool released_ = false;
+  bool finished_ = false;
+};
+
+}  // namespace rpcw::lease
