@@ -158,6 +158,7 @@ export const values = {
   QUICKNODE_KEY: 'qn-key',
   ALCHEMY_KEY: 'al-key',
   ANKR_KEY: 'an-key',
+  POD_NAMESPACE: 'rpc',
 };
 
 export async function agreement(cfg, toml) {

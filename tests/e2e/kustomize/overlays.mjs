@@ -77,10 +77,12 @@ const of_kind = (objects, kind) => objects.filter((object) => object.kind === ki
 
 for (const [name, objects] of Object.entries(rendered)) {
   if (pods(objects).length === 0) continue;
-  await test(`${name}: pods are restricted, without token, with limits and read-only roots`, () => {
+  await test(`${name}: pods are restricted, without a token that they do not need, with limits and read-only roots`, () => {
     for (const { object, spec } of pods(objects)) {
       const at = `${object.kind} ${object.metadata.name}`;
-      assert.equal(spec.automountServiceAccountToken, false, at);
+      // For its Lease, and by the pod alone.
+      const needs_token = name === 'components/central' && object.metadata.name === 'rpc-weighter';
+      assert.equal(spec.automountServiceAccountToken, needs_token, at);
       const account = of_kind(objects, 'ServiceAccount').find((one) => one.metadata.name === spec.serviceAccountName);
       assert.equal(account?.automountServiceAccountToken, false, `${at}: an account of its own`);
       assert.equal(spec.securityContext.runAsNonRoot, true, at);
@@ -237,13 +239,30 @@ await test('external-secrets: makes the Secret that the pods name', () => {
   assert.equal(secret.spec.target.name, 'rpc-providers');
   assert.equal(secret.spec.target.deletionPolicy, 'Retain');
 });
-await test('central: one agent at a time, and none beside HAProxy', () => {
+await test('central: of two agents one acts, and none is beside HAProxy', () => {
   const [proxy, agent] = ['rpc-proxy', 'rpc-weighter'].map((name) =>
     pods(rendered['components/central']).find(({ object }) => object.metadata.name === name),
   );
   assert.equal(proxy.spec.initContainers?.length ?? 0, 0);
-  assert.equal(agent.object.spec.replicas, 1);
-  assert.equal(agent.object.spec.strategy.type, 'Recreate');
+  assert.equal(agent.object.spec.replicas, 2);
+  const [lease] = of_kind(rendered['components/central'], 'Lease');
+  const [role] = of_kind(rendered['components/central'], 'Role');
+  const [binding] = of_kind(rendered['components/central'], 'RoleBinding');
+  assert.deepEqual(role.rules, [
+    {
+      apiGroups: ['coordination.k8s.io'],
+      resources: ['leases'],
+      resourceNames: [lease.metadata.name],
+      verbs: ['get', 'update'],
+    },
+  ]);
+  assert.equal(binding.roleRef.name, role.metadata.name);
+  assert.deepEqual(
+    binding.subjects.map((subject) => subject.name),
+    [agent.spec.serviceAccountName],
+  );
+  const { standby } = TOML.parse(read('deploy/kustomize/components/admin-tls/config.toml'));
+  assert.equal(standby.lease, `kubernetes:\${POD_NAMESPACE}/${lease.metadata.name}`);
 });
 await test('cron: passes never overlap, and none is repeated', () => {
   const [job] = of_kind(rendered['components/cron'], 'CronJob');
