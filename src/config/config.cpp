@@ -13,6 +13,21 @@ url::HostShown host_shown(const Target& target) {
   return target.redact_host ? url::HostShown::kEnd : url::HostShown::kUnlessKey;
 }
 
+/// Without its query, and "…" for each part that looks like a key.
+std::string shown_path(std::string_view path) {
+  std::string out;
+  const std::size_t query = path.find('?');
+  std::string_view rest = path.substr(0, query);
+  while (!rest.empty()) {
+    // The slash before it belongs to a part.
+    const std::string_view part = rest.substr(0, rest.find('/', 1));
+    rest.remove_prefix(part.size());
+    const bool key = url::looks_like_key(part.substr(part.starts_with('/') ? 1 : 0));
+    out += key ? "/…" : std::string(part);
+  }
+  return query == std::string_view::npos ? out : out + "?…";
+}
+
 }  // namespace
 
 std::string shown_url(const Target& target) {
@@ -26,7 +41,8 @@ std::string shown_host(const Target& target) {
 
 std::string name_of(const Canary& canary) {
   if (canary.path.empty()) return canary.method.empty() ? "request" : canary.method;
-  return canary.method.empty() ? canary.path : canary.method + " " + canary.path;
+  const std::string path = shown_path(canary.path);
+  return canary.method.empty() ? path : canary.method + " " + path;
 }
 
 std::string literal_host_of(const Backend& backend) {

@@ -323,7 +323,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
     }
     const auto& head = parser.get();
     const bool old = head.version() < 11;
-    const bool has_body = parser.chunked() || parser.content_length().value_or(0) > 0;
+    // Any Transfer-Encoding: a proxy may know one that the parser does not, and see another end of the request.
+    const bool has_body = parser.get().count(http::field::transfer_encoding) > 0 || parser.content_length().value_or(0) > 0;
     const bool close = !head.keep_alive() || has_body;
     HttpRequest request;
     request.accept = head[http::field::accept];

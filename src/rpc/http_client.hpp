@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,7 +24,8 @@ namespace rpcw::rpc {
 class HttpTarget {
  public:
   /// Throws std::invalid_argument unless `target.url` is a valid http or https URL.
-  explicit HttpTarget(const config::Target& target);
+  /// `canaries`: what is sent to it besides; what looks like a key there is one for `scrub`.
+  explicit HttpTarget(const config::Target& target, std::span<const config::Canary> canaries = {});
   ~HttpTarget();
   HttpTarget(HttpTarget&&) noexcept;
   HttpTarget& operator=(HttpTarget&&) noexcept;

@@ -39,8 +39,8 @@ Slist header_lines(const config::Headers& headers) {
 
 }  // namespace
 
-HttpTarget::Impl::Impl(const config::Target& target)
-    : url(target.url), shown_host(config::shown_host(target)), scrub(target), given_(target.headers) {
+HttpTarget::Impl::Impl(const config::Target& target, std::span<const config::Canary> canaries)
+    : url(target.url), shown_host(config::shown_host(target)), scrub(target, canaries), given_(target.headers) {
   auto found = url::parse(target.url);
   if (!found) throw std::invalid_argument("HttpTarget: " + found.error());
   parts = std::move(*found);
@@ -82,7 +82,8 @@ std::string HttpTarget::Impl::authority() const {
   return fmt::format("{}://{}:{}", parts.scheme, parts.host, parts.port);
 }
 
-HttpTarget::HttpTarget(const config::Target& target) : impl_(std::make_unique<Impl>(target)) {}
+HttpTarget::HttpTarget(const config::Target& target, std::span<const config::Canary> canaries)
+    : impl_(std::make_unique<Impl>(target, canaries)) {}
 HttpTarget::~HttpTarget() = default;
 HttpTarget::HttpTarget(HttpTarget&&) noexcept = default;
 HttpTarget& HttpTarget::operator=(HttpTarget&&) noexcept = default;

@@ -21,7 +21,7 @@ using Slist = std::unique_ptr<curl_slist, SlistDelete>;
 void append(Slist& list, const std::string& line);
 
 struct HttpTarget::Impl {
-  explicit Impl(const config::Target& target);
+  Impl(const config::Target& target, std::span<const config::Canary> canaries);
 
   std::string url;
   url::Url parts;

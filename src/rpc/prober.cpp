@@ -39,7 +39,7 @@ Prober::KnownPtr Prober::known_of(const Subject& subject) {
   std::shared_ptr<const family::Family> family = own_families_[chain->own_family.get()].lock();
   if (!family) family = family::of(*chain);
   if (chain->own_family) own_families_[chain->own_family.get()] = family;
-  return std::make_shared<Known>(HttpTarget(*subject.target), subject.canaries, chain, std::move(family));
+  return std::make_shared<Known>(HttpTarget(*subject.target, subject.canaries), subject.canaries, chain, std::move(family));
 }
 
 family::Context Prober::context_of(const Known& known, WallTime received) {

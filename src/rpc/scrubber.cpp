@@ -77,7 +77,7 @@ std::size_t match(std::string_view text, std::size_t at, std::string_view secret
 
 }  // namespace
 
-Scrubber::Scrubber(const config::Target& target) {
+Scrubber::Scrubber(const config::Target& target, std::span<const config::Canary> canaries) {
   std::string_view rest = target.url;
   if (const auto scheme = rest.find("://"); scheme != std::string_view::npos) rest.remove_prefix(scheme + 3);
   const std::size_t path = std::min(rest.find_first_of("/?#"), rest.size());
@@ -94,6 +94,8 @@ Scrubber::Scrubber(const config::Target& target) {
     add(value);
     add_pieces(value, " ,;=");
   }
+  for (const config::Canary& canary : canaries)
+    for (const std::string* text : {&canary.path, &canary.body, &canary.params_json}) add_keys(*text);
   std::ranges::sort(secrets_);
   const auto twins = std::ranges::unique(secrets_);
   secrets_.erase(twins.begin(), twins.end());
@@ -114,6 +116,17 @@ void Scrubber::add_host(const config::Target& target) {
     const std::string_view label = host.substr(0, dot);
     if (target.redact_host || url::looks_like_key(label)) add(label);
     host.remove_prefix(dot + 1);
+  }
+}
+
+void Scrubber::add_keys(std::string_view text) {
+  constexpr std::string_view kKeyDigits = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  while (!text.empty()) {
+    text.remove_prefix(std::min(text.find_first_of(kKeyDigits), text.size()));
+    const std::string_view word = text.substr(0, text.find_first_not_of(kKeyDigits));
+    const bool data = word.starts_with("0x") && word.find_first_not_of("0123456789abcdefABCDEF", 2) == word.npos;
+    if (!data && url::looks_like_key(word)) add(word);
+    text.remove_prefix(word.size());
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,7 +16,8 @@ class Scrubber {
   /// on: shorter pieces ("v1", "rpc") are in every URL, and cutting them out would make messages unreadable. A host
   /// that is not shown is one too, and so are its labels but the last, with `redact_host` all of them and else those
   /// that look like keys.
-  explicit Scrubber(const config::Target& target);
+  /// Of `canaries` what looks like a key (see url::looks_like_key) is one too; hexadecimal data ("0x…") does not.
+  explicit Scrubber(const config::Target& target, std::span<const config::Canary> canaries = {});
 
   /// Secrets become "...", also where they are percent-encoded, JSON-escaped or in other case, or begin with six
   /// characters of one (a message cut off in the middle of a key). What does not print is replaced, and the text ends
@@ -26,6 +28,8 @@ class Scrubber {
   void add(std::string_view secret);
   void add_host(const config::Target& target);
   void add_pieces(std::string_view text, std::string_view separators);
+  /// Words that look like keys.
+  void add_keys(std::string_view text);
 
   /// In lower case.
   std::vector<std::string> secrets_;

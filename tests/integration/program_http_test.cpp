@@ -161,6 +161,63 @@ TEST_CASE("http: heads, bodies and garbage that are no request we serve") {
   CHECK(program.stop() == 0);
 }
 
+TEST_CASE("http: one request cannot hide another, a path leads nowhere else, and nothing is sent back") {
+  const Stage stage;
+  const std::uint16_t port = free_port();
+  Program program({"run", "--config", stage.config({.listen = listen_on(port)})});
+  REQUIRE(answers(port, "/healthz", 200));
+  constexpr std::string_view kSecond = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+  // Where this server and a proxy before it could differ on the end of the first, nothing after it is read.
+  for (const std::string_view framing :
+       {"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked, identity\r\n", "Transfer-Encoding: xchunked\r\n", "Content-Length: 4\r\n",
+        "Content-Length: 0\r\nContent-Length: 4\r\n", "Content-Length: +4\r\n", "Content-Length: -1\r\n",
+        "Content-Length: 18446744073709551616\r\n", "Content-Length : 4\r\n", "X\rY: 4\r\n"}) {
+    CAPTURE(framing);
+    for (const char* method : {"GET", "POST"}) {
+      const RawConnection connection(port);
+      connection.send(fmt::format("{} /healthz HTTP/1.1\r\nHost: localhost\r\n{}\r\n0\r\n\r\n{}", method, framing, kSecond));
+      const std::string all = connection.read_to_end();
+      const std::size_t first = all.find("HTTP/1.1 ");
+      CHECK((all.empty() || all.starts_with("HTTP/1.1 4")));
+      if (first != std::string::npos) CHECK(all.find("HTTP/1.1 ", first + 1) == std::string::npos);
+    }
+  }
+
+  // The words of a request, also where they are decoded, are in no answer.
+  for (const char* target :
+       {"/zq7mark", "/../zq7mark", "/%2e%2e/%2e%2e/etc/passwd?zq7mark", "/api/v1/../../zq7mark", "//zq7mark/", "/.%00zq7mark",
+        "/%7a%71%37mark", "/api/v1/status?backend=%3Cscript%3Ezq7mark", "/api/v1/history?backend=zq7mark%0d%0aX:1",
+        "/api/v1/decisions?limit=zq7mark", "/api/v1/decisions?backend=zq7mark", "/metrics/../zq7mark", "/\\zq7mark",
+        "/healthz/zq7mark", "/healthz%2f..%2fzq7mark"}) {
+    CAPTURE(target);
+    const RawConnection connection(port);
+    connection.send(fmt::format("GET {} HTTP/1.1\r\nHost: localhost\r\nX: zq7mark\r\nConnection: close\r\n\r\n", target));
+    const std::string all = connection.read_to_end();
+    CHECK(all.starts_with("HTTP/1.1 4"));
+    CHECK(all.find("zq7mark") == std::string::npos);
+    CHECK(all.find("root:") == std::string::npos);
+  }
+  CHECK(http_get(port, "/healthz", {"Host: zq7mark.example"}).body.find("zq7mark") == std::string::npos);
+
+  for (const char* target : {"/", "/metrics", "/healthz", "/api/v1/status", "/none"}) {
+    CAPTURE(target);
+    const HttpReply reply = http_get(port, target);
+    REQUIRE(reply.headers.contains("x-content-type-options"));
+    CHECK(reply.headers.at("x-content-type-options") == "nosniff");
+    CHECK(reply.headers.at("cache-control") == "no-store");
+    CHECK(reply.headers.at("referrer-policy") == "no-referrer");
+    CHECK_FALSE(reply.headers.contains("access-control-allow-origin"));
+    CHECK_FALSE(reply.headers.contains("server"));
+  }
+  const HttpReply page = http_get(port, "/");
+  REQUIRE(page.headers.contains("content-security-policy"));
+  CHECK(page.headers.at("content-security-policy").find("default-src 'none'") != std::string::npos);
+  CHECK(page.headers.at("content-security-policy").find("frame-ancestors 'none'") != std::string::npos);
+  CHECK(program.stop() == 0);
+}
+
 TEST_CASE("http: a port in use ends the start with 4, and makes a reload be refused") {
   const Stage stage;
   const std::uint16_t port = free_port();

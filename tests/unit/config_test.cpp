@@ -868,6 +868,8 @@ expect = "/result"
   CHECK(name_of(canaries[1]) == "POST /wallet/getaccount");
   CHECK(canaries[1].matches == "^T");
   CHECK(name_of(canaries[2]) == "getSlot");
+  // A key may stand in a path or its query.
+  CHECK(name_of({.method = "", .path = "/v2/k3y0marked9secret7f2c/status?apikey=x"}) == "/v2/…/status?…");
   CHECK(canaries[2].expect == "/result");
 }
 

@@ -31,6 +31,18 @@ TEST_CASE("a key is cut out wherever in the URL it stands") {
   CHECK(with("https://h.test/v1/rpc").scrub("v1 rpc") == "v1 rpc");
 }
 
+TEST_CASE("what looks like a key in a canary is cut out, its data is not") {
+  config::Target t;
+  t.url = "https://h.test/";
+  const std::vector<config::Canary> canaries{
+      {.method = "eth_call", .params_json = R"(["0x70a08231b6e1ab00aa19d3c5","latest","k3y0marked9secret7f2c"])"},
+      {.method = "POST", .path = "/v2/p4th0marked9secret7f2c", .body = R"({"token":"b0dy0marked9secret7f2c"})"}};
+  const HttpTarget target(t, canaries);
+  CHECK(target.scrub("no k3y0marked9secret7f2c, p4th0marked9secret7f2c or b0dy0marked9secret7f2c") ==
+        "no ..., ... or ...");
+  CHECK(target.scrub("latest 0x70a08231b6e1ab00aa19d3c5 token") == "latest 0x70a08231b6e1ab00aa19d3c5 token");
+}
+
 TEST_CASE("the host is no secret") {
   CHECK(with("https://h.test/KEY0123456").scrub("cannot connect to h.test") == "cannot connect to h.test");
 }
