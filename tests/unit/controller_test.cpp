@@ -568,6 +568,36 @@ TEST_CASE("controller: a refusal of one weight stops no other, and is not repeat
   CHECK(p.read(0, shown({{"a", 100}, {"b", 128}})).empty());
 }
 
+TEST_CASE("controller: a rise that is refused leaves no HAProxy with 0 for all") {
+  config::Config file = two_servers();
+  file.backends[0].strategy = "leader";
+  Play p(std::move(file));
+  p.give(control::event::Started{});
+  p.read(0, shown({{"a", 100}, {"b", 100}}));
+  for (TargetId t : {0U, 1U}) {
+    p.head(t, 100);
+    p.synced(t);
+  }
+  REQUIRE(p.pass(0ms) == Texts{"set 0: a 256, b 0"});
+  p.confirmed(0, 2);
+  // The leader fails, and HAProxy refuses to raise the other one.
+  bool moved = false;
+  for (int i = 0; i < 300 && !moved; ++i)
+    for (const std::string& what : p.next()) {
+      if (what == "head 0") p.no_head(0);
+      if (what == "head 1") p.head(1, 100 + static_cast<std::uint64_t>(p.now / 1s));
+      if (what.starts_with("refresh") || what.starts_with("info")) p.read(0, shown({{"a", 256}, {"b", 0}}));
+      moved = moved || what == "set 0: b 256, a 0";
+    }
+  REQUIRE(moved);
+  std::vector<haproxy::Outcome> outcomes(2);
+  outcomes[0].kind = haproxy::Outcome::Kind::kRefused;
+  outcomes[0].refusal = haproxy::Refusal::kOther;
+  outcomes[0].detail = "no";
+  outcomes[1].kind = haproxy::Outcome::Kind::kDone;
+  CHECK(p.give(control::event::WeightsAnswered{0, outcomes}) == Texts{"set 0: a 256"});
+}
+
 TEST_CASE("controller: a single pass checks, compares, reads, decides once and pushes") {
   Options options;
   options.mode = Mode::kOnce;

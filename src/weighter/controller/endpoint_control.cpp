@@ -82,10 +82,8 @@ EndpointReport EndpointControl::report() const {
 std::string EndpointControl::unsettled() const {
   if (!was_tried_) return fmt::format("HAProxy {}: not read yet", name());
   if (!instance_ || c_.options.dry_run || !c_.acting) return {};
-  std::vector<WeightChange> missing = plan_changes(c_.state, *instance_);
-  // The log and the report say that these were refused or are contended: waiting changes nothing.
-  std::erase_if(missing, [&](const WeightChange& change) { return paused_.contains(key_of(change)); });
-  const std::size_t changes = missing.size();
+  // The log and the report say of those that are left alone that they were refused or are contended.
+  const std::size_t changes = planned().size();
   if (changes == 0) return {};
   return fmt::format("HAProxy {}: {} weight{} not set yet", name(), changes, changes == 1 ? "" : "s");
 }
@@ -362,9 +360,8 @@ bool EndpointControl::push() {
   // What was read before may be what another agent has changed since.
   if (!c_.acting || read_begun_ < c_.acting_since) return false;
   std::erase_if(paused_, [&](const auto& entry) { return entry.second <= c_.mono(); });
-  std::vector<WeightChange> changes = plan_changes(c_.state, *instance_);
-  if (changes.empty()) report_.errors.clear();
-  std::erase_if(changes, [&](const WeightChange& c) { return paused_.contains(key_of(c)); });
+  std::vector<WeightChange> changes = planned();
+  if (changes.empty() && paused_.empty()) report_.errors.clear();
   if (c_.options.dry_run) {
     for (const WeightChange& change : changes) {
       const auto [backend, server] = key_of(change);
@@ -372,10 +369,19 @@ bool EndpointControl::push() {
     }
     return false;
   }
-  std::erase_if(changes, [&](const WeightChange& c) { return is_contended(c); });
+  // What is left alone from now on may be the one server that a fall of the others counts on.
+  if (std::erase_if(changes, [&](const WeightChange& c) { return is_contended(c); }) > 0) changes = planned();
   if (changes.empty()) return false;
   send(changes);
   return true;
+}
+
+/// Without the servers that are left alone.
+std::vector<WeightChange> EndpointControl::planned() const {
+  if (paused_.empty()) return plan_changes(c_.state, *instance_);
+  return plan_changes(c_.state, *instance_, [this](std::string_view backend, std::string_view server) {
+    return paused_.contains({std::string(backend), std::string(server)});
+  });
 }
 
 /// Single pass: one push, and a second one where an algorithm turned out to be static.
@@ -495,6 +501,8 @@ void EndpointControl::on(event::WeightsAnswered&& event) {
       refused_static(backend);
     } else if (o.kind == haproxy::Outcome::Kind::kRefused) {
       paused_[sent_to_[k]] = c_.mono() + kRefusalPause;
+      // The others may have to carry what this one does not.
+      woken_ = true;
       log_once(fmt::format("set weight {}/{} {} was refused: {}", backend, server, sent_[k].to, o.detail), "refused");
       report_.errors.push_back(fmt::format("refused: set weight {}/{} {}: {}", backend, server, sent_[k].to, o.detail));
     } else {

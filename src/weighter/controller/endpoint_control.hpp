@@ -72,6 +72,7 @@ class EndpointControl {
 
   void read();
   bool push();
+  [[nodiscard]] std::vector<WeightChange> planned() const;
   void push_once();
   bool release();
   void note_ejection(const Key& key);

@@ -10,9 +10,10 @@ namespace rpcw {
 namespace {
 
 /// By server: the weights that HAProxy's `row` is brought to. The decision's, unless this HAProxy could then send
-/// requests to none: a decision joins the views of several, and one may have changed since.
+/// requests to none: a decision joins the views of several, one may have changed since, and a server that is left alone
+/// may have weight 0. `fixed`: by server, whether it is left alone.
 std::vector<unsigned> targets_at(const config::Backend& backend, const BackendDecision& decision,
-                                 const haproxy::BackendRow& row) {
+                                 const haproxy::BackendRow& row, const std::vector<bool>& fixed) {
   const std::vector<config::Server>& servers = backend.servers;
   const std::vector<ServerDecision>& decided = decision.servers;
   std::vector<unsigned> out;
@@ -20,7 +21,8 @@ std::vector<unsigned> targets_at(const config::Backend& backend, const BackendDe
   std::vector<bool> usable_here(decided.size());
   for (std::size_t i = 0; i < decided.size(); ++i) {
     const haproxy::ServerRow* s = row.server(servers[i].name);
-    usable_here[i] = s != nullptr && usable(*s) && !stuck(row, *s);
+    usable_here[i] = s != nullptr && usable(*s) && !stuck(row, *s) && !(fixed[i] && s->uweight == 0);
+    if (fixed[i]) out[i] = s->uweight;
     if (usable_here[i] && out[i] > 0) return out;
   }
   if (has_usable_foreign_backup(backend, row)) return out;
@@ -43,7 +45,8 @@ std::vector<unsigned> targets_at(const config::Backend& backend, const BackendDe
 
 }  // namespace
 
-std::vector<WeightChange> plan_changes(const SystemState& state, const haproxy::Instance& instance) {
+std::vector<WeightChange> plan_changes(const SystemState& state, const haproxy::Instance& instance,
+                                       const LeftAlone& left_alone) {
   std::vector<WeightChange> out;
   if (state.cold()) return out;
   const std::vector<config::Backend>& backends = state.config().backends;
@@ -52,11 +55,16 @@ std::vector<WeightChange> plan_changes(const SystemState& state, const haproxy::
     const haproxy::BackendRow* row = instance.backend(backends[b].name);
     if (row == nullptr) continue;
     const BackendDecision& d = state.decision(b);
-    const std::vector<unsigned> weights = targets_at(backends[b], d, *row);
+    std::vector<bool> fixed(d.servers.size());
+    for (std::size_t i = 0; left_alone && i < fixed.size(); ++i) {
+      const std::string& name = backends[b].servers[i].name;
+      fixed[i] = row->server(name) != nullptr && left_alone(row->name, name);
+    }
+    const std::vector<unsigned> weights = targets_at(backends[b], d, *row, fixed);
     const auto first = static_cast<std::ptrdiff_t>(out.size());
     for (std::uint32_t i = 0; i < d.servers.size(); ++i) {
       const haproxy::ServerRow* s = row->server(backends[b].servers[i].name);
-      if (s == nullptr || d.servers[i].state == State::kDisabled) continue;
+      if (s == nullptr || fixed[i] || d.servers[i].state == State::kDisabled) continue;
       const unsigned wanted = weights[i];
       if (!row->percent) {
         if (s->uweight != wanted) out.push_back({b, i, s->uweight, wanted, false});
