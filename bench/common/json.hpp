@@ -9,7 +9,7 @@
 
 namespace rpcw::bench {
 
-/// A results.json. Everybody's begins alike: the schema, and what was measured on.
+/// A results.json. All begin alike: the schema, and what was measured on.
 class JsonResults {
  public:
   explicit JsonResults(const Machine& machine, int decimal_places = 6) : writer(buffer_) {

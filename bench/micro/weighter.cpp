@@ -161,7 +161,7 @@ void judging_jumps(benchmark::State& state) {
           [&] { DoNotOptimize(scan_heads(history, scene.backend(), scene.config.probe, scene.now)); });
 }
 
-/// Everybody is on a chain of its own: a comparison from its beginning to its end.
+/// Each is on a chain of its own: a comparison from its beginning to its end.
 void comparing_chains(benchmark::State& state) {
   Scene scene(size_of(state));
   BackendHistory history = scene.state.backend(0).history;

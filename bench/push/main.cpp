@@ -79,7 +79,7 @@ std::string haproxy_cfg(std::size_t servers, std::size_t backends) {
       "  timeout client 5s\n  timeout server 5s\n";
   for (std::size_t b = 0; b < backends; ++b) {
     out += fmt::format("backend {}\n  balance roundrobin\n", backend_name(b));
-    // Nobody connects to them.
+    // They are never connected to.
     for (std::size_t i = b; i < servers; i += backends)
       out += fmt::format("  server {} 127.0.0.1:{} weight 100\n", server_name(i), 1024 + i % 60'000);
   }

@@ -1,6 +1,6 @@
 // Thousands of simulated providers in one process that costs little: tests/sim can do far more, and takes more of the
 // machine than what is measured beside it. Every address of 127.0.0.0/8 on one port is a provider of its own, so
-// `http://127.1.2.3:PORT/` needs no socket until somebody connects. Only the loopback device is listened on.
+// `http://127.1.2.3:PORT/` needs no socket until a client connects. Only the loopback device is listened on.
 //
 //   provider-farm [MILLISECONDS]    default: 20; prints its port, and serves until it is killed
 //
@@ -49,7 +49,7 @@ std::string http(std::string_view body) {
                      body);
 }
 
-/// eth_getBlockByNumber, the same for all who ask within a block's time.
+/// eth_getBlockByNumber, the same for all requests within a block's time.
 class Chain {
  public:
   const std::string& newest_block() {

@@ -23,7 +23,7 @@
 namespace rpcw::bench {
 namespace {
 
-/// Under load and before the scenario's start: everybody has found his weights.
+/// Under load and before the scenario's start: all contestants have found their weights.
 constexpr double kWarmUp = 8.0;
 /// Until the last program has been started.
 constexpr std::chrono::seconds kLeadTime{1};
@@ -40,7 +40,7 @@ Clock::time_point next_block_after(Clock::duration span) {
   return Clock::now() + span + (std::chrono::ceil<std::chrono::seconds>(wall) - wall);
 }
 
-/// A stand with those who act on it, and what was recorded.
+/// A stand with its actors, and what was recorded.
 struct Booth {
   explicit Booth(std::unique_ptr<Stand> its) : stand(std::move(its)) {}
 
@@ -67,7 +67,7 @@ class Arena {
   }
 
   ~Arena() {
-    // The programs before what they talk to; the worlds when nobody serves them any more.
+    // The programs before what they talk to; the worlds when nothing serves them any more.
     loads_.stop();
     for (Booth& b : booths_) b.stand->stop();
     simulation_.stop();

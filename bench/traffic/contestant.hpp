@@ -8,7 +8,7 @@
 
 #include "traffic/scenario.hpp"
 
-/// Who competes, and with what configuration: what a sensible user would write, and nothing tuned to the scenarios.
+/// The contestants and their configurations: what a sensible user would write, and nothing tuned to the scenarios.
 namespace rpcw::bench {
 
 struct Contestant {

@@ -26,7 +26,7 @@ struct Shot {
   /// How late it was sent.
   double late_ms = 0;
   Verdict verdict = Verdict::kError;
-  /// Index into providers(), or -1: nobody's answer.
+  /// Index into providers(), or -1: no provider's answer.
   int provider = -1;
 };
 

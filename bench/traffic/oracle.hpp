@@ -10,8 +10,8 @@
 
 namespace rpcw::bench {
 
-/// The best weights at a time of a scenario: 1/latency among those that are well now and for the next moment, nobody
-/// above nine tenths of his quota. All equal when nobody is well, or when all quotas together are too small.
+/// The best weights at a time of a scenario: 1/latency among those that are well now and for the next moment, none
+/// above nine tenths of its quota. All equal when none is well, or when all quotas together are too small.
 std::vector<unsigned> oracle_weights(const Scenario& scenario, double at_s);
 
 /// Sets them, a moment before they are needed.

@@ -78,7 +78,7 @@ Reaction reaction_to(const Fault& fault, const Lane& lane, const Scenario& scena
       fault.to_s);
   for (const Shot& shot : lane.shots) {
     if (shot.verdict == Verdict::kGood || shot.scheduled_s < bad_from || shot.scheduled_s >= fault.to_s) continue;
-    // Who has not answered, or was refused, is not told; with one fault at a time it is clear.
+    // The provider that has not answered, or refused, is not told; with one fault at a time it is clear.
     if (shot.provider >= 0 && static_cast<std::size_t>(shot.provider) != fault.provider) continue;
     ++(!zero || shot.scheduled_s < *zero ? out.bad_until_zero : out.bad_later);
   }

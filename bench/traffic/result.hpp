@@ -22,8 +22,8 @@ struct Reaction {
   /// already. Absent: never before the fault's end.
   std::optional<double> to_half_s;
   std::optional<double> to_zero_s;
-  /// Bad answers of this provider, and answers of nobody, to requests of the time of the fault: while it first had a
-  /// weight, and after that.
+  /// Bad answers of this provider, and failures without a provider, to requests of the time of the fault: while it
+  /// first had a weight, and after that.
   std::size_t bad_until_zero = 0;
   std::size_t bad_later = 0;
   /// Seconds of the fault during which it had a weight again.
@@ -77,7 +77,7 @@ struct Summary {
 Summary summarize(std::vector<Run> runs);
 
 /// Those that had fewer bad answers than `contestant` in this scenario, among the ones that `may_beat` takes. Within a
-/// tenth, or a twentieth of a per cent of all answers, nobody is better: that is chance.
+/// tenth, or a twentieth of a per cent of all answers, none is better: that is chance.
 std::vector<std::string> better_than(const Summary& summary, const Score& contestant,
                                      const std::function<bool(std::string_view)>& may_beat);
 

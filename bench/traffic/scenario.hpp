@@ -9,8 +9,8 @@
 
 #include "sim/sim.hpp"
 
-/// What happens to whom, and when: data, which the rest of the benchmark carries out. All times are seconds since the
-/// scenario's start.
+/// The faults of each provider and their times: data, which the rest of the benchmark carries out. All times are
+/// seconds since the scenario's start.
 namespace rpcw::bench {
 
 struct ProviderSpec {

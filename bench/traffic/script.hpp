@@ -14,7 +14,7 @@
 namespace rpcw::bench {
 
 /// The script that many a user has: every second eth_blockNumber to all, all at once; 1/latency is the weight, and 0
-/// for an error or for a block too far behind the best. If nobody is left, the weights stay.
+/// for an error or for a block too far behind the best. If none is left, the weights stay.
 class Script {
  public:
   Script(asio::io_context& io, std::span<const std::uint16_t> provider_ports, std::string admin_socket);

@@ -17,7 +17,7 @@ namespace rpcw::bench {
 namespace asio = boost::asio;
 
 /// One contestant's providers, HAProxy and program. What is started ends with the thread that started it, whatever
-/// happens to that; otherwise with this object. Destroy it when nobody runs `simulation` any more.
+/// happens to that; otherwise with this object. Destroy it when `simulation` does not run any more.
 class Stand {
  public:
   /// The providers are served by `simulation`. Stands with the same genesis see the same chain.

@@ -65,7 +65,7 @@ struct Replayed {
   std::vector<std::string> notes;
 };
 
-/// More would be read by nobody; it bounds the memory.
+/// Bounds the memory; more would be too many to read.
 inline constexpr std::size_t kMostDifferences = 100'000;
 
 struct ReplayError {

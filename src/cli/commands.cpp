@@ -93,7 +93,7 @@ PassResult make_pass(const config::Config& file, PassOptions options) {
       io,
       [&]() -> boost::asio::awaitable<void> {
         result = co_await single_pass(io, file, std::move(options));
-        // What is left in the loop are timers of requests that nobody waits for.
+        // The loop still holds timers of requests whose answers are not needed.
         io.stop();
       },
       rethrow);

@@ -28,7 +28,7 @@ std::string render(const store::Replayed& replayed, Format format) {
 }  // namespace
 
 int command_replay(const Options& options) {
-  // Nobody is asked, so no key is needed; and whoever is sent a recording should not need one.
+  // No provider is asked, so no key is needed: a recording can be replayed by people without one.
   const auto config = load_config(options, Needs::kRules);
   if (!config) return config.error();
 

@@ -24,7 +24,7 @@ class Chains {
   struct Own {
     Chain chain;
     Place place;
-    /// Whether all of it was understood; if not, whoever uses it is not blamed again.
+    /// Whether all of it was understood; if not, the tables that use it are not blamed again.
     bool valid = true;
   };
 

@@ -131,7 +131,7 @@ struct Target {
   std::string url;
   /// Values are secrets too.
   Headers headers;
-  /// Who runs it. Voices on the chain's head are counted by operator.
+  /// The operator that runs it: votes on the chain's head are counted by operator.
   std::string operator_name;
   /// Whether the file gave `operator`, rather than it being derived from the name.
   bool operator_given = false;

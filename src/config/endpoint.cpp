@@ -41,7 +41,7 @@ std::expected<HostPort, std::string> parse_host_port(std::string_view text) {
     return std::unexpected("the port is missing; expected HOST:PORT");
   auto parts = url::parse(fmt::format("http://{}", text));
   if (!parts) {
-    // Its sentences speak of a URL, which nobody wrote here.
+    // Its sentences speak of a URL, but the operator wrote an endpoint.
     std::string fault = std::move(parts.error());
     if (const std::size_t at = fault.find("the URL"); at != std::string::npos) fault.replace(at, 7, "it");
     return std::unexpected(std::move(fault));

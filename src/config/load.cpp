@@ -263,7 +263,7 @@ std::expected<Loaded, std::vector<Diagnostic>> load(const std::string& file, con
     const bool writable = (status.st_mode & S_IWOTH) != 0;
     const auto warn = [&](std::string_view may, std::string_view remedy) {
       out->warnings.insert(out->warnings.begin(),
-                           about_file(fmt::format("everybody may {} the file; {}", may, remedy)));
+                           about_file(fmt::format("all users may {} the file; {}", may, remedy)));
     };
     if (readable)
       warn(writable ? "read and write" : "read", "chmod o-rwx keeps its keys to you");

@@ -65,7 +65,7 @@ struct Loaded {
 std::expected<Loaded, std::vector<Diagnostic>> parse(std::string_view text, const std::string& file,
                                                      const Surroundings& surroundings);
 
-/// Reads `file`, a regular file of at most 1 MiB, and parses it. Adds a warning when everybody may write it, or may
+/// Reads `file`, a regular file of at most 1 MiB, and parses it. Adds a warning when all users may write it, or may
 /// read a secret that stands in it. Neither logs nor changes anything, so that any thread may call it.
 std::expected<Loaded, std::vector<Diagnostic>> load(const std::string& file, const Surroundings& surroundings);
 

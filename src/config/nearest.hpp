@@ -11,7 +11,7 @@ namespace rpcw::config {
 /// twice.
 std::size_t edit_distance(std::string_view a, std::string_view b);
 
-/// The known words that somebody who wrote `word` may have meant, best first, at most three: those a few typing errors
+/// The known words that may be meant by `word`, best first, at most three: those a few typing errors
 /// away, else those that have `word` as one of their parts ("polygon" for "polygon-pos") or begin alike ("warning" for
 /// "warn").
 std::vector<std::string_view> nearest(std::string_view word, std::span<const std::string_view> known);

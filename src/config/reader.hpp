@@ -161,7 +161,7 @@ class Reader {
   /// Returns how many there are, also those that are wrong.
   std::size_t tables(std::string_view key, std::string_view label, const std::function<void(Reader&)>& read);
 
-  /// Reports the keys that nobody asked for.
+  /// Reports the keys that were not read.
   void finish();
 
  private:

@@ -5,7 +5,7 @@
 
 #include "config/config.hpp"
 
-/// OpenSSL's SSL_CTX, whose header nobody else needs.
+/// OpenSSL's SSL_CTX, whose header only the TLS files need.
 struct ssl_ctx_st;
 
 namespace rpcw::config {

@@ -45,7 +45,7 @@ class Client {
   /// What HAProxy has: all backends, or those named. A named one that does not exist is just not there.
   boost::asio::awaitable<std::expected<Instance, Failure>> read(std::span<const std::string> only_backends = {});
 
-  /// Only who is there, which is a thousandth of what a large HAProxy's `read` costs it.
+  /// Only version, pid and uptime: a thousandth of what `read` costs a large HAProxy.
   boost::asio::awaitable<std::expected<Info, Failure>> info();
 
   /// What `read` gives, for less: `last`, which it gave for the same backends, is brought up to date by one `show stat`

@@ -576,8 +576,8 @@ std::expected<void, std::string> parse_servers_state(std::string_view reply,
 
 namespace {
 
-/// How many rows of one proxy `text` begins with, about, and at most some ten thousand: nobody has to be believed that
-/// so much memory will be needed.
+/// About how many rows of one proxy `text` begins with, at most some ten thousand: a hostile peer must not make us
+/// reserve more.
 std::size_t rows_of(std::string_view proxy, std::string_view text) {
   constexpr std::size_t kMost = 65'536;
   std::size_t rows = 0;

@@ -150,7 +150,7 @@ bool counts(const ServerReport& s) {
   return s.decision.state != State::kDisabled && s.decision.weight > 0;
 }
 
-/// Who gets requests at all: HAProxy uses backup servers only when it has no active one.
+/// The servers that get requests at all: HAProxy uses backups only when it has no active server.
 struct Traffic {
   bool by_backups = false;
   /// Of the weights of those that get requests, servers that the file does not name included.
@@ -170,7 +170,7 @@ struct Traffic {
   }
 };
 
-/// The one that has everything; nullptr: nobody leads.
+/// The server that leads; nullptr: none does.
 const ServerReport* leader_of(const BackendReport& b) {
   if (!strategy_named(b.strategy).single_leader || b.fallback) return nullptr;
   const auto at = std::ranges::find_if(b.servers, [](const ServerReport& s) { return !is_backup(s) && counts(s); });

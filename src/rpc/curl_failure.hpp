@@ -20,7 +20,7 @@ struct FailedTransfer {
   milliseconds timeout{};
   /// Whether the connection was to the configured proxy.
   bool by_proxy = false;
-  /// Whether it was us who ended it, the answer being longer than `max_bytes`.
+  /// We ended the transfer, as the answer was longer than `max_bytes`.
   bool too_large = false;
   std::uint64_t max_bytes = 0;
   /// Why the system gave no socket, an errno; 0: it did.

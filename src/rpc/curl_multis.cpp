@@ -51,7 +51,7 @@ struct MultiDelete {
   void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
 };
 
-/// What epoll tells of a socket: whose it is, too.
+/// The data that epoll returns for a socket: its pool and its descriptor.
 std::uint64_t ready_data(std::size_t pool, int fd) {
   return static_cast<std::uint64_t>(pool) << 32U | static_cast<std::uint32_t>(fd);
 }

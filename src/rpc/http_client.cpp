@@ -275,8 +275,8 @@ struct HttpClient::Impl {
       set(CURLOPT_CAINFO, files.ca_file.c_str());
       set(CURLOPT_PROXY_CAINFO, files.ca_file.c_str());
     }
-    // A folder beside the file would add to whom ca_file trusts. It would also keep libcurl from sharing the parsed
-    // certificates: every connection would then read and hold all of the system's.
+    // A folder beside the file would add authorities to those of ca_file. It would also keep libcurl from sharing the
+    // parsed certificates: every connection would then read and hold all of the system's.
     const curl_version_info_data* built = curl_version_info(CURLVERSION_NOW);
     if (!files.ca_file.empty() || (built->age >= CURLVERSION_SEVENTH && built->cainfo != nullptr)) {
       set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));

@@ -30,7 +30,7 @@ void Trust::load() {
   if (file.empty()) return;
   std::unique_ptr<X509_STORE, Free> store(X509_STORE_new());
   const bool read = store && X509_STORE_load_locations(store.get(), file.c_str(), nullptr) == 1;
-  // Some of a system's certificates may be ones that OpenSSL does not like; what it says of them is nobody's error.
+  // OpenSSL may refuse some of a system's certificates; the others are enough.
   ERR_clear_error();
   if (!read) return;
   // As libcurl sets them (vtls/openssl.c, populate_x509_store).

@@ -9,9 +9,9 @@ struct x509_store_st;  // OpenSSL's X509_STORE
 
 namespace rpcw::rpc {
 
-/// Whom TLS trusts: read once and shared by all connections. libcurl by itself reads the authorities (the system's take
-/// 20 ms and 2.6 MB) for each multi handle, at the first handshake: then answers of others wait in their sockets, and
-/// count as slow.
+/// The authorities that TLS trusts: read once and shared by all connections. libcurl by itself reads the authorities
+/// (the system's take 20 ms and 2.6 MB) for each multi handle, at the first handshake: then answers of others wait in
+/// their sockets, and count as slow.
 class Trust {
  public:
   /// `ca_file`: PEM, and readable; empty: the system's, as libcurl was built to find them.

@@ -21,7 +21,7 @@
 #include "weighter/state/observation.hpp"
 
 /// JSON that is read back by ourselves: state files, recordings. What is written comes back to the bit, doubles
-/// included; what is read is believed in nothing, since anybody may have written it.
+/// included; what is read is checked in full, since any program may have written it.
 namespace rpcw::store {
 
 /// Instants and durations beyond this many ms (three hundred thousand years) are refused: differences of such numbers

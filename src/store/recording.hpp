@@ -16,8 +16,8 @@ namespace rpcw::store {
 
 struct RecordingLimits {
   /// A file that has grown by this many bytes since its first section began is put aside. Three servers probed every 5
-  /// s write about 40 MB a day, so that four files hold nearly a week of them; and a file of this size is still one
-  /// that can be sent to somebody, packed to a tenth.
+  /// s write about 40 MB a day, so that four files hold nearly a week of them; and a file of this size,
+  /// packed to a tenth, can still be sent by mail.
   std::uint64_t file_bytes = std::uint64_t{64} << 20U;
   /// FILE, FILE.1 and so on to FILE.(files - 1), the oldest. At least 1.
   unsigned files = 4;

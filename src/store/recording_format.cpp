@@ -36,7 +36,7 @@ void write(JsonWriter& out, const Outcome& o) {
 }
 
 void write_view(JsonWriter& out, const BackendView& view) {
-  // Named one by one: whoever adds a member is told here that recordings need it.
+  // Named one by one: the compiler refuses a new member here, as recordings need it.
   const auto& [servers, foreign_backup, algorithm, worker_age] = view;
   out.field("algorithm", algorithm);
   out.field("worker_age_s", worker_age);

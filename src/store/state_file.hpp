@@ -10,8 +10,8 @@
 
 namespace rpcw::store {
 
-/// A state older than this is not used: after so long one more failure is no second one in a row, and whoever was out
-/// deserves a fresh look. Passes half an hour apart still know each other, and those an hour apart never do.
+/// A state older than this is not used: after so long one more failure is no second one in a row, and a server that was
+/// out deserves a fresh start. Passes half an hour apart still know each other, and those an hour apart never do.
 inline constexpr milliseconds kOldestState{45 * 60 * 1000};
 /// A state from further in the future is worth a word: this machine's clock was, or is, wrong.
 inline constexpr milliseconds kClockSlack{60 * 1000};
@@ -43,8 +43,8 @@ class StateFile {
   std::string salt_;
 };
 
-/// A fingerprint of `text`, as four hexadecimal digits. Whoever has the file can try out guesses at a key, and learns
-/// 16 bits of what it is, however good the guesses are; one in 65536 other keys has the same.
+/// A fingerprint of `text`, as four hexadecimal digits. A reader of the file can try out guesses at a key, and learns
+/// 16 bits of it, however good the guesses are; one in 65536 other keys has the same.
 std::string fingerprint(std::string_view salt, std::string_view text);
 
 }  // namespace rpcw::store

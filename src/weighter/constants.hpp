@@ -96,7 +96,7 @@ inline constexpr double kLevelDeviation = 0.886;
 inline constexpr milliseconds kLevelSpreadTime = seconds{300};
 inline constexpr double kLevelProbes = 60;
 /// A probe without an answer becomes evidence when it is older than this and three usual latencies: new connections
-/// and single slow answers stay below. HAProxy is asked what it sees sooner: that costs nobody a weight.
+/// and single slow answers stay below. HAProxy's counters are read sooner: that changes no weight by itself.
 inline constexpr milliseconds kNoAnswerLeast{150};
 inline constexpr milliseconds kNoAnswerScan{50};
 inline constexpr double kNoAnswerLatencies = 3.0;
@@ -106,12 +106,12 @@ inline constexpr double kNoAnswerLatencies = 3.0;
 /// Growth of a share for each probe interval: to the double, or by 8 of 256 when that is more.
 inline constexpr double kShareGrowth = 1.0;
 inline constexpr double kShareStep = 8.0 / 256.0;
-/// Half-life of the part that a server keeps which was thrown out in an outage of everybody's.
+/// Half-life of the share that a server keeps when it was ejected in an outage of all servers.
 inline constexpr milliseconds kKeptShareHalfLife = seconds{30};
 /// A HAProxy worker younger than this shows its file's weights, which say nothing about the present.
 inline constexpr milliseconds kWorkerSettled = seconds{60};
-/// A change is worth a push from this part of a weight on: HAProxy would hardly notice less, and whoever reads the log
-/// would drown. With 0.15 alone, noise made 100 pushes an hour (see docs/tuning.md).
+/// A change is worth a push from this part of a weight on: less hardly moves traffic, and would fill the log. With 0.15
+/// alone, noise made 100 pushes an hour (see docs/tuning.md).
 inline constexpr double kDeadBand = 0.25;
 /// And from this many units on (3 % of the traffic), unless it is half of the weight: small weights jitter most.
 inline constexpr unsigned kDeadStep = 8;
@@ -181,8 +181,8 @@ inline constexpr double kQuotaTrafficLeast = 1.0;
 
 // ---- lists
 
-/// How long a server that HAProxy's list does not have is remembered, and how many are: somebody who deletes a server
-/// and adds it again, or reloads twice, must not pardon one that was thrown out.
+/// How long a server that HAProxy's list does not have is remembered, and how many are: a server that is deleted and
+/// added again, or a second reload, must not forgive an ejection.
 inline constexpr milliseconds kAbsence = seconds{600};
 inline constexpr std::size_t kAbsentMost = 1000;
 

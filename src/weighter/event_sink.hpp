@@ -10,8 +10,8 @@
 #include "weighter/judge/live.hpp"
 #include "weighter/state/observation.hpp"
 
-/// All that ever enters a SystemState, as values: whoever applies the same events to a SystemState of the same
-/// configuration gets the same weights.
+/// All that ever enters a SystemState, as values: the same events in a SystemState of the same configuration give the
+/// same weights.
 namespace rpcw {
 
 class SystemState;

@@ -580,7 +580,7 @@ TEST_CASE("a stopped worker takes one of the master's connections, not all of th
     CHECK(client.read().pid == before.pid);
   }
   SUBCASE("another one takes its place") {
-    // HaproxyProcess::reload asks the stopped worker who it is.
+    // HaproxyProcess::reload asks the stopped worker for its pid.
     ::kill(haproxy.pid(), SIGUSR2);
     CHECK(client.reads_in_the_end());
     CHECK(client.read().pid != before.pid);

@@ -56,7 +56,7 @@ class HaproxyProcess {
   /// What it has printed so far.
   std::string output() const;
 
-  /// One command over a connection of its own, by blocking calls; empty when nobody answers in time.
+  /// One command over a connection of its own, by blocking calls; empty when no answer comes in time.
   static std::string check(const std::string& socket_path, std::string_view command,
                          std::chrono::milliseconds timeout = kPatience);
 

@@ -1,4 +1,4 @@
-// Who is behind a name, while the loop goes on: the look-up is the test's.
+// The addresses behind a name, while the loop goes on: the look-up is the test's.
 #include <doctest/doctest.h>
 
 #include <boost/asio/co_spawn.hpp>

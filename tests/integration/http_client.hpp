@@ -45,7 +45,7 @@ class HttpClient {
   struct Attempt {
     HttpAnswer answer;
     bool keep = false;
-    /// The connection had been closed before the request reached anybody, so that it may be sent again.
+    /// The connection had been closed before the request arrived, so that it may be sent again.
     bool unheard = false;
   };
 

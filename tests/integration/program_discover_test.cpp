@@ -190,7 +190,7 @@ TEST_CASE("discover: a server that is added is managed, one that is deleted is n
   CHECK(d.extra.stats().requests == 0);
   d.providers[1]->set({});
   CHECK(d.reaches({{"a", 86}, {"b", 85}, {"c", 85}}));
-  // Nobody was connected to anew for all that.
+  // No server was connected to anew for all that.
   CHECK(d.providers[0]->stats().accepted == connections);
   CHECK(program.count("HAProxy unix:") == 1);
   CHECK(program.stop() == 0);
@@ -263,7 +263,7 @@ TEST_CASE("discover: over TLS, to all addresses of a name") {
   CHECK(program.stop() == 0);
 }
 
-TEST_CASE("discover: who was thrown out, is deleted and added again is still out") {
+TEST_CASE("discover: a server that was ejected, deleted and added again is still out") {
   const Discovering d;
   std::string toml = d.toml();
   toml.replace(toml.find("eject_time = \"0s\""), 17, "eject_time = \"10m\"");
@@ -296,7 +296,7 @@ TEST_CASE("discover: a recording replays to the same weights, also where servers
     CHECK(asked(*d.providers[0], 5));
     d.remove("d");
     REQUIRE(d.reaches({{"a", 128}, {"b", 0}, {"c", 128}}));
-    // Nobody of those before.
+    // None of those before.
     for (const char* name : {"a", "b", "c"}) d.remove(name);
     d.add(d.extra, "e");
     REQUIRE(d.reaches({{"e", 256}}));
@@ -340,7 +340,7 @@ TEST_CASE("discover: a reload with another list") {
   CHECK(d.reaches({{"c", 86}, {"d", 85}, {"a", 85}}));
   CHECK(program.says("1 new: d, 1 gone: b"));
 
-  // Nobody of those before: nothing is sent until the new ones have had their chance.
+  // None of those before: nothing is sent until the new ones have had their chance.
   d.haproxy.configure(haproxy_cfg("backend rpc\n  balance roundrobin\n" + server_line(*d.providers[0], "x") +
                                   server_line(*d.providers[1], "y")));
   d.haproxy.reload();
@@ -348,7 +348,7 @@ TEST_CASE("discover: a reload with another list") {
   CHECK(program.stop() == 0);
 }
 
-TEST_CASE("discover: a new server that hangs delays nobody, and one that comes and goes neither") {
+TEST_CASE("discover: a new server that hangs delays no decision, and one that comes and goes neither") {
   const Discovering d;
   Program program({"run", "--config", d.folder.write("config.toml", d.toml("", "", {.probe = "timeout = \"20s\""}))});
   REQUIRE(d.reaches(kThree));
@@ -369,7 +369,7 @@ TEST_CASE("discover: a new server that hangs delays nobody, and one that comes a
   CHECK(program.stop() == 0);
 }
 
-TEST_CASE("discover: several HAProxys: whoever one of them has is managed there, and a lost one takes nobody with it") {
+TEST_CASE("discover: several HAProxys: each server is managed where it is, and a lost HAProxy takes none with it") {
   Discovering d;
   HaproxyProcess second(
       haproxy_cfg("backend rpc\n  balance roundrobin\n" + server_line(*d.providers[0]) + server_line(d.extra)));

@@ -156,7 +156,7 @@ TEST_CASE("maintenance in one HAProxy of two is that one's own affair") {
   CHECK(program.count("disabled") == 0);
   CHECK(both(kThirds, kThirds));
 
-  // What only b can carry, it carries where it is in use. Where it is not, nobody would be left.
+  // What only b can carry, it carries where it is in use. Where it is not, no server would be left.
   stage.break_provider(0);
   stage.break_provider(2);
   CHECK(both({{"a", 0}, {"b", 256}, {"c", 0}}, {{"a", 128}, {"b", 256}, {"c", 128}}));
@@ -171,7 +171,7 @@ TEST_CASE("maintenance in one HAProxy of two is that one's own affair") {
   CHECK(program.stop() == 0);
 }
 
-TEST_CASE("a leader that one HAProxy of two has in maintenance leaves nobody without") {
+TEST_CASE("a leader that one HAProxy of two has in maintenance leaves neither without a server") {
   const Stage stage;
   const HaproxyProcess other(haproxy_cfg(stage.providers, {}));
   const std::string config = stage.config(

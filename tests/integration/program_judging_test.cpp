@@ -44,7 +44,7 @@ TEST_CASE("a provider on a fork is found in a single pass, and costs nothing whi
   CHECK(reason(report, 1).ends_with(sim::block_hash(1, 900).substr(0, 2) +
                                     reason(report, 1).substr(reason(report, 1).rfind("0x") + 2)));
   for (const std::size_t i : {0U, 2U, 3U}) CHECK(state(report, i) == "healthy");
-  // Nobody else's word is worth less for it: the fork's head is no voice.
+  // The others' votes count as before: the fork's head has none.
   CHECK(at(report, "/backends/0/head/agreed_by").GetUint() == 3);
 }
 
@@ -148,7 +148,7 @@ TEST_CASE("two of five that claim 500 blocks more at a fresh start get nothing")
   }
   CHECK(at(report, "/backends/0/head/agreed_by").GetUint() == 3);
 
-  // Two against two: nobody can tell.
+  // Two against two: there is no majority.
   const Stage even(4);
   for (const std::size_t i : {0U, 1U}) even.providers[i]->set({.ahead_blocks = 500});
   const auto tied = scores(even);
@@ -245,7 +245,7 @@ TEST_CASE("a canary that fails takes its server out after fall of its own answer
   CHECK(program.stop() == 0);
 }
 
-TEST_CASE("a provider whose chain changes behind the same URL is asked who it is when its head jumps") {
+TEST_CASE("a provider whose chain changes behind the same URL is asked for its identity when its head jumps") {
   const Stage stage(3);
   Program program({"run", "--config", stage.config()});
   CHECK(stage.reaches({{"a", 86}, {"b", 85}, {"c", 85}}));

@@ -144,8 +144,7 @@ TEST_CASE("live = false: the same faults change nothing") {
   CHECK(t.program.stop() == 0);
 }
 
-TEST_CASE(
-    "live: a reload in the midst of traffic throws nobody out, and the weights are back within a watch interval") {
+TEST_CASE("live: a reload in the midst of traffic ejects no server, and the weights are back within a watch interval") {
   const Stage stage;
   Stage::Keys keys = keys_for();
   keys.watch_interval = "1s";

@@ -33,7 +33,7 @@ std::string note(const std::string& config, std::string_view code) {
   return {};
 }
 
-/// An agent for `agent-check`: whoever connects is told this.
+/// An agent for `agent-check`: each connection is answered with this.
 class Agent {
  public:
   explicit Agent(std::string words)

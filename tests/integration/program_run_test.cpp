@@ -167,7 +167,7 @@ TEST_CASE("a reload of HAProxy loses the weights for a moment only") {
   CHECK(program.stop() == 0);
 }
 
-TEST_CASE("weights that somebody changes are put back") {
+TEST_CASE("weights that another writer changes are put back") {
   const Stage stage;
   Program program({"run", "--config", stage.config()});
   REQUIRE(stage.reaches(kAll));
@@ -220,7 +220,7 @@ TEST_CASE("a server that HAProxy lacks is told once, and the others are served")
   CHECK(program.stop() == 0);
 }
 
-TEST_CASE("nobody healthy: equal weights, and a line at either end") {
+TEST_CASE("no healthy server: equal weights, and a line at either end") {
   const Stage stage;
   Program program({"run", "--config", stage.config()});
   REQUIRE(stage.reaches(kAll));
@@ -238,7 +238,7 @@ TEST_CASE("nobody healthy: equal weights, and a line at either end") {
   CHECK(program.count("min_healthy is 1") == 1);
 }
 
-TEST_CASE("nobody reachable: it says to look at one's own network, once") {
+TEST_CASE("no provider reachable: it says to look at one's own network, once") {
   const Stage stage;
   Program program({"run", "--config", stage.config()});
   REQUIRE(stage.reaches(kAll));

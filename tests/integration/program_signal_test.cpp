@@ -280,7 +280,7 @@ TEST_CASE("watch_config: a pipe in the file's place is told once and holds nothi
 
 // ---- a standard error that takes nothing
 
-TEST_CASE("a log that nobody reads stops nothing, and SIGTERM ends it") {
+TEST_CASE("a log that is not read stops nothing, and SIGTERM ends the program") {
   Stage stage;
   const std::string config = stage.config({.log = "level = \"debug\""});
   const std::string pipe = stage.folder.path("pipe");

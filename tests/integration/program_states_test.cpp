@@ -200,7 +200,7 @@ TEST_CASE("a server that an operator drains while we have it at 0 comes back wit
   }
 }
 
-TEST_CASE("a server that this HAProxy has not has no part, and leads nobody") {
+TEST_CASE("a server that this HAProxy has not has no part, and does not lead") {
   for (const char* strategy : {"equal", "leader"}) {
     CAPTURE(strategy);
     const Stage stage;
@@ -222,7 +222,7 @@ TEST_CASE("a server that this HAProxy has not has no part, and leads nobody") {
   }
 }
 
-TEST_CASE("a leader that HAProxy's own check has DOWN leads nobody") {
+TEST_CASE("a server that HAProxy's own check has DOWN does not lead") {
   const Stage stage;
   const std::uint16_t port = free_port();
   const HaproxyProcess haproxy(haproxy_cfg(stage.providers, {.options = {{"a", "check inter 60s"}}, .frontend = port}));

@@ -102,7 +102,7 @@ TEST_CASE("leader: promotion in the very pass in which the leader falls, and no 
   REQUIRE(stage.reaches(a_leads));
 
   stage.break_provider(0);
-  // Never is nobody there: the new leader rises before the old one falls.
+  // There is always a leader: the new one rises before the old one falls.
   CHECK(become(stage, [&](const Weights& w) {
     CHECK(sum(w) > 0);
     return w == b_leads;

@@ -332,10 +332,10 @@ TEST_CASE("check shows how the file is understood, and warns") {
   std::filesystem::permissions(config, std::filesystem::perms::others_read, std::filesystem::perm_options::add);
   const Result warned = run({"check", "--config", config});
   CHECK(warned.code == 0);
-  CHECK(contains(warned.err, "everybody"));
+  CHECK(contains(warned.err, "all users"));
 }
 
-TEST_CASE("check --online asks everybody and changes nothing") {
+TEST_CASE("check --online asks every provider and changes nothing") {
   const Stage stage;
   const Weights before = stage.weights();
   const std::string config = stage.config();

@@ -10,7 +10,7 @@
 #include "rpc_stage.hpp"
 #include "sim/sim.hpp"
 
-/// The head and small questions in one request, and what becomes of them where nobody answers a batch.
+/// The head and small questions in one request, and what becomes of them where a batch is not answered.
 
 using namespace rpcw;
 using namespace rpcw::test;
@@ -101,7 +101,7 @@ TEST_CASE("without questions it is a head like any other, and real work goes by 
   CHECK(provider.stats().requests == 3);
 }
 
-TEST_CASE("whoever does not answer batches is seen as if there were none") {
+TEST_CASE("a provider that answers no batches is asked singly") {
   sim::World world;
   sim::Provider& provider = world.add("a");
   struct Case {

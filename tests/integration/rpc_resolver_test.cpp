@@ -153,7 +153,7 @@ TEST_CASE("no more threads than allowed, and the others wait in order") {
   CHECK(hanging.gate->started == 6);
 }
 
-TEST_CASE("one look-up for all who ask") {
+TEST_CASE("one look-up for all that ask") {
   Hanging hanging;
   Loop loop;
   Resolver resolver(loop.io.get_executor(), 16, hanging.lookup);

@@ -128,7 +128,7 @@ class Relay {
   explicit Relay(std::uint16_t to);
   [[nodiscard]] std::uint16_t port() const { return server_.port(); }
   [[nodiscard]] unsigned accepted() const { return server_.accepted(); }
-  /// Nothing passes any more on the connections made so far, and nobody is told.
+  /// Nothing passes any more on the connections made so far, and neither end is told.
   void forget();
 
  private:

@@ -101,7 +101,7 @@ TEST_CASE("HTTP/2 where it is offered, HTTP/1.1 elsewhere, and the connection is
   }
 }
 
-TEST_CASE("whom to trust is read before the first request, and not again") {
+TEST_CASE("authorities are read before the first request, and not again") {
   Terminator t;
   const TemporaryFolder folder;
   config::Probe probe = t.trusting();
@@ -236,7 +236,7 @@ TEST_CASE("TLS files that cannot be used are found out at the start") {
   CHECK(fault({"", garbage, good}).find("cert_file") != std::string::npos);
   CHECK(fault({"", good, garbage}).find("key_file") != std::string::npos);
   CHECK(fault({"", good, other}).find("key values mismatch") != std::string::npos);
-  // Encrypted: nobody is there to type the pass phrase.
+  // Encrypted: there is no terminal to ask for the pass phrase.
   const std::string locked = folder.write("locked.pem", R"(-----BEGIN ENCRYPTED PRIVATE KEY-----
 MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAgAAAAAAAAAAAICCAAw
 DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEAAAAAAAAAAAAAAAAAAAAAAEgZAA

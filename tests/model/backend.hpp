@@ -25,7 +25,7 @@ inline config::Backend ethereum_backend(std::size_t servers, std::string_view st
   return out;
 }
 
-/// Nobody has to be asked for its chain first.
+/// No server has to be asked for its chain first.
 inline void verify_all(BackendHistory& history) {
   for (TargetHistory& t : history.servers) t.identity.status = IdentityHistory::Status::kVerified;
   for (TargetHistory& t : history.references) t.identity.status = IdentityHistory::Status::kVerified;

@@ -50,9 +50,9 @@ class World {
       seconds_ = next_probe_[i];
       probe(i);
       schedule(i);
-      const bool everybody_had_a_chance =
+      const bool all_had_a_chance =
           std::ranges::all_of(history->servers, [](const TargetHistory& t) { return t.probes.observations > 0; });
-      if (!everybody_had_a_chance) continue;
+      if (!all_had_a_chance) continue;
       BackendDecision d = rpcw::decide(*history, backend, probe_settings, view, held, now());
       std::vector<unsigned> weights;
       for (const ServerDecision& s : d.servers) weights.push_back(s.weight);

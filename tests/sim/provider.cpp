@@ -289,7 +289,7 @@ Answer ProviderServer::answer(const Request& request) {
   } else if (hit) {
     out = faulty(*now, request, calls, headers);
   } else if (request.websocket) {
-    // Opened, and silent from then on. The key in it is nobody's: HAProxy does not compare it.
+    // Opened, and silent from then on. Any key does: HAProxy does not compare it.
     out.bytes =
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";

@@ -322,7 +322,7 @@ void Server::refuse() {
   acceptor_.close(ignored);
   accept_timer_.cancel();
   try {
-    // Bound but not listening: connecting is refused, and nobody else gets the port meanwhile.
+    // Bound but not listening: connecting is refused, and no other process gets the port meanwhile.
     bind(port_);
   } catch (const boost::system::system_error&) {
     acceptor_.close(ignored);
@@ -336,7 +336,7 @@ void Server::reopen() {
     if (!acceptor_.is_open()) bind(port_);
     acceptor_.listen();
   } catch (const boost::system::system_error&) {
-    // Somebody else has the port for the moment.
+    // Another process has the port for the moment.
     error_code ignored;
     acceptor_.close(ignored);
     accept_timer_.expires_after(kRetry);

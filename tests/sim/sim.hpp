@@ -18,7 +18,7 @@ class io_context;
 }
 
 /// Simulated providers, of Ethereum JSON-RPC unless they are told otherwise: many in one process and on one thread,
-/// each with a port of its own on 127.0.0.1, steered while they run. Every HTTP answer tells who gave it (X-Provider:
+/// each with a port of its own on 127.0.0.1, steered while they run. Every HTTP answer names its provider (X-Provider:
 /// NAME) and on which block it is based, whatever the method (X-Head: HEIGHT HASH), so that a client can judge answers
 /// that show no block.
 namespace sim {
@@ -35,8 +35,8 @@ enum class Fault : std::uint8_t {
   /// Accepts connections and never reads from them; those already open read their next request and hang. When the
   /// fault ends, waiting connections are served, as with a process that was stopped for a while.
   accept_silent,
-  /// Nobody listens and open connections are closed, as with a process that died. The port stays reserved and is the
-  /// same afterwards.
+  /// The port does not listen and open connections are closed, as with a process that died. The port stays reserved and
+  /// is the same afterwards.
   refuse,
   /// The connection is reset after the request has been read.
   reset,

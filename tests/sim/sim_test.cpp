@@ -787,7 +787,7 @@ TEST_CASE("a world ends whatever its connections are doing") {
     connect("ignored", {.fault = Fault::accept_silent});
     connect("waiting", {.latency_ms = 60'000});
     connect("dripping", {.fault = Fault::drip, .drip_ms = 60'000});
-    // Nobody reads: the write stays pending.
+    // The client does not read: the write stays pending.
     connect("flooding", {.fault = Fault::flood});
     connect("flapping", {.fault = Fault::accept_silent, .flap_ms = 60'000});
     Provider& refusing = world.add("refusing");

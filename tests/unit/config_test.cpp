@@ -1200,15 +1200,15 @@ struct TemporaryFile {
   ~TemporaryFile() { unlink(path.c_str()); }
 };
 
-TEST_CASE("config: load says who else may touch the file") {
+TEST_CASE("config: load warns when other users may touch the file") {
   struct Row {
     mode_t mode;
     const char* of_secrets;
     const char* without;
   };
-  const char* read = "everybody may read the file; chmod o-rwx keeps its keys to you";
-  const char* both = "everybody may read and write the file; chmod o-rwx keeps its keys to you";
-  const char* write = "everybody may write the file; chmod o-w keeps what it decides to you";
+  const char* read = "all users may read the file; chmod o-rwx keeps its keys to you";
+  const char* both = "all users may read and write the file; chmod o-rwx keeps its keys to you";
+  const char* write = "all users may write the file; chmod o-w keeps what it decides to you";
   const TemporaryFile secrets(fmt::format("{}headers = {{ Key = \"secret\" }}\n", kBackend));
   const TemporaryFile none(kBackend);
   const auto warning = [](const TemporaryFile& file, mode_t mode) {
@@ -1341,7 +1341,7 @@ TEST_CASE("config: of many errors the first 50 are told, and how many more there
   CHECK(errors(backwards).at(0).starts_with("1:1: backend[1]"));
 }
 
-TEST_CASE("config: a text that is too long is refused whoever has read it") {
+TEST_CASE("config: a text that is too long is refused on every way in") {
   CHECK(joined(errors(std::string((1U << 20U) + 1, ' '))) == " it is longer than 1048576 bytes");
 }
 

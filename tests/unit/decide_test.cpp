@@ -200,7 +200,7 @@ TEST_CASE("a fallback feeds no dead server while another one answers") {
     w.history->servers[0].health.good_in_row = w.probe.rise;
     CHECK(w.weights() == Weights{128, 128, 0, 0});
   }
-  SUBCASE("nobody answers any more") {
+  SUBCASE("no server answers any more") {
     w.bad(0);
     w.bad(1);
     CHECK(w.weights() == Weights{64, 64, 64, 64});
@@ -529,7 +529,7 @@ TEST_CASE("leader: after a restart the leader is the one that HAProxy shows") {
   CHECK(w.weights() == Weights{0, 0, 256});
 }
 
-TEST_CASE("leader: whoever was chosen before HAProxy could be read gives way to the one that it shows, once") {
+TEST_CASE("leader: a leader chosen before HAProxy could be read gives way to the one that it shows, once") {
   World w(3, "leader");
   const BackendView seen = w.view;
   w.view = {};
@@ -539,7 +539,7 @@ TEST_CASE("leader: whoever was chosen before HAProxy could be read gives way to 
   for (auto& s : w.view.servers) s->weight = 0;
   w.view.servers[2]->weight = 256;
   CHECK(w.weights() == Weights{0, 0, 256});
-  // Later, what HAProxy shows is our own doing, or that of somebody who is put right.
+  // Later, what HAProxy shows is our own doing, or that of a writer that is put right.
   w.view.servers[1]->weight = 256;
   w.view.servers[2]->weight = 0;
   CHECK(w.weights() == Weights{0, 0, 256});
@@ -568,7 +568,7 @@ TEST_CASE("leader: active and backup servers have a leader each, and each keeps 
   CHECK(w.weights() == Weights{0, 256, 0, 256});
 }
 
-TEST_CASE("max_share tells whom it cuts, and gives way when too few are left") {
+TEST_CASE("max_share names the servers that it cuts, and gives way when too few are left") {
   for (const config::Scale scale : {config::Scale::kShare, config::Scale::kPeak}) {
     World w(3);
     w.backend.scale = scale;
@@ -674,7 +674,7 @@ TEST_CASE("a single lost packet costs its moment, not the minute after it") {
   CHECK(w.held[1] > before[1] / 2);
 }
 
-TEST_CASE("after an outage of everybody's the first one back does not make the others begin from nothing") {
+TEST_CASE("after an outage of all the first one back does not make the others begin from nothing") {
   Reason why{};
   SUBCASE("of the network") {
     why = Reason::kConnectFailed;
@@ -729,7 +729,7 @@ TEST_CASE("a server that gets worse loses its share at once, though the others m
   CHECK(w.held[0] < 70);
 }
 
-TEST_CASE("who is back first after an outage of all is no liar: its blocks are dated as the chain's") {
+TEST_CASE("the first one back after an outage of all is no liar: its blocks are dated as the chain's") {
   World w(3);
   for (std::size_t i = 0; i < 3; ++i) w.good(i);
   w.held = w.weights();

@@ -210,7 +210,7 @@ TEST_CASE("a node that says it lacks 300,000 blocks while its head is level with
   w.pass_time(5s);
   CHECK_FALSE(w.asks(0, CheckKind::kSyncing));
 
-  // Behind the others, or with nobody to compare with, its word counts.
+  // Behind the others, or with none to compare with, its word counts.
   World behind(3);
   behind.good(0, 990);
   behind.good(1, 1000);
@@ -276,7 +276,7 @@ TEST_CASE("a head that falls back once is judged by its lag alone") {
 
 // ---- what an old process knew
 
-TEST_CASE("a state that is 40 minutes old, or holds a head from the future, delays nobody") {
+TEST_CASE("a state that is 40 minutes old, or holds a head from the future, delays no server") {
   const auto woken = [](World& w, milliseconds slept) {
     w.pass_time(slept);
     for (TargetHistory& t : w.history->servers) t = awoken(std::move(t), slept, w.now);

@@ -133,7 +133,7 @@ TEST_CASE("a natural reorganisation at the tip asks, and finds that all agree") 
   CHECK(w.forked() == Flags{false, false, false});
 }
 
-TEST_CASE("who leaves its fork is heard again when its blocks are the others'") {
+TEST_CASE("a server that leaves its fork votes again when its blocks are the others'") {
   World w({"a", "b", "a"});
   w.heads(100);
   w.compare();
@@ -147,7 +147,7 @@ TEST_CASE("who leaves its fork is heard again when its blocks are the others'") 
   CHECK(w.forked() == Flags{false, false, false});
 }
 
-TEST_CASE("who contradicts the others soon after a comparison is asked for its chain meanwhile, and not without end") {
+TEST_CASE("a server that contradicts the others soon after a comparison is asked for its chain meanwhile, and not without end") {
   World w({"a", "b", "a"});
   w.heads(100);
   CHECK(w.compare() == 2);

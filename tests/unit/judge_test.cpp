@@ -171,7 +171,7 @@ TEST_CASE("a server does not fall behind merely because the others were asked af
   CHECK(w.verdict().servers[0].state == State::kHealthy);
 }
 
-TEST_CASE("a head 30 million ahead takes itself out and nobody else") {
+TEST_CASE("a head 30 million ahead ejects its own server alone") {
   World w(3);
   w.good(0, 100);
   w.good(1, 100);
@@ -232,7 +232,7 @@ TEST_CASE("a head that stands still and begins to lag is asked for more often") 
   CHECK(probe_interval(w.history->servers[0], w.probe) == w.probe.interval);
 }
 
-TEST_CASE("without an agreed head nobody is known to lag, nor is asked for it more often") {
+TEST_CASE("without an agreed head no server is known to lag, nor is asked more often for it") {
   World w(3);
   w.all_good(100);
   w.verdict();
@@ -328,7 +328,7 @@ TEST_CASE("while nothing else is healthy the time-out is waived, not the rise") 
   CHECK(w.state() == State::kHealthy);
 }
 
-TEST_CASE("who was out when everybody was does not wait for its time-out when another one is back first") {
+TEST_CASE("after an outage of all no server waits for its time-out when another one is back first") {
   World w(2);
   const auto both_fail = [&] {
     for (std::size_t i = 0; i < 2; ++i) w.bad(i, Reason::kHttpStatus);
@@ -347,7 +347,7 @@ TEST_CASE("who was out when everybody was does not wait for its time-out when an
   }
 }
 
-TEST_CASE("an outage of our own network throws nobody out for long") {
+TEST_CASE("an outage of our own network ejects no server for long") {
   World w(3);
   w.all_good(100);
   w.verdict();
@@ -423,7 +423,7 @@ TEST_CASE("a latency that rose is believed sooner than one that fell") {
   CHECK(fallen < risen);
 }
 
-TEST_CASE("a head that jumps further than time explains is out, until somebody confirms it") {
+TEST_CASE("a head that jumps further than time explains is out, until another one confirms it") {
   World w(2);
   w.good(0, 100);
   w.good(1, 100);
@@ -454,7 +454,7 @@ TEST_CASE("a node that catches up does not jump: its blocks are dated accordingl
   CHECK_FALSE(w.history->servers[0].heads.jumped);
 }
 
-TEST_CASE("a lone server may jump: nobody can prove the contrary") {
+TEST_CASE("a lone server may jump: no vote proves the contrary") {
   World w(1);
   w.good(0, 100);
   w.verdict();
@@ -463,7 +463,7 @@ TEST_CASE("a lone server may jump: nobody can prove the contrary") {
   CHECK(w.state() == State::kHealthy);
 }
 
-TEST_CASE("halted: all too old at once and agreed is nobody's ejection") {
+TEST_CASE("halted: all too old at once and agreed ejects no server") {
   World w(3);
   w.halt();
   for (std::size_t i = 0; i < 3; ++i) CHECK(w.history->servers[i].ejection.count == 0);
@@ -472,7 +472,7 @@ TEST_CASE("halted: all too old at once and agreed is nobody's ejection") {
   for (const ServerVerdict& v : w.verdict().servers) CHECK(v.state == State::kHealthy);
 }
 
-TEST_CASE("when a halted chain moves on, whoever does not is out at once, and back without a time-out") {
+TEST_CASE("when a halted chain moves on, a server that does not is out at once, and back without a time-out") {
   World w(3);
   w.halt();
   w.pass_time(1s);
@@ -579,7 +579,7 @@ TEST_CASE("a rate limit where blocks have no age: five minutes") {
   CHECK(w.state() == State::kEjected);
 }
 
-TEST_CASE("who does not tell its chain is named, and the lag rule is known not to hold when nobody does") {
+TEST_CASE("a server that does not tell its chain is named, and the lag rule is known not to hold when none does") {
   World w(3);
   for (TargetHistory& t : w.history->servers) t.identity.status = IdentityHistory::Status::kUnknown;
   w.all_good(100);

@@ -82,7 +82,7 @@ TEST_CASE("latency: a provider that is fast and slow in turn has no new level ea
   }
 }
 
-TEST_CASE("latency: whoever returns is known by the probes since") {
+TEST_CASE("latency: a server that returns is known by the probes since") {
   Probes p;
   p.backend.max_latency = 500ms;
   for (int i = 0; i < 10; ++i) p.probe(40ms);

@@ -24,7 +24,7 @@ struct Traffic : Direct {
 
   using Answers = std::function<void(std::size_t server, LiveDelta& delta)>;
 
-  /// One second of it. Returns whom to probe at once.
+  /// One second of it. Returns the servers to probe at once.
   std::vector<std::size_t> second(const Answers& answers) {
     pass_time(1s);
     unsigned sum = 0;
@@ -102,7 +102,7 @@ TEST_CASE("what fails for real requests only is out within seconds, and stays ou
   CHECK(w.history->servers[1].ejection.count >= 2);
 }
 
-TEST_CASE("requests that fail everywhere are nobody's fault") {
+TEST_CASE("requests that fail everywhere are no server's fault") {
   Traffic w(4);
   for (int i = 0; i < 60; ++i) w.second([](std::size_t, LiveDelta& d) { d.failures = d.requests * 3 / 10; });
   for (std::size_t s = 0; s < 4; ++s) {
@@ -207,7 +207,7 @@ TEST_CASE("a quota that is gone is found out in time") {
   CHECK(w.share(0) > 0.25);
 }
 
-TEST_CASE("4xx that everybody answers are the clients' own") {
+TEST_CASE("4xx that all servers answer are the clients' own") {
   Traffic w(3, 300);
   for (int i = 0; i < 60; ++i) w.second([](std::size_t, LiveDelta& d) { d.client_errors = d.requests / 5; });
   for (std::size_t s = 0; s < 3; ++s) CHECK(w.share(s) == doctest::Approx(1.0 / 3).epsilon(0.1));

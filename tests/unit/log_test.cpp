@@ -166,7 +166,7 @@ std::size_t lines_in(std::string_view text) {
 
 }  // namespace
 
-TEST_CASE("a pipe that nobody reads holds nobody up: whole lines are dropped, and counted") {
+TEST_CASE("a pipe that is not read holds up nothing: whole lines are dropped, and counted") {
   const Pipe pipe;
   constexpr std::size_t kLines = 10'000;
   log::LineWriter writer(pipe.ends[1], 300'000);

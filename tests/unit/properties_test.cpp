@@ -153,7 +153,7 @@ TEST_CASE("a constant world settles") {
   }
 }
 
-TEST_CASE("our own clock is wrong by an hour or a day: nobody pays for it") {
+TEST_CASE("our own clock is wrong by an hour or a day: no server pays for it") {
   const auto nothing = [](const BackendDecision&, double) {};
   for (const milliseconds jump : {milliseconds{-3'600'000}, milliseconds{86'400'000}}) {
     CAPTURE(jump.count());

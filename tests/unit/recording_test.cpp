@@ -134,7 +134,7 @@ std::string made_again(const std::string& text, const config::Config& config) {
 
 }  // namespace
 
-// Whoever changes a rule changes what is decided: with REMAKE_RECORDINGS=1 this case writes the files again, and their
+// A changed rule changes what is decided: with REMAKE_RECORDINGS=1 this case writes the files again, and their
 // difference shows what the change does.
 TEST_CASE("golden recordings replay to the same weights everywhere") {
   const std::string data = RPCW_TEST_DATA;

@@ -272,7 +272,7 @@ TEST_CASE("colours: the state, the reasons and the heading") {
   CHECK(text.find("\x1b[31mblock 18999000 is ") != std::string::npos);
 }
 
-TEST_CASE("a table says what a score is made of, who waits, and whom a limit holds") {
+TEST_CASE("a table says what a score is made of, which servers wait, and which a limit holds") {
   Report report = sample();
   report.haproxy.clear();
   BackendReport& b = report.backends[0];

@@ -262,7 +262,7 @@ TEST_CASE("an answer with another request's id is none, a missing or null id doe
     CHECK(head(other).error().detail == "it answers another request: its id is not ours");
   }
   CHECK(parsed(CheckKind::kIdentity, R"({"id":5,"result":"0x1"})").error().code == Reason::kBadAnswer);
-  // A limit is one, whoever it was said to.
+  // A limit is one, whichever request met it.
   CHECK(failure(R"({"id":5,"error":{"code":-32005,"message":"limit"}})").code == Reason::kRateLimited);
   CHECK(failure(R"({"id":5,"error":{"code":-32601,"message":"not found"}})").code == Reason::kBadAnswer);
 }

@@ -141,7 +141,7 @@ TEST_CASE("server list: nothing is said to be absent while no HAProxy is known")
   CHECK(e.config.backends[0].absent.empty());
 }
 
-TEST_CASE("server list: several HAProxys: whoever any of them has, and the first decides on an address") {
+TEST_CASE("server list: several HAProxys: the servers of all, and the first decides on an address") {
   const auto one = instance_of({{"a", "10.0.0.1:1"}, {"b", ""}, {"c", "10.0.0.3:1"}});
   const auto two = instance_of({{"d", "10.0.0.4:1"}, {"c", "10.0.0.33:1"}, {"b", "10.0.0.2:1"}, {"a", "10.0.0.1:1"}});
   const auto e = expand(file_of(), {nullptr, &one, &two});

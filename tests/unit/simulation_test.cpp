@@ -21,7 +21,7 @@ void for_seeds(Trouble trouble, Check check) {
 
 }  // namespace
 
-TEST_CASE("an hour of noise: nobody is ejected, and few pushes") {
+TEST_CASE("an hour of noise: no ejection, and few pushes") {
   for_seeds(Trouble::kNone, [&](const HourResult& r) {
     CHECK(r.ejections + r.others_ejected == 0);
     CHECK(r.pushes < 60);

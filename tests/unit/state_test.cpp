@@ -332,7 +332,7 @@ TEST_CASE("histories follow their servers: the order may change, a new URL, chai
   load(backend, [](const SystemState& f) { CHECK(f.history(0).probes.observations == 0); });
 }
 
-TEST_CASE("many servers: fingerprints are short, and mixed up all the same by nobody") {
+TEST_CASE("many servers: fingerprints are short, and none is mixed up all the same") {
   config::Config config;
   config::Backend& b = config.backends.emplace_back();
   b.name = "rpc";

@@ -141,7 +141,7 @@ TEST_CASE("see tells what a decision depends on from what it does not") {
   instance.backends[0].servers[0].uweight = 77;
   instance.backends[0].servers[1].status = "no check";
   CHECK_FALSE(state.update_views(&instance));
-  // HAProxy would be left with nobody if the others were at 0.
+  // HAProxy would be left without a server if the others were at 0.
   instance.backends[0].servers[1].status = "DOWN";
   CHECK(state.update_views(&instance));
   instance.backends[0].servers[0].admin_state = haproxy::kForcedDrain;
@@ -200,7 +200,7 @@ TEST_CASE("adopt: with a new server nothing is pushed before it was asked, and t
   CHECK(weights(fresh)[2] >= 124);
 }
 
-TEST_CASE("change_servers: who stays goes on, who is new has nothing, who is gone is forgotten") {
+TEST_CASE("change_servers: a server that stays goes on, a new one has nothing, one that is gone is forgotten") {
   config::Config config = config_of({"a", "b", "c"});
   config.backends.push_back(config.backends[0]);
   config.backends[1].name = "other";
@@ -237,7 +237,8 @@ TEST_CASE("change_servers: who stays goes on, who is new has nothing, who is gon
   CHECK(weights(state)[0] <= 12);
 }
 
-TEST_CASE("change_servers: who was out and comes back soon is still out, and its head and chain are asked for anew") {
+TEST_CASE(
+    "change_servers: a server that was out and comes back soon is still out, and its head and chain are asked for anew") {
   config::Config config = config_of({"a", "b"});
   config.backends[0].eject_time = config.backends[0].max_eject_time = std::chrono::hours(1);
   SystemState state(config);
@@ -304,7 +305,7 @@ TEST_CASE("several HAProxys: out of use is what all have out of use") {
   CHECK(state.backend(0).view.servers[2]->down);
 }
 
-TEST_CASE("several HAProxys: what is held leaves none of them with nobody") {
+TEST_CASE("several HAProxys: the applied weights leave none of them without a server") {
   const config::Config config = config_of({"a", "b", "c"});
   SystemState state(config);
   answer(state, 0);
@@ -324,7 +325,7 @@ TEST_CASE("several HAProxys: what is held leaves none of them with nobody") {
     return out;
   };
   CHECK(planned(one) == Weights{256, 0, 0});
-  // Not to the wrong chain, unless there is nobody else.
+  // Not to the wrong chain, unless there is no other server.
   CHECK(planned(two) == Weights{256, 256, 0});
   two.backends[0].servers[1].status = "DOWN";
   CHECK(planned(two) == Weights{256, 0, 256});
@@ -355,7 +356,7 @@ TEST_CASE("several HAProxys: one that lacks the healthy server is given to those
   CHECK(planned == Weights{256, 0, 256});
 }
 
-TEST_CASE("one HAProxy: what it cannot use has no part, and it is never left with nobody") {
+TEST_CASE("one HAProxy: a server that it cannot use has no part, and it is never left without one") {
   config::Config config = config_of({"a", "b", "gone"});
   config.backends[0].servers[2].preference = 10;
   const auto planned = [&](const haproxy::Instance& instance, bool seen_before) {
@@ -415,7 +416,7 @@ TEST_CASE("keep: what only a server that is DOWN has is not worth keeping") {
   CHECK(weights(state) == Weights{128, 128});
 }
 
-TEST_CASE("change_servers: with nobody who stays nothing is held, and one that is held up is not decided") {
+TEST_CASE("change_servers: where no server stays no weight is kept, and one that is held up is not decided") {
   config::Config config = config_of({"a", "b"});
   SystemState state(config);
   answer(state, 0);

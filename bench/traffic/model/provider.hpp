@@ -25,7 +25,7 @@ struct Outcome {
 };
 
 /// A provider that behaves as tests/sim does, without a socket. Its random numbers are its own, so that a contestant's
-/// probes change them for nobody else.
+/// probes change them for no other contestant.
 class Provider {
  public:
   Provider(std::size_t index, std::uint64_t seed);

@@ -8,7 +8,7 @@
 namespace rpcw::rpc::family {
 namespace {
 
-/// Where answers to a method that does not exist show whose they are.
+/// Pointers that tell families apart in their answers to a method that does not exist.
 constexpr std::array<std::string_view, 7> kMarks{"/result/error", "/error/name", "/errors",       "/_status",
                                                  "/jsonrpc",      "/error/code", "/error/message"};
 enum Mark : std::uint8_t { kXrpl, kNear, kGraphQl, kMirror, kJsonRpc, kCode, kMessage };

@@ -31,7 +31,7 @@ class Recogniser {
  private:
   struct Step {
     HttpRequest request;
-    /// Whose answer it may be.
+    /// The families that may answer it.
     std::vector<const Family*> candidates;
   };
 

@@ -33,7 +33,7 @@ struct Allocation {
   [[nodiscard]] unsigned disabled_weight(std::size_t i) const;
   /// By our verdict it may get traffic.
   [[nodiscard]] bool eligible(std::size_t i) const;
-  /// HAProxy has no such server, or one that it never gives anything: its part would be nobody's.
+  /// HAProxy has no such server, or never gives it anything: its share would be lost.
   [[nodiscard]] bool out_of_reach(std::size_t i) const;
   /// HAProxy would give it requests now, if it had a weight.
   [[nodiscard]] bool can_serve(std::size_t i) const;

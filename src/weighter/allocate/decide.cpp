@@ -39,8 +39,7 @@ bool exceeds_plan(const Allocation& a, const Members& group) {
   });
 }
 
-/// Whom max_share keeps below its part. Where growth does as well, the lower of the two limits is the one that
-/// counts.
+/// Marks the servers that max_share keeps below their part. Where growth does as well, the lower limit counts.
 void mark_cut(Allocation& a, const Members& sharing, const std::vector<double>& shares) {
   const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
   // Too few servers cannot hold everything between them below a small max_share: it then gives way.

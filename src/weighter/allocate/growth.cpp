@@ -24,7 +24,7 @@ class Cap {
   /// Above any share: no limit.
   [[nodiscard]] double share() const { return share_; }
   [[nodiscard]] Kind kind() const { return kind_; }
-  /// Gives way first, where all caps together leave a part of the traffic to nobody: faster growth is better than a
+  /// Gives way first, where all caps together do not reach the whole traffic: faster growth is better than a
   /// quota that is exceeded.
   [[nodiscard]] bool gives_way() const { return kind_ == Kind::kExposure || kind_ == Kind::kGrowth; }
   /// As ScoreInputs::limited_by.

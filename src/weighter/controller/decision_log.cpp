@@ -33,8 +33,8 @@ bool is_large_step(unsigned from, unsigned to) {
   return low == 0 ? high > 0 : static_cast<double>(high) >= kLarge * static_cast<double>(low);
 }
 
-/// Servers that have another weight and nothing else that is new. In a large backend some server nearly always moves,
-/// and all the others with it: thousands of lines a second that nobody reads.
+/// Counts servers of which only the weight is new. In a large backend some server nearly always moves, and all others
+/// with it: that would be thousands of lines a second.
 std::size_t count_followers(const BackendDecision& before, const BackendDecision& after) {
   if (before.servers.size() != after.servers.size()) return 0;
   std::size_t out = 0;

@@ -58,7 +58,7 @@ class Groups {
       if (fresh) out.emplace_back();
       out[at->second].members.push_back(v.member);
     }
-    // Whoever limits our rate is a bad one to ask.
+    // A target that limits our rate is asked last.
     for (Group& g : out)
       std::ranges::stable_partition(g.members, [&](std::uint32_t m) { return !history_.member(m).probes.limited; });
     return out;
@@ -97,7 +97,7 @@ class Groups {
         parent_[root(own)] = root(at);
         continue;
       }
-      // Not there, but another block of that height is somebody's newest.
+      // Not there, but another block of that height is the newest one of another target.
       const auto same = std::ranges::lower_bound(heads_, t.forks.seen[k].number, {}, &SeenBlock::number);
       contradiction = contradiction || (same != heads_.end() && same->number == t.forks.seen[k].number);
     }
@@ -114,7 +114,7 @@ bool several_operators(std::span<const ForkVote> votes) {
   return std::ranges::any_of(votes, [&](const ForkVote& v) { return v.operator_name != votes.front().operator_name; });
 }
 
-/// It may be no fork but another chain: with their next probe all but the largest group are asked who they are.
+/// It may be no fork but another chain: with their next probe all but the largest group are asked for their identity.
 void ask_who_they_are(BackendHistory& history, std::span<const Group> groups, MonoTime now, milliseconds least) {
   const auto largest = std::ranges::max_element(groups, {}, [](const Group& g) { return g.members.size(); });
   for (auto g = groups.begin(); g != groups.end(); ++g) {
@@ -192,7 +192,7 @@ void end_fork_check(BackendHistory& history, const config::Backend& backend, con
       check.groups, [](const Group& g) { return g.state == Group::State::kWanted || g.state == Group::State::kAsked; });
   if (missing && now - check.begun <= probe.timeout + probe.interval) return;
 
-  // An operator has one voice; one whose servers contradict each other has none.
+  // An operator has one vote, and none if its servers contradict each other.
   std::map<std::string_view, std::set<std::string_view>> said;
   for (const Group& g : check.groups)
     if (g.state == Group::State::kAnswered)
@@ -208,7 +208,7 @@ void end_fork_check(BackendHistory& history, const config::Backend& backend, con
   for (const auto& [hash, count] : votes)
     if (voters >= 3 && count * 2 > voters) majority = hash;
 
-  bool anybody_forked = false;
+  bool any_forked = false;
   const bool judged = !majority.empty() || votes.size() <= 1;
   for (const Group& g : check.groups) {
     for (const std::uint32_t m : g.members) {
@@ -219,7 +219,7 @@ void end_fork_check(BackendHistory& history, const config::Backend& backend, con
       if (majority.empty() || g.hash == majority) continue;
       t.forks.minority = fmt::format("block {} is {} here, {} of {} operators say {}", *check.height, shortened(g.hash),
                                      votes[majority], voters, shortened(majority));
-      anybody_forked = true;
+      any_forked = true;
     }
   }
   check.tie.clear();
@@ -229,7 +229,7 @@ void end_fork_check(BackendHistory& history, const config::Backend& backend, con
                                count == 1 ? "says" : "say", shortened(hash));
     check.tie = fmt::format("no majority on block {}: {}", *check.height, check.tie);
   }
-  check.due = now + (anybody_forked || !judged ? kForkedEvery : kNodeStateEvery);
+  check.due = now + (any_forked || !judged ? kForkedEvery : kNodeStateEvery);
   check.height.reset();
   check.groups.clear();
 }

@@ -9,9 +9,10 @@
 #include "weighter/state/history.hpp"
 #include "weighter/state/observation.hpp"
 
-/// Who is on which chain. Heads alone cannot tell: a node that was left behind on a fork goes on making blocks at the
-/// same pace. Hashes are compared at one height that all have passed long enough ago. What the probes have brought
-/// anyway saves most questions: two targets of which one has shown the other's newest block are on one chain.
+/// Tells which target is on which chain. Heads alone cannot: a node that was left behind on a fork goes on making
+/// blocks at the same pace. Hashes are compared at one height that all have passed long enough ago. What the probes
+/// have brought anyway saves most questions: two targets of which one has shown the other's newest block are on one
+/// chain.
 namespace rpcw {
 
 /// A target with a head that others can be compared with.
@@ -26,7 +27,7 @@ struct ForkVote {
 void end_fork_check(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, MonoTime now);
 
 /// Begins a comparison when one is due, a target was never compared, or heads contradict each other.
-/// `voices`: whoever is within max_lag of the agreed head.
+/// `votes`: of the targets within max_lag of the agreed head.
 void scan_for_forks(BackendHistory& history, const config::Backend& backend, std::span<const ForkVote> votes,
                     MonoTime now);
 
@@ -38,7 +39,7 @@ struct BlockCheck {
 /// The hashes to ask for now, marked as asked; empty: none.
 std::vector<BlockCheck> fork_checks(BackendHistory& history);
 
-/// Folds the answer to one of them in; one that nobody waits for any more is dropped.
+/// Folds the answer to one of them in; one that is not waited for any more is dropped.
 void fold_block(BackendHistory& history, std::uint32_t member, const Answer& answer);
 
 }  // namespace rpcw

@@ -157,20 +157,20 @@ class Heads {
     t.identity.check.due = now_.mono;
   }
 
-  /// A jump counts until somebody else has come near it, and not at all when nobody else could: then the chain's pace
-  /// may have changed, and there is nobody to prove the contrary.
+  /// A jump counts until another operator has come near it, and not at all when there is no other: then the chain's
+  /// pace may have changed, and no vote proves the contrary.
   void confirm_jumps() {
     const auto tolerance = static_cast<std::uint64_t>(blocks_in(backend_.chain.max_lag, block_time_)) + 1;
     HighestOfOthers calm;
     for (const Voter& s : voters_)
       if (!s.target->heads.jumped) calm.add({s.config->operator_name, s.target->heads.newest->number});
-    const bool anybody_calm = std::ranges::any_of(voters_, [](const Voter& s) { return !s.target->heads.jumped; });
+    const bool any_calm = std::ranges::any_of(voters_, [](const Voter& s) { return !s.target->heads.jumped; });
     for (const Voter& s : voters_) {
       if (!s.target->heads.jumped) continue;
       const std::uint64_t number = s.target->heads.newest->number;
       const auto highest = calm.than(s.config->operator_name);
       const bool confirmed = highest && (*highest >= number || distance(*highest, number) <= tolerance);
-      if (!confirmed && anybody_calm) continue;
+      if (!confirmed && any_calm) continue;
       s.target->heads.jumped = false;
       calm.add({s.config->operator_name, number});
     }

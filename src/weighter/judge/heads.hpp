@@ -38,7 +38,7 @@ struct HeadView {
   std::optional<AgreedHead> agreed;
   /// Of the agreed head; of several that have just reached it, the latest.
   WallTime agreed_timestamp{};
-  /// Operators are too far apart and no majority can tell who is right.
+  /// Operators are too far apart, and none of their heads has a majority.
   bool no_quorum = false;
   /// An operator that is within max_lag of the agreed head, empty: none is; and whether another one is, too.
   std::string_view near_operator;

@@ -148,7 +148,7 @@ class Judge {
     if (stands_still_with_all) {
       t.heads.stood_still = true;
     } else if (std::exchange(t.heads.stood_still, t.heads.stood_still && bad) && bad) {
-      // Somebody has moved on, and it has not: it has been bad for long enough already.
+      // Another server has moved on, and this one has not: it has been bad for long enough already.
       eject(i, true);
     }
     if (!stands_still_with_all && limited_for_too_long(t)) {
@@ -307,7 +307,7 @@ class Judge {
   }
 
   /// `used` where nothing is silent; `waiting_ms`: what live traffic says of silence. Silence counts for more the
-  /// longer it has become than what is noticed at all: that somebody answers at last becomes ever less likely.
+  /// longer it lasts beyond what is noticed at all: an answer becomes ever less likely.
   std::optional<double> latency_used(const TargetHistory& t, std::optional<double> used, double waiting_ms) const {
     if (!used) return used;
     double silence_ms = std::max(waiting_ms, static_cast<double>(t.probes.unanswered_for.count()) / 1000.0);
@@ -413,7 +413,7 @@ class Judge {
     pay_back(i);
   }
 
-  /// `forgiven`: what it is thrown out for was everybody's trouble, so it may return at once.
+  /// `forgiven`: all servers have the fault for which it is ejected, so it may return at once.
   void eject(std::size_t i, bool forgiven = false) {
     TargetHistory& t = history_.servers[i];
     if (t.ejection.is_out) return;
@@ -452,7 +452,7 @@ class Judge {
     t.ejection.quiet_since = now_.mono;
   }
 
-  /// What looked like one server's failure was the beginning of everybody's: the ejections since are nobody's fault.
+  /// The first server's failure was the beginning of an outage of all: forgives the ejections since.
   void forgive_outage() {
     const MonoTime window = 2 * probe_.interval + probe_.timeout;
     for (TargetHistory& t : history_.servers) {
@@ -465,8 +465,8 @@ class Judge {
     }
   }
 
-  /// Nobody is left: all have traffic again by the fallback, whatever they answer. Who is well comes back at once, and
-  /// the others when they are, not by their time-outs: those are for one server that fails while others do not.
+  /// No server is left: all have traffic again by the fallback, whatever they answer. Each comes back as soon as it is
+  /// well, not by its time-out: time-outs are for one server that fails while others do not.
   void waive_time_outs() {
     for (std::size_t i = 0; i < out_.servers.size(); ++i) {
       TargetHistory& t = history_.servers[i];

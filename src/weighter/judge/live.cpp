@@ -115,8 +115,8 @@ double open_usually(const LiveHistory& h) {
   return rate_of(h.recent) * h.average_ms.value_or(0.0) / 1000.0;
 }
 
-/// Notes whose open requests pile up, and sets `suspect` where they seem to begin to. When clients send many at once,
-/// they pile up everywhere: that is no server's fault.
+/// Notes the servers whose open requests pile up, and sets `suspect` where they seem to begin to. When clients send
+/// many at once, they pile up everywhere: that is no server's fault.
 void note_waiting(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, std::vector<bool>& suspect) {
   double open = 0;
   double usual = 0;

@@ -17,7 +17,7 @@ std::vector<std::string> out_of_reach(const config::Config& config, const haprox
 /// `slowstart`, `down`, `contended`.
 std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const haproxy::BackendRow& row);
 
-/// Whether a note is for whoever runs this, who has to change something; the others are what happens every day.
+/// Whether the operator has to change something because of the note; the other notes are everyday events.
 bool told_in_log(const BackendNote& note);
 
 }  // namespace rpcw

@@ -11,14 +11,14 @@
 
 namespace rpcw {
 
-/// Finds out servers whose weight somebody else keeps changing: putting it back again and again would only make the
+/// Finds servers whose weight another writer keeps changing: putting it back again and again would only make the
 /// traffic swing. No clock: the time is an argument.
 class Repairs {
  public:
   /// Backend and server, by name: their numbers change with HAProxy's list.
   using Key = std::pair<std::string, std::string>;
 
-  /// So many within the window are a fight. One writer who changes his mind is none.
+  /// So many within the window are a fight. One writer that sets a few weights is none.
   static constexpr std::size_t kFight = 5;
   static constexpr milliseconds kWindow{60'000};
   /// The first time it is left alone; doubles with each fight that follows, up to the longest.

@@ -17,7 +17,7 @@ bool discovers(const config::Config& config);
 /// HAProxy's, and what any process has open. Of `discover`, only servers that are there count.
 std::size_t open_files_for(const config::Config& config);
 
-/// Who is on HAProxys' lists.
+/// The servers on HAProxys' lists.
 struct ServerLists {
   struct Server {
     std::string name;

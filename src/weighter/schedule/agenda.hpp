@@ -9,7 +9,7 @@
 /// What a target is asked besides its head. Pure: the caller sends the questions.
 namespace rpcw {
 
-/// The questions that are due, marked as asked. References are asked for their identity alone: nobody weighs them.
+/// The checks that are due, marked as asked. References are asked for their identity alone: they have no weight.
 /// None while the provider limits our rate, and none whose last answer has not come.
 std::vector<Check> due_checks(TargetHistory& target, bool reference, const BlockTime& block_time,
                               const config::Backend& backend, MonoTime now);

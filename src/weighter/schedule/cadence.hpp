@@ -23,14 +23,14 @@ inline constexpr milliseconds kNodeStateEvery{300'000};
 inline constexpr milliseconds kBadAnswerEvery{30'000};
 /// A method that does not exist is asked for again after this time: it may be another software by then.
 inline constexpr milliseconds kUnsupportedPause{86'400'000};
-/// Chains are not compared more often than this, whatever the heads say; and that often while somebody is on a fork.
+/// Chains are not compared more often than this, whatever the heads say; and that often while a server is on a fork.
 inline constexpr milliseconds kForkCheckLeast{10'000};
 inline constexpr milliseconds kForkedEvery{30'000};
 /// Heads are looked at for signs of a fork this often.
 inline constexpr milliseconds kForkLookEvery{200};
 
-/// From so many requests at once their number costs more time than one more round trip to whom answers no JSON-RPC
-/// batches: then what a provider is asked together goes in one. It does as well with fewer, but a provider that counts,
+/// From so many requests at once their number costs more time than one more round trip to a provider without JSON-RPC
+/// batches: then the checks of a provider go in one batch. It does as well with fewer, but a provider that counts,
 /// refuses or loses batches is found out only by asking it again, and below this nothing is gained for that.
 inline constexpr std::size_t kRequestsWorthBatching = 100;
 

@@ -208,7 +208,7 @@ struct EjectionHistory {
   MonoTime until{};
   /// Ejections that are not yet forgiven; each doubles the time-out.
   unsigned count = 0;
-  /// The present ejection was everybody's: no time-out, no ramp.
+  /// The present ejection belongs to an outage of all servers: no time-out, no ramp.
   bool forgiven = false;
   /// Since when it has had no failure; forgiving counts from here.
   MonoTime quiet_since{};
@@ -254,7 +254,7 @@ struct BlockTime {
   std::optional<milliseconds> measured;
 };
 
-/// Who has which block at one height: the comparison under way, and when the next is due.
+/// Which target has which block at one height: the comparison under way, and when the next is due.
 struct ForkCheck {
   /// Targets that have shown the same blocks are asked once: one of them for all.
   struct Group {
@@ -353,7 +353,7 @@ bool must_tell_identity(const TargetHistory& history);
 /// Whether its head falls back again and again, as with two pools of nodes behind one address.
 bool heads_contradict(const TargetHistory& history);
 
-/// Nobody waits for answers to what was asked so far: it is asked again with the next probe.
+/// Answers to the checks so far are not waited for: they are sent again with the next probe.
 void forget_checks(TargetHistory& history);
 /// The same for a comparison of chains: it begins anew when the next one is due.
 void forget_checks(ForkCheck& forks);

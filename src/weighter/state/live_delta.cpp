@@ -59,7 +59,7 @@ void begin(ServerRow& row) {
   row.backlog.shut = is_shut(row);
 }
 
-/// A counter that went back was cleared by somebody.
+/// A counter that went back was cleared by an operator.
 bool cleared(const Counters& was, const Counters& is) {
   const auto fell = [&](Counter counter) { return was.*counter && is.*counter && *(is.*counter) < *(was.*counter); };
   return std::ranges::any_of(kAnswers, fell) || fell(&Counters::econ) || fell(&Counters::eresp) ||

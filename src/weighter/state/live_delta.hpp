@@ -27,7 +27,7 @@ struct LiveDelta {
   /// HAProxy's average over its last 512 answers (`rtime`), in ms: how long an answer usually takes; absent: none yet.
   std::optional<double> average_ms;
   /// Requests without an answer at the second read that were sent since it last had weight 0, those in its queue
-  /// included. 0 in mode tcp, where nobody can tell requests from connections that stay.
+  /// included. 0 in mode tcp, where requests cannot be told from connections that stay.
   std::uint64_t open = 0;
 
   friend bool operator==(const LiveDelta&, const LiveDelta&) = default;

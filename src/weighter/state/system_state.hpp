@@ -118,7 +118,7 @@ class SystemState {
   /// are held stay so. One that is new has no share and the weight 0 until a decision gives it more; a backend with new
   /// servers only holds nothing. Targets have other indices afterwards.
   /// One that was here within constants::kAbsence is no stranger: its ejections, its failures and its quota are known,
-  /// while its head and chain are asked for as of anybody new.
+  /// while its head and chain are asked for as of a new server.
   void change_servers(const std::function<void()>& change, MonoTime now);
 
   /// Whether weights are held for this backend.
@@ -137,7 +137,7 @@ class SystemState {
   /// Grows with all that changes what `snapshot` returns.
   [[nodiscard]] std::uint64_t changes() const { return changes_; }
 
-  /// From now on `tape` hears of every event that can make a difference; nullptr: nobody does.
+  /// From now on `sink` gets every event that can make a difference; nullptr: none does.
   void set_sink(EventSink* sink) { sink_ = sink; }
   /// What the call that the event tells of would do. Precondition: its indices exist here.
   void apply(const Event& event);

@@ -96,7 +96,7 @@ struct ServerRow {
   std::string tracked{};
   /// Percentage of its weight that `slowstart` allows for now; absent: all.
   std::optional<unsigned> throttle{};
-  /// Somebody else keeps changing its weight, and it is left alone for now. Set by whoever has seen that.
+  /// Another writer keeps changing its weight, and it is left alone for now. Set by the endpoint's control.
   bool contended = false;
   Counters counters{};
   Backlog backlog{};
@@ -128,8 +128,8 @@ struct BackendRow {
   /// It has a stick table of its own, as `stick on` needs.
   bool stick_table = false;
   Counters counters{};
-  /// HAProxy has refused a weight here, since its algorithm is static: it takes only 0 % and 100 %. What it shows does
-  /// not tell, so that whoever was refused sets this.
+  /// HAProxy has refused a weight here, since its algorithm is static: it takes only 0 % and 100 %. Its replies do
+  /// not show that, so the endpoint's control sets this after a refusal.
   bool percent = false;
   /// HAProxy has refused an agent's weight for the same reason. Shown until the agent answers something else.
   bool agent_refused = false;

@@ -34,7 +34,7 @@ std::uint32_t choose_leader(LeaderMemory& memory, std::span<const Candidate> can
     memory.challenger.reset();
     return *memory.leader;
   }
-  // Whoever challenged first goes on challenging, so that two that are equally good do not restart each other's clock.
+  // The first challenger stays the challenger: two equally good ones must not restart each other's clock.
   const auto standing =
       std::ranges::find_if(candidates, [&](const Candidate& c) { return c.server == memory.challenger && better(c); });
   if (standing == candidates.end()) {

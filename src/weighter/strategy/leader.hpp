@@ -19,7 +19,7 @@ struct Candidate {
 /// What is remembered between two choices.
 struct LeaderMemory {
   std::optional<std::uint32_t> leader;
-  /// Who has been clearly better than the leader, and since when.
+  /// The server that has been clearly better than the leader, and since when.
   std::optional<std::uint32_t> challenger;
   MonoTime challenger_since{};
 };

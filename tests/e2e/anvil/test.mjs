@@ -469,7 +469,7 @@ await test('by latency: the shares follow the formula, and the requests follow t
     detours.forEach(({ close }) => close());
   }
 });
-await test('run puts right what somebody else has set', async () => {
+await test('run puts right what another writer has set', async () => {
   await runtime_api('set weight rpc/one 0;set weight rpc/two 10');
   start_daemon();
   await all_well();

@@ -144,7 +144,7 @@ await test('rpc-weighter is a native sidecar that HAProxy does not wait for', ()
   const { containerPort } = agent.ports.find((entry) => entry.name === port);
   assert.equal(TOML.parse(configs.weighter.data['config.toml']).http.listen, `0.0.0.0:${containerPort}`);
 });
-await test('the admin socket is on an emptyDir that both may use, and nobody else', () => {
+await test('the admin socket is on an emptyDir for these two containers alone', () => {
   const volume = pod.volumes.find((entry) => entry.emptyDir);
   for (const container of [proxy, agent]) {
     const mount = container.volumeMounts.find((entry) => entry.name === volume.name);

@@ -95,7 +95,7 @@ for (const [name, objects] of Object.entries(rendered)) {
         );
       for (const volume of spec.volumes) {
         const mode = volume.configMap?.defaultMode ?? volume.secret?.defaultMode;
-        if (volume.configMap || volume.secret) assert.equal(mode & 0o007, 0, `${at}: ${volume.name} is for everybody`);
+        if (volume.configMap || volume.secret) assert.equal(mode & 0o007, 0, `${at}: ${volume.name} is for all users`);
       }
       for (const container of containers(spec)) {
         const { securityContext, resources, image } = container;
@@ -125,7 +125,7 @@ for (const [name, objects] of Object.entries(rendered)) {
       for (const policy of policies) {
         assert.deepEqual(policy.spec.policyTypes, ['Ingress', 'Egress']);
         for (const rule of policy.spec.ingress) {
-          assert(rule.from?.length > 0 && rule.ports?.length > 0, 'a rule for everybody or every port');
+          assert(rule.from?.length > 0 && rule.ports?.length > 0, 'a rule for every client or every port');
           for (const { port } of rule.ports) {
             assert.equal(typeof port, 'number');
             const served = containers(spec).some((one) => one.ports?.some((entry) => entry.containerPort === port));
