@@ -260,7 +260,7 @@ class Agent::Impl {
   }
   asio::awaitable<void> set_weights(control::EndpointId id, std::vector<haproxy::WeightCommand> commands) {
     auto outcomes = co_await endpoints_.at(id)->push(std::move(commands), effects_.may_push);
-    // Then the rest was not sent, and nobody else would say so in time.
+    // Then the rest was not sent, and no other event would say so in time.
     if (effects_.may_push && !effects_.may_push()) give(news::Acting{false});
     give(news::WeightsAnswered{id, std::move(outcomes)});
   }

@@ -70,7 +70,7 @@ struct StandbyReport {
   /// As in the file.
   std::string lease;
   bool acts = false;
-  /// This agent, and the one that holds the lease; empty: nobody does, or it is not known.
+  /// This agent, and the one that holds the lease; empty: none does, or it is not known.
   std::string identity;
   std::string holder;
   /// Why the API server was asked in vain the last time; empty: it was not.

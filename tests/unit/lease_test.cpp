@@ -117,7 +117,7 @@ struct World {
   Agent a{"agent-a", 1h, 0ms};
   Agent b{"agent-b", 9h, -6h};
   MonoTime t{};
-  /// Nobody is answered.
+  /// No connection is answered.
   bool down = false;
 
   void run(MonoTime time) {

@@ -98,7 +98,7 @@ class Election {
 
   /// Whether weights may be set at this very moment. False from the deadline on, whether or not the loop has turned.
   [[nodiscard]] bool holds(MonoTime now) const { return acting_ && now < valid_until_; }
-  /// As last seen; empty: nobody, or not known.
+  /// As last seen; empty: none, or not known.
   [[nodiscard]] std::string holder() const { return observed_ ? observed_->holder : std::string{}; }
   [[nodiscard]] const std::string& identity() const { return identity_; }
   /// Why the last attempt failed; empty: it did not.
