@@ -255,5 +255,5 @@ TEST_CASE("status shows state, weight and sessions, and needs no key of a provid
     CHECK(run({"drain", wrong, "--config", config}).code == 2);
   }
   CHECK(run({"drain", "rpc/a", "--config", config, "--wait", "30"}).code == 2);
-  CHECK(run({"drain", "rpc/nobody", "--config", config}).code == 3);
+  CHECK(run({"drain", "rpc/missing", "--config", config}).code == 3);
 }
