@@ -102,13 +102,13 @@ TEST_CASE("SIGHUP takes a good file over without a jump") {
   CHECK(stage.weights() == kAll);
   CHECK(program.count("unknown ->") == 3);
 
-  // A provider gets more: its line alone, and no server is unknown again.
+  // A provider gets more, and no server is unknown again. Growth goes in steps
+  // as long as the load lets it: small ones are not in the log at this level.
   std::string text = stage.toml();
   text.replace(text.find("name = \"a\""), 10, "name = \"a\"\n  preference = 2.0");
   stage.folder.write("config.toml", text);
   program.signal(SIGHUP);
   CHECK(stage.reaches({{"a", 128}, {"b", 64}, {"c", 64}}));
-  CHECK(program.says("rpc/a: healthy, weight 86 -> "));
   CHECK(program.count("unknown ->") == 3);
 
   // It goes on watching.
