@@ -124,7 +124,7 @@ TEST_CASE("http: a Host that is no address and no configured name is refused") {
     old.send("GET /healthz HTTP/1.0\r\n\r\n");
     CHECK(parse_reply(old.read_to_end()).status == 200);
     const RawConnection none(port);
-    none.send("GET /healthz HTTP/1.1\r\n\r\n");
+    none.send("GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n");
     CHECK(parse_reply(none.read_to_end()).status == 400);
   }
   CHECK(program.stop() == 0);
