@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/version.hpp"
+#include "weighter/schedule/pace.hpp"
 
 namespace rpcw::store {
 namespace {
@@ -213,9 +214,13 @@ class Fit {
     b.references.clear();
     place.servers.resize(was.servers.size());
     place.references.resize(was.references.size());
-    const auto use = [](const config::Target& target, const std::string& recorded_operator) {
+    const auto use = [&](const config::Target& target, bool reference, const SectionBackend::Server& recorded) {
       config::Target out = target;
-      if (!out.operator_given) out.operator_name = recorded_operator;
+      if (!out.operator_given) out.operator_name = recorded.operator_name;
+      // Without the URLs, only the recording knows what "auto" came to.
+      out.pace = recorded.interval.count() > 0 && paced_by_address(target, config_.probe)
+                     ? pace_with(recorded.interval, config_.probe)
+                     : pace_of(target, reference, from, config_.probe);
       return out;
     };
     for (const config::Server& s : servers_of(from, was)) {
@@ -226,7 +231,7 @@ class Fit {
       }
       place.servers[static_cast<std::size_t>(at - was.servers.begin())] = static_cast<std::uint32_t>(b.servers.size());
       b.servers.push_back(s);
-      b.servers.back().target = use(s.target, at->operator_name);
+      b.servers.back().target = use(s.target, false, *at);
     }
     for (std::size_t i = 0; i < was.servers.size(); ++i)
       if (!place.servers[i])
@@ -234,7 +239,7 @@ class Fit {
     // They have no names; their places in the file must do.
     for (std::size_t i = 0; i < std::min(from.references.size(), was.references.size()); ++i) {
       place.references[i] = static_cast<std::uint32_t>(i);
-      b.references.push_back(use(from.references[i], was.references[i]));
+      b.references.push_back(use(from.references[i], true, was.references[i]));
     }
     if (from.references.size() != was.references.size())
       notes.insert(

@@ -10,8 +10,8 @@
 
 #include "config/quantity.hpp"
 #include "config/url.hpp"
-#include "rpc/family/registry.hpp"
 #include "weighter/schedule/cadence.hpp"
+#include "weighter/schedule/pace.hpp"
 #include "weighter/strategy/strategy.hpp"
 
 namespace rpcw::config {
@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::size_t kColumns = 80;
 constexpr std::size_t kLabelColumns = 12;
-constexpr milliseconds kDay{86'400'000};
+constexpr std::uint64_t kMonthDays = 30;
 
 /// Columns on a terminal, near enough: one for each code point.
 std::size_t width(std::string_view text) {
@@ -76,33 +76,6 @@ std::string grouped(std::uint64_t value) {
   return out;
 }
 
-std::uint64_t times_a_day(milliseconds interval) {
-  return static_cast<std::uint64_t>((kDay.count() + interval.count() / 2) / interval.count());
-}
-
-std::uint64_t head_requests(const Config& config, const Backend& backend) {
-  return times_a_day(config.probe.interval) * rpc::family::of(backend.chain)->head_requests().size();
-}
-
-std::uint64_t identity_requests(const Backend& backend) {
-  const bool asked = backend.chain.offers.identity && !backend.chain.identity.empty();
-  return asked ? times_a_day(kIdentityEvery) : 0;
-}
-
-/// Sync state, and peers where they matter. Hashes for telling forks are not counted: as long as providers show each
-/// other's blocks none is asked for.
-std::uint64_t state_requests(const Backend& backend) {
-  const Offers& offers = backend.chain.offers;
-  const unsigned checks = (offers.syncing ? 1U : 0U) + (backend.min_peers > 0 && offers.peers ? 1U : 0U);
-  return times_a_day(kNodeStateEvery) * checks;
-}
-
-std::uint64_t canary_requests(const Backend& backend) {
-  std::uint64_t sum = 0;
-  for (const Canary& canary : backend.canaries) sum += times_a_day(canary.interval);
-  return sum;
-}
-
 void add_tls(std::vector<std::string>& parts, const TlsFiles& tls) {
   // Paths are not shown: they may come from variables.
   if (!tls.ca_file.empty()) parts.emplace_back("a CA of your own");
@@ -128,8 +101,18 @@ void describe_haproxy(Page& page, const Config& config) {
 
 void describe_probe(Page& page, const Probe& probe) {
   page.heading("probe");
-  page.line("interval", {every(probe.interval), fmt::format("{} in doubt", every(probe.fast_interval)),
-                         fmt::format("time-out {}", duration_text(probe.timeout))});
+  std::vector<std::string> interval;
+  if (probe.auto_interval)
+    interval = {"auto", fmt::format("{} for own nodes", duration_text(std::min(probe.interval, kOwnEvery))),
+                fmt::format("{} for others", duration_text(probe.interval))};
+  else
+    interval = {every(probe.interval)};
+  interval.push_back(fmt::format("{} in doubt", every(probe.fast_interval)));
+  interval.push_back(fmt::format("time-out {}", duration_text(probe.timeout)));
+  page.line("interval", interval);
+  if (probe.budget > 0)
+    page.line("budget",
+              {fmt::format("{} requests a day to each provider", grouped(static_cast<std::uint64_t>(probe.budget)))});
   page.line("verdict", {fmt::format("out after {} failed", probe.fall), fmt::format("back after {} good", probe.rise)});
   page.line("at most",
             {fmt::format("{} requests at a time", probe.max_in_flight), fmt::format("{} look-ups", probe.max_lookups),
@@ -178,16 +161,63 @@ void describe_limits(Page& page, const Backend& backend) {
   page.line("limits", parts);
 }
 
+/// Its interval and bill: `every 5s, 19 008 requests a day`.
+std::vector<std::string> pace_parts(const Config& config, const Backend& backend, const Target& target,
+                                    bool reference) {
+  const milliseconds interval = interval_of(target, config.probe);
+  const std::uint64_t a_day = bill_of(backend, reference, interval).sum();
+  std::vector<std::string> out{every(interval), fmt::format("{} requests a day", grouped(a_day))};
+  if (target.pace.budget > 0)
+    out.push_back(fmt::format("{} {}",
+                              static_cast<double>(a_day) > target.pace.budget ? "more than the budget of" : "budget",
+                              grouped(static_cast<std::uint64_t>(target.pace.budget))));
+  return out;
+}
+
+/// Of all targets that the file names with a URL.
+struct Cost {
+  std::size_t targets = 0;
+  Bill a_day;
+};
+
+Cost cost_of(const Config& config, const Backend& backend) {
+  Cost out;
+  if (!backend.follows.empty()) return out;
+  const auto add = [&](const Target& target, bool reference) {
+    if (target.url.empty()) return;
+    ++out.targets;
+    out.a_day += bill_of(backend, reference, interval_of(target, config.probe));
+  };
+  for (const Server& server : backend.servers) add(server.target, false);
+  for (const Target& reference : backend.references) add(reference, true);
+  return out;
+}
+
+std::string sum_text(std::uint64_t a_day) {
+  return fmt::format("{} requests a day, {} in {} days", grouped(a_day), grouped(a_day * kMonthDays), kMonthDays);
+}
+
 void describe_cost(Page& page, const Config& config, const Backend& backend) {
-  std::vector<std::string> terms{fmt::format("{} heads", grouped(head_requests(config, backend)))};
-  if (const auto identity = identity_requests(backend); identity > 0)
-    terms.push_back(fmt::format("{} chain ids", grouped(identity)));
-  terms.push_back(fmt::format("{} node states", grouped(state_requests(backend))));
-  if (const auto canaries = canary_requests(backend); canaries > 0)
-    terms.push_back(fmt::format("{} canaries", grouped(canaries)));
-  page.line("cost",
-            {fmt::format("{} requests a day to each provider", grouped(probe_requests_per_day(config, backend)))});
-  page.line("", {fmt::format("{}", fmt::join(terms, " + "))});
+  if (const Cost cost = cost_of(config, backend); cost.targets > 0) {
+    page.line("cost", {sum_text(cost.a_day.sum())});
+    std::vector<std::string> terms{fmt::format("{} heads", grouped(cost.a_day.heads))};
+    if (cost.a_day.identity > 0) terms.push_back(fmt::format("{} chain ids", grouped(cost.a_day.identity)));
+    if (cost.a_day.node_state > 0) terms.push_back(fmt::format("{} node states", grouped(cost.a_day.node_state)));
+    if (cost.a_day.canaries > 0) terms.push_back(fmt::format("{} canaries", grouped(cost.a_day.canaries)));
+    page.line("", terms);
+  }
+  if (backend.discover.empty()) return;
+  // Which servers there are and where they stand, HAProxy's list will tell.
+  const auto each = [&](std::string_view which, milliseconds interval) {
+    return fmt::format("{}{}: {} requests a day", which, every(interval),
+                       grouped(bill_of(backend, false, interval).sum()));
+  };
+  const Target found{};
+  const Pace pace = pace_of(found, false, backend, config.probe);
+  const milliseconds hosted = pace.interval.count() > 0 ? pace.interval : config.probe.interval;
+  std::vector<std::string> parts{each("each server ", hosted)};
+  if (paced_by_address(found, config.probe)) parts.push_back(each("an own node ", std::min(hosted, kOwnEvery)));
+  page.line("cost", parts);
 }
 
 std::vector<std::string> strategy_parts(const Backend& backend) {
@@ -260,23 +290,20 @@ void describe_backend(Page& page, const Config& config, const Backend& backend) 
       more.push_back(fmt::format("tier {}: serves while fewer than {} of the lower tiers are healthy", server.tier,
                                  backend.min_healthy));
     if (!more.empty()) page.line("", more);
+    if (!server.target.url.empty()) page.line("", pace_parts(config, backend, server.target, false));
   }
   if (!backend.discover.empty()) page.line("servers", {"HAProxy's own list", redact_template(backend.discover)});
   for (const Target& reference : backend.references) {
     page.line("reference", {shown_url(reference)});
     const std::string_view known = reference.operator_given ? std::string_view{} : reference.operator_name;
     if (auto more = details(reference, known); !more.empty()) page.line("", more);
+    page.line("", pace_parts(config, backend, reference, true));
   }
   for (const Canary& canary : backend.canaries) page.line("canary", {name_of(canary), every(canary.interval)});
   describe_cost(page, config, backend);
 }
 
 }  // namespace
-
-std::uint64_t probe_requests_per_day(const Config& config, const Backend& backend) {
-  return head_requests(config, backend) + identity_requests(backend) + state_requests(backend) +
-         canary_requests(backend);
-}
 
 std::string describe(const Config& config) {
   constexpr std::array<std::string_view, 5> kLevels{"trace", "debug", "info", "warn", "error"};
@@ -293,7 +320,19 @@ std::string describe(const Config& config) {
   if (listen.empty()) listen.emplace_back("off");
   page.line("listen", listen);
   if (!config.http.hosts.empty()) page.line("hosts", config.http.hosts);
-  for (const Backend& backend : config.backends) describe_backend(page, config, backend);
+  Cost all;
+  std::size_t with_cost = 0;
+  for (const Backend& backend : config.backends) {
+    describe_backend(page, config, backend);
+    const Cost cost = cost_of(config, backend);
+    if (cost.targets > 0) ++with_cost;
+    all.targets += cost.targets;
+    all.a_day += cost.a_day;
+  }
+  if (with_cost > 1) {
+    page.heading("all backends");
+    page.line("cost", {sum_text(all.a_day.sum())});
+  }
   return page.take();
 }
 

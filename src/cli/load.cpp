@@ -11,6 +11,7 @@
 #include "config/tls_files.hpp"
 #include "observe/log.hpp"
 #include "weighter/plan/server_list.hpp"
+#include "weighter/schedule/pace.hpp"
 #include "weighter/strategy/strategy.hpp"
 
 namespace rpcw::cli {
@@ -83,6 +84,7 @@ Reading read_config(const Options& options, Needs needs) {
       if (const auto ok = config::check_tls_files(*files); !ok)
         return refuse(fmt::format("{}: {}: {}", options.config_file, table, ok.error()));
   }
+  set_paces(config);
   out.config = std::move(config);
   return out;
 }

@@ -205,7 +205,8 @@ std::size_t Backends::read_servers(Reader& r, Backend& out) {
     Server server;
     server.name = read_name(inner, "server", seen);
     if (r.has("follows")) {
-      for (const std::string_view key : {"url", "url_file", "headers", "operator", "redact_host", "tier", "max_rate"})
+      for (const std::string_view key :
+           {"url", "url_file", "headers", "operator", "redact_host", "tier", "max_rate", "interval", "budget"})
         if (const Node* found = inner.any(key))
           inner.error(found->place, key, "is a matter of the backend that is followed; set it there");
     } else {

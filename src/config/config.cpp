@@ -30,6 +30,10 @@ std::string shown_path(std::string_view path) {
 
 }  // namespace
 
+milliseconds fast_interval_for(milliseconds interval) {
+  return std::clamp(interval / 4, milliseconds{50}, milliseconds{1000});
+}
+
 std::string shown_url(const Target& target) {
   return url::redact(target.url, host_shown(target));
 }

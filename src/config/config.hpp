@@ -54,10 +54,16 @@ struct Haproxy {
 };
 
 struct Probe {
-  /// Between two probes of a server. [100ms, 1h]
+  /// Between two probes of a target whose `Pace` says nothing else. [100ms, 1h]
   milliseconds interval{5000};
+  /// `interval` is "auto": targets of the own network have a shorter one, see weighter/schedule/pace.hpp.
+  bool auto_interval = true;
   /// The same while a server's state is in doubt. [50ms, interval]
   milliseconds fast_interval{1000};
+  /// The file gives no fast_interval: it follows each target's interval.
+  bool auto_fast_interval = true;
+  /// Requests a day that each target may be sent, unless its table says otherwise; 0: no limit. Else [100, 1e8].
+  double budget = 0;
   /// For one whole probe. [10ms, 60s]
   milliseconds timeout{3000};
   /// Failures in a row that take a server out. [1, 10]
@@ -125,6 +131,18 @@ struct Log {
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
+/// How often a target is probed: what follows from its table, its address and [probe].
+struct Pace {
+  /// Between two probes; 0: as [probe] says.
+  milliseconds interval{0};
+  /// The same while its state is in doubt, at most `interval`; 0: as [probe] says.
+  milliseconds fast_interval{0};
+  /// Requests a day that it may be sent; 0: no limit.
+  double budget = 0;
+
+  friend bool operator==(const Pace&, const Pace&) = default;
+};
+
 /// A provider that is probed: a server of HAProxy's, or a reference that is only compared with.
 struct Target {
   /// With user info, path and query: a secret. Show `shown_url(target)` and nothing else.
@@ -137,7 +155,28 @@ struct Target {
   bool operator_given = false;
   /// A key stands in the host name: nothing shows it.
   bool redact_host = false;
+  /// `interval` of its own table; absent: [probe]'s; 0: "auto". Else [100ms, 1h].
+  std::optional<milliseconds> own_interval{};
+  /// `budget` of its own table, in requests a day; 0: [probe]'s. Else [100, 1e8].
+  double own_budget = 0;
+  /// weighter/schedule/pace.hpp sets it.
+  Pace pace{};
 };
+
+/// The range of an interval between two probes.
+inline constexpr milliseconds kLeastInterval{100};
+inline constexpr milliseconds kMostInterval{3'600'000};
+/// Where the file gives no fast_interval: a quarter of the interval, at most 1 s. Where probes are frequent, those that
+/// settle a doubt must still come sooner. At least 50 ms.
+milliseconds fast_interval_for(milliseconds interval);
+
+/// Between two probes of the target, and the same while its state is in doubt.
+inline milliseconds interval_of(const Target& target, const Probe& probe) {
+  return target.pace.interval.count() > 0 ? target.pace.interval : probe.interval;
+}
+inline milliseconds fast_interval_of(const Target& target, const Probe& probe) {
+  return target.pace.fast_interval.count() > 0 ? target.pace.fast_interval : probe.fast_interval;
+}
 
 /// The target's URL, and its host, as they may be shown. An empty URL gives "…".
 std::string shown_url(const Target& target);

@@ -18,7 +18,7 @@ constexpr std::array<KnownFamily, 16> kFamilies{{
     {"hedera", {.syncing = false, .peers = false}},
     {"near", kAll},
     {"cometbft", kAll},
-    {"substrate", {.hash = false}},
+    {"substrate", {.hash = false, .head_requests = 2}},
     {"stellar-rpc", {.hash = false, .syncing = false, .peers = false}},
     {"horizon", {.hash = false, .peers = false}},
     {"xrpl", kAll},

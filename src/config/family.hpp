@@ -17,6 +17,8 @@ struct Offers {
   bool syncing = true;
   bool peers = true;
   bool block = true;
+  /// Requests that one head takes.
+  unsigned head_requests = 1;
 
   friend bool operator==(const Offers&, const Offers&) = default;
 };

@@ -52,11 +52,15 @@ void read_haproxy(Reader& r, const Context& context, Haproxy& out) {
 }
 
 void read_probe(Reader& r, const Context& context, Probe& out) {
-  const Given interval = r.duration("interval", out.interval, 100ms, 1h);
+  std::optional<milliseconds> named = out.interval;
+  const Given interval = r.duration_or_word("interval", "auto", named, kLeastInterval, kMostInterval);
+  out.auto_interval = interval.absent() || !named;
+  if (named) out.interval = *named;
   const Given fast = r.duration("fast_interval", out.fast_interval, 50ms, 1h);
-  // Where probes are frequent, those that settle a doubt must still come sooner.
-  if (fast.absent()) out.fast_interval = std::clamp(out.interval / 4, milliseconds{50}, out.fast_interval);
+  out.auto_fast_interval = fast.absent();
+  if (fast.absent()) out.fast_interval = fast_interval_for(out.interval);
   read_bound(r, "fast_interval", fast, 50ms, out.fast_interval, "interval", interval, out.interval);
+  r.budget("budget", out.budget);
   r.duration("timeout", out.timeout, 10ms, 60s);
   r.integer("fall", out.fall, 1, 10);
   r.integer("rise", out.rise, 1, 10);

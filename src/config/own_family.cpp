@@ -16,7 +16,8 @@ Offers OwnFamily::offers() const {
           .identity = identity.has_value(),
           .syncing = syncing.has_value(),
           .peers = peers.has_value(),
-          .block = block.has_value()};
+          .block = block.has_value(),
+          .head_requests = 1};
 }
 
 namespace config {

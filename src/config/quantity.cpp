@@ -29,6 +29,9 @@ constexpr std::array<Unit, 7> kSizes{{{"GiB", 1ULL << 30U},
 /// In thousandths of a request a minute: 60,000 of them are one a second.
 constexpr std::array<Unit, 2> kRates{{{"/s", 60'000}, {"/m", 1000}}};
 
+/// In requests in 30 days.
+constexpr std::array<Unit, 2> kBudgets{{{"/month", 1}, {"/day", 30}}};
+
 /// In the smallest unit; saturates. Decimal digits by hand, since a double would make 0.3 s out of 0.1 s three times
 /// over, and since `from_chars` takes "1e9" and "inf".
 std::expected<std::uint64_t, QuantityFault> parse(std::string_view text, std::span<const Unit> units,
@@ -108,6 +111,12 @@ std::expected<double, QuantityFault> parse_rate(std::string_view text) {
   const auto value = parse(text, kRates, std::numeric_limits<std::uint64_t>::max());
   if (!value) return std::unexpected(value.error());
   return static_cast<double>(*value) / 60'000.0;
+}
+
+std::expected<double, QuantityFault> parse_budget(std::string_view text) {
+  const auto value = parse(text, kBudgets, std::numeric_limits<std::uint64_t>::max());
+  if (!value) return std::unexpected(value.error());
+  return static_cast<double>(*value) / 30.0;
 }
 
 std::string rate_text(double per_second) {

@@ -32,4 +32,7 @@ std::expected<double, QuantityFault> parse_rate(std::string_view text);
 /// "25/s"; below one a second "30/m".
 std::string rate_text(double per_second);
 
+/// "600000/month", "20000/day": requests in 30 days or in one. Returns requests a day, to the 30th.
+std::expected<double, QuantityFault> parse_budget(std::string_view text);
+
 }  // namespace rpcw::config

@@ -153,14 +153,15 @@ Given Reader::integer_in(std::string_view key, std::uint64_t& out, std::uint64_t
 }
 
 Given Reader::duration(std::string_view key, milliseconds& out, milliseconds least, milliseconds most) {
-  return duration_in(key, out, least, most, false);
+  return duration_in(key, out, least, most, {});
 }
 
-Given Reader::duration_in(std::string_view key, milliseconds& out, milliseconds least, milliseconds most, bool off) {
+Given Reader::duration_in(std::string_view key, milliseconds& out, milliseconds least, milliseconds most,
+                          std::string_view word) {
   const Member* member = take(key);
   if (member == nullptr) return {.place = table_.place};
-  const std::string range =
-      fmt::format("{} to {}{}", duration_text(least), duration_text(most), off ? ", or \"off\"" : "");
+  const std::string range = fmt::format("{} to {}{}", duration_text(least), duration_text(most),
+                                        word.empty() ? std::string{} : fmt::format(", or \"{}\"", word));
   const Node& node = member->value;
   if (node.kind == Node::Kind::kInteger || node.kind == Node::Kind::kFloat) {
     const std::string bare = number_text(node);
@@ -198,16 +199,16 @@ Given Reader::duration_in(std::string_view key, milliseconds& out, milliseconds 
   return {.state = Given::State::kValid, .place = node.place};
 }
 
-Given Reader::duration_or_off(std::string_view key, std::optional<milliseconds>& out, milliseconds least,
-                              milliseconds most) {
+Given Reader::duration_or_word(std::string_view key, std::string_view word, std::optional<milliseconds>& out,
+                               milliseconds least, milliseconds most) {
   const Member* member = table_.find(key);
-  if (member != nullptr && member->value.kind == Node::Kind::kString && member->value.text == "off") {
+  if (member != nullptr && member->value.kind == Node::Kind::kString && member->value.text == word) {
     take(key);
     out.reset();
     return {.state = Given::State::kValid, .place = member->value.place};
   }
   milliseconds value = out.value_or(least);
-  const Given given = duration_in(key, value, least, most, true);
+  const Given given = duration_in(key, value, least, most, word);
   if (given.valid()) out = value;
   return given;
 }
@@ -263,6 +264,31 @@ Given Reader::rate(std::string_view key, double& out, double least, double most)
     return refuse(*member, fmt::format("{} is no rate; write a number and /s or /m, such as \"25/s\"; accepted: {}",
                                        shown(node.text), range));
   if (*value < least || *value > most)
+    return refuse(*member, fmt::format("{} is out of range; accepted: {}", shown(node.text), range));
+  out = *value;
+  return {.state = Given::State::kValid, .place = node.place};
+}
+
+Given Reader::budget(std::string_view key, double& out) {
+  constexpr double kLeast = 100;
+  constexpr double kMost = 1e8;
+  const Member* member = take(key);
+  if (member == nullptr) return {.place = table_.place};
+  const std::string range = fmt::format("{:.0f}/day to {:.0f}/day", kLeast, kMost);
+  const Node& node = member->value;
+  if (node.kind == Node::Kind::kInteger && node.integer >= 0)
+    return refuse(*member,
+                  fmt::format("{0} has no unit; write it as \"{0}/month\" if it is requests in 30 days (units: "
+                              "/day, /month); accepted: {1}",
+                              node.integer, range));
+  if (node.kind != Node::Kind::kString)
+    return wrong_type(*member, fmt::format("requests in a time, such as \"600000/month\", from {}", range));
+  const auto value = parse_budget(node.text);
+  if (!value)
+    return refuse(*member, fmt::format("{} is no budget; write a number and /day or /month, such as "
+                                       "\"600000/month\"; accepted: {}",
+                                       shown(node.text), range));
+  if (*value < kLeast || *value > kMost)
     return refuse(*member, fmt::format("{} is out of range; accepted: {}", shown(node.text), range));
   out = *value;
   return {.state = Given::State::kValid, .place = node.place};

@@ -112,10 +112,17 @@ class Reader {
   Given number(std::string_view key, double& out, double least, double most);
   Given duration(std::string_view key, milliseconds& out, milliseconds least, milliseconds most);
   /// The same, with "off" for nullopt.
-  Given duration_or_off(std::string_view key, std::optional<milliseconds>& out, milliseconds least, milliseconds most);
+  Given duration_or_off(std::string_view key, std::optional<milliseconds>& out, milliseconds least, milliseconds most) {
+    return duration_or_word(key, "off", out, least, most);
+  }
+  /// The same, with `word` for nullopt.
+  Given duration_or_word(std::string_view key, std::string_view word, std::optional<milliseconds>& out,
+                         milliseconds least, milliseconds most);
   Given size(std::string_view key, std::uint64_t& out, std::uint64_t least, std::uint64_t most);
   /// In requests a second.
   Given rate(std::string_view key, double& out, double least, double most);
+  /// Requests a day, from 100 to 100 million.
+  Given budget(std::string_view key, double& out);
 
   template <std::unsigned_integral T>
   Given integer(std::string_view key, T& out, std::uint64_t least, std::uint64_t most) {
@@ -166,8 +173,9 @@ class Reader {
 
  private:
   const Member* take(std::string_view key);
-  /// `off`: whether the range that is shown has "off" too.
-  Given duration_in(std::string_view key, milliseconds& out, milliseconds least, milliseconds most, bool off);
+  /// `word`: accepted besides, as the range that is shown says; empty: none.
+  Given duration_in(std::string_view key, milliseconds& out, milliseconds least, milliseconds most,
+                    std::string_view word);
   Given integer_in(std::string_view key, std::uint64_t& out, std::uint64_t least, std::uint64_t most);
   Given wrong_type(const Member& member, std::string_view expected);
   Given refuse(const Member& member, std::string message);

@@ -179,6 +179,10 @@ void read_target(Reader& r, const Context& context, Target& out, bool needs_url)
     out.operator_name = name->value;
     out.operator_given = true;
   }
+  std::optional<milliseconds> interval;
+  if (r.duration_or_word("interval", "auto", interval, kLeastInterval, kMostInterval).valid())
+    out.own_interval = interval.value_or(milliseconds{0});
+  r.budget("budget", out.own_budget);
 }
 
 std::string read_discover(Reader& r, const Context& context, const Found<std::string>& from) {

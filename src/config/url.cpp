@@ -19,6 +19,12 @@ bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+/// By its first two bytes: 10/8, 172.16/12, 192.168/16 (RFC 1918) and 169.254/16 (RFC 3927).
+bool is_own_ipv4(std::array<std::uint8_t, 2> a) {
+  return a[0] == 10 || (a[0] == 172 && (a[1] & 0xf0U) == 16) || (a[0] == 192 && a[1] == 168) ||
+         (a[0] == 169 && a[1] == 254);
+}
+
 bool is_address(int family, const std::string& host) {
   std::array<unsigned char, sizeof(in6_addr)> scratch{};
   return inet_pton(family, host.c_str(), scratch.data()) == 1;
@@ -229,6 +235,23 @@ std::string redact(std::string_view text, HostShown what) {
   std::string shown = fmt::format("{}://{}{}{}", url.scheme, v6 ? "[" : "", host, v6 ? "]" : "");
   if (out->port_given) shown += fmt::format(":{}", url.port);
   return shown + "/…";
+}
+
+bool is_own_network(std::string_view host) {
+  if (host.ends_with('.')) host.remove_suffix(1);
+  const std::string name = lower(host);
+  if (in6_addr six{}; inet_pton(AF_INET6, name.c_str(), &six) == 1) {
+    const auto& bytes = six.s6_addr;
+    // fc00::/7 (RFC 4193) and fe80::/10 (RFC 4291).
+    if ((bytes[0] & 0xfeU) == 0xfc || (bytes[0] == 0xfe && (bytes[1] & 0xc0U) == 0x80)) return true;
+    return IN6_IS_ADDR_V4MAPPED(&six) && is_own_ipv4({bytes[12], bytes[13]});
+  }
+  if (in_addr four{}; inet_pton(AF_INET, name.c_str(), &four) == 1) {
+    const std::uint32_t bits = ntohl(four.s_addr);
+    return is_own_ipv4({static_cast<std::uint8_t>(bits >> 24U), static_cast<std::uint8_t>(bits >> 16U & 0xffU)});
+  }
+  constexpr std::array<std::string_view, 3> kOwn{".svc", ".local", ".internal"};
+  return std::ranges::any_of(kOwn, [&](std::string_view end) { return name.ends_with(end); });
 }
 
 std::string registrable_domain(std::string_view host) {

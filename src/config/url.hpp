@@ -37,6 +37,10 @@ std::string shown_host(std::string_view host, HostShown what = HostShown::kUnles
 /// gives it. Never fails: what is not recognised as a URL becomes "…".
 std::string redact(std::string_view text, HostShown what = HostShown::kUnlessKey);
 
+/// Whether a host is of the own network: a private or link-local address, or a name under .svc, .local or .internal
+/// (which .svc.cluster.local is too). A loopback address is not: it may be HAProxy's own way to a hosted provider.
+bool is_own_network(std::string_view host);
+
 /// The registrable domain by the usual rule of thumb (last two labels, three under the common second-level suffixes
 /// such as co.uk); the host itself for addresses and single labels.
 std::string registrable_domain(std::string_view host);

@@ -324,6 +324,13 @@ class MetricsText {
             [](const ServerReport& s) { return s.decision.inputs.error_rate; }},
       Gauge{"rpc_weighter_server_quota_requests_per_second", "What the server's quota carries; absent: none is known.",
             [](const ServerReport& s) { return s.quota_per_s; }},
+      Gauge{"rpc_weighter_server_probe_interval_seconds", "Between two probes of the server, all being well.",
+            [](const ServerReport& s) {
+              return s.probe_interval.count() > 0 ? seconds(std::optional(s.probe_interval)) : std::nullopt;
+            }},
+      Gauge{"rpc_weighter_server_probe_budget_requests_per_second",
+            "What the server's probes may cost; absent: no budget.",
+            [](const ServerReport& s) { return s.probe_budget_per_s; }},
   };
 
   /// `name` with _total for a counter.

@@ -220,6 +220,12 @@ std::vector<std::string> target_names(const SystemState& state) {
   return out;
 }
 
+/// Its interval may follow from its address, which a recording does not hold.
+void write_target(JsonWriter& out, const config::Target& target, const config::Probe& probe) {
+  out.field("operator", target.operator_name);
+  out.field("interval_ms", static_cast<std::uint64_t>(config::interval_of(target, probe).count()));
+}
+
 void write_section(JsonWriter& out, Cause cause, WallTime time, std::uint64_t steps, const SystemState& state) {
   out.begin_object();
   out.field("event", "recording");
@@ -241,7 +247,7 @@ void write_section(JsonWriter& out, Cause cause, WallTime time, std::uint64_t st
     for (const config::Server& s : b.servers) {
       out.begin_object();
       out.field("name", s.name);
-      out.field("operator", s.target.operator_name);
+      write_target(out, s.target, state.config().probe);
       out.end_object();
     }
     out.end_array();
@@ -249,7 +255,7 @@ void write_section(JsonWriter& out, Cause cause, WallTime time, std::uint64_t st
     out.begin_array();
     for (const config::Target& t : b.references) {
       out.begin_object();
-      out.field("operator", t.operator_name);
+      write_target(out, t, state.config().probe);
       out.end_object();
     }
     out.end_array();
@@ -319,6 +325,15 @@ std::expected<Line, LineReader::Error> LineReader::read(std::string_view line) {
   return checked(read_step(event, in));
 }
 
+/// Of a target; recordings of before have none.
+milliseconds interval_in(const JsonField& target) {
+  const JsonField in = target["interval_ms"];
+  if (!in.present()) return milliseconds{0};
+  const auto ms = in.integer<std::uint64_t>();
+  if (ms > static_cast<std::uint64_t>(config::kMostInterval.count())) in.fail("must be at most an hour");
+  return milliseconds{static_cast<std::int64_t>(ms)};
+}
+
 Section LineReader::read_section(const JsonField& in) {
   Section out;
   const auto version = in["version"].integer<std::uint64_t>();
@@ -352,12 +367,12 @@ Section LineReader::read_section(const JsonField& in) {
     backend.strategy = list[b]["strategy"].text();
     const JsonField servers = list[b]["servers"];
     for (std::size_t i = 0; i < servers.size(kMostTargets); ++i) {
-      backend.servers.push_back({servers[i]["name"].text(), servers[i]["operator"].text()});
+      backend.servers.push_back({servers[i]["name"].text(), servers[i]["operator"].text(), interval_in(servers[i])});
       enter(fmt::format("{}/{}", backend.name, backend.servers.back().name), b, i, servers[i]["name"]);
     }
     const JsonField references = list[b]["references"];
     for (std::size_t i = 0; i < references.size(kMostTargets); ++i) {
-      backend.references.push_back(references[i]["operator"].text());
+      backend.references.push_back({{}, references[i]["operator"].text(), interval_in(references[i])});
       enter(reference_name(backend.name, i), b, backend.servers.size() + i, references[i]);
     }
     out.backends.push_back(std::move(backend));

@@ -57,13 +57,15 @@ struct SectionBackend {
   struct Server {
     std::string name;
     std::string operator_name;
+    /// Between two of its probes; 0: not told.
+    milliseconds interval{0};
   };
   std::string name;
   std::string chain;
   std::string strategy;
   std::vector<Server> servers;
-  /// Their operators.
-  std::vector<std::string> references;
+  /// Without names.
+  std::vector<Server> references;
 };
 
 struct Section {

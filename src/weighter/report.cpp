@@ -89,6 +89,12 @@ Report make_report(const SystemState& state, Now now, const haproxy::Instance* i
       if (i < history.servers.size()) sr.quota_per_s = history.servers[i].live.quota_per_s;
       if (const double plan = cfg.servers[i].max_rate; plan > 0)
         sr.quota_per_s = std::min(sr.quota_per_s.value_or(plan), plan);
+      if (cfg.follows.empty()) {
+        const config::Target& target = cfg.servers[i].target;
+        sr.probe_interval = config::interval_of(target, state.config().probe);
+        constexpr double kSecondsADay = 86'400;
+        if (target.pace.budget > 0) sr.probe_budget_per_s = target.pace.budget / kSecondsADay;
+      }
       const haproxy::ServerRow* s = row != nullptr ? row->server(sr.name) : nullptr;
       if (s == nullptr) continue;
       sr.current_weight = s->uweight;

@@ -38,6 +38,10 @@ struct ServerReport {
   std::optional<milliseconds> lag;
   /// What its quota carries, in requests a second; absent: no limit is known.
   std::optional<double> quota_per_s;
+  /// Between two of its probes; 0: it is probed for another backend.
+  milliseconds probe_interval{0};
+  /// Requests a second that its probes may cost; absent: no budget.
+  std::optional<double> probe_budget_per_s;
   ServerDecision decision;
 };
 

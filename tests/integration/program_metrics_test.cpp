@@ -86,11 +86,14 @@ std::string inflated(std::string_view packed) {
 TEST_CASE("metrics: what the report says, before and after a fault") {
   const Stage stage;
   const std::uint16_t port = free_port();
-  Program program({"run", "--config", stage.config({.listen = listen_on(port)})});
+  Program program({"run", "--config",
+                   stage.config({.probe = "timeout = \"5s\"\nbudget = \"86400000/day\"", .listen = listen_on(port)})});
   REQUIRE(eventually([&] { return http_get(port, "/readyz").status == 200; }));
   const Samples before = scrape(port);
   CHECK(value(before, "backend_servers{backend=\"rpc\",state=\"healthy\"}") == 3);
   CHECK(of(before, "server_weight", "a") == 86);
+  CHECK(of(before, "server_probe_interval_seconds", "a") == 0.2);
+  CHECK(of(before, "server_probe_budget_requests_per_second", "a") == 1000);
   CHECK(of(before, "server_share_ratio", "a") == doctest::Approx(86.0 / 256));
   CHECK(of(before, "server_state", "b", ",state=\"healthy\"") == 1);
   CHECK(of(before, "server_state", "b", ",state=\"ejected\"") == 0);

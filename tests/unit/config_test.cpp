@@ -16,6 +16,7 @@
 #include "config/nearest.hpp"
 #include "config/own_family.hpp"
 #include "config/quantity.hpp"
+#include "weighter/schedule/pace.hpp"
 #include "weighter/strategy/strategy.hpp"
 
 namespace rpcw::config {
@@ -121,6 +122,8 @@ TEST_CASE("config: defaults") {
   CHECK(c.haproxy.timeout.count() == 2000);
   CHECK(c.haproxy.watch_interval.count() == 1000);
   CHECK(c.probe.interval.count() == 5000);
+  CHECK(c.probe.auto_interval);
+  CHECK(c.probe.budget == 0);
   CHECK(c.probe.fast_interval.count() == 1000);
   CHECK(c.probe.timeout.count() == 3000);
   CHECK(c.probe.fall == 2);
@@ -216,6 +219,8 @@ switch_back = true
   preference = 2
   tier = 9
   max_rate = "90/m"
+  interval = "10s"
+  budget = "60000/day"
   [[backend.server]]
   name = "file.1:2_3-4"
   url_file = "url"
@@ -225,6 +230,7 @@ switch_back = true
   url = "http://reference.example.org:80"
   operator = "ref"
   headers = { B = "c" }
+  interval = "auto"
   [[backend.canary]]
   method = "eth_call"
   params = [ { to = "0x1", data = "a\"\\\n\u0001é", "quoted key" = [] }, "latest", -1, 9223372036854775807, 1.0, 0.1, 1e300, true, false, [[], {}] ]
@@ -613,37 +619,39 @@ TEST_CASE("config: general tables") {
             "4:12: probe.key_file: the variable NONE is not set"}},
           {"[probe]\ninterval = 5",
            {"2:12: probe.interval: 5 has no unit; write it as \"5s\" if it is seconds (units: ms, s, m, h, d); "
-            "accepted: 100ms to 1h"}},
+            "accepted: 100ms to 1h, or \"auto\""}},
           {"[probe]\ninterval = 2.5",
            {"2:12: probe.interval: 2.5 has no unit; write it as \"2.5s\" if it is seconds (units: ms, s, m, h, d); "
-            "accepted: 100ms to 1h"}},
-          {"[probe]\ninterval = -5", {"2:12: probe.interval: -5 is no duration; accepted: 100ms to 1h"}},
-          {"[probe]\ninterval = nan", {"2:12: probe.interval: nan is no duration; accepted: 100ms to 1h"}},
+            "accepted: 100ms to 1h, or \"auto\""}},
+          {"[probe]\ninterval = -5", {"2:12: probe.interval: -5 is no duration; accepted: 100ms to 1h, or \"auto\""}},
+          {"[probe]\ninterval = nan", {"2:12: probe.interval: nan is no duration; accepted: 100ms to 1h, or \"auto\""}},
           {"[probe]\ninterval = \"5\"",
            {"2:12: probe.interval: \"5\" has no unit; write it as \"5s\" if it is seconds (units: ms, s, m, h, d); "
-            "accepted: 100ms to 1h"}},
-          {"[probe]\ninterval = \"-5s\"", {"2:12: probe.interval: \"-5s\" is negative; accepted: 100ms to 1h"}},
+            "accepted: 100ms to 1h, or \"auto\""}},
+          {"[probe]\ninterval = \"-5s\"",
+           {"2:12: probe.interval: \"-5s\" is negative; accepted: 100ms to 1h, or \"auto\""}},
           {"[probe]\ninterval = \"5 s\"",
            {"2:12: probe.interval: \"5 s\" is no duration; write a number and one of ms, s, m, h, d, such as \"5s\"; "
-            "accepted: 100ms to 1h"}},
+            "accepted: 100ms to 1h, or \"auto\""}},
           {"[probe]\ninterval = \"s\"",
            {"2:12: probe.interval: \"s\" is no duration; write a number and one of ms, s, m, h, d, such as \"5s\"; "
-            "accepted: 100ms to 1h"}},
+            "accepted: 100ms to 1h, or \"auto\""}},
           {"[probe]\ninterval = \"\"",
            {"2:12: probe.interval: \"\" is no duration; write a number and one of ms, s, m, h, d, such as \"5s\"; "
-            "accepted: 100ms to 1h"}},
+            "accepted: 100ms to 1h, or \"auto\""}},
           {"[probe]\ninterval = \"off\"",
-           {"2:12: probe.interval: \"off\" is not accepted here; accepted: 100ms to 1h"}},
+           {"2:12: probe.interval: \"off\" is not accepted here; accepted: 100ms to 1h, or \"auto\""}},
           {"[probe]\ninterval = \"1.0005s\"",
-           {"2:12: probe.interval: \"1.0005s\" is finer than a millisecond; accepted: 100ms to 1h"}},
-          {"[probe]\ninterval = \"99ms\"", {"2:12: probe.interval: \"99ms\" is out of range; accepted: 100ms to 1h"}},
+           {"2:12: probe.interval: \"1.0005s\" is finer than a millisecond; accepted: 100ms to 1h, or \"auto\""}},
+          {"[probe]\ninterval = \"99ms\"",
+           {"2:12: probe.interval: \"99ms\" is out of range; accepted: 100ms to 1h, or \"auto\""}},
           {"[probe]\ninterval = \"99999999999999999999999999999999999999999h\"",
            {"2:12: probe.interval: \"9999999999999999999999999999999999999999…\" is out of range; accepted: 100ms to "
-            "1h"}},
+            "1h, or \"auto\""}},
           {"[probe]\ninterval = [\"5s\"]",
-           {"2:12: probe.interval: found an array; expected a duration from 100ms to 1h, such as \"5s\""}},
+           {"2:12: probe.interval: found an array; expected a duration from 100ms to 1h, or \"auto\", such as \"5s\""}},
           {"[probe]\ninterval = 07:32:00",
-           {"2:12: probe.interval: found a date or a time; expected a duration from 100ms to 1h, such as \"5s\""}},
+           {"2:12: probe.interval: found a date or a time; expected a duration from 100ms to 1h, or \"auto\", such as \"5s\""}},
           {"[probe]\ninterval = \"1s\"\nfast_interval = \"2s\"",
            {"3:17: probe.fast_interval: 2s is longer than interval; accepted: 50ms to 1s"}},
           {"[probe]\nfall = 0\nrise = 11",
@@ -926,7 +934,8 @@ TEST_CASE("config: backends") {
           {"[[backend.reference]]\nurl = \"http://r/\"\n[[backend.reference]]\nurl = \"http://r/\"",
            {"6:1: backend.b.reference[2]: its URL is that of another reference of this backend"}},
           {"[[backend.reference]]\nname = \"r\"\nurl = \"http://r/\"",
-           {"5:1: backend.b.reference[1].name: unknown key; accepted: redact_host, url, url_file, headers, operator"}},
+           {"5:1: backend.b.reference[1].name: unknown key; accepted: redact_host, url, url_file, headers, operator, "
+            "interval, budget"}},
           {"[[backend.canary]]",
            {"4:1: backend.b.canary[1].method: missing; expected a method's name such as \"eth_call\""}},
           {"[[backend.canary]]\nmethod = \"\"\nparams = \"x\"\ninterval = \"1ms\"",
@@ -1123,7 +1132,7 @@ name = "x"
          "15:8: probe.rise: 0 is out of range; accepted: 1 to 10",
          "16:8: probe.fall: 99 is out of range; accepted: 1 to 10",
          "17:12: probe.interval: 5 has no unit; write it as \"5s\" if it is seconds (units: ms, s, m, h, d); "
-         "accepted: 100ms to 1h",
+         "accepted: 100ms to 1h, or \"auto\"",
          "18:1: chain.x.family: missing; accepted: evm, solana, algorand, aptos, sui, hedera, near, cometbft, substrate, stellar-rpc, horizon, xrpl, starknet, bitcoin, tron, beacon",
          "18:1: chain.x.block_time: missing; the nominal time between blocks, such as \"2s\""}}});
 }
@@ -1619,8 +1628,15 @@ TEST_CASE("config: nor does a file with any one character changed") {
 
 // ---- describe
 
+/// As `check` shows it.
+std::string described(std::string_view text) {
+  Config config = good(text).config;
+  set_paces(config);
+  return describe(config);
+}
+
 TEST_CASE("describe: the whole text") {
-  CHECK(describe(good(kWhole).config) == R"(rpc-weighter
+  CHECK(described(kWhole) == R"(rpc-weighter
   log         debug, JSON
   re-read     on SIGHUP and when the file changes
 
@@ -1652,14 +1668,18 @@ backend rpc-backend
               operator qn, headers X-Second Authorization A, preference 2,
               at most 1.5/s of the traffic,
               tier 9: serves while fewer than 2 of the lower tiers are healthy
+              every 10s, 20 736 requests a day, budget 60 000
   server      file.1:2_3-4  https://example.net/…
+              every 2s, 89 856 requests a day
   reference   https://example.com/…
+              every 2s, 44 640 requests a day
   reference   http://reference.example.org:80/…
               operator ref, header B
+              every 5s, 18 720 requests a day
   canary      eth_call, every 1s
   canary      m, every 60s
-  cost        133 056 requests a day to each provider
-              43 200 heads + 1 440 chain ids + 576 node states + 87 840 canaries
+  cost        173 952 requests a day, 5 218 560 in 30 days
+              112 320 heads, 5 760 chain ids, 1 152 node states, 54 720 canaries
 
 backend own
   chain       base, evm, chain id 8453, a block every 200ms
@@ -1668,8 +1688,7 @@ backend own
   return      after 10s, doubled each time up to 5m, to its share within 30s
   fallback    equal when none is healthy
   servers     HAProxy's own list, https://{server}.{backend}:{port}/…
-  cost        44 928 requests a day to each provider
-              43 200 heads + 1 440 chain ids + 288 node states
+  cost        each server every 2s: 44 928 requests a day
 )");
 }
 
@@ -1692,7 +1711,7 @@ TEST_CASE("config: every strategy can be had, and describe says what it goes by"
 }
 
 TEST_CASE("describe: fits 80 columns") {
-  const std::string text = describe(good(kWhole).config) + describe(good(kBackend).config);
+  const std::string text = described(kWhole) + described(kBackend);
   std::string_view rest = text;
   while (!rest.empty()) {
     const std::size_t end = rest.find('\n');
@@ -1708,18 +1727,23 @@ TEST_CASE("describe: fits 80 columns") {
 }
 
 TEST_CASE("probe requests a day") {
-  const auto count = [](const char* probe, const char* backend) {
+  const auto bill = [](const char* probe, const char* backend) {
     const Config c = good(fmt::format("{}{}{}{}", probe, kInBackend, backend, kServer)).config;
-    return probe_requests_per_day(c, c.backends[0]);
+    const Backend& b = c.backends[0];
+    return bill_of(b, false, interval_of(b.servers[0].target, c.probe)).sum();
   };
-  CHECK(count("", "") == 17'280 + 1'440 + 288);
-  CHECK(count("[probe]\ninterval = \"1s\"\n", "") == 86'400 + 1'440 + 288);
-  CHECK(count("[probe]\ninterval = \"7s\"\n", "") == 12'343 + 1'440 + 288);
-  CHECK(count("", "[[backend.canary]]\nmethod = \"a\"\n[[backend.canary]]\nmethod = \"a\"\ninterval = \"24h\"\n") ==
+  CHECK(bill("", "") == 17'280 + 1'440 + 288);
+  CHECK(bill("[probe]\ninterval = \"1s\"\n", "") == 86'400 + 1'440 + 288);
+  CHECK(bill("[probe]\ninterval = \"7s\"\n", "") == 12'343 + 1'440 + 288);
+  CHECK(bill("", "[[backend.canary]]\nmethod = \"a\"\n[[backend.canary]]\nmethod = \"a\"\ninterval = \"24h\"\n") ==
         17'280 + 1'440 + 288 + 1'440 + 1);
+  // Other checks go beside heads.
+  CHECK(bill("[probe]\ninterval = \"1h\"\n", "") == 24 * 3);
   Config c = good(kBackend).config;
+  CHECK(bill_of(c.backends[0], true, milliseconds{5000}).sum() == 17'280 + 1'440);
+  c.backends[0].chain.offers.head_requests = 2;
   c.backends[0].chain.identity.clear();
-  CHECK(probe_requests_per_day(c, c.backends[0]) == 17'280 + 288);
+  CHECK(bill_of(c.backends[0], false, milliseconds{5000}).sum() == 2 * 17'280 + 288);
 }
 
 // ---- durations, sizes, nearest names

@@ -2,9 +2,9 @@
 // what happened there. As far as it concerns judging; HAProxy's side is in tests/integration.
 #include <doctest/doctest.h>
 
-#include "cli/describe.hpp"
 #include "model/direct.hpp"
 #include "weighter/schedule/agenda.hpp"
+#include "weighter/schedule/pace.hpp"
 
 using namespace rpcw;
 using rpcw::model::Direct;
@@ -109,8 +109,7 @@ TEST_CASE("hyperlane #2570: the head still moved, five days behind") {
 
 TEST_CASE("optimism infra #608, dshackle #178: probes cost money; 941,536 a month went to an unused fallback") {
   Direct w(1);
-  const config::Config defaults;
-  CHECK(config::probe_requests_per_day(defaults, w.backend) * 30 < 600'000);
+  CHECK(bill_of(w.backend, false, config::Probe{}.interval).sum() * 30 < 600'000);
   // What is asked seldom is asked seldom, however often heads are.
   std::size_t asked = 0;
   for (int second = 0; second < 3600; ++second) {
@@ -204,18 +203,18 @@ TEST_CASE("viem #2886: a storm of questions while answers were still to come") {
 TEST_CASE("archimedes #1679: a loop of 429s that the probes themselves kept alive") {
   Direct w(1);
   w.good(0, 1000);
-  CHECK(probe_interval(w.history->servers[0], w.probe) == 5s);
+  CHECK(probe_interval(w.history->servers[0], w.backend.servers[0].target, w.probe) == 5s);
   milliseconds last{0};
   for (int i = 0; i < 4; ++i) {
     w.bad(0, Reason::kRateLimited);
     CHECK(due_checks(w.history->servers[0], false, {}, w.backend, w.now.mono).empty());
-    const milliseconds next = probe_interval(w.history->servers[0], w.probe);
+    const milliseconds next = probe_interval(w.history->servers[0], w.backend.servers[0].target, w.probe);
     CHECK(next > last);
     last = next;
   }
   CHECK(last == 60s);
   w.good(0, 1000);
-  CHECK(probe_interval(w.history->servers[0], w.probe) == 5s);
+  CHECK(probe_interval(w.history->servers[0], w.backend.servers[0].target, w.probe) == 5s);
 }
 
 TEST_CASE("chainlink #10726: switches between providers that were almost equal") {

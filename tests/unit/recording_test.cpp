@@ -1,4 +1,3 @@
-#include "weighter/strategy/strategy.hpp"
 #include "store/recording.hpp"
 
 #include <doctest/doctest.h>
@@ -19,6 +18,7 @@
 #include "config/load.hpp"
 #include "model/effort.hpp"
 #include "model/play.hpp"
+#include "weighter/strategy/strategy.hpp"
 
 using namespace rpcw;
 using namespace rpcw::model;
@@ -403,6 +403,21 @@ TEST_CASE("what only one side has is named and left out") {
     other.backends[0].servers[0].target.operator_name = "b";
     other.backends[0].servers[0].target.operator_given = true;
     CHECK(replayed({text}, other).notes.empty());
+  }
+  SUBCASE("intervals that follow from addresses are those that were recorded") {
+    config::Config paced = config;
+    paced.probe.auto_interval = true;
+    for (config::Backend& b : paced.backends)
+      for (std::size_t i = 0; i < b.servers.size(); i += 2)
+        b.servers[i].target.pace.interval = 4 * config.probe.interval;
+    const std::string as_paced = recorded(paced, 7, 300);
+    config::Config other = paced;
+    for (config::Backend& b : other.backends)
+      for (config::Server& s : b.servers) s.target.pace = {};
+    CHECK(replayed({as_paced}, other).other_weights == 0);
+    // A configuration that names an interval goes by that one: shares grow at another speed.
+    other.probe.auto_interval = false;
+    CHECK(replayed({as_paced}, other).other_weights > 0);
   }
 }
 

@@ -170,7 +170,8 @@ Offers Family::offers() const {
           .identity = spec_.identity.has_value(),
           .syncing = spec_.syncing.has_value(),
           .peers = spec_.peers.has_value(),
-          .block = spec_.block.has_value()};
+          .block = spec_.block.has_value(),
+          .head_requests = static_cast<unsigned>(spec_.head.asks.size())};
 }
 
 bool Family::offers(CheckKind kind) const {

@@ -105,16 +105,18 @@ void limit_exposure(const Allocation& a, std::span<Cap> caps) {
   for (Cap& cap : caps) cap.lower(most, Cap::Kind::kExposure);
 }
 
-void limit_growth(const Allocation& a, std::span<const double> before, std::span<Cap> caps) {
+void limit_growth(const Allocation& a, const Members& sharing, std::span<const double> before, std::span<Cap> caps) {
   if (before.empty() || !a.strategy.limits_growth) return;
-  // Without a decision before, one interval's growth: what a single pass may do.
-  const MonoTime interval = a.probe.interval;
-  const MonoTime elapsed = a.history.shares.last.empty() ? interval : a.now.mono - a.history.shares.at;
-  const double intervals = std::max(0.0, static_cast<double>(elapsed.count()) / static_cast<double>(interval.count()));
-  for (std::size_t k = 0; k < caps.size(); ++k)
+  for (std::size_t k = 0; k < caps.size(); ++k) {
+    // Without a decision before, one interval's growth: what a single pass may do.
+    const MonoTime interval = config::interval_of(a.backend.servers[sharing[k]].target, a.probe);
+    const MonoTime elapsed = a.history.shares.last.empty() ? interval : a.now.mono - a.history.shares.at;
+    const double intervals =
+        std::max(0.0, static_cast<double>(elapsed.count()) / static_cast<double>(interval.count()));
     caps[k].lower(std::max(before[k] * (1.0 + constants::kShareGrowth * intervals),
                            before[k] + constants::kShareStep * intervals),
                   Cap::Kind::kGrowth);
+  }
 }
 
 /// Servers that were verified and do not tell their chain id now keep at most the share that they had; but none where
@@ -143,7 +145,7 @@ std::vector<double> grown_shares(Allocation& a, const Members& sharing, std::spa
   const std::vector<double> free = shares_below(scores, shares_of(caps));
   const std::vector<double> before = shares_before(a, sharing);
   limit_exposure(a, caps);
-  limit_growth(a, before, caps);
+  limit_growth(a, sharing, before, caps);
   limit_untold(a, sharing, before, caps);
   limit_quotas(a, sharing, caps);
 

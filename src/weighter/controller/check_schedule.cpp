@@ -365,7 +365,8 @@ void CheckSchedule::schedule_answered() {
 void CheckSchedule::schedule(Probe& p) {
   p.to_schedule = false;
   p.wait = Wait::kNextCheck;
-  const milliseconds interval = probe_interval(c_.state.history(index(p)), c_.config.probe);
+  const milliseconds interval =
+      probe_interval(c_.state.history(index(p)), c_.state.target_config(index(p)), c_.config.probe);
   std::uniform_real_distribution<double> spread(1.0 - kJitter, 1.0 + kJitter);
   c_.timers.set({Timers::Kind::kProbe, p.id},
                 p.last_start + std::chrono::duration_cast<MonoTime>(interval * spread(random_)));

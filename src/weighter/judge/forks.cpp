@@ -190,7 +190,12 @@ void end_fork_check(BackendHistory& history, const config::Backend& backend, con
   if (!check.height) return;
   const bool missing = std::ranges::any_of(
       check.groups, [](const Group& g) { return g.state == Group::State::kWanted || g.state == Group::State::kAsked; });
-  if (missing && now - check.begun <= probe.timeout + probe.interval) return;
+  if (missing) {
+    milliseconds longest = probe.interval;
+    for (const config::Server& s : backend.servers) longest = std::max(longest, config::interval_of(s.target, probe));
+    for (const config::Target& t : backend.references) longest = std::max(longest, config::interval_of(t, probe));
+    if (now - check.begun <= probe.timeout + longest) return;
+  }
 
   // An operator has one vote, and none if its servers contradict each other.
   std::map<std::string_view, std::set<std::string_view>> said;

@@ -74,14 +74,13 @@ class Heads {
         backend_(backend),
         probe_(probe),
         now_(now),
-        fresh_for_(constants::kVoteIntervals * probe.interval + probe.timeout),
         block_time_(block_time_for_lag(history.block_time, backend.chain)) {}
 
   HeadView run() {
     end_fork_check(history_, backend_, probe_, now_.mono);
     each([&](TargetHistory& t, const config::Target& cfg, std::uint32_t member) {
       notice_jump(t);
-      if (has_vote(t)) voters_.push_back({&t, &cfg, member});
+      if (has_vote(t, cfg)) voters_.push_back({&t, &cfg, member});
     });
     const bool clock_behind = two_operators() && std::ranges::all_of(voters_, [&](const Voter& s) {
                                 return in_future(*s.target->heads.newest, now_);
@@ -129,10 +128,11 @@ class Heads {
       action(history_.references[i], backend_.references[i], member++);
   }
 
-  bool has_vote(const TargetHistory& t) const {
+  bool has_vote(const TargetHistory& t, const config::Target& cfg) const {
+    const MonoTime fresh_for = constants::kVoteIntervals * config::interval_of(cfg, probe_) + probe_.timeout;
     const bool verified = t.identity.status == IdentityHistory::Status::kVerified || backend_.chain.identity.empty();
     return verified && t.heads.newest && !t.probes.failure && !heads_contradict(t) &&
-           now_.mono - t.heads.received.mono <= fresh_for_;
+           now_.mono - t.heads.received.mono <= fresh_for;
   }
 
   bool two_operators() const {
@@ -224,7 +224,6 @@ class Heads {
   const config::Backend& backend_;
   const config::Probe& probe_;
   const Now now_;
-  const MonoTime fresh_for_;
   const milliseconds block_time_;
   std::vector<Voter> voters_;
 };

@@ -151,7 +151,7 @@ class Judge {
       // Another server has moved on, and this one has not: it has been bad for long enough already.
       eject(i, true);
     }
-    if (!stands_still_with_all && limited_for_too_long(t)) {
+    if (!stands_still_with_all && limited_for_too_long(i)) {
       v.reasons.push_back({Reason::kRateLimited, t.probes.limited->detail});
       eject(i);
     }
@@ -199,10 +199,12 @@ class Judge {
 
   /// A rate limit is no failure, and the last head stays valid. But not for ever: when that has been too old for as
   /// long as failures take to eject, nothing speaks for it any more.
-  bool limited_for_too_long(const TargetHistory& t) const {
+  bool limited_for_too_long(std::size_t i) const {
+    const TargetHistory& t = history_.servers[i];
     if (!t.probes.limited || !t.heads.newest) return false;
     if (!backend_.chain.max_block_age) return now_.mono - t.heads.received.mono > constants::kLimitedLongest;
-    return now_.wall - t.heads.newest->timestamp > *backend_.chain.max_block_age + probe_.fall * probe_.interval;
+    return now_.wall - t.heads.newest->timestamp >
+           *backend_.chain.max_block_age + probe_.fall * config::interval_of(backend_.servers[i].target, probe_);
   }
 
   // ---- live traffic
@@ -454,8 +456,9 @@ class Judge {
 
   /// The first server's failure was the beginning of an outage of all: forgives the ejections since.
   void forgive_outage() {
-    const MonoTime window = 2 * probe_.interval + probe_.timeout;
-    for (TargetHistory& t : history_.servers) {
+    for (std::size_t i = 0; i < history_.servers.size(); ++i) {
+      TargetHistory& t = history_.servers[i];
+      const MonoTime window = 2 * config::interval_of(backend_.servers[i].target, probe_) + probe_.timeout;
       if (!t.ejection.is_out || t.ejection.count == 0 || now_.mono - t.ejection.since > window ||
           t.ejection.until <= now_.mono)
         continue;

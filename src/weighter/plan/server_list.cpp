@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "config/url.hpp"
+#include "weighter/schedule/pace.hpp"
 
 namespace rpcw {
 namespace {
@@ -179,6 +180,7 @@ Expansion with_servers(const config::Config& file, const ServerLists& server_lis
         }
         if (!may_have_headers(from, server.target.url)) server.target.headers.clear();
       }
+      server.target.pace = pace_of(server.target, false, from, file.probe);
       to.servers.push_back(std::move(server));
     }
     for (const config::Server& s : from.servers) {

@@ -33,16 +33,16 @@ class Agenda {
 
 }  // namespace
 
-milliseconds probe_interval(const TargetHistory& target, const config::Probe& probe) {
-  if (target.probes.limited) {
-    const milliseconds own = probe.interval * (1U << std::min(target.probes.limited_in_row, kMostDoublings));
-    return std::clamp(target.probes.limited->retry_after.value_or(own), probe.interval,
-                      std::max(kLongestRetryAfter, probe.interval));
+milliseconds probe_interval(const TargetHistory& history, const config::Target& target, const config::Probe& probe) {
+  const milliseconds usual = config::interval_of(target, probe);
+  if (history.probes.limited) {
+    const milliseconds own = usual * (1U << std::min(history.probes.limited_in_row, kMostDoublings));
+    return std::clamp(history.probes.limited->retry_after.value_or(own), usual, std::max(kLongestRetryAfter, usual));
   }
-  const bool doubt = target.ejection.is_out
-                         ? target.health.good_in_row > 0
-                         : target.probes.failure || target.health.bad_in_row > 0 || target.heads.slipping;
-  return doubt ? probe.fast_interval : probe.interval;
+  const bool doubt = history.ejection.is_out
+                         ? history.health.good_in_row > 0
+                         : history.probes.failure || history.health.bad_in_row > 0 || history.heads.slipping;
+  return doubt ? config::fast_interval_of(target, probe) : usual;
 }
 
 milliseconds no_answer_noticed(double usual_ms) {
@@ -72,7 +72,7 @@ std::vector<Check> due_checks(TargetHistory& target, bool reference, const Block
   };
   if (backend.chain.offers.syncing)
     agenda.consider(target.node.syncing_check, {CheckKind::kSyncing}, kNodeStateEvery,
-                  again(says_it_is_syncing(target, block_time, backend)));
+                    again(says_it_is_syncing(target, block_time, backend)));
   if (backend.min_peers > 0 && backend.chain.offers.peers)
     agenda.consider(target.node.peers_check, {CheckKind::kPeers}, kNodeStateEvery,
                     target.node.peers.value_or(backend.min_peers) < backend.min_peers ? std::optional(kBadAnswerEvery)
