@@ -115,11 +115,15 @@ struct StepWriter {
     out.field("event", "traffic");
     out.field("name", state.config().backends[e.backend].name);
     out.field("mono_us", e.at);
+    // Most servers were counted for the same time, and many had no traffic in it.
+    MonoTime elapsed{};
+    for (const LiveDelta& d : e.deltas) elapsed = std::max(elapsed, d.elapsed);
+    out.field("elapsed_us", elapsed);
     out.key("servers");
     out.begin_array();
     for (std::size_t i = 0; i < e.deltas.size(); ++i) {
       const LiveDelta& d = e.deltas[i];
-      if (d == LiveDelta{}) continue;
+      if (d == LiveDelta{.elapsed = elapsed}) continue;
       out.begin_object();
       out.field("index", static_cast<std::uint64_t>(i));
       out.field("requests", d.requests);
@@ -130,6 +134,7 @@ struct StepWriter {
       out.field("timed", d.timed);
       out.field("average_ms", d.average_ms);
       out.field("open", d.open);
+      if (d.elapsed != elapsed) out.field("elapsed_us", d.elapsed);
       out.end_object();
     }
     out.end_array();
@@ -455,6 +460,11 @@ Step LineReader::read_step(std::string_view event, const JsonField& in) const {
     traffic.at = in["mono_us"].duration<MonoTime>(MonoTime{-kMostUs}, MonoTime{kMostUs});
     traffic.deltas.resize(
         traffic.backend < section_->backends.size() ? section_->backends[traffic.backend].servers.size() : 0);
+    const auto elapsed_in = [](const JsonField& of) {
+      return of["elapsed_us"].duration<MonoTime>(MonoTime{0}, MonoTime{kMostUs});
+    };
+    const MonoTime elapsed = elapsed_in(in);
+    for (LiveDelta& d : traffic.deltas) d.elapsed = elapsed;
     const JsonField list = in["servers"];
     for (std::size_t i = 0; i < list.size(kMostTargets); ++i) {
       const auto index = list[i]["index"].integer<std::uint64_t>(0, kMostTargets);
@@ -472,7 +482,8 @@ Step LineReader::read_step(std::string_view event, const JsonField& in) const {
                                milliseconds_in("latency_ms"),
                                list[i]["timed"].integer<std::uint64_t>(0, kMostRequests),
                                milliseconds_in("average_ms"),
-                               list[i]["open"].integer<std::uint64_t>(0, kMostRequests)};
+                               list[i]["open"].integer<std::uint64_t>(0, kMostRequests),
+                               list[i]["elapsed_us"].present() ? elapsed_in(list[i]) : elapsed};
     }
     out.event = std::move(traffic);
   } else if (event == "decide") {

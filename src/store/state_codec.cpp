@@ -15,7 +15,7 @@ namespace rpcw::store {
 namespace {
 
 constexpr std::string_view kFormat = "rpc-weighter state";
-constexpr std::uint64_t kVersion = 4;
+constexpr std::uint64_t kVersion = 5;
 
 /// More than any configuration has; arrays that long are still small.
 constexpr std::size_t kMostTargets = 65536;
@@ -262,13 +262,14 @@ void live_counts(A& a, const char* name, FieldsOf<A, LiveCounts>& c) {
 
 template <typename A>
 void live(A& a, FieldsOf<A, LiveHistory>& l) {
-  auto& [newest, recent, minute, counted_at, timed, timed_ms, latency_ms, average_ms, waiting_ms, quota_per_s, quota_at,
-         quota_hold, quota_step, ejected_because] = l;
+  auto& [newest, recent, minute, counted_at, measured_s, timed, timed_ms, latency_ms, average_ms, waiting_ms,
+         quota_per_s, quota_at, quota_hold, quota_step, ejected_because] = l;
   a.object("live", [&](A& o) {
     live_counts(o, "newest", newest);
     live_counts(o, "recent", recent);
     live_counts(o, "minute", minute);
     o.ago("counted_ago_us", counted_at);
+    o.real("measured_s", measured_s, 0, kMostReal);
     o.real("timed", timed, 0, kMostReal);
     o.real("timed_ms", timed_ms, 0, kMostReal);
     o.real("latency_ms", latency_ms, 0, kMostReal);

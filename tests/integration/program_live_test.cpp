@@ -47,11 +47,12 @@ struct Traffic {
   Program program;
   Load load;
 
+  /// `of_b`: keys of server b's table.
   Traffic(const Stage& providers, BackendCfg cfg, const Stage::Keys& keys, bool master = false,
-          unsigned per_second = kPerSecond)
+          unsigned per_second = kPerSecond, std::string_view of_b = "")
       : stage(providers),
         haproxy(haproxy_cfg(stage.providers, with_frontend(std::move(cfg))), {.master = master}),
-        program({"run", "--config", stage.config_for(haproxy, keys)}),
+        program({"run", "--config", config_with(keys, of_b)}),
         load(port, per_second) {}
 
   [[nodiscard]] bool reaches(const Weights& wanted) const {
@@ -64,6 +65,13 @@ struct Traffic {
   }
 
  private:
+  std::string config_with(Stage::Keys keys, std::string_view of_b) const {
+    keys.endpoints = fmt::format("\"unix:{}\"", haproxy.admin_socket());
+    std::string text = stage.toml(keys);
+    constexpr std::string_view kName = "name = \"b\"\n";
+    if (!of_b.empty()) text.insert(text.find(kName) + kName.size(), fmt::format("{}\n", of_b));
+    return stage.folder.write("config.toml", text);
+  }
   BackendCfg with_frontend(BackendCfg cfg) const {
     cfg.frontend = port;
     return cfg;
@@ -122,6 +130,29 @@ TEST_CASE("live: the share settles at what a quota carries, and stays there") {
   // Of what it was sent since, and of all.
   CHECK(t.load.with_status(429) - refused < (t.load.of("b") - served) / 5);
   CHECK(t.load.with_status(429) - refused < 15 * kPerSecond / 50);
+  CHECK(t.program.count("ejected") == 0);
+  CHECK(t.program.stop() == 0);
+}
+
+TEST_CASE("live: a server gets no more of the traffic than its max_rate carries") {
+  const Stage stage;
+  // A third of the traffic would be 30 a second.
+  constexpr double kMost = 10;
+  Traffic t(stage, {}, keys_for(), false, kPerSecond, "max_rate = \"10/s\"");
+  REQUIRE(eventually([&] { return weights_of(t.haproxy)["b"] < 60; }));
+  const auto began = Clock::now();
+  const std::uint64_t answers = t.load.answers();
+  const std::uint64_t of_b = t.load.of("b");
+  REQUIRE(t.flows(10 * kPerSecond));
+  const double seconds = std::chrono::duration<double>(Clock::now() - began).count();
+  const auto got = static_cast<double>(t.load.of("b") - of_b);
+  // The weights' dead band lets it be a quarter more. However slow this machine is, its clock counts for both sides.
+  CHECK(got <= 1.25 * kMost * seconds + 5);
+  CHECK(got > 0);
+  // Nor is it left without: a server is used as far as its plan goes.
+  const double all = static_cast<double>(t.load.answers() - answers);
+  CHECK(got >= 0.5 * std::min(kMost * seconds, all / 3) - 5);
+  CHECK(t.load.with_status(429) == 0);
   CHECK(t.program.count("ejected") == 0);
   CHECK(t.program.stop() == 0);
 }

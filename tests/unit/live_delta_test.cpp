@@ -303,4 +303,17 @@ TEST_CASE("traffic by another backend adds up, and does not change the latency")
   slow.average_ms = 70.0;
   add(none, slow);
   CHECK(none.average_ms == 70.0);
+  // Both were counted in the same time.
+  add(none, {.elapsed = 2s});
+  add(none, {.elapsed = 1s});
+  CHECK(none.elapsed == 2s);
+}
+
+TEST_CASE("traffic: the time that it was counted in, and none where nothing was") {
+  Reads r;
+  r.first();
+  r.send(4);
+  CHECK(r.read(2500ms).elapsed == 2500ms);
+  r.c().econ = r.c().eresp = r.c().lbtot = r.c().stot = r.c().hrsp_2xx = 0;
+  CHECK(r.read().elapsed == 0s);
 }

@@ -37,6 +37,7 @@ struct Traffic : Direct {
       deltas[i].ended = deltas[i].timed = deltas[i].requests;
       deltas[i].latency_ms = deltas[i].average_ms = 40;
       deltas[i].open = 2;
+      deltas[i].elapsed = 1s;
       answers(i, deltas[i]);
       // More failures than requests: those of requests that were sent before.
       deltas[i].ended = std::max(deltas[i].ended, deltas[i].failures);
@@ -78,6 +79,27 @@ TEST_CASE("good traffic changes nothing, and an error here and there is no news"
     CHECK(w.share(s) == doctest::Approx(0.25).epsilon(0.1));
     CHECK(w.decision.servers[s].state == State::kHealthy);
   }
+}
+
+TEST_CASE("the rate of requests is known from the first read on") {
+  Traffic w(4);
+  const auto per_s = [&] { return scan_live(w.history->servers, w.now.mono)[0].backend_per_s; };
+  for (int i = 0; i < 10; ++i) {
+    w.second(kFine);
+    CHECK(per_s() == doctest::Approx(200).epsilon(0.02));
+  }
+  // A new worker's first read counts nothing, in no time.
+  w.pass_time(1s);
+  fold_live(w.history->servers, std::vector<LiveDelta>(4), w.now.mono);
+  CHECK(per_s() == doctest::Approx(200).epsilon(0.02));
+  w.second(kFine);
+  CHECK(per_s() == doctest::Approx(200).epsilon(0.02));
+  // Another HAProxy's traffic of the same second comes with a read of its own.
+  for (int i = 0; i < 30; ++i) {
+    w.second(kFine);
+    fold_live(w.history->servers, w.last, w.now.mono);
+  }
+  CHECK(per_s() == doctest::Approx(400).epsilon(0.02));
 }
 
 TEST_CASE("what fails for real requests only is out within seconds, and stays out longer each time") {

@@ -56,10 +56,9 @@ double ratio(double part, double whole) {
   return whole > 0 ? part / whole : 0.0;
 }
 
-/// Requests a second: what keeps a fading count at its height.
-double rate_of(const LiveCounts& recent) {
-  constexpr double kLn2 = 0.69314718055994530942;
-  return recent.requests * kLn2 / std::chrono::duration<double>(constants::kLiveRecent).count();
+/// Requests a second; 0: nothing was measured. Right from the first read on, as counts and seconds fade alike.
+double rate_of(const LiveHistory& h) {
+  return ratio(h.recent.requests, h.measured_s);
 }
 
 void set_quota(LiveHistory& h, double per_s, MonoTime now) {
@@ -77,9 +76,9 @@ void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double
                    excess > constants::kQuotaExcess;
   if (met) {
     // A read that comes long after the one before says too little; what the memory has seen answered bounds it.
-    const double answered = rate_of(h.recent) * (1.0 - ratio(h.recent.client_errors, h.recent.ended));
+    const double answered = rate_of(h) * (1.0 - ratio(h.recent.client_errors, h.recent.ended));
     const double carried =
-        std::clamp(carried_per_s, constants::kQuotaFallMost * answered, rate_of(h.recent)) * constants::kQuotaMargin;
+        std::clamp(carried_per_s, constants::kQuotaFallMost * answered, rate_of(h)) * constants::kQuotaMargin;
     if (h.quota_per_s && now - h.quota_at < constants::kQuotaSettle) return;
     h.quota_hold = h.quota_per_s ? std::min(h.quota_hold * 2, constants::kQuotaHoldMost) : constants::kQuotaHold;
     h.quota_step = constants::kQuotaStep;
@@ -112,7 +111,7 @@ bool failing_suddenly(const LiveCounts& before, const LiveDelta& d) {
 
 /// Requests that are open when each takes as long as usual (Little's law).
 double open_usually(const LiveHistory& h) {
-  return rate_of(h.recent) * h.average_ms.value_or(0.0) / 1000.0;
+  return rate_of(h) * h.average_ms.value_or(0.0) / 1000.0;
 }
 
 /// Notes the servers whose open requests pile up, and sets `suspect` where they seem to begin to. When clients send
@@ -134,7 +133,7 @@ void note_waiting(std::span<TargetHistory> servers, std::span<const LiveDelta> d
     if (!beyond_chance(own - constants::kLivePileSuspected, expected)) continue;
     suspect[i] = true;
     if (beyond_chance(own - constants::kLivePile, constants::kLivePileFactor * expected))
-      h.waiting_ms = 1000.0 * own / std::max(rate_of(h.recent), 1.0);
+      h.waiting_ms = 1000.0 * own / std::max(rate_of(h), 1.0);
   }
 }
 
@@ -166,14 +165,15 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
   std::vector<bool> suspect(servers.size());
   /// Negative: there was no read before, so that what was counted belongs to no known time.
   std::vector<double> carried_per_s(servers.size(), -1.0);
-  LiveCounts all;
+  double total_per_s = 0;
   Fading fading(now);
   for (std::size_t i = 0; i < servers.size(); ++i) {
     LiveHistory& h = servers[i].live;
     const LiveDelta& d = deltas[i];
+    // Reads of several HAProxys cover the same time, which counts once.
+    const double seconds = std::chrono::duration<double>(std::min(d.elapsed, now - h.counted_at)).count();
     // The memory of some seconds still holds what came before the limit was met.
-    const double seconds = std::chrono::duration<double>(now - h.counted_at).count();
-    if (h.counted_at != MonoTime{})
+    if (d.elapsed > MonoTime{0})
       carried_per_s[i] =
           static_cast<double>(d.requests - std::min(d.requests, d.client_errors)) / std::max(seconds, 0.1);
     time_answers(h, d, now);
@@ -181,19 +181,19 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
     h.recent = fading.recent(h);
     h.minute = fading.minute(h);
     suspect[i] = failing_suddenly(h.minute, d);
+    h.measured_s = h.measured_s * decay(now - h.counted_at, constants::kLiveRecent) + seconds;
     h.counted_at = now;
     const LiveCounts fresh{static_cast<double>(d.requests), static_cast<double>(d.ended),
                            static_cast<double>(d.failures), static_cast<double>(d.client_errors)};
     add(h.newest, fresh);
     add(h.recent, fresh);
     add(h.minute, fresh);
-    add(all, h.recent);
+    total_per_s += rate_of(h);
   }
   note_waiting(servers, deltas, suspect);
   std::vector<std::size_t> suspects;
   for (std::size_t i = 0; i < servers.size(); ++i)
     if (suspect[i] && !servers[i].ejection.is_out) suspects.push_back(i);
-  const double total_per_s = rate_of(all);
   // Clients' own errors fall on all alike, so the least that any server shows is theirs. Pooled, the limits of several
   // providers would hide each other.
   double everywhere = 1.0;
@@ -213,6 +213,7 @@ void restart_live(LiveHistory& live) {
   live.newest = {};
   live.recent = {};
   live.minute = {};
+  live.measured_s = 0;
   restart_live_latency(live);
   live.waiting_ms.reset();
 }
@@ -224,7 +225,7 @@ void probe_was_limited(TargetHistory& target, MonoTime now) {
   if (server.quota_per_s && now - server.quota_at < constants::kQuotaSettle) return;
   if (!server.quota_per_s) server.quota_hold = constants::kQuotaHold;
   server.quota_step = constants::kQuotaStep;
-  set_quota(server, std::min(server.quota_per_s.value_or(rate_of(recent)), rate_of(recent)) * constants::kQuotaMargin,
+  set_quota(server, std::min(server.quota_per_s.value_or(rate_of(server)), rate_of(server)) * constants::kQuotaMargin,
             now);
 }
 
@@ -232,13 +233,14 @@ std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime
   LiveCounts all_newest;
   LiveCounts all_recent;
   LiveCounts all_minute;
+  double total_per_s = 0;
   Fading fading(now);
   for (const TargetHistory& t : servers) {
     add(all_newest, fading.newest(t.live));
     add(all_recent, fading.recent(t.live));
     add(all_minute, fading.minute(t.live));
+    total_per_s += rate_of(t.live);
   }
-  const double total_per_s = rate_of(all_recent);
   std::vector<LiveView> out;
   out.reserve(servers.size());
   for (const TargetHistory& t : servers) {

@@ -59,6 +59,8 @@ struct LiveHistory {
   LiveCounts recent;
   LiveCounts minute;
   MonoTime counted_at{};
+  /// The seconds in which `recent` was counted, fading alike: their quotient is the rate, from the first read on.
+  double measured_s = 0;
   /// Answers whose latency is known, and the sum of theirs in ms, with a half-life of kLiveRecent as of `counted_at`.
   double timed = 0;
   double timed_ms = 0;

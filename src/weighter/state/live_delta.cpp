@@ -140,6 +140,7 @@ LiveDelta count(const ServerRow& was, ServerRow& is, MonoTime elapsed) {
   b.waiting = std::min(b.waiting, value(is.counters, &Counters::scur));
 
   LiveDelta out;
+  out.elapsed = elapsed;
   const auto whole = [](double x) { return static_cast<std::uint64_t>(std::llround(x)); };
   out.requests = whole(requests);
   out.failures = whole(broken + server_errors);
@@ -182,6 +183,7 @@ void add(LiveDelta& to, const LiveDelta& more) {
   to.failures += more.failures;
   to.client_errors += more.client_errors;
   to.open += more.open;
+  to.elapsed = std::max(to.elapsed, more.elapsed);
 }
 
 }  // namespace rpcw

@@ -22,13 +22,15 @@ struct LiveDelta {
   /// 4xx, among them 429.
   std::uint64_t client_errors = 0;
   /// Mean of the `timed` newest answers, in ms; absent: too few for HAProxy's whole milliseconds to tell, or mode tcp.
-  std::optional<double> latency_ms;
+  std::optional<double> latency_ms{};
   std::uint64_t timed = 0;
   /// HAProxy's average over its last 512 answers (`rtime`), in ms: how long an answer usually takes; absent: none yet.
-  std::optional<double> average_ms;
+  std::optional<double> average_ms{};
   /// Requests without an answer at the second read that were sent since it last had weight 0, those in its queue
   /// included. 0 in mode tcp, where requests cannot be told from connections that stay.
   std::uint64_t open = 0;
+  /// The time that all this was counted in; 0: nothing was counted, as at the first read of a worker.
+  MonoTime elapsed{};
 
   friend bool operator==(const LiveDelta&, const LiveDelta&) = default;
 };

@@ -151,10 +151,11 @@ std::vector<std::size_t> SystemState::observe_live(std::uint32_t b, const std::v
                                                    MonoTime now) {
   BackendState& backend = backends_[b];
   if (!config_.backends[b].live || deltas.size() != backend.history.servers.size()) return {};
-  const bool idle = std::ranges::all_of(deltas, [](const LiveDelta& d) { return d == LiveDelta{}; }) &&
-                    std::ranges::all_of(backend.history.servers, [](const TargetHistory& t) {
-                      return t.live.counted_at == MonoTime{} && !t.live.quota_per_s;
-                    });
+  const bool idle =
+      std::ranges::all_of(deltas, [](const LiveDelta& d) { return d == LiveDelta{.elapsed = d.elapsed}; }) &&
+      std::ranges::all_of(backend.history.servers, [](const TargetHistory& t) {
+        return t.live.counted_at == MonoTime{} && !t.live.quota_per_s;
+      });
   if (idle) return {};
   std::vector<std::size_t> suspects = fold_live(backend.history.servers, deltas, now);
   for (std::size_t& s : suspects) s += first_target(b);
