@@ -196,12 +196,14 @@ void write(JsonWriter& out, const Head& head) {
   out.field("hash", head.hash);
   out.field("timestamp_ms", head.timestamp);
   if (!head.dated) out.field("dated", false);
+  if (!head.parent.empty()) out.field("parent", head.parent);
   out.end_object();
 }
 
 Head read_head(const JsonField& in) {
   return {in["number"].integer<std::uint64_t>(), in["hash"].text(), in["timestamp_ms"].wall(),
-          !in["dated"].present() || in["dated"].boolean()};
+          !in["dated"].present() || in["dated"].boolean(),
+          in["parent"].present() ? in["parent"].text() : std::string{}};
 }
 
 Reason read_reason(const JsonField& in) {

@@ -15,7 +15,7 @@ namespace rpcw::store {
 namespace {
 
 constexpr std::string_view kFormat = "rpc-weighter state";
-constexpr std::uint64_t kVersion = 5;
+constexpr std::uint64_t kVersion = 6;
 
 /// More than any configuration has; arrays that long are still small.
 constexpr std::size_t kMostTargets = 65536;
@@ -405,12 +405,13 @@ void view(A& a, FieldsOf<A, BackendView>& v) {
 /// `members`: how many targets there are.
 template <typename A>
 void fork_check(A& a, FieldsOf<A, ForkCheck>& f, std::uint32_t members) {
-  auto& [height, groups, begun, ever, next_scan, due, tie] = f;
+  auto& [height, groups, begun, ever, next_scan, due, tie, parents_hold] = f;
   a.ago("begun_ago_us", begun);
   a.boolean("ever", ever);
   a.ago("next_look_ago_us", next_scan);
   a.ago("due_ago_us", due);
   a.text("tie", tie);
+  a.boolean("parents_hold", parents_hold);
   if (!a.exact) return;
   // The comparison that is under way.
   a.integer("height", height, std::uint64_t{0}, kAny);

@@ -12,6 +12,8 @@ namespace {
 /// What a target answers is told by the letter of its chain: "a" and "b" have different blocks.
 struct World : model::Direct {
   std::vector<std::string> chains;
+  /// Of the parents that heads name: "": none, "same": as their hashes are written, else a prefix of another form.
+  std::string parents;
 
   explicit World(std::vector<std::string> letters, const std::vector<std::string>& operators = {})
       : Direct(letters.size(), "equal", operators), chains(std::move(letters)) {}
@@ -19,7 +21,9 @@ struct World : model::Direct {
   static std::string hash(const std::string& chain, std::uint64_t number) { return chain + std::to_string(number); }
 
   void head(std::size_t i, std::uint64_t number) {
-    fold(history->servers[i], HeadObservation{now, 40ms, Head{number, hash(chains[i], number), now.wall - 1s}});
+    Head shown{number, hash(chains[i], number), now.wall - 1s};
+    if (!parents.empty()) shown.parent = (parents == "same" ? "" : parents) + hash(chains[i], number - 1);
+    fold(history->servers[i], HeadObservation{now, 40ms, std::move(shown)});
   }
   void heads(std::uint64_t number) {
     for (std::size_t i = 0; i < chains.size(); ++i) head(i, number);
@@ -35,7 +39,8 @@ struct World : model::Direct {
   }
   std::vector<bool> forked() {
     std::vector<bool> out;
-    for (const ServerVerdict& v : verdict().servers) out.push_back(v.disqualified && v.reasons.at(0).code == Reason::kForked);
+    for (const ServerVerdict& v : verdict().servers)
+      out.push_back(v.disqualified && v.reasons.at(0).code == Reason::kForked);
     return out;
   }
 };
@@ -57,6 +62,50 @@ TEST_CASE("one that is a block behind is known by the block it shares with the o
   w.heads(100);
   w.head(2, 101);
   CHECK(w.compare() == 0);
+}
+
+TEST_CASE("heads of neighbouring heights are compared by the parents that they name") {
+  World w({"a", "a", "a"});
+  w.parents = "same";
+  w.heads(100);
+  CHECK(w.compare() == 0);
+  w.pass_time(60s);
+  w.head(0, 160);
+  w.head(1, 161);
+  SUBCASE("of one chain") {
+    w.head(2, 162);
+    CHECK(w.compare() == 0);
+    CHECK(w.history->forks.parents_hold);
+  }
+  SUBCASE("of another one") {
+    w.chains[2] = "b";
+    SUBCASE("a block later") {
+      w.head(2, 162);
+    }
+    SUBCASE("a block earlier") {
+      w.head(2, 159);
+    }
+    CHECK(w.compare() == 2);
+    CHECK(w.forked() == Flags{false, false, true});
+  }
+  SUBCASE("further apart nothing is known") {
+    w.chains[2] = "b";
+    w.head(2, 163);
+    CHECK(w.compare() == 0);
+  }
+}
+
+TEST_CASE("parents that are written in another form than hashes say nothing") {
+  World w({"a", "a", "a"});
+  w.parents = "other ";
+  w.heads(100);
+  CHECK(w.compare() == 0);
+  w.pass_time(60s);
+  w.head(0, 160);
+  w.head(1, 161);
+  w.head(2, 162);
+  CHECK(w.compare() == 0);
+  CHECK_FALSE(w.history->forks.parents_hold);
 }
 
 TEST_CASE("a minority of one in three is forked: nothing at once, exempt from fall") {
@@ -147,7 +196,8 @@ TEST_CASE("a server that leaves its fork votes again when its blocks are the oth
   CHECK(w.forked() == Flags{false, false, false});
 }
 
-TEST_CASE("a server that contradicts the others soon after a comparison is asked for its chain meanwhile, and not without end") {
+TEST_CASE(
+    "a server that contradicts the others soon after a comparison is asked for its chain meanwhile, and not without end") {
   World w({"a", "b", "a"});
   w.heads(100);
   CHECK(w.compare() == 2);

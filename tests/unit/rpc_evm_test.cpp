@@ -69,6 +69,15 @@ TEST_CASE("the head from answers as providers give them") {
     CHECK(head->number == 0x16d2f1a);
     CHECK(head->hash == "0x9b83c12c69edb74f6c8dd5d052765c1adf940e320bd1291696e6fa07829eee71");
     CHECK(head->timestamp == WallTime{std::chrono::seconds{0x6b49d200}});
+    CHECK(head->parent == "0x0000000000000000000000000000000000000000000000000000000000000001");
+  }
+  SUBCASE("without a parent, and with one that is none") {
+    for (const char* more : {"", R"(,"parentHash":null)", R"(,"parentHash":"0x12")", R"(,"parentHash":1)"}) {
+      const auto head = head_of(answer(fmt::format(
+          R"({{"jsonrpc":"2.0","id":1,"result":{{"number":"0x1","hash":{},"timestamp":"0x2"{}}}}})", kHash, more)));
+      REQUIRE(head.has_value());
+      CHECK(head->parent.empty());
+    }
   }
   struct Case {
     const char* number;

@@ -77,7 +77,7 @@ std::uint64_t Provider::height(double s) const {
 Head Provider::head(double s) const {
   const std::uint64_t number = height(s);
   const auto second = static_cast<double>(std::min(number, true_height(s))) - static_cast<double>(kHeight);
-  return {number, hash(number), Time::wall(second)};
+  return {.number = number, .hash = hash(number), .timestamp = Time::wall(second), .parent = hash(number - 1)};
 }
 
 std::string Provider::hash(std::uint64_t height) const {

@@ -47,6 +47,7 @@ Spec evm() {
               .root = "/result",
               .number = {"/result/number"},
               .hash = {"/result/hash", Coding::kHash32},
+              .parent = {"/result/parentHash", Coding::kHash32},
               .time = {"/result/timestamp", Coding::kSeconds}};
   out.identity = {.ask = {R"({"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]})"},
                   .value = {"/result", Coding::kIdNumber}};

@@ -129,6 +129,7 @@ Family::Family(Spec spec) : spec_(std::move(spec)) {
   }
   number_ = slot(head_[h.number.request].pointers, h.number.pointer);
   hash_ = slot(head_[h.hash.request].pointers, h.hash.pointer);
+  parent_ = slot(head_[h.hash.request].pointers, h.parent.pointer);
   time_ = slot(head_[h.time.request].pointers, h.time.pointer);
   for (const Must& m : h.must) must_.emplace_back(0, slot(head_[0].pointers, m.pointer));
 
@@ -378,6 +379,7 @@ std::expected<Head, ProbeFailure> Family::head(std::span<const Outcome> replies,
   if (hash_ == kNowhere) return out;
   out.hash = text_in(value(h.hash, hash_), h.hash.coding);
   if (out.hash.empty()) return not_a(h.hash.pointer, "a block hash");
+  if (parent_ != kNowhere) out.parent = text_in(replies[h.hash.request]->values[parent_], h.parent.coding);
   return out;
 }
 

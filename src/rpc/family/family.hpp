@@ -117,7 +117,7 @@ class Family {
   const Spec spec_;
   std::vector<HttpRequest> head_requests_;
   std::vector<Layout> head_;
-  Slot number_ = kNowhere, hash_ = kNowhere, time_ = kNowhere;
+  Slot number_ = kNowhere, hash_ = kNowhere, parent_ = kNowhere, time_ = kNowhere;
   std::vector<std::pair<std::size_t, Slot>> must_;
   /// By CheckKind.
   std::array<Layout, 5> checks_;

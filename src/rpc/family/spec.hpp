@@ -81,6 +81,8 @@ struct HeadAsk {
   std::string_view root{};
   Value number{};
   Value hash{};
+  /// Of the block before, written as `hash` is, and in the same answer; a head without it is good.
+  Value parent{};
   Value time{};
   std::vector<Must> must{};
 };

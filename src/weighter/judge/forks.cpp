@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "base/text.hpp"
 #include "weighter/schedule/cadence.hpp"
 
 namespace rpcw {
@@ -42,6 +43,10 @@ class Groups {
       contradiction = contradiction || heads_[i - 1].number == heads_[i].number;
     for (const ForkVote& v : votes)
       if (has_shown(v)) connect(v);
+    bool other_parent = false;
+    for (const ForkVote& v : votes)
+      if (has_shown(v)) other_parent = connect_parent(v) || other_parent;
+    contradiction = contradiction || (other_parent && history_.forks.parents_hold);
   }
 
   /// In the order of their first members.
@@ -101,6 +106,21 @@ class Groups {
       const auto same = std::ranges::lower_bound(heads_, t.forks.seen[k].number, {}, &SeenBlock::number);
       contradiction = contradiction || (same != heads_.end() && same->number == t.forks.seen[k].number);
     }
+  }
+
+  /// Returns whether another target's newest block stands where the parent of this one's should.
+  bool connect_parent(const ForkVote& v) {
+    const std::optional<Head>& head = history_.member(v.member).heads.newest;
+    if (!head || head->number == 0 || head->parent.empty()) return false;
+    const SeenBlock parent{head->number - 1, fnv1a(head->parent)};
+    const std::size_t at = index(parent);
+    if (at < heads_.size() && heads_[at] == parent) {
+      history_.forks.parents_hold = true;
+      parent_[root(index(newest(v)))] = root(at);
+      return false;
+    }
+    const auto same = std::ranges::lower_bound(heads_, parent.number, {}, &SeenBlock::number);
+    return same != heads_.end() && same->number == parent.number;
   }
 
   BackendHistory& history_;

@@ -277,6 +277,9 @@ struct ForkCheck {
   MonoTime due{};
   /// The last comparison had no majority: what stood against what; empty: it had one.
   std::string tie;
+  /// A head named a block as its parent that another target has shown. Some APIs write hashes and parents differently;
+  /// until this is set, a parent that differs says nothing.
+  bool parents_hold = false;
 };
 
 /// How a backend's traffic was shared by its last decision.

@@ -20,6 +20,8 @@ struct Head {
   WallTime timestamp{};
   /// False: the provider told no time, and `timestamp` is not valid until `fold` has set it.
   bool dated = true;
+  /// The hash of the block before; empty: the head came without it.
+  std::string parent{};
 
   friend bool operator==(const Head&, const Head&) = default;
 };
