@@ -6,7 +6,7 @@
 
 namespace rpcw::config {
 
-/// What servers and references have in common: url or url_file, headers, operator, interval, budget.
+/// Reads the keys that servers and references have in common: url or url_file, headers, operator, interval, budget.
 /// `needs_url`: it is an error if neither is there; else the URL is empty then.
 void read_target(Reader& r, const Context& context, Target& out, bool needs_url = true);
 

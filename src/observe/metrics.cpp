@@ -329,7 +329,7 @@ class MetricsText {
               return s.probe_interval.count() > 0 ? seconds(std::optional(s.probe_interval)) : std::nullopt;
             }},
       Gauge{"rpc_weighter_server_probe_budget_requests_per_second",
-            "What the server's probes may cost; absent: no budget.",
+            "Requests that the server's probes may cost; absent: no budget.",
             [](const ServerReport& s) { return s.probe_budget_per_s; }},
   };
 

@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
@@ -380,6 +382,58 @@ TEST_CASE("controller: an answer that waits for the decision and bad traffic lea
   CHECK(std::ranges::count(later, "head 0") == 0);
 }
 
+TEST_CASE("controller: servers with traffic are checked more often, by a fifth at most, and within their budget") {
+  struct Checks {
+    int a = 0;
+    int b = 0;
+  };
+  // Server a has most of the requests.
+  const auto in_ten_minutes = [](std::uint64_t per_read, double budget_of_a) {
+    config::Config file = two_servers();
+    file.backends[0].servers[0].target.pace.budget = budget_of_a;
+    Play p(std::move(file));
+    p.settle();
+    Checks out;
+    std::uint64_t sent = 0;
+    for (int step = 0; step < 12'000; ++step) {
+      std::deque<std::string> todo;
+      const auto add = [&todo](Texts&& more) { std::ranges::move(more, std::back_inserter(todo)); };
+      for (add(p.pass(50ms)); !todo.empty(); todo.pop_front()) {
+        const std::string what = todo.front();
+        if (what == "head 0" || what == "head 1") {
+          ++(what == "head 0" ? out.a : out.b);
+          p.head(what == "head 0" ? 0 : 1, 100 + static_cast<std::uint64_t>(p.now / 1s));
+        }
+        if (what == "syncing 0" || what == "syncing 1") p.synced(what == "syncing 0" ? 0 : 1);
+        if (what.starts_with("info"))
+          p.give(control::event::InfoRead{
+              0, haproxy::Info{"2.6.12", 7, 1000s + std::chrono::floor<std::chrono::seconds>(p.now)}});
+        if (what.starts_with("set")) p.confirmed(0, 2);
+        if (!what.starts_with("refresh") && !what.starts_with("read")) continue;
+        sent += per_read;
+        haproxy::Instance read = shown({{"a", 128}, {"b", 128}});
+        for (haproxy::ServerRow& row : read.backends[0].servers) {
+          const std::uint64_t own = row.name == "a" ? 9 * sent : sent;
+          row.counters.stot = row.counters.lbtot = row.counters.hrsp_2xx = own;
+        }
+        add(p.read(0, std::move(read)));
+      }
+    }
+    return out;
+  };
+  const Checks idle = in_ten_minutes(0, 0);
+  CHECK(idle.a + idle.b >= 225);
+  CHECK(idle.a + idle.b <= 250);
+  const Checks busy = in_ten_minutes(10, 0);
+  CHECK(busy.a >= 1.25 * idle.a);
+  CHECK(busy.a + busy.b <= 1.25 * (idle.a + idle.b));
+  CHECK(busy.b <= 1.1 * idle.b);
+  // A tenth of 1,000 a day is one in a quarter of an hour, and four are saved.
+  const Checks bound = in_ten_minutes(10, 1'000);
+  CHECK(bound.a > idle.a);
+  CHECK(bound.a <= idle.a + 12);
+}
+
 TEST_CASE("controller: an agent that stands by decides, and reads HAProxy anew before its first weight") {
   Play p(two_servers(), {.standby = true});
   p.give(control::event::Started{});
@@ -428,8 +482,11 @@ TEST_CASE("controller: HAProxy is read four times as often while clients send re
     std::uint64_t sent = 0;
     std::uint64_t block = 100;
     int reads = 0;
-    for (int step = 0; step < 200; ++step)
-      for (const std::string& what : p.pass(50ms)) {
+    for (int step = 0; step < 200; ++step) {
+      std::deque<std::string> todo;
+      const auto add = [&todo](Texts&& more) { std::ranges::move(more, std::back_inserter(todo)); };
+      for (add(p.pass(50ms)); !todo.empty(); todo.pop_front()) {
+        const std::string what = todo.front();
         if (what == "head 0" || what == "head 1") p.head(what.back() == '0' ? 0 : 1, ++block / 2);
         if (what != "refresh 0") continue;
         ++reads;
@@ -437,8 +494,9 @@ TEST_CASE("controller: HAProxy is read four times as often while clients send re
         haproxy::Instance read = shown({{"a", 128}, {"b", 128}});
         for (haproxy::ServerRow& row : read.backends[0].servers)
           row.counters.stot = row.counters.lbtot = row.counters.hrsp_2xx = sent;
-        p.read(0, std::move(read));
+        add(p.read(0, std::move(read)));
       }
+    }
     return reads;
   };
   const int idle = reads_in_ten_seconds(0);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "weighter/controller/context.hpp"
+#include "weighter/schedule/extra.hpp"
 
 namespace rpcw::control {
 
@@ -42,8 +43,11 @@ class CheckSchedule {
   /// For the controller that replaces this one.
   [[nodiscard]] FirstChecks first_checks() const;
 
-  /// Checks these targets (indices of the state) now, as far as their limits allow.
+  /// Checks these targets (indices of the state) now, as far as their limits allow: traffic or a head looks suspicious.
   void check_now(std::span<const std::size_t> targets);
+  /// HAProxy was read: checks servers ahead of time whose clients would be hit by a fault first, as far as the bill
+  /// allows.
+  void check_exposed();
   void check_all();
   /// Sends what the comparison of chains needs.
   void send_urgent();
@@ -62,6 +66,10 @@ class CheckSchedule {
     /// When its newest check was due, and when the head's request left our queue.
     MonoTime last_start{};
     MonoTime sent_at{};
+    /// When it was last checked out of turn; absent: never.
+    std::optional<MonoTime> last_extra{};
+    /// Of its budget, in requests; absent: it has none.
+    std::optional<Allowance> kept{};
     bool head_under_way = false;
     bool begun = false;
     /// When its first check was due, for this controller or one before; absent: it was not yet.
@@ -115,6 +123,12 @@ class CheckSchedule {
   void listen_for_silence(Probe& probe);
   bool retry(Probe& probe, const ProbeFailure& failure, unsigned& attempts, std::optional<Check> check);
   void count_blockers();
+  void set_allowances();
+  bool may_check_now(Probe& probe);
+  /// It has had its extra check of this interval.
+  [[nodiscard]] bool had_extra(const Probe& probe) const;
+  void check_early(Probe& probe);
+  [[nodiscard]] milliseconds interval_of(const Probe& probe) const;
 
   Context& c_;
   const config::Config& file_;
@@ -128,6 +142,8 @@ class CheckSchedule {
   std::size_t answered_ = 0;
   /// By backend: probes that block its decisions.
   std::vector<std::size_t> blockers_;
+  /// By backend: the allowance for checks out of turn.
+  std::vector<Allowance> extra_;
   /// Requests under way.
   std::size_t open_ = 0;
   /// Combined first rounds that wait, since queued requests take memory, and targets whose own are under way.

@@ -136,6 +136,7 @@ void Controller::handle(event::ServersRead&& event) {
   const auto suspects = e->on(std::move(event));
   if (endpoints_.close_if_left(id) || !suspects || !c_.runs() || phase_ != Phase::kChecking || c_.stopping) return;
   checks_.check_now(*suspects);
+  checks_.check_exposed();
   c_.decision_wanted = true;
   read_done();
 }

@@ -11,8 +11,17 @@ namespace rpcw {
 /// counts each request: 5 s are 570,000 in 30 days, with all that is asked besides.
 inline constexpr milliseconds kOwnEvery{1'000};
 inline constexpr milliseconds kHostedEvery{5'000};
-/// The part of a budget that is kept for probes out of turn: those of a server in doubt.
+/// The part of a budget that is kept for probes out of turn: those of a server in doubt, and extra ones.
 inline constexpr double kBudgetKept = 0.1;
+
+/// Extra probes of a backend cost at most this part of its bill, in the mean.
+inline constexpr double kExtraPart = 0.2;
+/// Servers that are probed more often than this need none.
+inline constexpr milliseconds kExtraFrom{2'000};
+/// Extra probes, in regular ones, that a backend can save up: a fault in a quiet hour must not cost all at once.
+inline constexpr double kExtraSaved = 3;
+/// Of a budget, what is kept for probes out of turn can be saved up for this long.
+inline constexpr milliseconds kBudgetSavedFor{3'600'000};
 
 /// Chain id. A provider that is moved to another chain under the same URL is found within this time.
 inline constexpr milliseconds kIdentityEvery{60'000};
