@@ -2,21 +2,31 @@
 # no shell, nothing else to run, 27 MB.
 #
 #   docker build -t rpc-weighter:0.1.0 --build-arg VERSION=0.1.0 --build-arg REVISION=$(git rev-parse HEAD) .
-#   docker buildx build --platform linux/amd64,linux/arm64 …     arm64 under emulation, unless a node of its own builds it
+#   docker buildx build --platform linux/amd64,linux/arm64 …     each is compiled on this machine's own architecture
 
-FROM debian:12 AS build
+FROM --platform=$BUILDPLATFORM debian:12 AS build
 WORKDIR /src
+ARG BUILDARCH=amd64
+ARG TARGETARCH=amd64
 # First, and alone: as long as scripts/ is the same, the packages come from the build cache.
 COPY scripts scripts
 RUN scripts/deps --build-only \
- && apt-get install -y --no-install-recommends ca-certificates
+ && apt-get install -y --no-install-recommends ca-certificates \
+ && if [ "$BUILDARCH-$TARGETARCH" = amd64-arm64 ]; then scripts/deps --arm64 && scripts/sysroot arm64; fi
 # What .dockerignore lets through: only what the program is built from.
 COPY . .
 ARG REVISION=
-RUN RPCW_REVISION=$REVISION scripts/build program rpc-weighter \
- && scripts/image-root build/program/src/rpc-weighter /image \
+RUN export RPCW_REVISION=$REVISION \
+ && if [ "$BUILDARCH-$TARGETARCH" = amd64-arm64 ]; then \
+      scripts/build arm64 rpc-weighter \
+   && scripts/image-root build/arm64/src/rpc-weighter /image build/sysroot-arm64 \
+   && qemu-aarch64-static -L /image /image/usr/bin/rpc-weighter --version; \
+    else \
 # A library that is missing must fail here, not where the image is started.
- && chroot /image /usr/bin/rpc-weighter --version
+      scripts/build program rpc-weighter \
+   && scripts/image-root build/program/src/rpc-weighter /image \
+   && chroot /image /usr/bin/rpc-weighter --version; \
+    fi
 
 FROM scratch
 ARG VERSION=0.1.0

@@ -63,6 +63,13 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_RELEASE ${rpcw_release})
 set(CPACK_DEBIAN_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+if(CMAKE_CROSSCOMPILING)
+  # CPack takes this machine's architecture and packages unless it is told better.
+  set(CPACK_DEBIAN_PACKAGE_ARCHITECTURE arm64)
+  configure_file(cmake/cross-shlibdeps.in ${packaging}/cross-shlibdeps @ONLY FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
+  file(WRITE ${packaging}/cpack.cmake "set(SHLIBDEPS_EXECUTABLE ${packaging}/cross-shlibdeps)\n")
+  set(CPACK_PROJECT_CONFIG_FILE ${packaging}/cpack.cmake)
+endif()
 set(CPACK_DEBIAN_PACKAGE_DEPENDS
   "ca-certificates, systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles")
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "haproxy (>= 2.6)")

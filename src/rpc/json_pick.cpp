@@ -56,7 +56,7 @@ const char* past_container(const char* inside, const char* end) {
 
 /// What stands between the quotes of a string, without its escapes; absent: it is no JSON string.
 std::optional<std::string> unescaped(std::string_view raw) {
-  const auto special = [](char c) { return c == '\\' || (c >= 0 && c < ' '); };
+  const auto special = [](char c) { return c == '\\' || static_cast<unsigned char>(c) < ' '; };
   if (std::ranges::none_of(raw, special)) return std::string(raw);
   rapidjson::Document string;
   string.Parse(fmt::format("\"{}\"", raw));
