@@ -27,9 +27,10 @@ const freePort = () => new Promise((resolve) => {
 
 // ----------------------------------------------------------------------------------------------------- the providers
 
-/** Answers as a node of chain 1 with a block each second, or as `fault` says. */
+/** Answers as a node of chain 1 with a block each second, some blocks `behind` the others, or as `fault` says. */
 class Provider {
   fault = null;
+  behind = 0;
 
   constructor(name, delay) {
     this.name = name;
@@ -53,7 +54,7 @@ class Provider {
     response.end(JSON.stringify(Array.isArray(call) ? call.map(one) : one(call)));
   }
   result(method, params) {
-    const now = Math.floor(Date.now() / 1000);
+    const now = Math.floor(Date.now() / 1000) - this.behind;
     const hex = (n) => `0x${n.toString(16)}`;
     if (method === 'eth_chainId') return '0x1';
     if (method === 'net_peerCount') return '0x20';
@@ -147,7 +148,7 @@ await test('the page shows each server, its share and the agreed head', async ()
     for (const p of providers) if (await stateOf(page, p.name) !== 'healthy') return false;
     return true;
   });
-  assert.match(await page.locator('.facts').first().textContent(), /Head \d+, agreed by 3 operators/);
+  assert.match(await page.locator('.facts').first().textContent(), /Head \d+, agreed by [23] operators; reached by \w+/);
   assert.match(await connection(page), /^live/);
   assert.match(await page.locator('#haproxy').textContent(), /reachable, version \d/);
   const label = await page.locator('.bar').getAttribute('aria-label');
@@ -156,6 +157,17 @@ await test('the page shows each server, its share and the agreed head', async ()
   const weights = status.backends[0].servers.map((s) => s.weight);
   assert.equal(weights.reduce((a, b) => a + b), 256);
   assert.doesNotMatch(await page.content(), /SecretKey/);
+});
+
+await test('a server that is behind is not among those that have reached the head', async () => {
+  const facts = () => page.locator('.facts').first().textContent();
+  providers[2].behind = 3;
+  await until('two names are left', async () => {
+    const names = (await facts()).match(/reached by ([^.]*)\./)?.[1] ?? '';
+    return !names.includes(providers[2].name) && names.includes(providers[0].name);
+  });
+  providers[2].behind = 0;
+  await until('all have reached it', async () => (await facts()).includes(providers[2].name));
 });
 
 await test('a provider that fails is shown without a reload, with its reason, and its words stay text', async () => {
