@@ -44,10 +44,12 @@ std::vector<Action> Election::on(Event event, Now now) {
   now_ = now;
   note_time();
   std::visit([this](auto&& e) { handle(std::move(e)); }, std::move(event));
-  if (stopping_)
+  if (stopping_) {
     stop_step();
-  else
-    out_.emplace_back(action::WakeAt{now_.mono + kTick});
+  } else {
+    const bool attempt_soon = pending_ == Pending::kNone && next_try_ > now_.mono;
+    out_.emplace_back(action::WakeAt{attempt_soon ? std::min(now_.mono + kTick, next_try_) : now_.mono + kTick});
+  }
   return std::exchange(out_, {});
 }
 
@@ -85,10 +87,17 @@ void Election::write(Record record, bool create) {
   out_.emplace_back(action::Write{std::move(record), create});
 }
 
-/// The next attempt follows after the retry period. The holder does not wait longer than that.
+std::optional<MonoTime> Election::others_end() const {
+  if (holder().empty() || holder() == identity_) return std::nullopt;
+  return observed_at_ + (observed_->duration.count() > 0 ? duration_cast<milliseconds>(observed_->duration) : kLeaseDuration);
+}
+
+/// The next attempt follows after the retry period, or at the very end of another's lease. The holder does not wait
+/// longer than that.
 void Election::attempt_ended() {
   pending_ = Pending::kNone;
   next_try_ = now_.mono + (acting_ ? kRetryPeriod : jittered());
+  if (const auto end = others_end(); end && *end > now_.mono) next_try_ = std::min(next_try_, *end);
 }
 
 /// Before each event, whichever comes first after the process stood still.
@@ -134,11 +143,10 @@ void Election::handle(event::Found&& event) {
   }
   observe(*event.record);
   const Record& found = *observed_;
-  const milliseconds theirs = found.duration.count() > 0 ? duration_cast<milliseconds>(found.duration) : kLeaseDuration;
   const bool ours = found.holder == identity_;
   if (!found.holder.empty() && !ours) {
     if (acting_) stand_down(fmt::format("{} holds it", found.holder));
-    if (now_.mono < observed_at_ + theirs) {
+    if (now_.mono < others_end()) {
       trouble_.clear();
       attempt_ended();
       return;
