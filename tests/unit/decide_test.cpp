@@ -269,6 +269,34 @@ TEST_CASE("a disabled server stands outside the shares and keeps its weight") {
   }
 }
 
+TEST_CASE("weights add up to 256 again when a server goes to MAINT and returns, though each change is small") {
+  World w(9);
+  w.backend.ramp = 0s;
+  w.backend.servers[8].preference = 0.5;
+  for (std::size_t i = 0; i < 9; ++i) w.good(i);
+  const auto sum_of_sharing = [&] {
+    w.held = w.weights();
+    for (std::size_t i = 0; i < 9; ++i) w.view.servers[i]->weight = w.held[i];
+    return std::accumulate(w.held.begin(), w.held.end() - (w.view.servers[8]->disabled ? 1 : 0), 0U);
+  };
+  CHECK(sum_of_sharing() == 256);
+  w.view.servers[8]->disabled = true;
+  CHECK(sum_of_sharing() == 256);
+  CHECK(w.held == Weights{32, 32, 32, 32, 32, 32, 32, 32, 15});
+  w.view.servers[8]->disabled = false;
+  CHECK(sum_of_sharing() == 256);
+  CHECK(w.held[8] < 15);  // the others grow only so fast
+  SUBCASE("but not under a hash, where each change moves clients") {
+    const Weights before = w.held;
+    w.view.algorithm = "hash";
+    w.view.servers[8]->disabled = true;
+    CHECK(sum_of_sharing() == 256 - before[8]);
+    w.view.servers[8]->disabled = false;
+    CHECK(sum_of_sharing() == 256);
+    CHECK(w.held == before);
+  }
+}
+
 TEST_CASE("active and backup servers are scaled apart") {
   World w(3);
   w.view.servers[2]->backup = true;

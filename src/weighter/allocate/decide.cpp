@@ -39,6 +39,25 @@ bool exceeds_plan(const Allocation& a, const Members& group) {
   });
 }
 
+/// The set of servers that share has changed: their applied weights no longer add up as their targets do. A server that
+/// returns from MAINT brings its old weight along, and each change may be too small for the dead band.
+bool sum_changed(const Allocation& a, const Members& group) {
+  if (a.applied.size() != a.targets.size()) return false;
+  unsigned applied = 0;
+  unsigned targets = 0;
+  for (const std::size_t i : group) {
+    if (a.disabled(i)) continue;
+    applied += a.applied[i];
+    targets += a.targets[i];
+  }
+  return applied != targets;
+}
+
+/// `peak`: the best server has 256, and the sum means nothing.
+bool scales_to_peak(const Allocation& a) {
+  return a.backend.scale == config::Scale::kPeak || a.backend.servers.size() > kMostServersForShares;
+}
+
 /// Marks the servers that max_share keeps below their part. Where growth does as well, the lower limit counts.
 void mark_cut(Allocation& a, const Members& sharing, const std::vector<double>& shares) {
   const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
@@ -61,9 +80,8 @@ void share(Allocation& a, const Members& group) {
     if (scores[k] > 0) penalised[k] *= a.out.servers[sharing[k]].score / scores[k];
   mark_cut(a, sharing, penalised);
   keep_to_plans(a, sharing, penalised);
-  const bool peak = a.backend.scale == config::Scale::kPeak || a.backend.servers.size() > kMostServersForShares;
-  const std::vector<unsigned> weights =
-      peak ? scale_peak(penalised, a.backend.max_share) : scale_share(penalised, a.backend.max_share);
+  const std::vector<unsigned> weights = scales_to_peak(a) ? scale_peak(penalised, a.backend.max_share)
+                                                          : scale_share(penalised, a.backend.max_share);
   for (std::size_t k = 0; k < sharing.size(); ++k) {
     a.targets[sharing[k]] = weights[k];
     a.shares[sharing[k]] = shares[k];
@@ -150,7 +168,11 @@ BackendDecision allocate(Allocation& a) {
   // Under a hash even the last step of a return would move clients.
   const bool hashed = hashes(a.view.algorithm);
   const bool turned = std::exchange(known.fell_back, falls_back) != falls_back;
-  settle(a, turned || exact_fallback || (arrived && !hashed) || over_plan, hashed ? a.backend.hash_dead_band : 0);
+  // HAProxy moves the clients of a hash itself when a server leaves or returns: do not move more of them.
+  const bool regrouped =
+      !falls_back && !hashed && !scales_to_peak(a) && (sum_changed(a, active) || sum_changed(a, backups));
+  settle(a, turned || exact_fallback || (arrived && !hashed) || over_plan || regrouped,
+         hashed ? a.backend.hash_dead_band : 0);
   return std::move(a.out);
 }
 
