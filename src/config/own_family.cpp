@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <type_traits>
 
 #include "base/text.hpp"
 #include "config/pointer.hpp"
@@ -89,7 +90,8 @@ void Families::read(Reader& r) {
   const auto part = [&](std::string_view key, auto& slot, auto read) {
     if (!r.has(key)) return;
     r.table(key, [&](Reader& t) {
-      auto& value = slot.emplace();
+      // Not emplace(): clang 19 says that the nested type has no default constructor yet.
+      auto& value = slot.emplace(typename std::remove_cvref_t<decltype(slot)>::value_type{});
       read_request(t, value, out->rate_limited);
       read(t, value);
     });
