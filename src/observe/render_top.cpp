@@ -203,6 +203,10 @@ bool read_top(const std::string& status, const std::string& history, TopState& o
       if (up != nullptr && up->IsBool() && up->GetBool()) ++reachable;
     }
   fresh.haproxy = fmt::format("HAProxy {} of {}", reachable, all);
+  if (const Value* standby = member(report, "standby")) {
+    const Value* acts = member(*standby, "acts");
+    fresh.haproxy += acts != nullptr && acts->IsBool() && acts->GetBool() ? "  acts" : "  stands by";
+  }
   for (const Value& b : backends->GetArray()) fresh.backends.push_back(read_backend(b, named(hours, text(b, "name"))));
   out = std::move(fresh);
   return true;

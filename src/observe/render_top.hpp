@@ -38,6 +38,7 @@ struct TopBackend {
 struct TopState {
   /// As the report has it; empty: nothing was read yet.
   std::string time;
+  /// Such as "HAProxy 1 of 2", and behind it whether the agent acts, where several may.
   std::string haproxy;
   std::vector<TopBackend> backends;
 };

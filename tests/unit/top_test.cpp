@@ -57,6 +57,16 @@ TEST_CASE("top: what it shows of a report") {
   CHECK_FALSE(has(text, "\x1b"));
 }
 
+TEST_CASE("top: whether the agent is the one that sets weights") {
+  for (const bool acts : {true, false}) {
+    TopState out;
+    std::string status = kStatus;
+    status.insert(1, fmt::format(R"("standby":{{"lease":"kubernetes:a/b","acts":{}}},)", acts));
+    REQUIRE(read_top(status, kHistory, out));
+    CHECK(has(joined(render_top(out, {})), acts ? "HAProxy 1 of 2  acts" : "HAProxy 1 of 2  stands by"));
+  }
+}
+
 TEST_CASE("top: no line is wider than the screen, and there are no more than its rows") {
   TopState many = state();
   for (int i = 0; i < 300; ++i) many.backends[0].servers.push_back(many.backends[0].servers[1]);

@@ -206,6 +206,23 @@ await test('names with markup stay text, and 300 servers keep their rows', async
   await other.context().close();
 });
 
+await test('an agent that stands by says which one sets the weights', async () => {
+  const status = await (await fetch(`${origin}/api/v1/status`)).json();
+  assert.equal(await page.locator('.standby').count(), 0);
+  status.standby = { lease: 'kubernetes:rpc/weighter', acts: false, identity: 'pod-2_1', holder: '<b>pod-1_7</b>', error: null };
+  const other = await open({
+    prepare: (p) => p.route('**/api/v1/events', (route) => route.fulfill({ status: 503, body: 'full' }))
+      .then(() => p.route('**/api/v1/status', (route) => route.fulfill({ json: status }))),
+  });
+  const told = () => other.locator('.standby').textContent();
+  await until('the holder is named', async () =>
+    await told() === 'This agent stands by; <b>pod-1_7</b> sets the weights (lease kubernetes:rpc/weighter).');
+  status.standby = { ...status.standby, acts: true, error: 'the API server: no answer' };
+  await until('it acts', async () =>
+    await told() === 'This agent sets the weights (lease kubernetes:rpc/weighter). the API server: no answer');
+  await other.context().close();
+});
+
 await test('a click, or Enter, shows how a score is made', async () => {
   const button = page.getByRole('button', { name: 'slow', exact: true });
   assert.equal(await button.getAttribute('aria-expanded'), 'false');
