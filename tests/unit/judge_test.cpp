@@ -90,6 +90,26 @@ TEST_CASE("a head older than max_block_age is a failure, at the limit it is not"
   CHECK(w.state() == State::kHealthy);
 }
 
+TEST_CASE("an interval longer than max_block_age makes no block too old that was fresh when it was told") {
+  World w(2);
+  w.backend.servers[0].target.pace.interval = 282s;
+  w.good(0, 100, 12s);
+  w.good(1, 100, 12s);
+  CHECK(w.state(0) == State::kHealthy);
+  w.pass_time(280s);
+  // The other one is asked every few seconds, and its answers ceased: that is its own.
+  CHECK(w.state(0) == State::kHealthy);
+  CHECK(w.state(1) != State::kHealthy);
+  // The next answer is judged as ever.
+  w.good(0, 101, 61s);
+  CHECK(w.verdict().servers[0].reasons.at(0).code == Reason::kBlockTooOld);
+  // One that is overdue is too old after all.
+  w.good(0, 102, 1s);
+  CHECK(w.state(0) == State::kHealthy);
+  w.pass_time(282s + 61s);
+  CHECK(w.state(0) != State::kHealthy);
+}
+
 TEST_CASE("latency is judged by the median of three: one slow answer is no reason") {
   World w(1);
   w.good(0, 100);

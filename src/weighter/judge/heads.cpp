@@ -183,8 +183,7 @@ class Heads {
     for (const Voter& s : voters_) {
       const TargetHistory& t = *s.target;
       if (t.heads.jumped) continue;
-      const bool too_old = now_.wall - t.heads.newest->timestamp > *backend_.chain.max_block_age;
-      if (!too_old) return false;
+      if (!too_old(t, *backend_.chain.max_block_age, config::interval_of(*s.config, probe_), now_)) return false;
       if (lag_time(distance(t.heads.newest->number, agreed.number), block_time_) > backend_.chain.max_lag) continue;
       two_operators = two_operators || (!first.empty() && first != s.config->operator_name);
       first = s.config->operator_name;
@@ -232,6 +231,12 @@ class Heads {
 
 bool in_future(const Head& head, Now now) {
   return head.timestamp > now.wall + constants::kClockTolerance;
+}
+
+bool too_old(const TargetHistory& target, milliseconds limit, milliseconds interval, Now now) {
+  const auto since = std::chrono::duration_cast<milliseconds>(now.mono - target.heads.received.mono);
+  const milliseconds not_looked = std::max(std::min(since, interval) - limit / 2, milliseconds{0});
+  return now.wall - target.heads.newest->timestamp - not_looked > limit;
 }
 
 milliseconds lag_time(std::uint64_t blocks, milliseconds block_time) {

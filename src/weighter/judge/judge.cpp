@@ -133,7 +133,7 @@ class Judge {
       return;
     }
 
-    v.reasons = hard(t);
+    v.reasons = hard(i);
     const bool bad = !v.reasons.empty();
     const bool only_old =
         bad && std::ranges::all_of(v.reasons, [](const ReasonNote& n) { return n.code == Reason::kBlockTooOld; });
@@ -345,7 +345,8 @@ class Judge {
     return std::nullopt;
   }
 
-  std::vector<ReasonNote> hard(const TargetHistory& t) const {
+  std::vector<ReasonNote> hard(std::size_t i) const {
+    const TargetHistory& t = history_.servers[i];
     std::vector<ReasonNote> out;
     if (t.probes.failure) {
       out.push_back({t.probes.failure->code, t.probes.failure->detail});
@@ -353,7 +354,8 @@ class Judge {
     }
     if (!t.heads.newest) return out;
     const milliseconds age = std::max(now_.wall - t.heads.newest->timestamp, milliseconds{0});
-    if (backend_.chain.max_block_age && age > *backend_.chain.max_block_age)
+    if (backend_.chain.max_block_age &&
+        too_old(t, *backend_.chain.max_block_age, config::interval_of(backend_.servers[i].target, probe_), now_))
       out.push_back({Reason::kBlockTooOld, fmt::format("block {} is {} old, limit {}", t.heads.newest->number,
                                                        span_text(age), span_text(*backend_.chain.max_block_age))});
     if (heads_contradict(t))
@@ -372,9 +374,9 @@ class Judge {
           {Reason::kSyncing, *t.node.blocks_missing == kUnknownGap
                                  ? "the node says that it is still syncing"
                                  : fmt::format("the node says that it lacks {} blocks", *t.node.blocks_missing)});
-    for (std::size_t i = 0; i < t.node.canaries.size(); ++i)
-      if (const auto& failure = t.node.canaries[i].failure)
-        out.push_back({Reason::kCanaryFailed, fmt::format("{}: {}: {}", config::name_of(backend_.canaries[i]),
+    for (std::size_t k = 0; k < t.node.canaries.size(); ++k)
+      if (const auto& failure = t.node.canaries[k].failure)
+        out.push_back({Reason::kCanaryFailed, fmt::format("{}: {}: {}", config::name_of(backend_.canaries[k]),
                                                           to_string(failure->code), failure->detail)});
     return out;
   }
