@@ -112,6 +112,7 @@ Backend Backends::read(Reader& r) {
   r.tables("reference", "", [&](Reader& inner) { read_reference(inner, out); });
   r.tables("canary", "", [&](Reader& inner) { read_canary(inner, out); });
   warn_of_shared_operators(r, out);
+  warn_of_unused_rates(r, out);
   return out;
 }
 
@@ -325,6 +326,15 @@ void Backends::warn_of_unsent_headers(Reader& r, const Backend& backend) const {
                     "on it, set headers_to = \"discovered\" in the [[backend]]; or give the server a url",
                     server.name));
   }
+}
+
+void Backends::warn_of_unused_rates(Reader& r, const Backend& backend) const {
+  if (backend.live || !backend.follows.empty()) return;
+  for (std::size_t i = 0; i < backend.servers.size(); ++i)
+    if (backend.servers[i].max_rate > 0)
+      r.warning(server_places_.at(i), "max_rate",
+                fmt::format("{} is not kept to it: it takes HAProxy's measured traffic, and live = false ignores that",
+                            backend.servers[i].name));
 }
 
 // Two keys at one vendor are one voice on the chain's head, and would count as two.

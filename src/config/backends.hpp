@@ -35,6 +35,7 @@ class Backends {
   static void read_canary(Reader& r, Backend& out);
   void warn_of_unsent_headers(Reader& r, const Backend& backend) const;
   void warn_of_shared_operators(Reader& r, const Backend& backend) const;
+  void warn_of_unused_rates(Reader& r, const Backend& backend) const;
 
   const Context& context_;
   const Chains& chains_;

@@ -1192,7 +1192,8 @@ TEST_CASE("config: warnings") {
             with("url = \"https://x.org/${EMPTY}\"", "url = \"http://t/\"\nheaders = { A = \"b ${EMPTY}\" }"))) ==
         "6:7: backend.b.server.s.url: the variable EMPTY is empty\n"
         "10:17: backend.b.server.t.headers.A: the variable EMPTY is empty");
-  CHECK(warnings(kWhole).empty());
+  // Every key is in it, also those that do not go together.
+  CHECK(warnings(kWhole).size() == 1);
 }
 
 struct TemporaryFile {
@@ -1355,6 +1356,17 @@ TEST_CASE("config: a text that is too long is refused on every way in") {
 }
 
 // ---- headers to servers that HAProxy names
+
+TEST_CASE("config: max_rate without live is warned of") {
+  const auto file = [](const char* live) {
+    return fmt::format("{}live = {}\n{}max_rate = \"5/s\"\n", kInBackend, live, kServer);
+  };
+  CHECK(good(file("true")).warnings.empty());
+  const Loaded out = good(file("false"));
+  REQUIRE(out.warnings.size() == 1);
+  CHECK(out.warnings[0].message ==
+        "s is not kept to it: it takes HAProxy's measured traffic, and live = false ignores that");
+}
 
 TEST_CASE("config: headers go to hosts that the file names, and check says where") {
   const auto file = [](std::string_view discover, std::string_view keys, std::string_view server) {
