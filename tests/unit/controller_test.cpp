@@ -400,9 +400,11 @@ TEST_CASE("controller: servers with traffic are checked more often, by a fifth a
   struct Checks {
     int a = 0;
     int b = 0;
+    int unanswered = 0;
   };
+  enum class A : std::uint8_t { kWell, kFailsEachOther, kSilentAfterAMinute };
   // Server a has most of the requests.
-  const auto in_ten_minutes = [](std::uint64_t per_read, double budget_of_a) {
+  const auto in_ten_minutes = [](std::uint64_t per_read, double budget_of_a, A manner = A::kWell) {
     config::Config file = two_servers();
     file.backends[0].servers[0].target.pace.budget = budget_of_a;
     Play p(std::move(file));
@@ -415,8 +417,16 @@ TEST_CASE("controller: servers with traffic are checked more often, by a fifth a
       for (add(p.pass(50ms)); !todo.empty(); todo.pop_front()) {
         const std::string what = todo.front();
         if (what == "head 0" || what == "head 1") {
-          ++(what == "head 0" ? out.a : out.b);
-          p.head(what == "head 0" ? 0 : 1, 100 + static_cast<std::uint64_t>(p.now / 1s));
+          const bool of_a = what == "head 0";
+          ++(of_a ? out.a : out.b);
+          if (of_a && manner == A::kSilentAfterAMinute && p.now > 60s) {
+            ++out.unanswered;
+            continue;
+          }
+          if (of_a && manner == A::kFailsEachOther && out.a % 2 == 0)
+            add(p.no_head(0));
+          else
+            add(p.head(of_a ? 0 : 1, 100 + static_cast<std::uint64_t>(p.now / 1s)));
         }
         if (what == "syncing 0" || what == "syncing 1") p.synced(what == "syncing 0" ? 0 : 1);
         if (what.starts_with("info"))
@@ -446,6 +456,12 @@ TEST_CASE("controller: servers with traffic are checked more often, by a fifth a
   const Checks bound = in_ten_minutes(10, 1'000);
   CHECK(bound.a > idle.a);
   CHECK(bound.a <= idle.a + 12);
+  // A head is asked for again once in doubt, and the budget holds all the same.
+  const Checks doubted = in_ten_minutes(0, 0, A::kFailsEachOther);
+  CHECK(doubted.a > idle.a + 50);
+  CHECK(in_ten_minutes(0, 1'000, A::kFailsEachOther).a <= idle.a + 12);
+  // Clients wait for nothing more than for this server, and one head is under way.
+  CHECK(in_ten_minutes(10, 0, A::kSilentAfterAMinute).unanswered == 1);
 }
 
 TEST_CASE("controller: an agent that stands by decides, and reads HAProxy anew before its first weight") {
