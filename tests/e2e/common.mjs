@@ -1,5 +1,6 @@
 // What the end-to-end tests in JavaScript share: tests, waits and children.
 import { spawn } from 'node:child_process';
+import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -56,6 +57,17 @@ export async function until(what, condition, describe = () => '', seconds = 30) 
   }
   throw new Error(`waited ${seconds} s in vain: ${what}${problem}${describe()}`);
 }
+
+/** HAProxy's reply to a command over its stats socket; empty while it is away. */
+export const ask = (socket, command) =>
+  new Promise((resolve) => {
+    let reply = '';
+    const peer = net.connect(socket, () => peer.write(`${command}\n`));
+    peer.setTimeout(5000, () => peer.destroy());
+    peer.on('data', (part) => (reply += part));
+    peer.on('error', () => {});
+    peer.on('close', () => resolve(reply));
+  });
 
 let passed = 0;
 let failed = 0;

@@ -1,10 +1,9 @@
 // Run by run.sh, in a process group of its own: WORK HAPROXY RPC-SIM RPC-WEIGHTER LIBFAKETIME
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { finish, running, start as start_in, test as test_with, until, within } from '../common.mjs';
+import { ask as ask_at, finish, running, start as start_in, test as test_with, until, within } from '../common.mjs';
 
 const [work, haproxy, sim, binary, faketime] = process.argv.slice(2);
 const socket = path.join(work, 'admin.sock');
@@ -17,16 +16,7 @@ async function stop(child, signal = 'SIGTERM') {
 
 // ------------------------------------------------------------------------------------------------------------ HAProxy
 
-/** The reply to a command; empty while HAProxy is away. */
-const ask = (command) =>
-  new Promise((resolve) => {
-    let reply = '';
-    const peer = net.connect(socket, () => peer.write(`${command}\n`));
-    peer.setTimeout(5000, () => peer.destroy());
-    peer.on('data', (part) => (reply += part));
-    peer.on('error', () => {});
-    peer.on('close', () => resolve(reply));
-  });
+const ask = (command) => ask_at(socket, command);
 
 /** Weights in the order of haproxy.cfg, separated by spaces; empty while HAProxy is away. */
 const weights = async () =>

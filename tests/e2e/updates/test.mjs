@@ -8,7 +8,7 @@ import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { finish, start as start_in, test as test_with, until, within } from '../common.mjs';
+import { ask as ask_at, finish, start as start_in, test as test_with, until, within } from '../common.mjs';
 
 const [work, haproxy, sim, binary, manual] = process.argv.slice(2);
 const rate = 200; // requests a second, half of them to each backend
@@ -40,16 +40,7 @@ const free_port = () =>
 
 // ------------------------------------------------------------------------------------------------------------ HAProxy
 
-/** The reply to a command; empty while HAProxy is away. */
-const ask = (command) =>
-  new Promise((resolve) => {
-    let reply = '';
-    const peer = net.connect(socket, () => peer.write(`${command}\n`));
-    peer.setTimeout(5000, () => peer.destroy());
-    peer.on('data', (part) => (reply += part));
-    peer.on('error', () => {});
-    peer.on('close', () => resolve(reply));
-  });
+const ask = (command) => ask_at(socket, command);
 
 const worker = async () => /^Pid: (\d+)$/m.exec(await ask('show info'))?.[1];
 
