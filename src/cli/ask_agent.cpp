@@ -32,6 +32,15 @@ AgentAddress address_of(const config::Listen& at) {
 
 }  // namespace
 
+std::string AgentAddress::shown() const {
+  if (!socket.empty()) return "unix:" + socket;
+  const auto parts = url::parse(url);
+  if (!parts) return url::redact(url);
+  const std::string host = url::shown_host(parts->host);
+  const bool v6 = host.find(':') != std::string::npos;
+  return fmt::format("{}://{}{}{}:{}", parts->scheme, v6 ? "[" : "", host, v6 ? "]" : "", parts->port);
+}
+
 std::expected<AgentAddress, std::string> agent_address(const AgentOptions& options) {
   if (!options.url.empty()) {
     if (options.url.starts_with("unix:")) return AgentAddress{"http://localhost", options.url.substr(5)};

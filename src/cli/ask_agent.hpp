@@ -11,13 +11,13 @@ namespace rpcw::cli {
 
 /// Where a running agent serves.
 struct AgentAddress {
-  /// http://HOST:PORT without a path.
+  /// As it was given, without a slash at the end.
   std::string url;
   /// Path of a Unix socket; empty: TCP.
   std::string socket{};
 
-  /// For messages.
-  [[nodiscard]] std::string shown() const { return socket.empty() ? url : "unix:" + socket; }
+  /// For messages: without user info and path, which may hold keys.
+  [[nodiscard]] std::string shown() const;
 };
 
 /// From --url, else from the file of --config, else the default address. The error is what to tell the user; the exit

@@ -1,6 +1,7 @@
 #include "cli/cli.hpp"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -132,6 +133,14 @@ void occupy_standard_descriptors() {
   for (int fd = 0; fd <= 2; ++fd)
     if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF)
       static_cast<void>(::open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY));
+}
+
+/// A core file would hold every key. The hard limit stays: `prlimit --core=unlimited --pid PID` undoes it.
+void write_no_core_file() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_CORE, &limit) != 0) return;
+  limit.rlim_cur = 0;
+  static_cast<void>(::setrlimit(RLIMIT_CORE, &limit));
 }
 
 int run_command(int argc, const char* const* argv) try {
@@ -280,6 +289,7 @@ int run_command(int argc, const char* const* argv) try {
 
 int run(int argc, const char* const* argv) {
   occupy_standard_descriptors();
+  write_no_core_file();
   const int code = run_command(argc, argv);
   log::flush(kLastLines);
   return code;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "rpc/family/registry.hpp"
+#include "rpc/make_target.hpp"
 
 namespace rpcw::cli {
 namespace {
@@ -82,8 +83,8 @@ std::string read_pointers(const config::Config& config) {
     Backend& out = backends.emplace_back(Backend{b.name, rpc::family::of(b.chain), {}});
     for (const config::Server& s : b.servers)
       if (!s.target.url.empty())
-        out.servers.push_back(
-            std::make_unique<Server>(Server{s.name, rpc::HttpTarget(s.target), questions_of(*out.family)}));
+        out.servers.push_back(std::make_unique<Server>(
+            Server{s.name, rpc::make_target(s.target, b.canaries, b.chain, config.probe), questions_of(*out.family)}));
   }
   if (backends.empty()) return {};
   {

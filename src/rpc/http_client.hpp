@@ -32,6 +32,9 @@ class HttpTarget {
 
   /// Text from a provider or a library, made fit to show; see Scrubber.
   [[nodiscard]] std::string scrub(std::string_view text) const;
+  /// What else is sent on the way to it, for `scrub`: user info of the proxy's URL, and texts that may hold keys.
+  void hide_user_info(std::string_view url);
+  void hide_keys(std::string_view text);
 
  private:
   friend class HttpClient;

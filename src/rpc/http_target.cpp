@@ -92,4 +92,12 @@ std::string HttpTarget::scrub(std::string_view text) const {
   return impl_->scrub(text);
 }
 
+void HttpTarget::hide_user_info(std::string_view url) {
+  impl_->scrub.add_user_info(url);
+}
+
+void HttpTarget::hide_keys(std::string_view text) {
+  impl_->scrub.add_keys(text);
+}
+
 }  // namespace rpcw::rpc

@@ -9,6 +9,7 @@
 
 #include "base/clock.hpp"
 #include "rpc/family/registry.hpp"
+#include "rpc/make_target.hpp"
 
 namespace rpcw {
 
@@ -39,7 +40,8 @@ Prober::KnownPtr Prober::known_of(const Subject& subject) {
   std::shared_ptr<const family::Family> family = own_families_[chain->own_family.get()].lock();
   if (!family) family = family::of(*chain);
   if (chain->own_family) own_families_[chain->own_family.get()] = family;
-  return std::make_shared<Known>(HttpTarget(*subject.target, subject.canaries), subject.canaries, chain, std::move(family));
+  return std::make_shared<Known>(make_target(*subject.target, subject.canaries, *chain, settings_), subject.canaries,
+                                 chain, std::move(family));
 }
 
 family::Context Prober::context_of(const Known& known, WallTime received) {

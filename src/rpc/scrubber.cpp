@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstddef>
 #include <optional>
+#include <utility>
 
 #include "base/text.hpp"
 #include "config/url.hpp"
@@ -75,20 +76,18 @@ std::size_t match(std::string_view text, std::size_t at, std::string_view secret
   return same == secret.size() || same >= kShortestPrefix ? end - at : 0;
 }
 
+/// A URL without its scheme: user info, host and port; and the rest, from the path on.
+std::pair<std::string_view, std::string_view> split(std::string_view url) {
+  if (const auto scheme = url.find("://"); scheme != std::string_view::npos) url.remove_prefix(scheme + 3);
+  const std::size_t path = std::min(url.find_first_of("/?#"), url.size());
+  return {url.substr(0, path), url.substr(path)};
+}
+
 }  // namespace
 
 Scrubber::Scrubber(const config::Target& target, std::span<const config::Canary> canaries) {
-  std::string_view rest = target.url;
-  if (const auto scheme = rest.find("://"); scheme != std::string_view::npos) rest.remove_prefix(scheme + 3);
-  const std::size_t path = std::min(rest.find_first_of("/?#"), rest.size());
-  if (const auto at = rest.substr(0, path).rfind('@'); at != std::string_view::npos) {
-    const std::string_view user_info = rest.substr(0, at);
-    add(user_info);
-    add_pieces(user_info, ":");
-    // As it goes over the wire.
-    add(base64(decoded(user_info)));
-  }
-  add_pieces(rest.substr(path), "/?#&=;");
+  add_user_info(target.url);
+  add_pieces(split(target.url).second, "/?#&=;");
   add_host(target);
   for (const auto& [name, value] : target.headers) {
     add(value);
@@ -99,6 +98,17 @@ Scrubber::Scrubber(const config::Target& target, std::span<const config::Canary>
   std::ranges::sort(secrets_);
   const auto twins = std::ranges::unique(secrets_);
   secrets_.erase(twins.begin(), twins.end());
+}
+
+void Scrubber::add_user_info(std::string_view url) {
+  const std::string_view authority = split(url).first;
+  const std::size_t at = authority.rfind('@');
+  if (at == std::string_view::npos) return;
+  const std::string_view user_info = authority.substr(0, at);
+  add(user_info);
+  add_pieces(user_info, ":");
+  // As it goes over the wire.
+  add(base64(decoded(user_info)));
 }
 
 void Scrubber::add(std::string_view secret) {

@@ -19,6 +19,11 @@ class Scrubber {
   /// Of `canaries` what looks like a key (see url::looks_like_key) is one too; hexadecimal data ("0x…") does not.
   explicit Scrubber(const config::Target& target, std::span<const config::Canary> canaries = {});
 
+  /// User info of `url` is a secret from now on, as that of the target is. Nothing, when there is none.
+  void add_user_info(std::string_view url);
+  /// What looks like a key in `text` is a secret from now on.
+  void add_keys(std::string_view text);
+
   /// Secrets become "...", also where they are percent-encoded, JSON-escaped or in other case, or begin with six
   /// characters of one (a message cut off in the middle of a key). What does not print is replaced, and the text ends
   /// after 160 bytes.
@@ -28,8 +33,6 @@ class Scrubber {
   void add(std::string_view secret);
   void add_host(const config::Target& target);
   void add_pieces(std::string_view text, std::string_view separators);
-  /// Words that look like keys.
-  void add_keys(std::string_view text);
 
   /// In lower case.
   std::vector<std::string> secrets_;

@@ -837,7 +837,7 @@ discover = "http://{addr}/"
               "7:1: family.My.head.hight: unknown key; did you mean \"height\"?"}},
             {"[[family]]\nname = \"a\"\n[family.head]\npath = \"status\"\nbody = \"x\"\ntime_encoding = \"days\"",
              {"3:1: family.a.head.height: missing; expected a JSON pointer such as \"/node/height\"",
-              "4:8: family.a.head.path: \"status\" is no path; expected one such as \"/status\"",
+              "4:8: family.a.head.path: this is no path; expected one such as \"/status\"",
               "5:8: family.a.head.body: a GET has no body; set method = \"POST\"",
               "6:17: family.a.head.time_encoding: \"days\" is not known; accepted: seconds, ms, us, ns, rfc3339, "
               "slots"}},

@@ -43,6 +43,17 @@ TEST_CASE("what looks like a key in a canary is cut out, its data is not") {
   CHECK(target.scrub("latest 0x70a08231b6e1ab00aa19d3c5 token") == "latest 0x70a08231b6e1ab00aa19d3c5 token");
 }
 
+TEST_CASE("a proxy's user and password are cut out, and keys in a family's requests") {
+  HttpTarget t = with("https://h.test/");
+  t.hide_user_info("http://us3rn4me:pa%2Fss99@proxy.test:3128/path");
+  CHECK(t.scrub("us3rn4me pa/ss99 pa%2Fss99 proxy.test path") == "... ... ... proxy.test path");
+  // base64 of us3rn4me:pa/ss99, as in Proxy-Authorization.
+  CHECK(t.scrub("Basic dXMzcm40bWU6cGEvc3M5OQ==") == "Basic ...==");
+  t.hide_user_info("http://proxy.test:3128");
+  t.hide_keys("/status?key=f4mi1y0marked9secret7f2c&full=true");
+  CHECK(t.scrub("status f4mi1y0marked9secret7f2c true") == "status ... true");
+}
+
 TEST_CASE("the host is no secret") {
   CHECK(with("https://h.test/KEY0123456").scrub("cannot connect to h.test") == "cannot connect to h.test");
 }
