@@ -1,9 +1,13 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <sys/socket.h>
 
+#include <atomic>
+#include <cstdint>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "haproxy_process.hpp"
 #include "rpc_stage.hpp"
@@ -124,6 +128,138 @@ TEST_CASE("a TLS connection that was forgotten on its way costs one probe") {
     CHECK(failure(stage.head()).code == Reason::kTimeout);
     CHECK(stage.head().head.has_value());
     CHECK(relay.accepted() == 2);
+  }
+}
+
+namespace {
+
+/// A provider that speaks HTTP/2 frame by frame, after HAProxy has taken TLS off. Its first connection ends by a
+/// GOAWAY; those after it answer well.
+struct GoingAway {
+  enum class When : std::uint8_t { kBeforeAnswer, kInAnswer, kInAnswerForGood };
+
+  static constexpr std::uint8_t kData = 0;
+  static constexpr std::uint8_t kHeaders = 1;
+  static constexpr std::uint8_t kSettings = 4;
+  static constexpr std::uint8_t kGoAway = 7;
+  static constexpr std::uint8_t kEndStream = 1;
+  static constexpr std::uint8_t kAck = 1;
+  static constexpr std::uint8_t kEndHeaders = 4;
+
+  static std::string number(std::uint32_t value) {
+    std::string out;
+    for (const unsigned shift : {24U, 16U, 8U, 0U}) out += static_cast<char>(value >> shift & 0xFFU);
+    return out;
+  }
+  static std::string frame(std::uint8_t type, std::uint8_t flags, std::uint32_t stream, std::string_view payload) {
+    std::string out = number(static_cast<std::uint32_t>(payload.size())).substr(1);
+    out += static_cast<char>(type);
+    out += static_cast<char>(flags);
+    return out + number(stream) + std::string(payload);
+  }
+  /// `last`: the newest stream that is still answered. `error`: 0 none, 2 internal error.
+  static std::string go_away(std::uint32_t last, std::uint32_t error) {
+    return frame(kGoAway, 0, 0, number(last) + number(error));
+  }
+
+  /// Reads so many bytes; empty: the peer is gone.
+  static std::string read(const Wire& wire, std::size_t size) {
+    std::string out(size, '\0');
+    std::size_t have = 0;
+    while (have < size) {
+      const ssize_t n = ::recv(wire.fd(), out.data() + have, size - have, 0);
+      if (n <= 0) return {};
+      have += static_cast<std::size_t>(n);
+    }
+    return out;
+  }
+
+  void serve(Wire& wire) {
+    const bool first = connections++ == 0;
+    constexpr std::size_t kPreface = 24;
+    if (read(wire, kPreface).empty() || !wire.send(frame(kSettings, 0, 0, ""))) return;
+    for (std::string head; !(head = read(wire, 9)).empty();) {
+      const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(head[i])); };
+      const std::size_t length = byte(0) << 16U | byte(1) << 8U | byte(2);
+      if (length > 0 && read(wire, length).empty()) return;
+      const std::uint32_t type = byte(3);
+      const std::uint32_t flags = byte(4);
+      const std::uint32_t stream = byte(5) << 24U | byte(6) << 16U | byte(7) << 8U | byte(8);
+      if (type == kSettings && (flags & kAck) == 0) wire.send(frame(kSettings, kAck, 0, ""));
+      // The end of a request: of its body, or of its head without one.
+      if ((type == kData || type == kHeaders) && (flags & kEndStream) != 0 && !answer(wire, stream, first)) return;
+    }
+  }
+
+  /// False: the connection ends.
+  [[nodiscard]] bool answer(Wire& wire, std::uint32_t stream, bool first) const {
+    const std::string body = head_answer();
+    const std::string_view half = std::string_view(body).substr(0, body.size() / 2);
+    const std::string_view rest = std::string_view(body).substr(half.size());
+    if (first && when == When::kBeforeAnswer) {
+      wire.send(go_away(0, 0));
+      return false;
+    }
+    // 0x88: the status 200, from HPACK's own table.
+    wire.send(frame(kHeaders, kEndHeaders, stream, "\x88") + frame(kData, 0, stream, half));
+    if (first && when == When::kInAnswerForGood) {
+      wire.send(go_away(stream, 2));
+      return false;
+    }
+    if (first) wire.send(go_away(stream, 0));
+    wire.send(frame(kData, kEndStream, stream, rest));
+    return !first;
+  }
+
+  const When when;
+  std::atomic<unsigned> connections = 0;
+  ByteServer server{[this](Wire& wire) { serve(wire); }};
+};
+
+}  // namespace
+
+TEST_CASE("a GOAWAY of HTTP/2 costs no answer that comes, and no later probe") {
+  using When = GoingAway::When;
+  const TemporaryFolder folder;
+  Authority authority(folder);
+  sim::World world;
+  sim::Provider& healthy = world.add("healthy");
+  for (const When when : {When::kBeforeAnswer, When::kInAnswer, When::kInAnswerForGood}) {
+    CAPTURE(static_cast<int>(when));
+    GoingAway provider{.when = when};
+    const std::uint16_t port = free_port();
+    const HaproxyProcess haproxy(fmt::format(R"(global
+  stats socket @DIR@/admin.sock level admin
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+listen h2
+  bind 127.0.0.1:{} ssl crt {} alpn h2
+  server s 127.0.0.1:{}
+)",
+                                             port, authority.issue("provider.test"), provider.server.port()));
+    config::Probe probe = settings();
+    probe.timeout = 10s;
+    probe.tls.ca_file = authority.ca_file();
+    Stage stage({target(Terminator::url(port)), target(healthy.url())}, probe, here);
+    const Stage::Pair pair = stage.head_beside_healthy();
+    CHECK(undisturbed(pair.witness));
+    CHECK(pair.took < probe.timeout);
+    if (when == When::kInAnswer) {
+      CHECK(pair.subject.head.has_value());
+    } else if (when == When::kInAnswerForGood) {
+      const ProbeFailure f = failure(pair.subject);
+      INFO(f.detail);
+      CHECK((f.code == Reason::kBadAnswer || f.code == Reason::kConnectFailed));
+    } else if (!pair.subject.head) {
+      // libcurl may repeat it by itself: it was not answered at all.
+      CHECK(failure(pair.subject).code == Reason::kConnectFailed);
+    }
+    CHECK(stage.head().head.has_value());
+    CHECK(stage.head().head.has_value());
+    CHECK(provider.connections == 2);
   }
 }
 
