@@ -30,7 +30,7 @@ for (const name of ['local', 'eks', 'regions/eu-west-1', 'regions/us-east-1', 'a
 
 // A component is rendered as users do: in an overlay of their own.
 fs.cpSync(path.join(repo, 'deploy'), path.join(work, 'deploy'), { recursive: true });
-for (const name of ['autoscaling', 'central', 'cron', 'external-secrets', 'grafana', 'prometheus-operator']) {
+for (const name of ['autoscaling', 'central', 'cron', 'external-secrets', 'grafana', 'prometheus-operator', 'seccomp']) {
   const kustomization = `resources: [../../base]\ncomponents: [../../components/${name}]\n`;
   write(`deploy/kustomize/overlays/with-${name}/kustomization.yaml`, kustomization);
   folders[`components/${name}`] = path.join(work, 'deploy/kustomize/overlays', `with-${name}`);
@@ -239,6 +239,15 @@ await test('external-secrets: makes the Secret that the pods name', () => {
   assert.equal(secret.spec.target.name, 'rpc-providers');
   assert.equal(secret.spec.target.deletionPolicy, 'Retain');
 });
+await test('seccomp: the agent has a profile of its own, by the name of its file, and HAProxy keeps the default', () => {
+  const [{ spec }] = pods(rendered['components/seccomp']);
+  const profile = Object.fromEntries(containers(spec).map((one) => [one.name, one.securityContext.seccompProfile]));
+  const { type, localhostProfile } = profile['rpc-weighter'];
+  assert.equal(type, 'Localhost');
+  assert.equal(JSON.parse(read(`deploy/seccomp/${path.basename(localhostProfile)}`)).defaultAction, 'SCMP_ACT_ERRNO');
+  assert.equal(profile.haproxy, undefined);
+});
+
 await test('central: of two agents one acts, and none is beside HAProxy', () => {
   const [proxy, agent] = ['rpc-proxy', 'rpc-weighter'].map((name) =>
     pods(rendered['components/central']).find(({ object }) => object.metadata.name === name),
