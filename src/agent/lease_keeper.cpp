@@ -35,6 +35,10 @@ namespace {
 
 /// As client-go has it: half of the deadline, so that a request that hangs leaves time for another.
 constexpr milliseconds kRequestTimeout = lease::kRenewDeadline / 2;
+/// An agent that joins waits no longer: another's lease that was never seen to change is over before.
+constexpr milliseconds kJoin = lease::kLeaseDuration + 2 * kRequestTimeout;
+/// So often in a row, a second or two apart, is more than one lost request.
+constexpr unsigned kMostFailures = 3;
 /// A token has about 1 KiB, a cluster's CA some KiB.
 constexpr std::size_t kMostFile = std::size_t{1} << 20U;
 
@@ -85,17 +89,19 @@ std::string to_text(const rapidjson::Document& doc) {
 
 class LeaseKeeper::Impl {
  public:
-  Impl(asio::io_context& io, config::Standby standby, Effects effects)
+  Impl(asio::io_context& io, config::Standby standby, Effects effects, bool joins)
       : io_(io),
         standby_(std::move(standby)),
         effects_(std::move(effects)),
-        election_(standby_.text(), make_identity(), std::random_device{}()),
+        election_(standby_.text(), make_identity(), std::random_device{}(), joins),
         wake_(io),
+        joined_(io),
         finished_(io, std::chrono::steady_clock::time_point::max()) {}
 
   void give(lease::Event event) {
     for (lease::Action& a : election_.on(std::move(event), lease_clock()))
       std::visit([this](auto&& what) { carry_out(std::move(what)); }, std::move(a));
+    if (join_decided()) joined_.cancel();
   }
 
   [[nodiscard]] bool holds() const { return election_.holds(lease_clock().mono); }
@@ -106,6 +112,18 @@ class LeaseKeeper::Impl {
             .identity = election_.identity(),
             .holder = election_.holder(),
             .error = election_.trouble()};
+  }
+
+  [[nodiscard]] const config::Standby& standby() const { return standby_; }
+  void use_account(std::string folder) { standby_.account = std::move(folder); }
+
+  asio::awaitable<bool> joined() {
+    joined_.expires_after(kJoin);
+    while (!join_decided() && !done_) {
+      const auto [cancelled] = co_await joined_.async_wait(asio::as_tuple(asio::use_awaitable));
+      if (!cancelled) break;
+    }
+    co_return election_.known();
   }
 
   asio::awaitable<void> release(milliseconds most) {
@@ -119,6 +137,8 @@ class LeaseKeeper::Impl {
   }
 
  private:
+  [[nodiscard]] bool join_decided() const { return election_.known() || election_.failures() >= kMostFailures; }
+
   void carry_out(lease::action::WakeAt&& a) {
     wake_.expires_after(a.at - lease_clock().mono);
     wake_.async_wait(lifetime_.guard([this] { give(lease::event::TimeReached{effects_.warm()}); }));
@@ -129,6 +149,7 @@ class LeaseKeeper::Impl {
   void carry_out(lease::action::Finish&&) {
     done_ = true;
     finished_.cancel();
+    joined_.cancel();
   }
   void carry_out(lease::action::Read&&) { ask({.method = rpc::HttpRequest::Method::kGet, .path = path(true)}, false); }
   void carry_out(lease::action::Write&& a) {
@@ -253,10 +274,11 @@ class LeaseKeeper::Impl {
   }
 
   asio::io_context& io_;
-  const config::Standby standby_;
+  config::Standby standby_;
   const Effects effects_;
   lease::Election election_;
   asio::steady_timer wake_;
+  asio::steady_timer joined_;
   asio::steady_timer finished_;
   bool done_ = false;
   /// What client and target are made of: the server, the token and the CA.
@@ -269,11 +291,20 @@ class LeaseKeeper::Impl {
   LifetimeGuard lifetime_;
 };
 
-LeaseKeeper::LeaseKeeper(asio::io_context& io, config::Standby standby, Effects effects)
-    : impl_(std::make_unique<Impl>(io, std::move(standby), std::move(effects))) {}
+LeaseKeeper::LeaseKeeper(asio::io_context& io, config::Standby standby, Effects effects, bool joins)
+    : impl_(std::make_unique<Impl>(io, std::move(standby), std::move(effects), joins)) {}
 LeaseKeeper::~LeaseKeeper() = default;
 void LeaseKeeper::start() {
   impl_->give(lease::event::TimeReached{});
+}
+asio::awaitable<bool> LeaseKeeper::joined() {
+  return impl_->joined();
+}
+const config::Standby& LeaseKeeper::standby() const {
+  return impl_->standby();
+}
+void LeaseKeeper::use_account(std::string folder) {
+  impl_->use_account(std::move(folder));
 }
 bool LeaseKeeper::holds() const {
   return impl_->holds();

@@ -4,6 +4,7 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "base/time.hpp"
 #include "config/config.hpp"
@@ -24,13 +25,19 @@ class LeaseKeeper {
     std::function<void()> resumed;
   };
 
-  /// `standby` has a lease. Throws std::runtime_error when libcurl cannot start.
-  LeaseKeeper(boost::asio::io_context& io, config::Standby standby, Effects effects);
+  /// `standby` has a lease. `joins`: see lease::Election. Throws std::runtime_error when libcurl cannot start.
+  LeaseKeeper(boost::asio::io_context& io, config::Standby standby, Effects effects, bool joins = false);
   ~LeaseKeeper();
   LeaseKeeper(const LeaseKeeper&) = delete;
   LeaseKeeper& operator=(const LeaseKeeper&) = delete;
 
   void start();
+  /// Of one that joins: waits until it is known who sets weights. False: some attempts in a row have failed, or that
+  /// took longer than another's lease can last; `report` says why.
+  boost::asio::awaitable<bool> joined();
+  [[nodiscard]] const config::Standby& standby() const;
+  /// Another folder with `token` and `ca.crt`, from the next request on.
+  void use_account(std::string folder);
   /// Whether weights may be set at this very moment, by a clock that goes on while the machine sleeps.
   [[nodiscard]] bool holds() const;
   [[nodiscard]] StandbyReport report() const;

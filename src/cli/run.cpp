@@ -89,7 +89,7 @@ class Runner {
     if (!options.record_file.empty())
       recording_.emplace(options.record_file, store::RecordingLimits{}, [](const LogLine& line) { log::write(line); });
     if (!options.state_file.empty()) state_.emplace(options.state_file);
-    if (config_->standby.on()) lease_.emplace(io_, config_->standby, lease_effects());
+    if (config_->standby.on()) lease_ = std::make_unique<LeaseKeeper>(io_, config_->standby, lease_effects());
   }
 
   /// Precedes `run`. The error is a sentence.
@@ -136,6 +136,7 @@ class Runner {
     }
     // HAProxy has the last weights, so another agent may go on from them at once.
     if (lease_) co_await lease_->release(kLeaseGrace);
+    if (joining_) co_await joining_->release(kLeaseGrace);
     if (state_) {
       disk_timer_.expires_after(kDiskGrace);
       disk_timer_.async_wait([this](boost::system::error_code error) {
@@ -177,7 +178,8 @@ class Runner {
                 [this](bool acting) {
                   if (current_ != nullptr) current_->set_acting(acting);
                 },
-            .warm = [this] { return current_ != nullptr && current_->warm(); },
+            // An agent that was alone has acted on its view, whatever that is.
+            .warm = [this] { return lease_ == nullptr || (current_ != nullptr && current_->warm()); },
             .resumed =
                 [this] {
                   if (current_ != nullptr) current_->resumed();
@@ -344,33 +346,63 @@ class Runner {
       };
       auto found = co_await off_loop_.run(std::move(work));
       known_version_ = found.first;
-      if (!terminating_) take(why, std::move(found.second));
+      if (!terminating_) co_await take(why, std::move(found.second));
     }
     reading_ = false;
   }
 
-  void take(std::string_view why, Reading&& reading) {
+  asio::awaitable<void> take(std::string why, Reading reading) {
     auto loaded = take_config(std::move(reading), Needs::kRun, Vote::kLog);
     std::string trouble = loaded ? std::string{} : "is not usable";
-    if (loaded)
-      if (const auto listening = open_ports(*loaded); !listening) {
+    if (loaded) {
+      const std::expected<void, std::string> standing_by = co_await join(loaded->standby);
+      if (terminating_) co_return;
+      if (!standing_by) {
+        log::error(standing_by.error());
+        trouble = "asks for a [standby] that cannot be had";
+      } else if (const auto listening = open_ports(*loaded); !listening) {
         log::error(listening.error());
         trouble = "asks for a port that cannot be used";
       }
+    }
+    if (joining_ && !trouble.empty()) co_await joining_->release(kLeaseGrace);
+    if (joining_ && trouble.empty()) lease_ = std::move(joining_);
+    joining_.reset();
     site_.config_reloaded(trouble.empty(), read_clocks().wall);
     if (!trouble.empty()) {
       log::event(
           "config_refused", config::LogLevel::kError,
           fmt::format("{}: {} {}; going on with the configuration as it was", why, options_.config_file, trouble));
       reload_ended();
-      return;
+      co_return;
     }
     log::event("config_reloaded", config::LogLevel::kInfo,
                fmt::format("{}: {} was read again", why, options_.config_file));
-    if (loaded->standby != config_->standby)
-      log::warn("[standby] has changed; that takes a restart, and until then the lease of before counts");
+    if (lease_) lease_->use_account(loaded->standby.account);
     next_ = std::make_unique<config::Config>(std::move(*loaded));
     if (current_ != nullptr) current_->request_stop();
+  }
+
+  /// What has to be true of the Lease before a configuration with this [standby] is taken. One Lease is never left for
+  /// another, or for none: agents that have not read the file yet go by the old one. The error is a sentence.
+  asio::awaitable<std::expected<void, std::string>> join(config::Standby wanted) {
+    if (lease_) {
+      const config::Standby& now = lease_->standby();
+      if (wanted.on() && wanted.text() == now.text() && wanted.api == now.api)
+        co_return std::expected<void, std::string>{};
+      co_return std::unexpected(fmt::format(
+          "standby.lease: {} cannot be {} while the agent runs, since agents that go by it would set weights as well; "
+          "end all agents but this one, then restart it",
+          now.text(), wanted.on() ? "changed to another Lease or API server" : "turned off"));
+    }
+    if (!wanted.on()) co_return std::expected<void, std::string>{};
+    joining_ = std::make_unique<LeaseKeeper>(io_, wanted, lease_effects(), true);
+    joining_->start();
+    // Until then this agent sets weights as before, so that a Lease that cannot be had leaves HAProxy to it.
+    if (co_await joining_->joined()) co_return std::expected<void, std::string>{};
+    const std::string why = joining_->report().error;
+    co_return std::unexpected(fmt::format("standby.lease: it was not found out who holds {}{}{}", wanted.text(),
+                                          why.empty() ? "" : ": ", why));
   }
 
   asio::awaitable<void> flush_recording() {
@@ -429,7 +461,9 @@ class Runner {
   observe::SdNotify service_;
   bool service_ready_ = false;
   /// nullopt: this agent is alone.
-  std::optional<LeaseKeeper> lease_;
+  std::unique_ptr<LeaseKeeper> lease_;
+  /// While a file that turns [standby] on is being taken.
+  std::unique_ptr<LeaseKeeper> joining_;
   asio::steady_timer tend_timer_{io_};
   asio::steady_timer watchdog_timer_{io_};
   Agent* current_ = nullptr;

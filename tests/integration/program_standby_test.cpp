@@ -217,19 +217,29 @@ constexpr auto kTakeOver = 90s;
 /// One agent: its account, its configuration, its program.
 class Hand {
  public:
-  Hand(const Stage& stage, FakeApi& api, std::string_view name)
+  enum class Lease : std::uint8_t { kNone, kShared };
+  Hand(const Stage& stage, FakeApi& api, std::string_view name, Lease lease = Lease::kShared)
       : token_(fmt::format("TokenOf{}", name)), port_(free_port()), account_(stage.folder.path(name)) {
     std::filesystem::create_directory(account_);
     rotate(stage, api, token_);
-    Stage::Keys keys;
-    keys.listen = fmt::format("\"127.0.0.1:{}\"", port_);
-    keys.top = fmt::format("[standby]\nlease = \"kubernetes:rpc/weighter\"\napi = \"{}\"\naccount = \"{}\"\n",
-                           api.url(), account_);
-    config_ = stage.folder.write(fmt::format("{}.toml", name), stage.toml(keys));
+    write(stage, lease == Lease::kNone ? "" : standby(api, "rpc/weighter"));
     start();
   }
 
-  void start() { program.emplace(std::vector<std::string>{"run", "--config", config_}); }
+  /// The table [standby] with this Lease.
+  [[nodiscard]] std::string standby(const FakeApi& api, std::string_view name) const {
+    return fmt::format("[standby]\nlease = \"kubernetes:{}\"\napi = \"{}\"\naccount = \"{}\"\n", name, api.url(),
+                       account_);
+  }
+  /// Writes the configuration with this table.
+  void write(const Stage& stage, std::string_view standby_table) {
+    Stage::Keys keys;
+    keys.listen = fmt::format("\"127.0.0.1:{}\"", port_);
+    keys.top = standby_table;
+    config = stage.folder.write(account_.substr(account_.rfind('/') + 1) + ".toml", stage.toml(keys));
+  }
+
+  void start() { program.emplace(std::vector<std::string>{"run", "--config", config}); }
   void rotate(const Stage& stage, FakeApi& api, const std::string& token) {
     stage.folder.write(fmt::format("{}/token", std::filesystem::path(account_).filename().string()), token + "\n");
     api.allow(token);
@@ -261,13 +271,22 @@ class Hand {
     return get("/metrics").find(fmt::format("\nrpc_weighter_acting {}\n", value)) != std::string::npos;
   }
 
+  /// What it says of its last reading of the file: 1, 0, or absent while it cannot be asked.
+  [[nodiscard]] bool took_file(unsigned value, unsigned readings) const {
+    const std::string text = get("/metrics");
+    const std::string_view counter = value == 1 ? "result=\"success\"} " : "result=\"failure\"} ";
+    return text.find(fmt::format("\nrpc_weighter_config_last_reload_successful {}\n", value)) != std::string::npos &&
+           text.find(fmt::format("{}{}\n", counter, readings)) != std::string::npos;
+  }
+
   std::optional<Program> program;
+  /// The file's path.
+  std::string config;
 
  private:
   std::string token_;
   std::uint16_t port_;
   std::string account_;
-  std::string config_;
 };
 
 const Weights kThirds{{"a", 86}, {"b", 85}, {"c", 85}};
@@ -392,5 +411,64 @@ TEST_CASE("standby: cut off from the API server, the holder stops when its lease
     CHECK(stage.reaches(kWithoutB));
   }
   CHECK(a.program->stop() == 0);
+  CHECK(b.program->stop() == 0);
+}
+
+TEST_CASE("standby: turned on by SIGHUP, the agent acts until the Lease says which one does") {
+  const Stage stage;
+  FakeApi api;
+  Hand a(stage, api, "a", Hand::Lease::kNone);
+  REQUIRE(stage.reaches(kThirds));
+
+  // A Lease that cannot be had leaves HAProxy to this agent, as before.
+  api.forbid(a.token());
+  a.write(stage, a.standby(api, "rpc/weighter"));
+  a.program->signal(SIGHUP);
+  REQUIRE(eventually([&] { return a.took_file(0, 1); }));
+  CHECK(a.program->says("the API server: HTTP 401: Unauthorized"));
+  CHECK(at(json(a.get("/api/v1/status")), "").HasMember("standby") == false);
+  stage.break_provider(1);
+  REQUIRE(stage.reaches(kWithoutB));
+
+  // Nobody holds it: the agent gets it, and acts all the time.
+  api.allow(a.token());
+  a.program->signal(SIGHUP);
+  REQUIRE(eventually([&] { return a.took_file(1, 1); }));
+  CHECK(a.acts());
+  CHECK(a.says_acting(1));
+  stage.mend_provider(1);
+  REQUIRE(stage.reaches(kThirds));
+
+  // Another one was alone too, and stands by from now on.
+  Hand b(stage, api, "b", Hand::Lease::kNone);
+  REQUIRE(eventually([&] { return b.ready(); }));
+  b.write(stage, b.standby(api, "rpc/weighter"));
+  b.program->signal(SIGHUP);
+  REQUIRE(eventually([&] { return b.took_file(1, 1) && b.says_acting(0); }, kTakeOver));
+  const unsigned before = b.pushes();
+
+  // A single pass beside it says which one acts.
+  const Result pass = run({"scores", "--config", b.config});
+  CHECK(pass.out.find("holds kubernetes:rpc/weighter and sets the weights; this agent stands by") != std::string::npos);
+  CHECK(run({"scores", "--config", a.config}).out.find("this agent holds kubernetes:rpc/weighter") !=
+        std::string::npos);
+
+  // Neither another Lease nor none: an agent that has not read that yet would act as well.
+  b.write(stage, b.standby(api, "rpc/another"));
+  b.program->signal(SIGHUP);
+  REQUIRE(eventually([&] { return b.took_file(0, 1); }));
+  CHECK(b.program->says("kubernetes:rpc/weighter cannot be changed to another Lease"));
+  b.write(stage, "");
+  b.program->signal(SIGHUP);
+  REQUIRE(eventually([&] { return b.took_file(0, 2); }));
+  CHECK(b.program->says("kubernetes:rpc/weighter cannot be turned off"));
+  stage.break_provider(1);
+  REQUIRE(stage.reaches(kWithoutB));
+  CHECK(a.acts());
+  CHECK(b.says_acting(0));
+  CHECK(b.pushes() == before);
+
+  CHECK(a.program->stop() == 0);
+  REQUIRE(eventually([&] { return b.acts(); }, kTakeOver));
   CHECK(b.program->stop() == 0);
 }

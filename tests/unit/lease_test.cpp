@@ -36,8 +36,8 @@ struct Server {
 /// An agent with clocks of its own. Its process may stand still.
 class Agent {
  public:
-  Agent(const std::string& name, MonoTime mono_ahead, milliseconds wall_ahead)
-      : election("kubernetes:ns/rpc", name, static_cast<std::uint32_t>(name.back())),
+  Agent(const std::string& name, MonoTime mono_ahead, milliseconds wall_ahead, bool joins = false)
+      : election("kubernetes:ns/rpc", name, static_cast<std::uint32_t>(name.back()), joins),
         mono_ahead_(mono_ahead),
         wall_ahead_(wall_ahead) {}
 
@@ -241,6 +241,46 @@ TEST_CASE("lease: another writer's change makes a conflict, and the next attempt
   w.run(3s);
   CHECK_FALSE(w.a.acting);
   CHECK(w.a.said.back() == "lease kubernetes:ns/rpc: someone holds it; this agent sets no weights any more");
+}
+
+TEST_CASE("lease: an agent that joins knows who acts by the lease, or by a holder that is alive") {
+  Server server;
+  Agent joining("agent-j", 3h, 0ms, true);
+  MonoTime t{};
+  const auto turn = [&](MonoTime time, bool lost = false) {
+    for (const MonoTime end = t + time; t < end; t += 50ms) joining.turn(t, server, 5ms, 5ms, lost);
+  };
+  CHECK_FALSE(joining.election.known());
+  SUBCASE("nobody holds it: this agent does") {
+    turn(500ms);
+    CHECK(joining.election.known());
+    CHECK(joining.holds(t));
+  }
+  SUBCASE("another one renews it") {
+    server.record = Record{.holder = "agent-b", .duration = 12s, .renewed = "1", .resource_version = "1"};
+    turn(3s);
+    CHECK_FALSE(joining.election.known());
+    server.record->renewed = "2";
+    turn(3s);
+    CHECK(joining.election.known());
+    CHECK_FALSE(joining.holds(t));
+  }
+  SUBCASE("a dead one's is taken when it is over") {
+    server.record = Record{.holder = "agent-b", .duration = 12s, .renewed = "1", .resource_version = "1"};
+    turn(11s);
+    CHECK_FALSE(joining.election.known());
+    turn(4s);
+    CHECK(joining.holds(t));
+  }
+  SUBCASE("the server does not answer") {
+    turn(20s, true);
+    CHECK_FALSE(joining.election.known());
+    CHECK(joining.election.failures() >= 2);
+    CHECK(joining.said.back() == "lease kubernetes:ns/rpc: no answer; this agent goes on alone, as before");
+    turn(20s);
+    CHECK(joining.election.failures() == 0);
+    CHECK(joining.holds(t));
+  }
 }
 
 TEST_CASE("lease: never two hands, whatever the network and the processes do") {

@@ -37,8 +37,8 @@ bool same_spec(const Record& a, const Record& b) {
 
 }  // namespace
 
-Election::Election(std::string name, std::string identity, std::uint32_t seed)
-    : name_(std::move(name)), identity_(std::move(identity)), random_(seed) {}
+Election::Election(std::string name, std::string identity, std::uint32_t seed, bool joins)
+    : name_(std::move(name)), identity_(std::move(identity)), random_(seed), joins_(joins) {}
 
 std::vector<Action> Election::on(Event event, Now now) {
   now_ = now;
@@ -70,6 +70,8 @@ void Election::observe(const Record& record) {
     const bool another = !record.holder.empty() && record.holder != identity_ && holder() != record.holder;
     if (another && !acting_)
       log(config::LogLevel::kInfo, fmt::format("{} holds it; this agent stands by", record.holder));
+    // The first look does not tell a living holder from a dead one.
+    if (observed_ && !record.holder.empty() && record.holder != identity_) other_lives_ = true;
     observed_at_ = now_.mono;
   }
   observed_ = record;
@@ -89,7 +91,8 @@ void Election::write(Record record, bool create) {
 
 std::optional<MonoTime> Election::others_end() const {
   if (holder().empty() || holder() == identity_) return std::nullopt;
-  return observed_at_ + (observed_->duration.count() > 0 ? duration_cast<milliseconds>(observed_->duration) : kLeaseDuration);
+  return observed_at_ +
+         (observed_->duration.count() > 0 ? duration_cast<milliseconds>(observed_->duration) : kLeaseDuration);
 }
 
 /// The next attempt follows after the retry period, or at the very end of another's lease. The holder does not wait
@@ -148,6 +151,7 @@ void Election::handle(event::Found&& event) {
     if (acting_) stand_down(fmt::format("{} holds it", found.holder));
     if (now_.mono < others_end()) {
       trouble_.clear();
+      failures_ = 0;
       attempt_ended();
       return;
     }
@@ -167,6 +171,7 @@ void Election::handle(event::Written&& event) {
   observed_ = std::move(event.record);
   observed_at_ = now_.mono;
   trouble_.clear();
+  failures_ = 0;
   if (release) {
     released_ = true;
     return;
@@ -189,10 +194,12 @@ void Election::handle(event::Conflict&&) {
 void Election::handle(event::Failed&& event) {
   if (pending_ == Pending::kRelease) released_ = true;
   if (trouble_ != event.why)
-    log(config::LogLevel::kWarn,
-        fmt::format("{}; {}", event.why,
-                    acting_ ? "this agent goes on until the lease is over" : "this agent stands by"));
+    log(config::LogLevel::kWarn, fmt::format("{}; {}", event.why,
+                                             acting_              ? "this agent goes on until the lease is over"
+                                             : joins_ && !known() ? "this agent goes on alone, as before"
+                                                                  : "this agent stands by"));
   trouble_ = std::move(event.why);
+  ++failures_;
   attempt_ended();
 }
 

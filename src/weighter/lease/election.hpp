@@ -91,14 +91,19 @@ using Action = std::variant<action::Read, action::Write, action::WakeAt, action:
 
 class Election {
  public:
-  /// `name`: of the Lease, for the log. `identity`: unlike any other agent's. `seed`: for the jitter.
-  Election(std::string name, std::string identity, std::uint32_t seed);
+  /// `name`: of the Lease, for the log. `identity`: unlike any other agent's. `seed`: for the jitter. `joins`: the
+  /// agent was alone so far and sets weights without the lease until `known`.
+  Election(std::string name, std::string identity, std::uint32_t seed, bool joins = false);
 
   /// `now` must not go back. The first event is TimeReached.
   std::vector<Action> on(Event event, Now now);
 
   /// Whether weights may be set at this very moment. False from the deadline on, whether or not the loop has turned.
   [[nodiscard]] bool holds(MonoTime now) const { return acting_ && now < valid_until_; }
+  /// This agent holds the lease, or another one was seen to renew it.
+  [[nodiscard]] bool known() const { return acting_ || other_lives_; }
+  /// Attempts in a row that have failed.
+  [[nodiscard]] unsigned failures() const { return failures_; }
   /// As last seen; empty: none, or not known.
   [[nodiscard]] std::string holder() const { return observed_ ? observed_->holder : std::string{}; }
   [[nodiscard]] const std::string& identity() const { return identity_; }
@@ -129,12 +134,15 @@ class Election {
   const std::string name_;
   const std::string identity_;
   std::uint64_t random_;
+  const bool joins_;
   std::vector<Action> out_;
   Now now_;
   Pending pending_ = Pending::kNone;
   std::optional<Record> observed_;
   /// When `observed_` was last seen to change.
   MonoTime observed_at_{};
+  /// Another holder's record was seen to change.
+  bool other_lives_ = false;
   MonoTime write_begun_{};
   MonoTime next_try_{};
   /// The event before.
@@ -144,6 +152,7 @@ class Election {
   bool acting_ = false;
   MonoTime valid_until_{};
   std::string trouble_;
+  unsigned failures_ = 0;
   bool stopping_ = false;
   bool released_ = false;
   bool finished_ = false;
