@@ -54,6 +54,14 @@ url::Url parse_proxy(const config::Probe& settings) {
   return std::move(*parts);
 }
 
+/// Another distribution's libcurl looks for the authorities where this one has none.
+config::Probe with_authorities(config::Probe settings) {
+  const curl_version_info_data* built = curl_version_info(CURLVERSION_NOW);
+  if (settings.tls.ca_file.empty() && built->age >= CURLVERSION_SEVENTH)
+    settings.tls.ca_file = config::authorities_besides({built->cainfo != nullptr ? built->cainfo : built->capath});
+  return settings;
+}
+
 }  // namespace
 
 struct HttpClient::Impl {
@@ -97,14 +105,14 @@ struct HttpClient::Impl {
   };
 
   Impl(asio::io_context& io, const config::Probe& cfg, std::size_t targets, Resolver::Lookup lookup)
-      : settings(cfg),
+      : settings(with_authorities(cfg)),
         way(way_of(cfg)),
         proxy(parse_proxy(cfg)),
-        trust(cfg.tls.ca_file),
+        trust(settings.tls.ca_file),
         context(io),
         resolver(io.get_executor(), cfg.max_lookups, std::move(lookup)),
         multis(io, [this](CURL* easy, CURLcode code) { finish(easy, code); }) {
-    if (auto ok = config::check_tls_files(settings.tls); !ok) throw std::runtime_error(ok.error());
+    if (auto ok = config::check_tls_files(cfg.tls); !ok) throw std::runtime_error(ok.error());
     expect_targets(targets);
     // Now, so that what this libcurl cannot do is found out at the start.
     idle.push_back(make_transfer());
