@@ -1,4 +1,5 @@
-# Packages, by `cpack` in a build tree: .deb, a tarball, and .rpm where rpmbuild is there.
+# Packages, by `cpack` in a build tree: .deb, a tarball, and .rpm where rpmbuild is there. The .deb uses the libraries of the
+# Debian or Ubuntu that it was built on; the tarball and the .rpm bring them (see scripts/portable).
 #
 # Their prefix is /usr, whatever CMAKE_INSTALL_PREFIX is.
 
@@ -20,6 +21,13 @@ install(FILES deploy/grafana/rpc-weighter.json DESTINATION ${CMAKE_INSTALL_DATAD
 install(FILES examples/haproxy.cfg examples/config.toml examples/chains.cfg examples/chains.toml examples/discover.toml
   DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/rpc-weighter/examples)
 install(FILES deploy/package/copyright DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/rpc-weighter)
+
+# For those that bring them; too small to be an option.
+add_executable(rpc-weighter-launcher deploy/package/launcher.cpp)
+target_compile_options(rpc-weighter-launcher PRIVATE -O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+  $<$<BOOL:${RPCW_WERROR}>:-Werror>)
+target_link_options(rpc-weighter-launcher PRIVATE -static -s)
+add_dependencies(rpc-weighter rpc-weighter-launcher)
 
 set(packaging ${PROJECT_BINARY_DIR}/packaging)
 file(MAKE_DIRECTORY ${packaging})
@@ -66,10 +74,12 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 if(CMAKE_CROSSCOMPILING)
   # CPack takes this machine's architecture and packages unless it is told better.
   set(CPACK_DEBIAN_PACKAGE_ARCHITECTURE arm64)
+  set(CPACK_RPM_PACKAGE_ARCHITECTURE aarch64)
   configure_file(cmake/cross-shlibdeps.in ${packaging}/cross-shlibdeps @ONLY FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
-  file(WRITE ${packaging}/cpack.cmake "set(SHLIBDEPS_EXECUTABLE ${packaging}/cross-shlibdeps)\n")
-  set(CPACK_PROJECT_CONFIG_FILE ${packaging}/cpack.cmake)
 endif()
+configure_file(cmake/cpack.cmake.in ${packaging}/cpack.cmake @ONLY)
+configure_file(cmake/portable.cmake.in ${packaging}/portable.cmake @ONLY)
+set(CPACK_PROJECT_CONFIG_FILE ${packaging}/cpack.cmake)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS
   "ca-certificates, systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles")
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "haproxy (>= 2.6)")
@@ -82,6 +92,10 @@ set(CPACK_RPM_FILE_NAME RPM-DEFAULT)
 set(CPACK_RPM_PACKAGE_RELEASE ${rpcw_release})
 set(CPACK_RPM_PACKAGE_LICENSE Apache-2.0)
 set(CPACK_RPM_PACKAGE_REQUIRES "systemd, ca-certificates")
+# Its libraries are its own: it asks for none, offers none, and leaves them as they are.
+set(CPACK_RPM_PACKAGE_AUTOREQPROV OFF)
+set(CPACK_RPM_PACKAGE_RELOCATABLE OFF)
+set(CPACK_RPM_SPEC_MORE_DEFINE "%define __os_install_post %{nil}\n%define _build_id_links none")
 set(CPACK_RPM_USER_FILELIST "%config(noreplace) /etc/rpc-weighter/config.toml" "%config(noreplace) /etc/rpc-weighter/environment")
 set(CPACK_RPM_POST_INSTALL_SCRIPT_FILE ${PROJECT_SOURCE_DIR}/deploy/package/rpm-post)
 set(CPACK_RPM_PRE_UNINSTALL_SCRIPT_FILE ${PROJECT_SOURCE_DIR}/deploy/package/rpm-preun)

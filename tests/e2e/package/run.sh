@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Tests the systemd units and the packages of a build tree: makes them, and installs, upgrades, removes and purges the
-# .deb in a Debian or Ubuntu of its own, in a chroot.
+# Tests the systemd units and the packages of a build tree: makes them, runs the tarball's program where there is nothing
+# else, and installs, upgrades, removes and purges the .deb in a Debian or Ubuntu of its own, in a chroot.
 #
 #   tests/e2e/package/run.sh [RPC-WEIGHTER]     default: build/release/src/rpc-weighter
 #
-# Needs root, debootstrap, lintian and rpm. The bare system is kept in .cache/ (RPCW_CACHE) of the repository: making it
+# Needs root, debootstrap, lintian, rpm, openssl, and the simulator beside the program. The bare system is kept in .cache/ (RPCW_CACHE) of the repository: making it
 # takes a minute. Without root it ends after the packages, save in CI, where that is an error.
 set -euo pipefail
 
@@ -83,6 +83,17 @@ refused() {
 }
 check "a release does not overwrite another" refused
 check "rpm: the two files of /etc are configuration" config_files
+asks_for() { rpm -qpR --noplugins "$rpm" | grep -Ev '^(rpmlib\(|config\(|/bin/sh$)' | sort | xargs; }
+of_its_own() { [[ $(asks_for) == "ca-certificates systemd" ]]; }
+check "rpm: it asks for no library" of_its_own
+brings_libraries() {
+  local list
+  list=$(list_of "$1")
+  grep -Fxq /usr/lib/rpc-weighter/libcurl.so.4 <<<"$list"
+  # The notices of what it brings.
+  grep -Eq '^/usr/share/doc/rpc-weighter/libraries/libcurl4' <<<"$list"
+}
+for package in "$tarball" "$rpm"; do check "${package##*/}: brings its libraries" brings_libraries "$package"; done
 
 # ---------------------------------------------------------------------------------------------------------- a machine
 
@@ -91,6 +102,39 @@ if [[ $(id -u) != 0 ]]; then
   [[ ${CI:-} != true ]] || failed=$((failed + 1))
   finish
 fi
+
+# The tarball, where there is no system at all: no library, no loader, no /proc.
+bare=$work/nothing
+mkdir -p "$bare/opt" "$bare/usr/bin" "$bare/etc/pki/tls/certs"
+tar -C "$bare/opt" --strip-components=1 -xzf "$tarball"
+ln -s ../../opt/usr/bin/rpc-weighter "$bare/usr/bin/rpc-weighter"
+alone() { chroot --userspec=10001:10001 "$bare" /usr/bin/rpc-weighter "$@"; }
+version=$("$binary" --version)
+says_version() { [[ $(alone --version) == "$version" ]]; }
+check "tarball: the program runs in an empty folder, by a link" says_version
+# A provider with TLS, whose authority is in Fedora's place for the system's.
+(
+  cd "$work"
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=authority
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout tls.key -out tls.csr -subj /CN=localhost
+  printf 'subjectAltName=DNS:localhost\n' >san
+  openssl x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out tls.crt -days 2 -extfile san
+) >"$work/openssl.log" 2>&1
+"$sim" --count 1 --tls-cert "$work/tls.crt" --tls-key "$work/tls.key" --ports-file "$work/ports" >"$work/sim.log" 2>&1 &
+pids+=($!)
+check "the simulator answers" until_true test -s "$work/ports"
+printf '127.0.0.1 localhost\n' >"$bare/etc/hosts"
+printf '[[backend]]\nname = "b"\nchain = "ethereum"\n[[backend.server]]\nname = "p"\nurl = "https://localhost:%s/"\n' \
+  "$(grep -o '"p1":[0-9]*' "$work/ports" | cut -d: -f2)" >"$bare/etc/config.toml"
+chmod 640 "$bare/etc/config.toml"
+chgrp 10001 "$bare/etc/config.toml"
+check "tarball: check" alone check --config /etc/config.toml
+scores() { alone scores --config /etc/config.toml --format csv || true; }
+distrusted() { scores | grep -q tls_failed; }
+check "tarball: no authority, no trust" distrusted
+install -m 644 "$work/ca.crt" "$bare/etc/pki/tls/certs/ca-bundle.crt"
+trusted() { scores | grep -q ,healthy,; }
+check "tarball: TLS by the authorities of another distribution" trusted
 
 # shellcheck disable=SC1091
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
@@ -144,7 +188,6 @@ config_works() {
   chroot --userspec=rpc-weighter "$root" /usr/bin/env -i QUICKNODE_HOST=q.example QUICKNODE_KEY=k ALCHEMY_KEY=k ANKR_KEY=k \
     /usr/bin/rpc-weighter check --config /etc/rpc-weighter/config.toml
 }
-version=$("$binary" --version)
 same_version() { [[ $(inside rpc-weighter --version) == "$version" ]]; }
 
 check "install" installed "$deb"
