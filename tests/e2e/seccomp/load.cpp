@@ -4,7 +4,9 @@
 //   seccomp-load PROFILE                prints how calls end that the profile is there for, one a line: NAME ERRNO
 //   seccomp-load -                      the same without a profile
 //
-// The exit code is 4, and a line on standard error says why, when the profile cannot be loaded or the program not started.
+// The exit code is 4, and a line on standard error says why, when the profile cannot be loaded or the program not
+// started.
+#include <dirent.h>
 #include <fcntl.h>
 #include <rapidjson/document.h>
 #include <sched.h>
@@ -14,6 +16,7 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -23,6 +26,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -90,8 +94,8 @@ void load(const char* path, bool kill) {
   if (profile.Parse(text.c_str()).HasParseError() || !profile.IsObject())
     throw std::runtime_error(std::string(path) + " is no JSON object");
   only(profile, {"defaultAction", "defaultErrnoRet", "architectures", "syscalls"});
-  const std::uint32_t refused = action_of(member(profile, "defaultAction").GetString(),
-                                          number_or(profile, "defaultErrnoRet", EPERM));
+  const std::uint32_t refused =
+      action_of(member(profile, "defaultAction").GetString(), number_or(profile, "defaultErrnoRet", EPERM));
   scmp_filter_ctx filter = seccomp_init(kill ? SCMP_ACT_KILL_PROCESS : refused);
   if (filter == nullptr) throw std::runtime_error("seccomp_init failed");
   bool ours = false;
@@ -118,6 +122,18 @@ void load(const char* path, bool kill) {
   }
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) throw std::runtime_error("PR_SET_NO_NEW_PRIVS failed");
   succeed(seccomp_load(filter), "seccomp_load");
+}
+
+/// What runc 1.1 does between loading the filter and starting the program: it marks all descriptors, and makes sure
+/// that /proc is the kernel's.
+void close_as_runc() {
+  struct statfs of {};
+  DIR* folder = ::opendir("/proc/self/fd");
+  if (folder == nullptr || ::fstatfs(::dirfd(folder), &of) != 0)
+    throw std::runtime_error(std::string("/proc/self/fd: ") + std::strerror(errno));
+  while (const dirent* entry = ::readdir(folder))
+    if (const int fd = std::atoi(entry->d_name); fd > STDERR_FILENO) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  ::closedir(folder);
 }
 
 /// Prints the error of a call; 0: it worked.
@@ -160,6 +176,7 @@ int main(int argc, char** argv) try {
     try_all();
     return 0;
   }
+  close_as_runc();
   ::execv(argv[2], argv + 2);
   throw std::runtime_error(std::string(argv[2]) + ": " + std::strerror(errno));
 } catch (const std::exception& error) {
