@@ -54,7 +54,7 @@ export function chart(samples, warm_up, marks, subtitle) {
       `<text x="12" y="22" font-size="14" font-weight="bold">Memory and descriptors of the agent while everything around it fails</text>` +
       `<text x="12" y="40">${subtitle}</text>`,
     `<rect x="${left}" y="80" width="${(Number(x(warm_up)) - left).toFixed(1)}" height="${bottom - 80}" fill="#f3f3f3"/>` +
-      `<text x="${left + 4}" y="94" fill="#666666">warm-up</text>`,
+      `<text x="${left + 4}" y="222" fill="#666666">warm-up</text>`,
   ];
   for (const t of marks)
     out.push(`<line x1="${x(t)}" x2="${x(t)}" y1="${bottom - 5}" y2="${bottom}" stroke="#d55e00" stroke-opacity="0.6"/>`);
