@@ -27,8 +27,7 @@ TEST_CASE("chains: by name, in order, each with its source") {
     CHECK(find_chain(chain.name) == &chain);
     CHECK_FALSE(chain.title.empty());
     CHECK_FALSE(chain.source.empty());
-    // A mirror node has no network id.
-    CHECK(chain.identity.empty() == (chain.name == "hedera"));
+    CHECK_FALSE(chain.identity.empty());
     if (chain.family == "evm") CHECK(evm_ids.insert(chain.identity).second);
   }
   CHECK(find_chain("Ethereum") == nullptr);

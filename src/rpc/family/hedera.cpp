@@ -2,7 +2,7 @@
 #include "rpc/family/specs.hpp"
 
 /// Hedera's mirror node, REST v1 (docs.hedera.com, List blocks). It has no network id; the hash of block 0 stands for
-/// one. Hedera's JSON-RPC relay is of the family evm.
+/// one (mainnet: of 2019-09-13, as hiero mirror node tests have it). Hedera's JSON-RPC relay is of the family evm.
 namespace rpcw::rpc::family {
 
 Spec hedera() {
