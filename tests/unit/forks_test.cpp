@@ -220,6 +220,32 @@ TEST_CASE(
   CHECK(one.due == asked + 2s);
 }
 
+TEST_CASE("a server that moves to another chain is asked for it, though the others know its old blocks") {
+  World w({"a", "a", "a", "a"});
+  w.heads(100);
+  w.compare();
+  // It is probed more often than the others.
+  for (std::uint64_t block = 101; block <= 103; ++block) w.head(0, block);
+  w.head(1, 101);
+  w.head(2, 102);
+  w.chains[0] = "b";
+  w.head(0, 104);
+  w.head(3, 104);
+  w.pass_time(1s);
+  std::vector<bool> asked;
+  for (TargetHistory& t : w.history->servers)
+    t.identity.check = {.due = w.now.mono + 60s, .sent_at = w.now.mono - 10s};
+  w.compare();
+  for (const TargetHistory& t : w.history->servers) asked.push_back(t.identity.check.due == w.now.mono);
+  // One block against another: both may be the wrong one. The others have shown neither.
+  CHECK(asked == std::vector<bool>{true, false, false, true});
+  w.head(1, 104);
+  w.pass_time(1s);
+  w.history->servers[3].identity.check = {.due = w.now.mono + 60s, .sent_at = w.now.mono - 1s};
+  w.compare();
+  CHECK(w.history->servers[3].identity.check.due == w.now.mono + 60s);
+}
+
 TEST_CASE("chains that never show the same height are compared once, and then on the slow timer") {
   World w({"a", "a", "b"});
   for (std::size_t i = 0; i < 3; ++i) w.head(i, 100 + i);

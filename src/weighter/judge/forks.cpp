@@ -15,7 +15,6 @@
 namespace rpcw {
 namespace {
 
-using namespace std::chrono_literals;
 using Group = ForkCheck::Group;
 
 std::string_view operator_of(const config::Backend& backend, std::size_t member) {
@@ -40,13 +39,35 @@ class Groups {
     parent_.resize(heads_.size());
     std::iota(parent_.begin(), parent_.end(), 0U);
     for (std::size_t i = 1; i < heads_.size(); ++i)
-      contradiction = contradiction || heads_[i - 1].number == heads_[i].number;
+      if (heads_[i - 1].number == heads_[i].number) disputed_.insert(heads_[i].number);
     for (const ForkVote& v : votes)
       if (has_shown(v)) connect(v);
-    bool other_parent = false;
+    std::vector<std::uint64_t> other_parents;
     for (const ForkVote& v : votes)
-      if (has_shown(v)) other_parent = connect_parent(v) || other_parent;
-    contradiction = contradiction || (other_parent && history_.forks.parents_hold);
+      if (has_shown(v))
+        if (const auto height = connect_parent(v)) other_parents.push_back(*height);
+    if (history_.forks.parents_hold) disputed_.insert(other_parents.begin(), other_parents.end());
+  }
+
+  /// Two targets have shown different blocks of one height.
+  [[nodiscard]] bool contradiction() const { return !disputed_.empty(); }
+
+  /// The targets of which another one has shown a different block, but those whose block more targets have shown than any
+  /// other. By their blocks at that height and not by their groups: a target that has moved to another chain still knows
+  /// blocks of the one before.
+  [[nodiscard]] std::set<std::uint32_t> suspects() const {
+    std::set<std::uint32_t> out;
+    for (const std::uint64_t height : disputed_) {
+      std::map<std::uint64_t, std::vector<std::uint32_t>> shown;
+      for (const ForkVote& v : votes_)
+        if (const auto block = block_at(v, height)) shown[*block].push_back(v.member);
+      std::size_t most = 0;
+      for (const auto& [block, members] : shown) most = std::max(most, members.size());
+      const bool majority = std::ranges::count_if(shown, [&](const auto& s) { return s.second.size() == most; }) == 1;
+      for (const auto& [block, members] : shown)
+        if (!majority || members.size() < most) out.insert(members.begin(), members.end());
+    }
+    return out;
   }
 
   /// In the order of their first members.
@@ -68,9 +89,6 @@ class Groups {
       std::ranges::stable_partition(g.members, [&](std::uint32_t m) { return !history_.member(m).probes.limited; });
     return out;
   }
-
-  /// Two targets have shown different blocks of one height.
-  bool contradiction = false;
 
  private:
   static bool order(const SeenBlock& a, const SeenBlock& b) {
@@ -104,23 +122,34 @@ class Groups {
       }
       // Not there, but another block of that height is the newest one of another target.
       const auto same = std::ranges::lower_bound(heads_, t.forks.seen[k].number, {}, &SeenBlock::number);
-      contradiction = contradiction || (same != heads_.end() && same->number == t.forks.seen[k].number);
+      if (same != heads_.end() && same->number == t.forks.seen[k].number) disputed_.insert(same->number);
     }
   }
 
-  /// Returns whether another target's newest block stands where the parent of this one's should.
-  bool connect_parent(const ForkVote& v) {
+  /// Returns the height where another target's newest block stands in the place of this one's parent; absent: none does.
+  std::optional<std::uint64_t> connect_parent(const ForkVote& v) {
     const std::optional<Head>& head = history_.member(v.member).heads.newest;
-    if (!head || head->number == 0 || head->parent.empty()) return false;
+    if (!head || head->number == 0 || head->parent.empty()) return std::nullopt;
     const SeenBlock parent{head->number - 1, fnv1a(head->parent)};
     const std::size_t at = index(parent);
     if (at < heads_.size() && heads_[at] == parent) {
       history_.forks.parents_hold = true;
       parent_[root(index(newest(v)))] = root(at);
-      return false;
+      return std::nullopt;
     }
     const auto same = std::ranges::lower_bound(heads_, parent.number, {}, &SeenBlock::number);
-    return same != heads_.end() && same->number == parent.number;
+    return same != heads_.end() && same->number == parent.number ? std::optional(parent.number) : std::nullopt;
+  }
+
+  /// The fingerprint of the block that it has shown there, as its own or as its newest one's parent; absent: none.
+  [[nodiscard]] std::optional<std::uint64_t> block_at(const ForkVote& v, std::uint64_t height) const {
+    const TargetHistory& t = history_.member(v.member);
+    for (unsigned k = 0; k < t.forks.seen_count; ++k)
+      if (t.forks.seen[k].number == height) return t.forks.seen[k].fingerprint;
+    const std::optional<Head>& head = t.heads.newest;
+    if (head && head->number == height + 1 && !head->parent.empty() && history_.forks.parents_hold)
+      return fnv1a(head->parent);
+    return std::nullopt;
   }
 
   BackendHistory& history_;
@@ -128,22 +157,27 @@ class Groups {
   /// The different newest blocks, in order.
   std::vector<SeenBlock> heads_;
   std::vector<std::size_t> parent_;
+  /// Heights of which different blocks were shown.
+  std::set<std::uint64_t> disputed_;
 };
 
 bool several_operators(std::span<const ForkVote> votes) {
   return std::ranges::any_of(votes, [&](const ForkVote& v) { return v.operator_name != votes.front().operator_name; });
 }
 
-/// It may be no fork but another chain: with their next probe all but the largest group are asked for their identity.
-void ask_who_they_are(BackendHistory& history, std::span<const Group> groups, MonoTime now, milliseconds least) {
+/// It may be no fork but another chain: its identity is due with its next probe, `least` after the last time.
+void ask_who_it_is(TargetHistory& t, MonoTime now, milliseconds least) {
+  CheckState& check = t.identity.check;
+  check.due = std::min(check.due, std::max(now, check.sent_at + least));
+}
+
+/// All but the largest group.
+std::vector<std::uint32_t> minorities(std::span<const Group> groups) {
+  std::vector<std::uint32_t> out;
   const auto largest = std::ranges::max_element(groups, {}, [](const Group& g) { return g.members.size(); });
-  for (auto g = groups.begin(); g != groups.end(); ++g) {
-    if (g == largest) continue;
-    for (const std::uint32_t m : g->members) {
-      CheckState& check = history.member(m).identity.check;
-      check.due = std::min(check.due, std::max(now, check.sent_at + least));
-    }
-  }
+  for (auto g = groups.begin(); g != groups.end(); ++g)
+    if (g != largest) out.insert(out.end(), g->members.begin(), g->members.end());
+  return out;
 }
 
 void acquit(TargetHistory& t) {
@@ -173,11 +207,13 @@ void scan_for_forks(BackendHistory& history, const config::Backend& backend, std
   // Without hashes in heads a comparison asks all of them.
   const milliseconds least = backend.chain.offers.hash ? kForkCheckLeast : kForkedEvery;
   const bool allowed = !check.ever || now - check.begun >= least;
-  if (!allowed && groups.contradiction) ask_who_they_are(history, found, now, kIdentityContradicted);
-  if (!allowed || !(newcomer || groups.contradiction || now >= check.due)) return;
+  for (const std::uint32_t m : groups.suspects())
+    ask_who_it_is(history.member(m), now, allowed ? milliseconds{0} : kIdentityContradicted);
+  if (!allowed || !(newcomer || groups.contradiction() || now >= check.due)) return;
   std::uint64_t lowest = UINT64_MAX;
   for (const ForkVote& v : votes) lowest = std::min(lowest, history.member(v.member).heads.newest->number);
-  if (backend.chain.offers.hash) ask_who_they_are(history, found, now, 0ms);
+  if (backend.chain.offers.hash && !groups.contradiction())
+    for (const std::uint32_t m : minorities(found)) ask_who_it_is(history.member(m), now, milliseconds{0});
   check.height = lowest - std::min<std::uint64_t>(lowest, backend.chain.fork_depth);
   check.groups = std::move(found);
   check.begun = now;
