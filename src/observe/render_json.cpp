@@ -119,6 +119,11 @@ class Document {
     key("servers").StartArray();
     for (const ServerReport& s : b.servers) server(s);
     w_.EndArray();
+    if (!b.references.empty()) {
+      key("references").StartArray();
+      for (const ReferenceReport& r : b.references) reference(r);
+      w_.EndArray();
+    }
     w_.EndObject();
   }
 
@@ -135,22 +140,7 @@ class Document {
     text("name", s.name);
     text("url", s.url);
     text("state", to_string(d.state));
-    key("reasons").StartArray();
-    for (const ReasonNote& r : d.reasons) coded(to_string(r.code), r.detail);
-    w_.EndArray();
-    number("latency_ms", milliseconds_of(d.latency));
-    key("block");
-    if (d.head) {
-      w_.StartObject();
-      key("number").Uint64(d.head->number);
-      text_or_null("hash", d.head->hash);
-      integer("age_ms", d.head_age ? std::optional(static_cast<std::uint64_t>(d.head_age->count())) : std::nullopt);
-      integer("lag", d.lag_blocks);
-      integer("lag_ms", s.lag ? std::optional(static_cast<std::uint64_t>(s.lag->count())) : std::nullopt);
-      w_.EndObject();
-    } else {
-      w_.Null();
-    }
+    seen(d, s.lag);
     number("score", d.score);
     key("weight").Uint(d.weight);
     integer("current_weight", s.current_weight);
@@ -163,6 +153,37 @@ class Document {
     number("quota_requests_per_second", s.quota_per_s);
     inputs(d.inputs);
     w_.EndObject();
+  }
+
+  void reference(const ReferenceReport& r) {
+    w_.StartObject();
+    text("name", r.name);
+    text("url", r.url);
+    seen(r.verdict, r.lag);
+    w_.EndObject();
+  }
+
+  /// What a server or a reference has shown, a ServerDecision or a ReferenceVerdict.
+  void seen(const auto& target, const std::optional<milliseconds>& lag) {
+    key("reasons").StartArray();
+    for (const ReasonNote& r : target.reasons) coded(to_string(r.code), r.detail);
+    w_.EndArray();
+    number("latency_ms", milliseconds_of(target.latency));
+    key("block");
+    if (target.head) {
+      const auto count = [](const std::optional<milliseconds>& t) {
+        return t ? std::optional(static_cast<std::uint64_t>(t->count())) : std::nullopt;
+      };
+      w_.StartObject();
+      key("number").Uint64(target.head->number);
+      text_or_null("hash", target.head->hash);
+      integer("age_ms", count(target.head_age));
+      integer("lag", target.lag_blocks);
+      integer("lag_ms", count(lag));
+      w_.EndObject();
+    } else {
+      w_.Null();
+    }
   }
 
   static std::optional<double> milliseconds_of(const std::optional<std::chrono::microseconds>& t) {

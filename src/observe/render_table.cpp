@@ -275,8 +275,22 @@ class Table {
     if (b.unmanaged_weight > 0 && traffic.sum == b.unmanaged_weight && !b.fallback)
       paragraph("No active server of the file is healthy: those not in it have the traffic.", "33");
     rows(b, traffic);
+    for (const ReferenceReport& r : b.references) paragraph(sentence(r), r.verdict.reasons.empty() ? "" : "33");
     for (const BackendNote& n : b.notes) paragraph(fmt::format("Note: {}{} ({})", lead(n), n.detail, n.code), "");
     out_ += '\n';
+  }
+
+  static std::string sentence(const ReferenceReport& r) {
+    const ReferenceVerdict& v = r.verdict;
+    std::string out = fmt::format("Reference {}: ", r.name);
+    if (!v.head)
+      out += "no block yet";
+    else if (v.lag_blocks.value_or(0) == 0)
+      out += fmt::format("block {}", v.head->number);
+    else
+      out += fmt::format("block {}, {} behind", v.head->number, *v.lag_blocks);
+    for (const ReasonNote& n : v.reasons) out += fmt::format("; {}{} ({})", lead(n.code), n.detail, to_string(n.code));
+    return out;
   }
 
   void paragraph(std::string_view text, std::string_view colour) {

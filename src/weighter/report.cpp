@@ -101,6 +101,13 @@ Report make_report(const SystemState& state, Now now, const haproxy::Instance* i
       sr.admin_state = admin_state_text(*s);
       sr.backup = s->backup;
     }
+    for (std::size_t i = 0; i < std::min(cfg.references.size(), d.references.size()); ++i) {
+      ReferenceReport& rr = br.references.emplace_back();
+      rr.name = cfg.references[i].operator_name;
+      rr.url = config::shown_url(cfg.references[i]);
+      rr.verdict = d.references[i];
+      if (rr.verdict.lag_blocks) rr.lag = lag_time(*rr.verdict.lag_blocks, block_time);
+    }
   }
   return out;
 }

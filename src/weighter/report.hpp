@@ -45,6 +45,16 @@ struct ServerReport {
   ServerDecision decision;
 };
 
+struct ReferenceReport {
+  /// Its operator.
+  std::string name;
+  /// Redacted.
+  std::string url;
+  /// How far its newest block is behind the agreed head; absent: not known.
+  std::optional<milliseconds> lag;
+  ReferenceVerdict verdict;
+};
+
 struct BackendReport {
   std::string name;
   std::string chain;
@@ -67,6 +77,7 @@ struct BackendReport {
   /// No provider gave any HTTP answer.
   bool blind = false;
   std::vector<ServerReport> servers;
+  std::vector<ReferenceReport> references{};
 };
 
 /// Of several agents, which one sets the weights.

@@ -191,6 +191,31 @@ TEST_CASE("a server does not fall behind merely because the others were asked af
   CHECK(w.verdict().servers[0].state == State::kHealthy);
 }
 
+TEST_CASE("a reference has no state, and tells what would count against a server") {
+  World w(2);
+  w.backend.references.resize(2);
+  w.restart();
+  w.all_good(100);
+  w.good(2, 98, 25s, 40ms);
+  std::vector<ReferenceVerdict> references = w.verdict().references;
+  REQUIRE(references.size() == 2);
+  CHECK(references[0].reasons.empty());
+  CHECK(references[0].head->number == 98);
+  CHECK(references[0].head_age == 25s);
+  CHECK(references[0].lag_blocks == 2);
+  CHECK(references[0].latency == 40ms);
+  CHECK_FALSE(references[1].head.has_value());
+  CHECK(references[1].reasons.empty());
+
+  w.bad(2);
+  w.answer(3, {CheckKind::kIdentity}, 56);
+  w.good(3, 100);
+  references = w.verdict().references;
+  CHECK(references[0].reasons == std::vector<ReasonNote>{{Reason::kTimeout, "it failed"}});
+  CHECK(references[0].lag_blocks == 2);
+  CHECK(references[1].reasons.at(0).code == Reason::kWrongChain);
+}
+
 TEST_CASE("a head 30 million ahead ejects its own server alone") {
   World w(3);
   w.good(0, 100);

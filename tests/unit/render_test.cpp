@@ -350,6 +350,41 @@ TEST_CASE("SHARE counts the servers that the file does not name, and backup serv
   CHECK(text.find("  spare      healthy  backup     256  100      –") != std::string::npos);
 }
 
+TEST_CASE("references stand below the servers, with what speaks against them, and in the JSON as servers do") {
+  Report report = sample();
+  report.haproxy.clear();
+  BackendReport& b = report.backends[0];
+  b.servers.resize(1);
+  b.healthy = 1;
+  b.notes.clear();
+  CHECK(observe::render_json(report).find("references") == std::string::npos);
+  ReferenceReport& late = b.references.emplace_back();
+  late.name = "publicnode.com";
+  late.url = "https://publicnode.com/…";
+  late.lag = 24s;
+  late.verdict = {.reasons = {{Reason::kTimeout, "no answer within 2 s"}},
+                  .head = Head{19'000'121, "0xab", {}},
+                  .head_age = 27s,
+                  .lag_blocks = 2,
+                  .latency = 30ms};
+  b.references.emplace_back().name = "reference 2";
+  CHECK(table(report, 80) == R"(rpc-backend
+  ethereum · inverse-latency · roundrobin · head 19000123 · 1 of 1 healthy
+  SERVER     STATE    WEIGHT  WAS  SHARE  LATENCY     BLOCK  LAG    AGE
+  quicknode  healthy     201  100   100%   4.2 ms  19000123    0  3.1 s
+  Reference publicnode.com: block 19000121, 2 behind; no answer within 2 s
+  (timeout)
+  Reference reference 2: no block yet
+
+)");
+  const std::string json = observe::render_json(report);
+  CHECK(json.find(R"("references":[{"name":"publicnode.com","url":"https://publicnode.com/…","reasons":[{"code":)"
+                  R"("timeout","detail":"no answer within 2 s"}],"latency_ms":30,"block":{"number":19000121,)"
+                  R"("hash":"0xab","age_ms":27000,"lag":2,"lag_ms":24000}},)"
+                  R"({"name":"reference 2","url":"","reasons":[],"latency_ms":null,"block":null}])") !=
+        std::string::npos);
+}
+
 TEST_CASE("a table of a leader and those that stand by") {
   Report report = sample();
   report.haproxy.clear();

@@ -20,6 +20,7 @@ Allocation::Allocation(BackendHistory& history_, const config::Backend& backend_
   const std::size_t servers = verdict.servers.size();
   out.head = verdict.head;
   out.blind = verdict.blind;
+  out.references = std::move(verdict.references);
   out.notes = std::move(verdict.notes);
   out.servers.resize(servers);
   disqualified.resize(servers);

@@ -103,6 +103,7 @@ Standing standing_of(const ServerDecision& server);
 
 struct BackendDecision {
   std::vector<ServerDecision> servers;
+  std::vector<ReferenceVerdict> references{};
   std::optional<AgreedHead> head;
   std::vector<BackendNote> notes;
   /// What the weights follow because fewer than min_healthy are healthy; absent: the scores.

@@ -52,7 +52,7 @@ class Judge {
     out_by_traffic_ = static_cast<std::size_t>(std::ranges::count_if(history_.servers, is_out_by_traffic));
     sum_up_stretches();
     for (std::size_t i = 0; i < history_.servers.size(); ++i) judge_server(i);
-    for (TargetHistory& t : history_.references) t.health.judged = t.probes.observations;
+    for (std::size_t i = 0; i < history_.references.size(); ++i) judge_reference(i);
     if (out_.blind) forgive_outage();
     if (std::ranges::none_of(out_.servers, usable)) waive_time_outs();
     for (std::size_t i = 0; i < out_.servers.size(); ++i) describe_return(i);
@@ -104,15 +104,10 @@ class Judge {
       v.peers_error_rate = live_[i].peers_rate;
       v.error_rate = live_[i].error_rate;
     }
-    if (t.heads.newest) v.head_age = std::max(now_.wall - t.heads.newest->timestamp, milliseconds{0});
+    v.head_age = head_age(t);
     const bool news = t.health.judged != t.probes.observations;
-    // Against the agreed head of this very moment, and kept until the next answer: else a server would seem to fall
-    // behind merely because others were asked after it.
-    if (news && t.heads.newest && !t.probes.failure && !t.probes.limited) {
-      t.heads.lag_blocks =
-          agreed_
-              ? std::optional(agreed_->number > t.heads.newest->number ? agreed_->number - t.heads.newest->number : 0)
-              : std::nullopt;
+    if (news && has_new_head(t)) {
+      compare_with_agreed(t);
       t.heads.level_with_others = t.heads.lag_blocks &&
                                   lag_time(*t.heads.lag_blocks, block_time_) <= backend_.chain.max_lag &&
                                   heads_.others_near(backend_.servers[i].target.operator_name);
@@ -133,7 +128,7 @@ class Judge {
       return;
     }
 
-    v.reasons = hard(i);
+    v.reasons = hard(t, backend_.servers[i].target);
     const bool bad = !v.reasons.empty();
     const bool only_old =
         bad && std::ranges::all_of(v.reasons, [](const ReasonNote& n) { return n.code == Reason::kBlockTooOld; });
@@ -180,6 +175,40 @@ class Judge {
     }
     soften(t, v);
     if (backend_.live) weigh_live(i);
+  }
+
+  void judge_reference(std::size_t i) {
+    TargetHistory& t = history_.references[i];
+    ReferenceVerdict& v = out_.references.emplace_back();
+    if (t.health.judged != t.probes.observations && has_new_head(t)) compare_with_agreed(t);
+    t.health.judged = t.probes.observations;
+    if (auto why = never(t))
+      v.reasons.push_back(std::move(*why));
+    else
+      v.reasons = hard(t, backend_.references[i]);
+    for (const auto& trouble : {t.probes.limited, t.probes.not_sent})
+      if (trouble) v.reasons.push_back({trouble->code, trouble->detail});
+    v.head = t.heads.newest;
+    v.head_age = head_age(t);
+    v.lag_blocks = t.heads.lag_blocks;
+    v.latency = median_latency(t.latency);
+  }
+
+  std::optional<milliseconds> head_age(const TargetHistory& t) const {
+    if (!t.heads.newest) return std::nullopt;
+    return std::max(now_.wall - t.heads.newest->timestamp, milliseconds{0});
+  }
+
+  static bool has_new_head(const TargetHistory& t) {
+    return t.heads.newest && !t.probes.failure && !t.probes.limited;
+  }
+
+  /// With the agreed head of this very moment, and kept until the next answer: else a target would seem to fall behind
+  /// merely because others were asked after it.
+  void compare_with_agreed(TargetHistory& t) const {
+    t.heads.lag_blocks.reset();
+    if (agreed_)
+      t.heads.lag_blocks = agreed_->number - std::min(agreed_->number, t.heads.newest->number);
   }
 
   /// A node that is restored from a backup falls back once. A head that does so again and again comes from two pools of
@@ -345,8 +374,7 @@ class Judge {
     return std::nullopt;
   }
 
-  std::vector<ReasonNote> hard(std::size_t i) const {
-    const TargetHistory& t = history_.servers[i];
+  std::vector<ReasonNote> hard(const TargetHistory& t, const config::Target& target) const {
     std::vector<ReasonNote> out;
     if (t.probes.failure) {
       out.push_back({t.probes.failure->code, t.probes.failure->detail});
@@ -355,7 +383,7 @@ class Judge {
     if (!t.heads.newest) return out;
     const milliseconds age = std::max(now_.wall - t.heads.newest->timestamp, milliseconds{0});
     if (backend_.chain.max_block_age &&
-        too_old(t, *backend_.chain.max_block_age, config::interval_of(backend_.servers[i].target, probe_), now_))
+        too_old(t, *backend_.chain.max_block_age, config::interval_of(target, probe_), now_))
       out.push_back({Reason::kBlockTooOld, fmt::format("block {} is {} old, limit {}", t.heads.newest->number,
                                                        span_text(age), span_text(*backend_.chain.max_block_age))});
     if (heads_contradict(t))

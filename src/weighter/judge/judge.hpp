@@ -66,8 +66,22 @@ struct ServerVerdict {
   std::optional<milliseconds> head_age;
 };
 
+/// What a reference shows: it is compared with and has no weight, so it needs no state.
+struct ReferenceVerdict {
+  /// What would count against it if it were a server; empty: nothing.
+  std::vector<ReasonNote> reasons;
+  /// Its newest block; absent: it has shown none yet.
+  std::optional<Head> head;
+  /// As of a server.
+  std::optional<milliseconds> head_age;
+  std::optional<std::uint64_t> lag_blocks;
+  std::optional<std::chrono::microseconds> latency;
+};
+
 struct BackendVerdict {
   std::vector<ServerVerdict> servers;
+  /// In the order of the file.
+  std::vector<ReferenceVerdict> references{};
   std::optional<AgreedHead> head;
   std::vector<BackendNote> notes;
   /// Every server's newest probe failed before any HTTP answer, and there is at least one server.

@@ -66,7 +66,8 @@ class Provider {
 }
 
 const providers = [new Provider('quick', 2), new Provider('steady', 12), new Provider('slow', 45)];
-for (const p of providers) await p.listen();
+const reference = new Provider('witness', 5);
+for (const p of [...providers, reference]) await p.listen();
 const port = await freePort();
 const origin = `http://127.0.0.1:${port}`;
 
@@ -104,6 +105,9 @@ chain = "sim"
 ramp = "0s"
 eject_time = "0s"
 ${providers.map((p) => `[[backend.server]]\nname = "${p.name}"\nurl = "http://127.0.0.1:${p.port}/SecretKey"`).join('\n')}
+[[backend.reference]]
+url = "http://127.0.0.1:${reference.port}/SecretKey"
+operator = "${reference.name}"
 `);
 
 const proxy = start(haproxy, ['-db', '-f', 'haproxy.cfg']);
@@ -148,7 +152,7 @@ await test('the page shows each server, its share and the agreed head', async ()
     for (const p of providers) if (await stateOf(page, p.name) !== 'healthy') return false;
     return true;
   });
-  assert.match(await page.locator('.facts').first().textContent(), /Head \d+, agreed by [23] operators; reached by \w+/);
+  assert.match(await page.locator('.facts').first().textContent(), /Head \d+, agreed by [234] operators; reached by \w+/);
   assert.match(await connection(page), /^live/);
   assert.match(await page.locator('#haproxy').textContent(), /reachable, version \d/);
   const label = await page.locator('.bar').getAttribute('aria-label');
@@ -168,6 +172,15 @@ await test('a server that is behind is not among those that have reached the hea
   });
   providers[2].behind = 0;
   await until('all have reached it', async () => (await facts()).includes(providers[2].name));
+});
+
+await test('a reference is among those that have reached the head, and what speaks against it is told', async () => {
+  await until('it has reached the head', async () => (await page.locator('.facts').first().textContent()).includes('witness (reference)'));
+  reference.fault = 'upstream is late';
+  await until('its failure is told', async () => /reference witness: rpc error: .*upstream is late/.test(
+    (await page.locator('.banner').allTextContents()).join('\n')));
+  reference.fault = null;
+  await until('it is well', async () => await page.locator('.banner').count() === 0);
 });
 
 await test('a provider that fails is shown without a reload, with its reason, and its words stay text', async () => {
