@@ -3,18 +3,17 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <chrono>
 #include <optional>
 #include <utility>
 
+#include "base/tuple_token.hpp"
 #include "base/wait_group.hpp"
 
 namespace rpcw {
@@ -24,7 +23,6 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 
 /// HAProxy opens one connection for each server and `agent-inter`; further ones are closed, and try again then.
 constexpr std::size_t kConnections = 1024;

@@ -349,7 +349,7 @@ int act(const MaintenanceOptions& options, Work work) {
 // ---- status
 
 /// What `status` shows of one server.
-struct Line {
+struct ServerLine {
   std::string endpoint;
   const haproxy::ServerRow* row;
 };
@@ -363,9 +363,9 @@ std::string optional_text(const std::optional<std::uint64_t>& value) {
   return value ? fmt::to_string(*value) : "";
 }
 
-std::string render_table(const std::vector<Line>& lines) {
+std::string render_table(const std::vector<ServerLine>& lines) {
   std::vector<std::vector<std::string>> rows{{"HAPROXY", "SERVER", "STATE", "STATUS", "WEIGHT", "SESSIONS"}};
-  for (const Line& l : lines)
+  for (const ServerLine& l : lines)
     rows.push_back({l.endpoint, l.row->backend + "/" + l.row->name, state_of(*l.row), l.row->status,
                     fmt::to_string(l.row->uweight), optional_text(l.row->counters.scur)});
   std::vector<std::size_t> widths(rows.front().size(), 0);
@@ -382,20 +382,20 @@ std::string render_table(const std::vector<Line>& lines) {
   return out;
 }
 
-std::string render_csv(const std::vector<Line>& lines) {
+std::string render_csv(const std::vector<ServerLine>& lines) {
   std::string out = "endpoint,backend,server,admin_state,status,weight,sessions,serves\n";
-  for (const Line& l : lines)
+  for (const ServerLine& l : lines)
     out += fmt::format("{},{},{},{},{},{},{},{}\n", observe::csv_field(l.endpoint), l.row->backend, l.row->name,
                        admin_state_text(*l.row), observe::csv_field(l.row->status), l.row->uweight,
                        optional_text(l.row->counters.scur), serves(*l.row));
   return out;
 }
 
-std::string render_json(const Haproxys& haproxys, const std::vector<Line>& lines) {
+std::string render_json(const Haproxys& haproxys, const std::vector<ServerLine>& lines) {
   observe::Json json;
   json.object().key("schema").number(1);
   json.key("servers").array();
-  for (const Line& l : lines) {
+  for (const ServerLine& l : lines) {
     json.object().key("endpoint").text(l.endpoint);
     json.key("backend").text(l.row->backend);
     json.key("server").text(l.row->name);
@@ -430,7 +430,7 @@ asio::awaitable<ExitCode> show(asio::io_context& io, const config::Config& confi
   if (!place.backend.empty()) names.push_back(place.backend);
   Haproxys all = co_await reach_haproxys(io, config.haproxy, names);
   ExitCode result = kDone;
-  std::vector<Line> lines;
+  std::vector<ServerLine> lines;
   for (const Haproxy& h : all.reached) {
     for (const std::string& name : names) {
       std::string why;

@@ -5,18 +5,18 @@
 #include <sys/un.h>
 
 #include <algorithm>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <cerrno>
 #include <system_error>
 #include <tuple>
 #include <utility>
+
+#include "base/tuple_token.hpp"
 
 namespace rpcw::haproxy {
 
@@ -26,7 +26,6 @@ using std::chrono::steady_clock;
 
 namespace {
 
-constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 
 /// Of the master's list of processes.
 constexpr std::size_t kMaxProcesses = std::size_t{1} << 20U;
@@ -58,13 +57,13 @@ struct Channel::Link : std::enable_shared_from_this<Channel::Link> {
 
   asio::awaitable<TlsStream::Result> write(asio::const_buffer all) {
     if (tls) co_return co_await tls->write(all);
-    const auto [error, bytes] = co_await asio::async_write(socket, all, kToken);
+    const auto [error, bytes] = co_await asio::async_write(socket, all, kTuple);
     co_return TlsStream::Result(error, bytes);
   }
 
   asio::awaitable<TlsStream::Result> read_some(asio::mutable_buffer into) {
     if (tls) co_return co_await tls->read_some(into);
-    const auto [error, bytes] = co_await socket.async_read_some(into, kToken);
+    const auto [error, bytes] = co_await socket.async_read_some(into, kTuple);
     co_return TlsStream::Result(error, bytes);
   }
 
@@ -223,7 +222,7 @@ asio::awaitable<std::optional<Failure>> Channel::connect(Link& link, TimePoint d
       if (errno != EAGAIN) co_return connect_failure(error_code(errno, boost::system::system_category()));
       if (link.expired || steady_clock::now() >= deadline) co_return too_late("could not connect (its queue is full)");
       pause.expires_after(kQueueRetry);
-      const auto [cancelled] = co_await pause.async_wait(kToken);
+      const auto [cancelled] = co_await pause.async_wait(kTuple);
       if (cancelled) co_return failure(Error::kCancelled, "given up while connecting");
     }
     co_return std::nullopt;
@@ -236,7 +235,7 @@ asio::awaitable<std::optional<Failure>> Channel::connect(Link& link, TimePoint d
     link.end_at(std::min(deadline, now + (deadline - now) / left));
     error_code ignored;
     link.socket.close(ignored);
-    std::tie(error) = co_await link.socket.async_connect(addresses_[i], kToken);
+    std::tie(error) = co_await link.socket.async_connect(addresses_[i], kTuple);
     if (!error) {
       link.end_at(deadline);
       link.socket.set_option(asio::ip::tcp::no_delay(true), ignored);

@@ -5,14 +5,13 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/ssl/impl/src.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
 #include "base/text.hpp"
+#include "base/tuple_token.hpp"
 #include "config/tls_files.hpp"
 
 namespace rpcw::haproxy {
@@ -23,7 +22,6 @@ using boost::system::error_code;
 
 namespace {
 
-constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 
 }  // namespace
 
@@ -63,17 +61,17 @@ TlsStream::TlsStream(Socket& socket, TlsContext& context, const std::string& pee
 TlsStream::~TlsStream() = default;
 
 asio::awaitable<error_code> TlsStream::handshake() {
-  const auto [error] = co_await impl_->stream.async_handshake(ssl::stream_base::client, kToken);
+  const auto [error] = co_await impl_->stream.async_handshake(ssl::stream_base::client, kTuple);
   co_return error;
 }
 
 asio::awaitable<TlsStream::Result> TlsStream::write(asio::const_buffer all) {
-  const auto [error, bytes] = co_await asio::async_write(impl_->stream, all, kToken);
+  const auto [error, bytes] = co_await asio::async_write(impl_->stream, all, kTuple);
   co_return Result(error, bytes);
 }
 
 asio::awaitable<TlsStream::Result> TlsStream::read_some(asio::mutable_buffer into) {
-  const auto [error, bytes] = co_await impl_->stream.async_read_some(into, kToken);
+  const auto [error, bytes] = co_await impl_->stream.async_read_some(into, kTuple);
   co_return Result(error == ssl::error::stream_truncated ? error_code(asio::error::eof) : error, bytes);
 }
 

@@ -6,35 +6,12 @@
 #include <optional>
 #include <vector>
 
+#include "observe/report_json.hpp"
+
 namespace rpcw::observe {
 namespace {
 
 using rapidjson::Value;
-
-/// nullptr: there is none, or it is null.
-const Value* member(const Value& object, const char* name) {
-  if (!object.IsObject()) return nullptr;
-  const auto at = object.FindMember(name);
-  return at == object.MemberEnd() || at->value.IsNull() ? nullptr : &at->value;
-}
-
-std::string_view text(const Value& object, const char* name) {
-  const Value* value = member(object, name);
-  return value != nullptr && value->IsString() ? std::string_view(value->GetString(), value->GetStringLength())
-                                               : std::string_view{};
-}
-
-std::optional<double> number(const Value& object, const char* name) {
-  const Value* value = member(object, name);
-  return value != nullptr && value->IsNumber() ? std::optional(value->GetDouble()) : std::nullopt;
-}
-
-const Value* named(const Value& list, std::string_view name) {
-  if (!list.IsArray()) return nullptr;
-  for (const Value& item : list.GetArray())
-    if (text(item, "name") == name) return &item;
-  return nullptr;
-}
 
 std::string shown(double value) {
   return fmt::format("{:.6g}", value);
@@ -197,14 +174,14 @@ std::string names_of(const Value& list) {
 
 bool is_report(const rapidjson::Document& document) {
   if (document.HasParseError() || !document.IsObject()) return false;
-  const Value* backends = member(document, "backends");
-  if (backends == nullptr || !backends->IsArray()) return false;
+  const Value* backends = list(document, "backends");
+  if (backends == nullptr) return false;
   for (const Value& b : backends->GetArray()) {
-    const Value* servers = member(b, "servers");
-    if (servers == nullptr || !servers->IsArray()) return false;
+    const Value* servers = list(b, "servers");
+    if (servers == nullptr) return false;
     for (const Value& s : servers->GetArray())
       if (!number(s, "score") || !number(s, "weight") || member(s, "inputs") == nullptr ||
-          member(s, "reasons") == nullptr || !s["reasons"].IsArray())
+          list(s, "reasons") == nullptr)
         return false;
   }
   return true;

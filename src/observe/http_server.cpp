@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -16,7 +15,6 @@
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/empty_body.hpp>
@@ -29,6 +27,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/tuple_token.hpp"
 #include "base/wait_group.hpp"
 #include "observe/gzip.hpp"
 
@@ -40,7 +39,6 @@ namespace http = boost::beast::http;
 using Socket = asio::generic::stream_protocol::socket;
 using boost::system::error_code;
 
-constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 
 /// Bodies are sent in pieces of about this size. One takes well below a millisecond to write.
 constexpr std::size_t kPiece = 16384;

@@ -7,6 +7,8 @@
 #include <array>
 #include <optional>
 
+#include "observe/report_json.hpp"
+
 namespace rpcw::observe {
 namespace {
 
@@ -16,37 +18,22 @@ constexpr std::size_t kSpark = 16;
 /// From this width on there is room for sparklines.
 constexpr std::size_t kWide = 120;
 
-const Value* member(const Value& object, const char* name) {
-  if (!object.IsObject()) return nullptr;
-  const auto at = object.FindMember(name);
-  return at == object.MemberEnd() || at->value.IsNull() ? nullptr : &at->value;
-}
-
 /// Without control characters: an agent's words must do nothing to a terminal.
-std::string text(const Value& object, const char* name) {
-  const Value* value = member(object, name);
-  if (value == nullptr || !value->IsString()) return {};
-  std::string out(value->GetString(), value->GetStringLength());
+std::string shown(const Value& object, const char* name) {
+  std::string out(text(object, name));
   std::ranges::replace_if(
       out, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
   return out;
 }
 
-double number(const Value& object, const char* name, double otherwise = -1) {
-  const Value* value = member(object, name);
-  return value != nullptr && value->IsNumber() ? value->GetDouble() : otherwise;
+/// -1: not known.
+double number_or_none(const Value& object, const char* name) {
+  return number(object, name).value_or(-1);
 }
 
-const Value* list(const Value& object, const char* name) {
-  const Value* value = member(object, name);
-  return value != nullptr && value->IsArray() ? value : nullptr;
-}
-
-const Value* named(const Value* items, const std::string& name) {
-  if (items == nullptr) return nullptr;
-  for (const Value& item : items->GetArray())
-    if (text(item, "name") == name) return &item;
-  return nullptr;
+/// The one of `history` for this backend or server; nullptr: none.
+const Value* same_named(const Value* history, const Value& item) {
+  return history != nullptr ? named(*history, text(item, "name")) : nullptr;
 }
 
 std::vector<double> row(const Value* server, const char* name) {
@@ -59,15 +46,15 @@ std::vector<double> row(const Value* server, const char* name) {
 
 TopServer read_server(const Value& server, const Value* history) {
   TopServer out;
-  out.name = text(server, "name");
-  out.state = text(server, "state");
+  out.name = shown(server, "name");
+  out.state = shown(server, "state");
   if (const Value* reasons = list(server, "reasons"))
     for (const Value& r : reasons->GetArray())
-      out.reason += fmt::format("{}{}: {}", out.reason.empty() ? "" : "; ", text(r, "code"), text(r, "detail"));
-  out.weight = static_cast<unsigned>(std::clamp(number(server, "weight", 0), 0.0, 256.0));
-  out.latency_ms = number(server, "latency_ms");
-  if (const Value* block = member(server, "block")) out.lag_ms = number(*block, "lag_ms");
-  if (const Value* inputs = member(server, "inputs")) out.errors = number(*inputs, "error_rate");
+      out.reason += fmt::format("{}{}: {}", out.reason.empty() ? "" : "; ", shown(r, "code"), shown(r, "detail"));
+  out.weight = static_cast<unsigned>(std::clamp(number(server, "weight").value_or(0), 0.0, 256.0));
+  out.latency_ms = number_or_none(server, "latency_ms");
+  if (const Value* block = member(server, "block")) out.lag_ms = number_or_none(*block, "lag_ms");
+  if (const Value* inputs = member(server, "inputs")) out.errors = number_or_none(*inputs, "error_rate");
   out.latency_hour = row(history, "latency_ms");
   out.weight_hour = row(history, "weight");
   return out;
@@ -75,20 +62,21 @@ TopServer read_server(const Value& server, const Value* history) {
 
 TopBackend read_backend(const Value& backend, const Value* history) {
   TopBackend out;
-  out.name = text(backend, "name");
-  out.facts = fmt::format("{}, {}", text(backend, "chain"), text(backend, "strategy"));
-  if (const std::string follows = text(backend, "follows"); !follows.empty()) out.facts += ", follows " + follows;
+  out.name = shown(backend, "name");
+  out.facts = fmt::format("{}, {}", shown(backend, "chain"), shown(backend, "strategy"));
+  if (const std::string follows = shown(backend, "follows"); !follows.empty()) out.facts += ", follows " + follows;
   if (const Value* head = member(backend, "head"))
-    out.facts += fmt::format(", head {:.0f} by {:.0f}", number(*head, "number"), number(*head, "agreed_by"));
+    out.facts +=
+        fmt::format(", head {:.0f} by {:.0f}", number_or_none(*head, "number"), number_or_none(*head, "agreed_by"));
   else
     out.facts += ", no agreed head";
-  if (const std::string fallback = text(backend, "fallback"); !fallback.empty()) out.facts += ", fallback " + fallback;
+  if (const std::string fallback = shown(backend, "fallback"); !fallback.empty()) out.facts += ", fallback " + fallback;
   const Value* servers = list(backend, "servers");
   const Value* hours = history != nullptr ? list(*history, "servers") : nullptr;
   double weights = 0;
   if (servers != nullptr)
     for (const Value& s : servers->GetArray()) {
-      out.servers.push_back(read_server(s, named(hours, text(s, "name"))));
+      out.servers.push_back(read_server(s, same_named(hours, s)));
       weights += out.servers.back().weight;
     }
   for (TopServer& s : out.servers) s.share = weights > 0 ? s.weight / weights : 0;
@@ -193,7 +181,7 @@ bool read_top(const std::string& status, const std::string& history, TopState& o
   hour.Parse(history.c_str(), history.size());
   const Value* hours = hour.HasParseError() ? nullptr : list(hour, "backends");
   TopState fresh;
-  fresh.time = text(report, "time");
+  fresh.time = shown(report, "time");
   std::size_t reachable = 0;
   std::size_t all = 0;
   if (const Value* endpoints = list(report, "haproxy"))
@@ -207,7 +195,7 @@ bool read_top(const std::string& status, const std::string& history, TopState& o
     const Value* acts = member(*standby, "acts");
     fresh.haproxy += acts != nullptr && acts->IsBool() && acts->GetBool() ? "  acts" : "  stands by";
   }
-  for (const Value& b : backends->GetArray()) fresh.backends.push_back(read_backend(b, named(hours, text(b, "name"))));
+  for (const Value& b : backends->GetArray()) fresh.backends.push_back(read_backend(b, same_named(hours, b)));
   out = std::move(fresh);
   return true;
 }

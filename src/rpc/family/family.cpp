@@ -44,7 +44,7 @@ std::unexpected<ProbeFailure> fail(Reason code, std::string detail, bool unsuppo
 }
 
 /// Of the pointer /result/number: "result.number".
-std::string dotted(std::string_view pointer) {
+std::string dotted_path(std::string_view pointer) {
   if (pointer.empty()) return "the answer";
   std::string out(pointer.substr(1));
   std::ranges::replace(out, '/', '.');
@@ -52,7 +52,7 @@ std::string dotted(std::string_view pointer) {
 }
 
 std::unexpected<ProbeFailure> not_a(std::string_view pointer, std::string_view noun) {
-  return fail(Reason::kBadAnswer, fmt::format("{} is not {}", dotted(pointer), noun));
+  return fail(Reason::kBadAnswer, fmt::format("{} is not {}", dotted_path(pointer), noun));
 }
 
 /// Why an answer is not JSON, without quoting it: it may be a page that repeats the URL.
@@ -355,11 +355,11 @@ std::expected<Head, ProbeFailure> Family::head(std::span<const Outcome> replies,
 
   const auto value = [&](const Value& v, Slot slot) -> const Picked& { return replies[v.request]->values[slot]; };
   if (head_[0].root != kNowhere && !replies[0]->values[head_[0].root].present())
-    return fail(Reason::kBadAnswer, fmt::format("it has no latest block: {} is null or missing", dotted(h.root)));
+    return fail(Reason::kBadAnswer, fmt::format("it has no latest block: {} is null or missing", dotted_path(h.root)));
   for (std::size_t i = 0; i < must_.size(); ++i) {
     const Picked& found = replies[0]->values[must_[i].second];
     if (found.text == h.must[i].is || (!found.present() && h.must[i].optional)) continue;
-    return fail(Reason::kBadAnswer, fmt::format("{} is not {}", dotted(h.must[i].pointer), h.must[i].is));
+    return fail(Reason::kBadAnswer, fmt::format("{} is not {}", dotted_path(h.must[i].pointer), h.must[i].is));
   }
   Head out;
   const auto number = number_in(value(h.number, number_), h.number.coding);
@@ -401,7 +401,7 @@ std::expected<AnswerValue, ProbeFailure> Family::block(std::uint64_t height, con
   const bool other = block_number_ != kNowhere && number_in(r.values[block_number_], b.number.coding) != height;
   if (hash.empty() || other)
     return fail(Reason::kBadAnswer, fmt::format("{} is not the block that was asked for",
-                                                dotted(b.root.empty() ? b.hash.pointer : b.root)));
+                                                dotted_path(b.root.empty() ? b.hash.pointer : b.root)));
   return AnswerValue{0, std::move(hash)};
 }
 
@@ -412,7 +412,7 @@ std::expected<AnswerValue, ProbeFailure> Family::canary_answer(const Reply& r, c
                 fmt::format("it took {} ms, at most {} ms are expected",
                             std::chrono::duration_cast<milliseconds>(r.latency).count(), canary.at_most->count()));
   if (canary.expect.empty()) return AnswerValue{};
-  const std::string place = dotted(canary.expect);
+  const std::string place = dotted_path(canary.expect);
   if (!r.expected.present()) return fail(Reason::kBadAnswer, fmt::format("{} is null or missing", place));
   const std::string& text = r.expected.text;
   if (canary.equals && text != *canary.equals)
