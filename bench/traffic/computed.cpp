@@ -115,7 +115,7 @@ class Lanes {
       ++(outcome.kind == Outcome::Kind::kStatus    ? s.server_errors
          : outcome.kind == Outcome::Kind::kLimited ? s.client_errors
                                                    : s.good);
-      haproxy_.answered(i, time_.now() - sent);
+      haproxy_.answered(i, time_.now() - sent, outcome.bytes);
       if (gives_up) return;
       switch (outcome.kind) {
         case Outcome::Kind::kStatus:

@@ -341,6 +341,7 @@ constexpr std::array kColumns{
     counter_column("wretr", &Counters::wretr),
     counter_column("wredis", &Counters::wredis),
     counter_column("cli_abrt", &Counters::cli_abrt),
+    counter_column("bout", &Counters::bout),
     counter_column("rtime", &Counters::rtime),
     counter_column("qtime", &Counters::qtime),
     counter_column("qcur", &Counters::qcur),

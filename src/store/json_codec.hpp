@@ -29,6 +29,8 @@ namespace rpcw::store {
 inline constexpr std::int64_t kMostMs = 10'000'000'000'000'000;
 /// The same in us, which is three hundred years.
 inline constexpr std::int64_t kMostUs = kMostMs;
+/// More servers, references and the like than any configuration has; arrays that long are still small.
+inline constexpr std::size_t kMostTargets = 65536;
 /// Texts longer than this many bytes are refused.
 inline constexpr std::size_t kMostText = 65536;
 

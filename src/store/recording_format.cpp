@@ -13,11 +13,10 @@ namespace {
 
 constexpr std::array<std::string_view, 5> kCauses{"start", "reload", "rotation", "resumed", "servers"};
 
-/// More than any configuration has.
-constexpr std::size_t kMostTargets = 65536;
 constexpr std::size_t kMostReasons = 64;
 /// Of one server between two reads.
 constexpr std::uint64_t kMostRequests = 1U << 30U;
+constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 50U;
 
 std::string reference_name(std::string_view backend, std::size_t i) {
   return fmt::format("{}/#{}", backend, i);
@@ -133,6 +132,8 @@ struct StepWriter {
       out.field("latency_ms", d.latency_ms);
       out.field("timed", d.timed);
       out.field("average_ms", d.average_ms);
+      out.field("sized", d.sized);
+      out.field("bytes", d.bytes);
       out.field("open", d.open);
       if (d.elapsed != elapsed) out.field("elapsed_us", d.elapsed);
       out.end_object();
@@ -482,6 +483,8 @@ Step LineReader::read_step(std::string_view event, const JsonField& in) const {
                                milliseconds_in("latency_ms"),
                                list[i]["timed"].integer<std::uint64_t>(0, kMostRequests),
                                milliseconds_in("average_ms"),
+                               list[i]["sized"].integer<std::uint64_t>(0, kMostRequests),
+                               list[i]["bytes"].integer<std::uint64_t>(0, kMostBytes),
                                list[i]["open"].integer<std::uint64_t>(0, kMostRequests),
                                list[i]["elapsed_us"].present() ? elapsed_in(list[i]) : elapsed};
     }

@@ -31,7 +31,7 @@ inline constexpr std::size_t kMostLine = 16U << 20U;
 /// Every line with which a section begins, and so every recording, begins with this.
 inline constexpr std::string_view kSectionMark = R"({"event":"recording",)";
 
-inline constexpr std::uint64_t kRecordingVersion = 6;
+inline constexpr std::uint64_t kRecordingVersion = 7;
 
 /// Why a section begins.
 enum class Cause : std::uint8_t {

@@ -15,10 +15,8 @@ namespace rpcw::store {
 namespace {
 
 constexpr std::string_view kFormat = "rpc-weighter state";
-constexpr std::uint64_t kVersion = 6;
+constexpr std::uint64_t kVersion = 7;
 
-/// More than any configuration has; arrays that long are still small.
-constexpr std::size_t kMostTargets = 65536;
 /// Counts in a row, canaries and the like.
 constexpr unsigned kMostCount = 1'000'000'000;
 constexpr double kMostReal = 1e15;
@@ -261,8 +259,32 @@ void live_counts(A& a, const char* name, FieldsOf<A, LiveCounts>& c) {
 }
 
 template <typename A>
+void level_test(A& a, FieldsOf<A, LevelTest>& t) {
+  auto& [spread, centre, count, down, up] = t;
+  a.object("level", [&](A& o) {
+    o.real("spread", spread, constants::kLevelSpreadLeast, kMostReal);
+    o.real("centre", centre, -kMostReal, kMostReal);
+    o.real("count", count, 0, constants::kLevelSamples);
+    o.real("down", down, 0, kMostReal);
+    o.real("up", up, 0, kMostReal);
+  });
+}
+
+template <typename A>
+void sizes(A& a, FieldsOf<A, AnswerSizes>& s) {
+  auto& [answers, bytes, level, newest, changed_at] = s;
+  a.object("sizes", [&](A& o) {
+    o.real("answers", answers, 0, kMostReal);
+    o.real("bytes", bytes, 0, kMostReal);
+    level_test(o, level);
+    o.real("newest", newest, 0, kMostReal);
+    o.ago("changed_ago_us", changed_at);
+  });
+}
+
+template <typename A>
 void live(A& a, FieldsOf<A, LiveHistory>& l) {
-  auto& [newest, recent, minute, counted_at, measured_s, timed, timed_ms, latency_ms, average_ms, waiting_ms,
+  auto& [newest, recent, minute, counted_at, measured_s, timed, timed_ms, latency_ms, answer_sizes, average_ms, waiting_ms,
          quota_per_s, quota_at, quota_hold, quota_step, ejected_because] = l;
   a.object("live", [&](A& o) {
     live_counts(o, "newest", newest);
@@ -273,6 +295,7 @@ void live(A& a, FieldsOf<A, LiveHistory>& l) {
     o.real("timed", timed, 0, kMostReal);
     o.real("timed_ms", timed_ms, 0, kMostReal);
     o.real("latency_ms", latency_ms, 0, kMostReal);
+    sizes(o, answer_sizes);
     o.real("average_ms", average_ms, 0, kMostReal);
     o.real("waiting_ms", waiting_ms, 0, kMostReal);
     o.real("quota_per_s", quota_per_s, 0, kMostReal);
@@ -286,18 +309,11 @@ void live(A& a, FieldsOf<A, LiveHistory>& l) {
 template <typename A>
 void latency(A& a, FieldsOf<A, LatencyHistory>& l) {
   auto& [newest, newest_count, smoothed_ms, smoothed_at, level] = l;
-  auto& [spread, centre, level_count, down, up] = level;
   a.list("latencies", newest, newest_count,
          [](A& o, FieldsOf<A, microseconds>& us) { o.duration("us", us, microseconds{0}, microseconds{kMostUs}); });
   a.real("smoothed_latency_ms", smoothed_ms, 0, kMostReal);
   a.ago("smoothed_ago_us", smoothed_at);
-  a.object("level", [&](A& o) {
-    o.real("spread", spread, constants::kLevelSpreadLeast, kMostReal);
-    o.real("centre", centre, -kMostReal, kMostReal);
-    o.real("count", level_count, 0, constants::kLevelProbes);
-    o.real("down", down, 0, kMostReal);
-    o.real("up", up, 0, kMostReal);
-  });
+  level_test(a, level);
 }
 
 template <typename A>

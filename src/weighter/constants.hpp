@@ -92,9 +92,9 @@ inline constexpr double kLevelSampleMost = 0.4;
 inline constexpr double kLevelSpread = 0.3;
 inline constexpr double kLevelSpreadLeast = 0.2;
 inline constexpr double kLevelDeviation = 0.886;
-/// Time constant of that mean, and of how many probes the level is the mean: 60, 5 s apart, tell both to a tenth.
+/// Time constant of that mean, and of how many samples the level is the mean: 60 probes, 5 s apart, tell both to a tenth.
 inline constexpr milliseconds kLevelSpreadTime = seconds{300};
-inline constexpr double kLevelProbes = 60;
+inline constexpr double kLevelSamples = 60;
 /// A probe without an answer becomes evidence when it is older than this and three usual latencies: new connections
 /// and single slow answers stay below. HAProxy's counters are read sooner: that changes no weight by itself.
 inline constexpr milliseconds kNoAnswerLeast{150};
@@ -133,6 +133,10 @@ inline constexpr double kLiveTimed = 50;
 inline constexpr MonoTime kLiveTimedWithin = seconds{5};
 /// Counters slip (a client that leaves while it waits in the queue, a retry): what is counted as unanswered fades.
 inline constexpr milliseconds kBacklogHalfLife = seconds{60};
+/// A sample of the size of answers is the mean of so many: real requests have answers of very different sizes, and the
+/// test for a change of level needs three samples. The spread is learned from so many of these.
+inline constexpr double kSizeAnswers = 16;
+inline constexpr double kSizeSpreadSamples = 20;
 /// Fewer recent requests say nothing about quotas and latency.
 inline constexpr double kLiveEnough = 20;
 /// Failures above the others' rate, and how many: what is told as live_errors, and what takes a server out, in the

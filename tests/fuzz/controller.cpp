@@ -147,7 +147,7 @@ class World {
       s.active = !s.backup;
       s.admin_state = 0;
       s.counters = {.econ = 0, .eresp = 0, .hrsp_1xx = 0, .hrsp_2xx = 0, .hrsp_3xx = 0, .hrsp_4xx = 0, .hrsp_5xx = 0,
-                    .hrsp_other = 0, .lbtot = 0, .stot = 0, .wretr = 0, .wredis = 0, .cli_abrt = 0, .rtime = 0,
+                    .hrsp_other = 0, .lbtot = 0, .stot = 0, .wretr = 0, .wredis = 0, .cli_abrt = 0, .bout = 0, .rtime = 0,
                     .qtime = 0, .qcur = 0, .scur = 0};
     }
     row.index();
@@ -361,6 +361,7 @@ class World {
       add(server.counters.hrsp_5xx, failed / 2);
       add(server.counters.hrsp_4xx, failed - failed / 2);
       server.counters.scur = c_.byte();
+      add(server.counters.bout, requests * c_.byte());
       server.counters.rtime = c_.byte() * 4U;
     }
   }

@@ -152,7 +152,7 @@ chain = "ethereum"
   CHECK(replay(config, config).code == 4);
   CHECK(replay(folder.path("no.toml"), config).code == 2);
   const std::string line =
-      R"({"event":"recording","version":6,"program":"0.1.0","cause":"start","wall_ms":0,"steps":0,"blind":false,"backends":[]})";
+      R"({"event":"recording","version":7,"program":"0.1.0","cause":"start","wall_ms":0,"steps":0,"blind":false,"backends":[]})";
   const Result misfit = replay(config, folder.write("recording", line + "\n"));
   CHECK(misfit.code == 2);
   CHECK(misfit.err.find("no server in common; backend rpc is only in the configuration") != std::string::npos);

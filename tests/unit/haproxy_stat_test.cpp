@@ -24,7 +24,7 @@ constexpr std::string_view kHeader =
     "idle_conn_cur,safe_conn_cur,used_conn_cur,need_conn_est,uweight,agg_server_status,agg_server_check_status,"
     "agg_check_status,-,\n";
 constexpr std::string_view kRows =
-    "rpc,a,0,0,3,0,,0,0,0,,0,,1,2,0,0,no "
+    "rpc,a,0,0,3,0,,0,0,4711,,0,,1,2,0,0,no "
     "check,12,1,0,,,2,,,1,3,1,,90,,2,0,,0,,,,0,80,0,4,5,0,,,,0,0,0,,,,,-1,,,0,0,41,0,"
     ",,,,,,,,,,,127.0.0.1:1001,,http,,,,,,,,0,0,0,,,0,,0,0,0,0,0,0,0,0,0,24,,,,-,\n"
     "rpc,b,0,0,0,0,,0,0,0,,0,,0,0,0,0,DOWN,100,1,0,1,1,2,2,,1,3,2,,0,,2,0,,0,L4CON,,0,0,0,0,0,0,0,,,,0,0,0,,,,,-1,"
@@ -85,6 +85,7 @@ TEST_CASE("show stat: servers and their backend") {
   CHECK(a->counters.hrsp_4xx == 4);
   CHECK(a->counters.hrsp_5xx == 5);
   CHECK(a->counters.lbtot == 90);
+  CHECK(a->counters.bout == 4711);
   CHECK(a->counters.rtime == 41);
   CHECK(a->counters.scur == 3);
   CHECK_FALSE(a->admin_state.has_value());

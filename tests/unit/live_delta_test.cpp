@@ -21,7 +21,7 @@ struct Reads {
     s.name = "a";
     s.uweight = 100;
     haproxy::Counters& c = s.counters;
-    c.econ = c.eresp = c.lbtot = c.stot = c.wretr = c.wredis = c.cli_abrt = c.rtime = c.qcur = c.scur = 0;
+    c.econ = c.eresp = c.lbtot = c.stot = c.wretr = c.wredis = c.cli_abrt = c.rtime = c.qcur = c.scur = c.bout = 0;
     if (!tcp) c.hrsp_1xx = c.hrsp_2xx = c.hrsp_3xx = c.hrsp_4xx = c.hrsp_5xx = c.hrsp_other = 0;
   }
 
@@ -46,6 +46,7 @@ struct Reads {
     *c().hrsp_2xx += n;
     *c().scur -= n;
   }
+  void give_bytes(unsigned n) { *c().bout += n; }
   void time_out(unsigned n) {
     *c().eresp += n;
     *c().scur -= n;
@@ -272,6 +273,26 @@ TEST_CASE("traffic: latency is that of the newest answers, not HAProxy's average
   CHECK_FALSE(last.has_value());
 }
 
+TEST_CASE("traffic: bytes of answers, and none in mode tcp, where connections stay") {
+  for (const bool tcp : {false, true}) {
+    CAPTURE(tcp);
+    Reads r(tcp);
+    r.first();
+    r.send(10);
+    if (!tcp) r.answer(8);
+    r.give_bytes(2400);
+    const LiveDelta d = r.read();
+    CHECK(d.sized == (tcp ? 0 : 8));
+    CHECK(d.bytes == (tcp ? 0 : 2400));
+  }
+  Reads r;
+  r.c().bout.reset();
+  r.first();
+  r.send(3);
+  r.answer(3);
+  CHECK(r.read().sized == 0);
+}
+
 TEST_CASE("traffic by another backend adds up, and does not change the latency") {
   LiveDelta to{.requests = 30,
                .ended = 28,
@@ -280,6 +301,8 @@ TEST_CASE("traffic by another backend adds up, and does not change the latency")
                .latency_ms = 40.0,
                .timed = 25,
                .average_ms = 50.0,
+               .sized = 25,
+               .bytes = 7000,
                .open = 3};
   add(to, {.requests = 10,
            .ended = 9,
@@ -288,6 +311,8 @@ TEST_CASE("traffic by another backend adds up, and does not change the latency")
            .latency_ms = 900.0,
            .timed = 9,
            .average_ms = 250.0,
+           .sized = 9,
+           .bytes = 90'000,
            .open = 5});
   CHECK(to.requests == 40);
   CHECK(to.ended == 37);
@@ -296,6 +321,8 @@ TEST_CASE("traffic by another backend adds up, and does not change the latency")
   CHECK(to.open == 8);
   CHECK(to.latency_ms == 40.0);
   CHECK(to.timed == 25);
+  CHECK(to.sized == 25);
+  CHECK(to.bytes == 7000);
   // By Little's law the open requests of both are those of both rates.
   CHECK(*to.average_ms == doctest::Approx(100));
   LiveDelta none;

@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <optional>
+#include <random>
 
 #include "model/direct.hpp"
+#include "weighter/schedule/extra.hpp"
 
 using namespace rpcw;
 using namespace std::chrono_literals;
@@ -257,6 +260,52 @@ TEST_CASE("a few failures where there were none call for a probe, and a trickle 
   Traffic used_to_it(3, 300);
   for (int i = 0; i < 60; ++i) used_to_it.second(three);
   CHECK(used_to_it.second(three).empty());
+}
+
+TEST_CASE("answers of another size are noticed, and answers of all sizes are none") {
+  // One in ten is five times as long, as a block is.
+  std::minstd_rand random(7);
+  const auto sizes = [&](std::uint64_t answers, std::uint64_t usual, std::uint64_t longer) {
+    std::uint64_t sum = 0;
+    for (std::uint64_t n = 0; n < answers; ++n) sum += random() % 10 == 0 ? longer : usual;
+    return sum;
+  };
+  Traffic w(3, 300);
+  const auto changed = [&](std::size_t i) { return w.history->servers[i].live.sizes.changed_at.has_value(); };
+  const auto pass = [&](std::optional<std::size_t> broken) {
+    w.second([&](std::size_t s, LiveDelta& d) {
+      d.sized = d.ended;
+      d.bytes = s == broken ? d.ended * 225 : sizes(d.ended, 294, 1754);
+    });
+  };
+  for (int i = 0; i < 120; ++i) {
+    pass(std::nullopt);
+    for (const std::size_t s : {0U, 1U, 2U}) REQUIRE_FALSE(changed(s));
+  }
+  for (int i = 0; i < 4; ++i) pass(1);
+  CHECK(changed(1));
+  CHECK_FALSE(changed(0));
+  CHECK_FALSE(changed(2));
+  CHECK(answers_changed(w.history->servers[1]));
+
+  SUBCASE("a probe that began before says nothing about it") {
+    const Now noticed = w.now;
+    w.now.mono = *w.history->servers[1].live.sizes.changed_at + 5ms;
+    w.good(1, 1100, 1s, 40ms);
+    w.now = noticed;
+    CHECK(changed(1));
+  }
+  SUBCASE("the next probe ends it, and the new size is the usual one then") {
+    w.pass_time(100ms);
+    w.good(1, 1100, 1s, 40ms);
+    CHECK_FALSE(changed(1));
+    for (int i = 0; i < 20; ++i) pass(1);
+    CHECK_FALSE(changed(1));
+  }
+  SUBCASE("a server that fails is probed anyway") {
+    w.bad(1);
+    CHECK_FALSE(answers_changed(w.history->servers[1]));
+  }
 }
 
 TEST_CASE("requests that wait take their part of the share at once, and give it back at once") {

@@ -456,8 +456,8 @@ TEST_CASE("a line that was cut off is a note, any other damage an error that nam
   }
   SUBCASE("another version") {
     std::string newer = text;
-    newer.replace(newer.find("\"version\":6"), 11, "\"version\":5");
-    CHECK(error_of(newer, config) == "file0:1: version: is 5, and this program reads version 6");
+    newer.replace(newer.find("\"version\":7"), 11, "\"version\":6");
+    CHECK(error_of(newer, config) == "file0:1: version: is 6, and this program reads version 7");
   }
   SUBCASE("another program's version is a note") {
     std::string other = text;

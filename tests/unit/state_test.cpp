@@ -436,8 +436,8 @@ TEST_CASE("foreign and damaged files are told from good ones, with a reason and 
   CHECK(warning("[log]\nlevel = 1\n").starts_with("byte "));
   CHECK(warning("{\"schema\":1}") == "is no state file: its \"format\" is not \"rpc-weighter state\"");
   CHECK(warning("[]") == "is no state file: its \"format\" is not \"rpc-weighter state\"");
-  CHECK(changed("\"version\":6", "\"version\":5") == "has version 5, and this program reads version 6");
-  CHECK(changed("\"version\":6", "\"version\":-1").starts_with("version: must be an integer"));
+  CHECK(changed("\"version\":7", "\"version\":6") == "has version 6, and this program reads version 7");
+  CHECK(changed("\"version\":7", "\"version\":-1").starts_with("version: must be an integer"));
   CHECK(changed("\"ejections\":1", "\"ejections\":4294967296") ==
         "backends[0].servers[2].ejections: must be an integer, 0 to 1000");
   CHECK(changed("\"attempts\":", "\"attempts\":-") ==

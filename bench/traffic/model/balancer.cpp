@@ -23,7 +23,8 @@ std::optional<std::size_t> Balancer::choose(std::optional<std::size_t> without) 
   return best;
 }
 
-void Balancer::answered(std::size_t i, double seconds) {
+void Balancer::answered(std::size_t i, double seconds, std::uint64_t bytes) {
+  servers[i].bytes += bytes;
   // As HAProxy does: an average over the last 512 answers, once there are so many.
   const auto of = std::clamp(static_cast<double>(servers[i].answers()), 1.0, 512.0);
   servers[i].rtime_ms += (seconds * 1000 - servers[i].rtime_ms) / of;
@@ -58,6 +59,7 @@ haproxy::Instance Balancer::instance(double uptime_s) const {
     c.hrsp_4xx = s.client_errors;
     c.hrsp_5xx = s.server_errors;
     c.scur = s.open;
+    c.bout = s.bytes;
     c.rtime = static_cast<std::uint64_t>(std::ceil(s.rtime_ms));
   }
   return out;

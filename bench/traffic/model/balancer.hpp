@@ -23,6 +23,7 @@ class Balancer {
     std::uint64_t client_errors = 0;
     std::uint64_t server_errors = 0;
     std::uint64_t open = 0;
+    std::uint64_t bytes = 0;
     double rtime_ms = 0;
 
     [[nodiscard]] std::uint64_t answers() const { return good + client_errors + server_errors; }
@@ -32,8 +33,8 @@ class Balancer {
 
   /// Absent: no server has a weight. `without`: one that was just tried.
   std::optional<std::size_t> choose(std::optional<std::size_t> without = {});
-  /// An answer of server `i` came after so long.
-  void answered(std::size_t i, double seconds);
+  /// An answer of server `i` came after so long, and was so long.
+  void answered(std::size_t i, double seconds, std::uint64_t bytes);
   /// As `show info` and `show stat` would have it, so long after HAProxy's start.
   [[nodiscard]] haproxy::Instance instance(double uptime_s) const;
 

@@ -16,6 +16,10 @@ namespace {
 constexpr std::uint64_t kHeight = 2000;
 /// How long it takes to refuse a connection.
 constexpr double kRefusal = 0.0005;
+/// Bytes of tests/sim's answers: a block, any other result, and an error or a page in the place of one.
+constexpr std::uint64_t kBlockBytes = 1754;
+constexpr std::uint64_t kResultBytes = 294;
+constexpr std::uint64_t kErrorBytes = 225;
 
 }  // namespace
 
@@ -38,11 +42,13 @@ Outcome Provider::ask(std::string_view method, double s) {
   Outcome out;
   out.seconds = now_.latency_ms / 1000 *
                 std::exp(std::normal_distribution<>(0.0, now_.latency_sigma > 0 ? now_.latency_sigma : 1e-9)(random_));
+  out.bytes = method == "eth_getBlockByNumber" ? kBlockBytes : kResultBytes;
   if (now_.quota_per_s > 0) {
     tokens_ = std::min(now_.quota_per_s, tokens_ + now_.quota_per_s * (s - tokens_at_));
     tokens_at_ = s;
     if (tokens_ < 1) {
       out.kind = Outcome::Kind::kLimited;
+      out.bytes = kErrorBytes;
       return out;
     }
     tokens_ -= 1;
@@ -59,10 +65,12 @@ Outcome Provider::ask(std::string_view method, double s) {
       break;
     case sim::Fault::http_status:
       out.kind = Outcome::Kind::kStatus;
+      out.bytes = kErrorBytes;
       break;
     case sim::Fault::rpc_error:
     case sim::Fault::html:
       out.kind = Outcome::Kind::kError;
+      out.bytes = kErrorBytes;
       break;
     default:
       throw std::logic_error("a fault that is not computed");

@@ -22,6 +22,8 @@ struct Outcome {
   enum class Kind : std::uint8_t { kResult, kStatus, kError, kLimited, kRefused, kSilence } kind = Kind::kResult;
   /// Until the answer or the refusal is there; kNever: none comes.
   double seconds = 0;
+  /// Of the answer, its header included.
+  std::uint64_t bytes = 0;
 };
 
 /// A provider that behaves as tests/sim does, without a socket. Its random numbers are its own, so that a contestant's

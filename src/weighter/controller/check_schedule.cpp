@@ -443,10 +443,11 @@ void CheckSchedule::send_urgent() {
   for (std::size_t i = 0; i < probes_.size(); ++i) {
     Probe& p = probes_[i];
     const SystemState::Target& where = c_.state.targets()[i];
-    if (where.reference || !identity_suspect(c_.state.history(i), c_.mono())) continue;
+    const TargetHistory& history = c_.state.history(i);
+    if (where.reference || (!identity_suspect(history, c_.mono()) && !answers_changed(history))) continue;
     const milliseconds interval = interval_of(p);
     Allowance& allowance = extra_[where.backend];
-    // As much again may be borrowed: a foreign chain must not wait for its next probe.
+    // As much again may be borrowed: what may be a fault must not wait for the next probe.
     if (interval < kExtraFrom || had_extra(p) || allowance.tokens() <= -kExtraSaved || !may_check_now(p)) continue;
     p.last_extra = c_.mono();
     allowance.spend(extra_cost({1, c_.mono() - p.last_start, interval}));
@@ -475,6 +476,9 @@ void CheckSchedule::schedule(Probe& p) {
     p.last_extra = c_.mono();
     extra_[where.backend].spend(extra_cost({1, interval, usual}));
   }
+  // Traffic says the same as the probe that failed: the next one need not be long after it to count.
+  if (history.probes.failure && history.live.sizes.changed_at && !history.ejection.is_out)
+    interval = std::min(interval, kLeastBetweenHeads);
   if (interval < usual) {
     const double cost = extra_cost({1, interval, usual}) * backend.chain.offers.head_requests;
     if (p.kept) {

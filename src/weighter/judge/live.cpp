@@ -149,6 +149,22 @@ void time_answers(LiveHistory& h, const LiveDelta& d, MonoTime now) {
   h.latency_ms = ratio(h.timed_ms, h.timed);
 }
 
+/// Notes a change of the size of its answers: errors and pages that come with status 200 are shorter than most results,
+/// and HAProxy takes them for successes.
+void note_sizes(AnswerSizes& s, const LiveDelta& d, MonoTime now) {
+  s.answers += static_cast<double>(d.sized);
+  s.bytes += static_cast<double>(d.bytes);
+  if (s.answers < constants::kSizeAnswers) return;
+  const double sample = natural_log(std::max(s.bytes / s.answers, 1.0));
+  s.answers = s.bytes = 0;
+  std::optional<double> previous;
+  if (s.level.count > 0) previous = s.newest;
+  s.newest = sample;
+  if (!level_has_changed(s.level, sample, previous, 1.0 / constants::kSizeSpreadSamples)) return;
+  s.level = {.spread = s.level.spread, .centre = sample, .count = 1};
+  s.changed_at = now;
+}
+
 /// The rate of failures that is exceeded even if chance was against the server: the lower end of Wilson's interval.
 double surely_failing(const LiveCounts& c) {
   if (c.ended <= 0) return 0.0;
@@ -177,6 +193,7 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
       carried_per_s[i] =
           static_cast<double>(d.requests - std::min(d.requests, d.client_errors)) / std::max(seconds, 0.1);
     time_answers(h, d, now);
+    note_sizes(h.sizes, d, now);
     h.newest = fading.newest(h);
     h.recent = fading.recent(h);
     h.minute = fading.minute(h);
@@ -215,6 +232,7 @@ void restart_live(LiveHistory& live) {
   live.minute = {};
   live.measured_s = 0;
   restart_live_latency(live);
+  live.sizes = {};
   live.waiting_ms.reset();
 }
 

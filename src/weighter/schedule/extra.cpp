@@ -35,6 +35,10 @@ bool lags_unexplained(const TargetHistory& target, const BlockTime& block_time, 
   return lag_time(*target.heads.lag_blocks, block) > block + constants::kFreshSlack / 2;
 }
 
+bool answers_changed(const TargetHistory& target) {
+  return target.live.sizes.changed_at && !target.probes.failure && !target.probes.limited && !target.ejection.is_out;
+}
+
 bool identity_suspect(const TargetHistory& target, MonoTime now) {
   const CheckState& check = target.identity.check;
   return target.identity.status == IdentityHistory::Status::kVerified && check.refusals == 0 && !check.waiting &&

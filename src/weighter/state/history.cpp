@@ -30,36 +30,12 @@ double log_of(double ms) {
   return natural_log(std::max(ms, constants::kLatencyFloorMs));
 }
 
-/// Page's test in both directions. True: the level has changed.
-bool level_has_changed(LatencyHistory& h, MonoTime now, double ms) {
-  LevelTest& t = h.level;
-  const double log = log_of(ms);
-  if (t.count > 0) {
-    const double off = log - t.centre;
-    // The centre of a few probes is no better known than they are spread.
-    const double step = constants::kLevelStep / (t.spread * t.spread * (1.0 + 1.0 / t.count));
-    const auto weigh = [&](double evidence, double distance) {
-      const double news = step * (distance - constants::kLevelStep / 2);
-      return std::max(0.0, evidence + std::min(news, constants::kLevelDecided * constants::kLevelSampleMost));
-    };
-    t.down = weigh(t.down, -off);
-    t.up = weigh(t.up, off);
-  }
-  if (h.count > 0) {
-    // From one to the next: a change of level is in one of these differences only.
-    const double difference = std::abs(log - log_of(milliseconds_of(h.newest[h.count - 1])));
-    t.spread +=
-        (difference * constants::kLevelDeviation - t.spread) * blend(now - h.smoothed_at, constants::kLevelSpreadTime);
-    t.spread = std::max(t.spread, constants::kLevelSpreadLeast);
-  }
-  t.count = std::min(t.count + 1, constants::kLevelProbes);
-  t.centre += (log - t.centre) / t.count;
-  return std::max(t.down, t.up) >= constants::kLevelDecided;
-}
-
 void smooth_latency(TargetHistory& target, MonoTime now, microseconds latency) {
   LatencyHistory& h = target.latency;
-  const bool changed = level_has_changed(h, now, milliseconds_of(latency));
+  std::optional<double> previous;
+  if (h.count > 0) previous = log_of(milliseconds_of(h.newest[h.count - 1]));
+  const bool changed = level_has_changed(h.level, log_of(milliseconds_of(latency)), previous,
+                                         blend(now - h.smoothed_at, constants::kLevelSpreadTime));
   if (h.count == h.newest.size()) {
     std::ranges::rotate(h.newest, h.newest.begin() + 1);
     h.newest.back() = latency;
@@ -112,6 +88,29 @@ BackendHistory empty_history(const config::Backend& backend) {
   return empty_history(backend.servers.size(), backend.references.size());
 }
 
+// Page's test in both directions.
+bool level_has_changed(LevelTest& t, double sample, std::optional<double> previous, double learned) {
+  if (t.count > 0) {
+    const double off = sample - t.centre;
+    // The centre of a few samples is no better known than they are spread.
+    const double step = constants::kLevelStep / (t.spread * t.spread * (1.0 + 1.0 / t.count));
+    const auto weigh = [&](double evidence, double distance) {
+      const double news = step * (distance - constants::kLevelStep / 2);
+      return std::max(0.0, evidence + std::min(news, constants::kLevelDecided * constants::kLevelSampleMost));
+    };
+    t.down = weigh(t.down, -off);
+    t.up = weigh(t.up, off);
+  }
+  if (previous) {
+    // From one to the next: a change of level is in one of these differences only.
+    t.spread += (std::abs(sample - *previous) * constants::kLevelDeviation - t.spread) * learned;
+    t.spread = std::max(t.spread, constants::kLevelSpreadLeast);
+  }
+  t.count = std::min(t.count + 1, constants::kLevelSamples);
+  t.centre += (sample - t.centre) / t.count;
+  return std::max(t.down, t.up) >= constants::kLevelDecided;
+}
+
 std::optional<microseconds> median_latency(const LatencyHistory& latency) {
   const auto& newest = latency.newest;
   switch (latency.count) {
@@ -161,6 +160,8 @@ void fold(TargetHistory& history, HeadObservation&& observation) {
   }
   history.probes.not_sent.reset();
   ++history.probes.observations;
+  const bool began_after = history.live.sizes.changed_at && *history.live.sizes.changed_at <= now - observation.latency;
+  if (began_after && observation.head) history.live.sizes.changed_at.reset();
   if (!observation.head && observation.head.error().code == Reason::kRateLimited) {
     history.probes.limited = std::move(observation.head.error());
     ++history.probes.limited_in_row;

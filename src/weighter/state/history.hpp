@@ -52,6 +52,34 @@ struct LiveCounts {
   double client_errors = 0;
 };
 
+/// A test for a change of level (see constants.hpp, "latency") of something measured again and again, as logarithms.
+struct LevelTest {
+  /// Standard deviation from one sample to the next.
+  double spread = constants::kLevelSpread;
+  /// Mean of the newest samples, and of how many: at most kLevelSamples; 0: none.
+  double centre = 0;
+  double count = 0;
+  /// Evidence for a change down and up: the log-likelihood ratio, at least 0.
+  double down = 0;
+  double up = 0;
+};
+
+/// Takes a sample in. `previous`: the one before; absent: there was none. `learned`: the part that their difference has
+/// in the spread, [0, 1]. True: the level has changed.
+bool level_has_changed(LevelTest& test, double sample, std::optional<double> previous, double learned);
+
+/// How large the answers of live traffic are.
+struct AnswerSizes {
+  /// Answers and their bytes that are too few for a sample yet.
+  double answers = 0;
+  double bytes = 0;
+  /// Of the mean size, and its newest sample.
+  LevelTest level;
+  double newest = 0;
+  /// When it changed; absent: it has not since the newest probe began.
+  std::optional<MonoTime> changed_at;
+};
+
 /// The traffic of one server, as HAProxy has counted it (see live.hpp).
 struct LiveHistory {
   /// With half-lives of kLiveNewest, kLiveRecent and kLiveMinute: the first two are quick, the other remembers.
@@ -66,6 +94,7 @@ struct LiveHistory {
   double timed_ms = 0;
   /// Their mean when some came last; absent: none came since it last changed its level.
   std::optional<double> latency_ms;
+  AnswerSizes sizes;
   /// HAProxy's long average, in ms: how long answers usually take; absent: there was none.
   std::optional<double> average_ms;
   /// How long its open requests have been waiting, as far as their number tells; absent: no longer than usual.
@@ -166,18 +195,6 @@ struct ForkHistory {
   bool compared = false;
   /// It was in the minority then: why, for a person; empty: it was not.
   std::string minority;
-};
-
-/// A test for a change of level of a target's latency (see constants.hpp, "latency"). As logarithms.
-struct LevelTest {
-  /// Standard deviation from one probe to the next.
-  double spread = constants::kLevelSpread;
-  /// Mean of the newest probes, and of how many: at most kLevelProbes; 0: none.
-  double centre = 0;
-  double count = 0;
-  /// Evidence for a change down and up: the log-likelihood ratio, at least 0.
-  double down = 0;
-  double up = 0;
 };
 
 /// The latency of a target's good probes.

@@ -149,6 +149,10 @@ LiveDelta count(const ServerRow& was, ServerRow& is, MonoTime elapsed) {
   if (!http) return out;
   // A `maxconn` keeps the open ones few; what piles up then waits in the server's queue.
   if (!b.shut) out.open = whole(b.waiting + value(is.counters, &Counters::qcur));
+  if (is.counters.bout) {
+    out.sized = whole(answered);
+    out.bytes = whole(grown(&Counters::bout));
+  }
   measure_latency(b, is.counters, elapsed, out);
   return out;
 }

@@ -26,6 +26,9 @@ struct LiveDelta {
   std::uint64_t timed = 0;
   /// HAProxy's average over its last 512 answers (`rtime`), in ms: how long an answer usually takes; absent: none yet.
   std::optional<double> average_ms{};
+  /// Answers of any kind and their bytes; both 0: not known, or mode tcp.
+  std::uint64_t sized = 0;
+  std::uint64_t bytes = 0;
   /// Requests without an answer at the second read that were sent since it last had weight 0, those in its queue
   /// included. 0 in mode tcp, where requests cannot be told from connections that stay.
   std::uint64_t open = 0;
@@ -35,8 +38,8 @@ struct LiveDelta {
   friend bool operator==(const LiveDelta&, const LiveDelta&) = default;
 };
 
-/// Adds the traffic that reached the same server by another backend. Its latency stays that of `to`, since other
-/// methods may take other times; how long an answer usually takes is the mean of both, weighed by requests.
+/// Adds the traffic that reached the same server by another backend. Latency and bytes stay those of `to`, since other
+/// methods may take other times and have other answers; how long an answer usually takes is the mean of both, weighed by requests.
 void add(LiveDelta& to, const LiveDelta& more);
 
 /// Counts what came between two reads of one worker, `elapsed` apart, and carries the backlogs over into `after`.

@@ -33,6 +33,8 @@ struct Counters {
   std::optional<std::uint64_t> wredis{};
   /// Requests that ended because the client left, before or after the answer began.
   std::optional<std::uint64_t> cli_abrt{};
+  /// Bytes of its answers, headers included, as far as they have come.
+  std::optional<std::uint64_t> bout{};
   /// Milliseconds to the answer's header, averaged over the last 1024 requests; 0 also when there were none.
   std::optional<std::uint64_t> rtime{};
   /// Milliseconds in the queue, averaged as `rtime` is.
