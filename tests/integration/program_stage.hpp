@@ -49,6 +49,9 @@ struct Secrets {
   static std::string sentence();
 };
 
+/// The program that is tested: $RPC_WEIGHTER, such as one built with AddressSanitizer; not set: this build's.
+std::string program_path();
+
 /// The program, started with arguments. At its end everything that it wrote is searched for secrets.
 class Program : public Process {
  public:
