@@ -60,11 +60,11 @@ std::expected<AgentAddress, std::string> agent_address(const AgentOptions& optio
   return address_of(reading.config->http.listen.front());
 }
 
-std::expected<AgentAnswer, std::string> ask_agent(const AgentAddress& agent, std::string_view path,
+std::expected<AgentReply, std::string> ask_agent(const AgentAddress& agent, std::string_view path,
                                                   std::chrono::milliseconds most) {
   const std::unique_ptr<CURL, void (*)(CURL*)> curl(curl_easy_init(), curl_easy_cleanup);
   if (curl == nullptr) throw std::bad_alloc();
-  AgentAnswer out;
+  AgentReply out;
   const std::string url = agent.url + std::string(path);
   curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
   if (!agent.socket.empty()) curl_easy_setopt(curl.get(), CURLOPT_UNIX_SOCKET_PATH, agent.socket.c_str());

@@ -24,13 +24,13 @@ struct AgentAddress {
 /// code is kUsage.
 std::expected<AgentAddress, std::string> agent_address(const AgentOptions& options);
 
-struct AgentAnswer {
+struct AgentReply {
   long status = 0;
   std::string body;
 };
 
 /// GETs a path such as "/healthz". Blocks for `most` at the longest. The error is a sentence.
-std::expected<AgentAnswer, std::string> ask_agent(const AgentAddress& agent, std::string_view path,
+std::expected<AgentReply, std::string> ask_agent(const AgentAddress& agent, std::string_view path,
                                                   std::chrono::milliseconds most = std::chrono::seconds(5));
 
 }  // namespace rpcw::cli
