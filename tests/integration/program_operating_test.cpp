@@ -1,13 +1,6 @@
 // What operators rely on besides HTTP itself: systemd, explain, the alerts and the dashboard.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
-#include <poll.h>
-#include <pty.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -19,7 +12,9 @@
 #include <sstream>
 
 #include "integration/http_get.hpp"
+#include "integration/notify_socket.hpp"
 #include "integration/program_stage.hpp"
+#include "integration/terminal.hpp"
 
 using namespace rpcw::test;
 
@@ -34,52 +29,6 @@ std::string listen_on(std::uint16_t port) {
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
-
-/// systemd's end of $NOTIFY_SOCKET.
-class Systemd {
- public:
-  explicit Systemd(std::string path) : path_(std::move(path)) {
-    fd_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    sockaddr_un at{};
-    at.sun_family = AF_UNIX;
-    path_.copy(at.sun_path, sizeof at.sun_path - 1);
-    REQUIRE(::bind(fd_, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0);
-  }
-  ~Systemd() { ::close(fd_); }
-  Systemd(const Systemd&) = delete;
-  Systemd& operator=(const Systemd&) = delete;
-
-  [[nodiscard]] std::string variable() const { return "NOTIFY_SOCKET=" + path_; }
-  /// The next message with this text; those before it are dropped. Empty: none came.
-  [[nodiscard]] std::string next(std::string_view text) {
-    std::string found;
-    static_cast<void>(eventually([&] {
-      for (const std::string& message : take())
-        if (contains(message, text)) {
-          found = message;
-          return true;
-        }
-      return false;
-    }));
-    return found;
-  }
-
- private:
-  std::vector<std::string> take() const {
-    std::vector<std::string> out;
-    pollfd ready{.fd = fd_, .events = POLLIN, .revents = 0};
-    std::array<char, 4096> message{};
-    // One at a time: what follows the one that is looked for stays for the next call.
-    if (::poll(&ready, 1, 0) > 0) {
-      const ssize_t n = ::recv(fd_, message.data(), message.size(), 0);
-      if (n > 0) out.emplace_back(message.data(), static_cast<std::size_t>(n));
-    }
-    return out;
-  }
-
-  std::string path_;
-  int fd_ = -1;
-};
 
 std::string file(std::string_view name) {
   std::ifstream in(std::string(RPCW_SOURCE) + "/" + std::string(name));
@@ -107,7 +56,7 @@ std::map<std::string, std::set<std::string>> metrics_in(const std::string& text)
 TEST_CASE("systemd is told when the first weights are set, of reloads, and of the end") {
   const Stage stage;
   for (std::size_t i = 0; i < 3; ++i) stage.providers[i]->set({.fault = sim::Fault::hang});
-  Systemd systemd(stage.folder.path("notify"));
+  NotifySocket systemd(stage.folder.path("notify"));
   const std::string config = stage.config();
   Program program({"run", "--config", config}, {.environment = {systemd.variable(), "WATCHDOG_USEC=400000"}});
   CHECK(systemd.next("WATCHDOG=1") == "WATCHDOG=1");
@@ -138,7 +87,7 @@ TEST_CASE("systemd is told when the first weights are set, of reloads, and of th
 TEST_CASE("systemd is told that it is ready without a HAProxy") {
   Stage stage;
   stage.haproxy.stop();
-  Systemd systemd(stage.folder.path("notify"));
+  NotifySocket systemd(stage.folder.path("notify"));
   Program program({"run", "--config", stage.config()}, {.environment = {systemd.variable()}});
   CHECK(contains(systemd.next("READY=1"), "0 of 1 HAProxys answer"));
   CHECK(program.stop() == 0);
@@ -313,90 +262,6 @@ TEST_CASE("completions in a real bash, fish and zsh") {
 }
 
 // ---- top
-
-namespace {
-
-/// The program in a terminal of its own.
-class Terminal {
- public:
-  Terminal(std::vector<std::string> arguments, unsigned short columns, unsigned short rows = 24) {
-    winsize window{.ws_row = rows, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
-    // All before the fork: other threads of this process may hold the allocator's lock.
-    std::string program = program_path();
-    std::vector<char*> argv{program.data()};
-    for (std::string& a : arguments) argv.push_back(a.data());
-    argv.push_back(nullptr);
-    std::array<std::string, 3> set{"TERM=xterm", "LC_ALL=C.UTF-8", "PATH=/usr/bin:/bin"};
-    std::array<char*, 4> environment{set[0].data(), set[1].data(), set[2].data(), nullptr};
-    pid_ = ::forkpty(&fd_, nullptr, nullptr, &window);
-    if (pid_ == 0) {
-      ::execve(program.c_str(), argv.data(), environment.data());
-      ::_exit(127);
-    }
-    REQUIRE(pid_ > 0);
-  }
-  ~Terminal() {
-    if (pid_ > 0) {
-      ::kill(pid_, SIGKILL);
-      ::waitpid(pid_, nullptr, 0);
-    }
-    ::close(fd_);
-  }
-  Terminal(const Terminal&) = delete;
-  Terminal& operator=(const Terminal&) = delete;
-
-  void type(std::string_view keys) const { REQUIRE(::write(fd_, keys.data(), keys.size()) > 0); }
-  void resize(unsigned short columns) const {
-    winsize window{.ws_row = 24, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
-    REQUIRE(::ioctl(fd_, TIOCSWINSZ, &window) == 0);
-  }
-  /// Waits for a screen that was drawn from now on and has this text.
-  bool shows(std::string_view text) {
-    seen_.clear();
-    return eventually([&] {
-      pollfd ready{.fd = fd_, .events = POLLIN, .revents = 0};
-      std::array<char, 65536> piece{};
-      if (::poll(&ready, 1, 10) > 0) {
-        const ssize_t n = ::read(fd_, piece.data(), piece.size());
-        if (n > 0) seen_.append(piece.data(), static_cast<std::size_t>(n));
-      }
-      return contains(seen_, text);
-    });
-  }
-  /// Whether what was seen last has this text.
-  [[nodiscard]] bool seen(std::string_view text) const { return contains(seen_, text); }
-  /// Columns of the widest line of what was seen last, without escapes.
-  [[nodiscard]] std::size_t widest() const {
-    static const std::regex kEscape("\x1b\\[[0-9;?]*[A-Za-z]");
-    std::istringstream lines(std::regex_replace(seen_, kEscape, ""));
-    std::size_t out = 0;
-    for (std::string line; std::getline(lines, line);)
-      out = std::max(out, static_cast<std::size_t>(std::ranges::count_if(line, [](char c) {
-                       return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U && c != '\r';
-                     })));
-    return out;
-  }
-  std::optional<int> wait() {
-    int status = 0;
-    if (!eventually([&] {
-          std::array<char, 65536> rest{};
-          pollfd ready{.fd = fd_, .events = POLLIN, .revents = 0};
-          // Only so that it does not wait for us; glibc wants the result to be looked at.
-          if (::poll(&ready, 1, 0) > 0 && ::read(fd_, rest.data(), rest.size()) < 0) ready.revents = 0;
-          return ::waitpid(pid_, &status, WNOHANG) == pid_;
-        }))
-      return std::nullopt;
-    pid_ = -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
-
- private:
-  int fd_ = -1;
-  pid_t pid_ = -1;
-  std::string seen_;
-};
-
-}  // namespace
 
 TEST_CASE("top: follows an agent in a terminal through faults, resizes and its end") {
   const Stage stage;
