@@ -7,6 +7,7 @@
 #include <new>
 
 #include "cli/load.hpp"
+#include "config/tls_files.hpp"
 #include "config/url.hpp"
 
 namespace rpcw::cli {
@@ -22,15 +23,15 @@ std::size_t take(char* data, std::size_t size, std::size_t count, void* body) {
   return size * count;
 }
 
-AgentAddress address_of(const config::Listen& at) {
+}  // namespace
+
+AgentAddress agent_address(const config::Listen& at) {
   if (at.port == 0) return {"http://localhost", at.address};
   if (at.address == "0.0.0.0") return {fmt::format("http://127.0.0.1:{}", at.port)};
   if (at.address == "::") return {fmt::format("http://[::1]:{}", at.port)};
   const bool v6 = at.address.find(':') != std::string::npos;
   return {fmt::format("http://{}{}{}:{}", v6 ? "[" : "", at.address, v6 ? "]" : "", at.port)};
 }
-
-}  // namespace
 
 std::string AgentAddress::shown() const {
   if (!socket.empty()) return "unix:" + socket;
@@ -50,14 +51,14 @@ std::expected<AgentAddress, std::string> agent_address(const AgentOptions& optio
     while (url.ends_with('/')) url.pop_back();
     return AgentAddress{url};
   }
-  if (options.config_file.empty()) return address_of(config::Http{}.listen.front());
+  if (options.config_file.empty()) return agent_address(config::Http{}.listen.front());
   Options file;
   file.config_file = options.config_file;
   const Reading reading = read_config(file, Needs::kRules);
   if (!reading.config) return std::unexpected(fmt::format("{}", fmt::join(reading.errors, "\n")));
   if (reading.config->http.listen.empty())
     return std::unexpected(fmt::format("{}: http.listen is \"\": nothing is served", options.config_file));
-  return address_of(reading.config->http.listen.front());
+  return agent_address(reading.config->http.listen.front());
 }
 
 std::expected<AgentReply, std::string> ask_agent(const AgentAddress& agent, std::string_view path,
@@ -72,6 +73,9 @@ std::expected<AgentReply, std::string> ask_agent(const AgentAddress& agent, std:
   curl_easy_setopt(curl.get(), CURLOPT_NOPROXY, "*");
   curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
+  const curl_version_info_data* built = curl_version_info(CURLVERSION_NOW);
+  const std::string ca = config::authorities_besides({built->cainfo != nullptr ? built->cainfo : built->capath});
+  if (!ca.empty()) curl_easy_setopt(curl.get(), CURLOPT_CAINFO, ca.c_str());
   curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT_MS, static_cast<long>(most.count()));
   curl_easy_setopt(curl.get(), CURLOPT_ACCEPT_ENCODING, "");
   curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, &take);

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "cli/cli.hpp"
+#include "config/config.hpp"
 
 namespace rpcw::cli {
 
@@ -23,6 +24,8 @@ struct AgentAddress {
 /// From --url, else from the file of --config, else the default address. The error is what to tell the user; the exit
 /// code is kUsage.
 std::expected<AgentAddress, std::string> agent_address(const AgentOptions& options);
+/// Of an agent that listens there.
+AgentAddress agent_address(const config::Listen& at);
 
 struct AgentReply {
   long status = 0;

@@ -26,6 +26,7 @@
 #include "observe/explain.hpp"
 #include "observe/log.hpp"
 #include "observe/render.hpp"
+#include "observe/render_top.hpp"
 #include "rpc/http_client.hpp"
 #include "store/state_file.hpp"
 #include "weighter/plan/server_list.hpp"
@@ -73,10 +74,28 @@ void print(std::string_view text) {
 
 namespace {
 
-std::string render(const Report& report, Format format) {
+/// A single pass does not ask for the Lease, so the agent beside it says which one acts. With a newline; empty: the
+/// agent is alone.
+std::string standby_line(const config::Config& file) {
+  constexpr std::chrono::milliseconds kNeighbour{1000};
+  if (!file.standby.on()) return {};
+  std::string trouble = "http.listen is \"\"";
+  if (!file.http.listen.empty()) {
+    const AgentAddress agent = agent_address(file.http.listen.front());
+    trouble = fmt::format("no agent of this configuration answers at {}", agent.shown());
+    const auto answer = ask_agent(agent, "/api/v1/status", kNeighbour);
+    observe::TopState state;
+    if (answer && answer->status == 200 && observe::read_top(answer->body, "", state) && state.standby &&
+        state.standby->lease == file.standby.text())
+      return fmt::format("Agent {}: {}\n", agent.shown(), observe::to_text(*state.standby));
+  }
+  return fmt::format("Lease {}: not known who holds it, as {}\n", file.standby.text(), trouble);
+}
+
+std::string render(const Report& report, Format format, const config::Config& file) {
   switch (format) {
     case Format::kTable:
-      return observe::render_table(report, table_style());
+      return observe::render_table(report, table_style()) + standby_line(file);
     case Format::kJson:
       return observe::render_json(report);
     case Format::kCsv:
@@ -142,7 +161,7 @@ int command_once(const Options& options) {
   PassOptions pass{control::Mode::kOnce, options.dry_run, options.samples};
   past.join(pass);
   const PassResult result = make_pass(*config, pass);
-  print(render(result.report, options.format));
+  print(render(result.report, options.format, *config));
   return past.exit_code(exit_code(result, true));
 }
 
@@ -153,7 +172,7 @@ int command_scores(const Options& options) {
   PassOptions pass{control::Mode::kScores, false, options.samples};
   past.join(pass);
   const PassResult result = make_pass(*config, pass);
-  print(render(result.report, options.format));
+  print(render(result.report, options.format, *config));
   return past.exit_code(exit_code(result, false));
 }
 
@@ -199,7 +218,7 @@ int command_check(const Options& options) {
   print(config::describe(*config));
   if (!options.online) return kDone;
   const PassResult result = make_pass(*config, {control::Mode::kOnce, true, 1});
-  print("\n" + render(result.report, Format::kTable));
+  print("\n" + render(result.report, Format::kTable, *config));
   if (const std::string pointers = read_pointers(*config); !pointers.empty()) print("\n" + pointers);
   if (result.haproxy_trouble) return kHaproxy;
   const bool all_well = std::ranges::all_of(result.report.backends, [](const BackendReport& b) {

@@ -193,11 +193,27 @@ bool read_top(const std::string& status, const std::string& history, TopState& o
   fresh.haproxy = fmt::format("HAProxy {} of {}", reachable, all);
   if (const Value* standby = member(report, "standby")) {
     const Value* acts = member(*standby, "acts");
-    fresh.haproxy += acts != nullptr && acts->IsBool() && acts->GetBool() ? "  acts" : "  stands by";
+    fresh.standby = {.lease = shown(*standby, "lease"),
+                     .acts = acts != nullptr && acts->IsBool() && acts->GetBool(),
+                     .holder = shown(*standby, "holder"),
+                     .error = shown(*standby, "error")};
+    // A holder whose lease is over sets no weights either.
+    if (shown(*standby, "identity") == fresh.standby->holder) fresh.standby->holder.clear();
+    fresh.haproxy += fresh.standby->acts ? "  acts" : "  stands by";
   }
   for (const Value& b : backends->GetArray()) fresh.backends.push_back(read_backend(b, same_named(hours, b)));
   out = std::move(fresh);
   return true;
+}
+
+std::string to_text(const TopStandby& standby) {
+  if (standby.acts) return fmt::format("this agent holds {} and sets the weights", standby.lease);
+  std::string out = standby.holder.empty()
+                        ? fmt::format("no agent is known to hold {}", standby.lease)
+                        : fmt::format("{} holds {} and sets the weights", standby.holder, standby.lease);
+  out += "; this agent stands by";
+  if (!standby.error.empty()) out += " (" + standby.error + ")";
+  return out;
 }
 
 std::string sparkline(const std::vector<double>& values, std::size_t width) {
@@ -223,6 +239,7 @@ std::vector<std::string> render_top(const TopState& state, const TopView& view) 
       state.time.empty() ? "rpc-weighter" : fmt::format("rpc-weighter  {}  {}", state.time, state.haproxy);
   if (view.paused) title += "  paused";
   out.push_back(coloured(padded(title, view.columns), "1", view.colour));
+  if (state.standby) out.push_back(padded(to_text(*state.standby), view.columns));
   if (!view.trouble.empty()) out.push_back(coloured(padded(view.trouble, view.columns), "31", view.colour));
   std::size_t name_width = 12;
   for (std::size_t b = 0; b < state.backends.size(); ++b) {

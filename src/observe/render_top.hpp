@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,11 +36,25 @@ struct TopBackend {
   std::vector<TopServer> servers;
 };
 
+/// Of several agents, which one sets the weights.
+struct TopStandby {
+  std::string lease;
+  bool acts = false;
+  /// Empty: none does, or it is not known.
+  std::string holder{};
+  /// Why the API server was asked in vain; empty: it was not.
+  std::string error{};
+};
+/// Such as "pod-1_0123 holds kubernetes:rpc/weighter and sets the weights; this agent stands by".
+std::string to_text(const TopStandby& standby);
+
 struct TopState {
   /// As the report has it; empty: nothing was read yet.
   std::string time;
   /// Such as "HAProxy 1 of 2", and behind it whether the agent acts, where several may.
   std::string haproxy;
+  /// Absent: the agent is alone.
+  std::optional<TopStandby> standby{};
   std::vector<TopBackend> backends;
 };
 

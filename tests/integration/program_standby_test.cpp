@@ -447,6 +447,12 @@ TEST_CASE("standby: turned on by SIGHUP, the agent acts until the Lease says whi
   REQUIRE(eventually([&] { return b.took_file(1, 1) && b.says_acting(0); }, kTakeOver));
   const unsigned before = b.pushes();
 
+  // A single pass beside it says which one acts.
+  const Result pass = run({"scores", "--config", b.config});
+  CHECK(pass.out.find("holds kubernetes:rpc/weighter and sets the weights; this agent stands by") != std::string::npos);
+  CHECK(run({"scores", "--config", a.config}).out.find("this agent holds kubernetes:rpc/weighter") !=
+        std::string::npos);
+
   // Neither another Lease nor none: an agent that has not read that yet would act as well.
   b.write(stage, b.standby(api, "rpc/another"));
   b.program->signal(SIGHUP);

@@ -61,10 +61,22 @@ TEST_CASE("top: whether the agent is the one that sets weights") {
   for (const bool acts : {true, false}) {
     TopState out;
     std::string status = kStatus;
-    status.insert(1, fmt::format(R"("standby":{{"lease":"kubernetes:a/b","acts":{}}},)", acts));
+    status.insert(1, fmt::format(R"("standby":{{"lease":"kubernetes:a/b","acts":{},"identity":"me","holder":"{}",
+      "error":null}},)",
+                                 acts, acts ? "me" : "pod-1"));
     REQUIRE(read_top(status, kHistory, out));
-    CHECK(has(joined(render_top(out, {})), acts ? "HAProxy 1 of 2  acts" : "HAProxy 1 of 2  stands by"));
+    const std::string text = joined(render_top(out, {}));
+    CHECK(has(text, acts ? "HAProxy 1 of 2  acts" : "HAProxy 1 of 2  stands by"));
+    CHECK(has(text, acts ? "\nthis agent holds kubernetes:a/b and sets the weights "
+                         : "\npod-1 holds kubernetes:a/b and sets the weights; this agent stands by "));
   }
+  // Its own lease is over, since the API server cannot be reached.
+  TopState out;
+  std::string status = kStatus;
+  status.insert(
+      1, R"("standby":{"lease":"kubernetes:a/b","acts":false,"identity":"me","holder":"me","error":"no answer"},)");
+  REQUIRE(read_top(status, kHistory, out));
+  CHECK(to_text(*out.standby) == "no agent is known to hold kubernetes:a/b; this agent stands by (no answer)");
 }
 
 TEST_CASE("top: no line is wider than the screen, and there are no more than its rows") {
