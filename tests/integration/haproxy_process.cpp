@@ -17,6 +17,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
@@ -28,6 +29,20 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kPoll{5};
+
+/// For a process to stop after SIGSTOP, on a machine that is busy.
+constexpr std::chrono::seconds kStopped{10};
+
+/// By the letter after the name in /proc/PID/task/TID/stat (proc(5)): T.
+bool all_threads_stopped(pid_t pid) {
+  for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+    std::ifstream file(task.path() / "stat");
+    const std::string stat{std::istreambuf_iterator<char>(file), {}};
+    const auto name_end = stat.rfind(") ");
+    if (name_end == std::string::npos || stat[name_end + 2] != 'T') return false;
+  }
+  return true;
+}
 
 std::string program() {
   const auto* given = std::getenv("HAPROXY");  // NOLINT(concurrency-mt-unsafe)
@@ -139,6 +154,12 @@ void HaproxyProcess::pause() {
   paused_ = worker_pid();
   if (paused_ <= 0) fail("no worker to pause");
   ::kill(paused_, SIGSTOP);
+  // A thread that runs at this moment may finish what it does.
+  const auto end = steady_clock::now() + kStopped;
+  while (!all_threads_stopped(paused_)) {
+    if (steady_clock::now() > end) fail("the worker does not stop");
+    std::this_thread::sleep_for(kPoll);
+  }
 }
 
 void HaproxyProcess::resume() {
