@@ -45,8 +45,8 @@ void row(std::string_view strategy, Trouble trouble) {
   }
   const bool has_edges = trouble != Trouble::kNone && trouble != Trouble::kFlapper;
   const auto if_edges = [&](std::string text) { return has_edges ? text : std::string("-"); };
-  fmt::print("| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", strategy, to_string(trouble),
-             pushes.text(0, ""), ejections.text(1, ""), others.text(1, ""), if_edges(before.text(0, " %")),
+  fmt::print("| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", strategy, to_string(trouble), pushes.text(0, ""),
+             ejections.text(1, ""), others.text(1, ""), if_edges(before.text(0, " %")),
              trouble == Trouble::kNone ? "-" : during.text(1, " %"),
              if_edges(half.text(0, " s") + " / " + zero.text(0, " s")), if_edges(recover.text(0, " s")));
 }
@@ -57,7 +57,6 @@ int main() {
   fmt::print(
       "| strategy | trouble of the fastest of five | pushes | its ejections | others' | share before | during | "
       "to half / to 0 | back to 3/4 |\n|---|---|---|---|---|---|---|---|---|\n");
-  for (const std::string_view strategy : {"adaptive", "inverse-latency",
-                                          "equal", "leader"})
+  for (const std::string_view strategy : {"adaptive", "inverse-latency", "equal", "leader"})
     for (const Trouble trouble : kTroubles) row(strategy, trouble);
 }

@@ -84,9 +84,9 @@ std::string to_markdown(const ReactionResults& results, const Machine& machine) 
   for (const Reactions& r : results.reactions) {
     const std::vector<double> times = reached(r);
     const std::vector<double> tenth = reached(r.to_tenth_s);
-    fmt::format_to(to, "| {} | {} ms | {} | {} | {} | {} | {} | {} | {} | {} |\n", r.kind.kind.name,
-                   r.kind.interval_ms, r.to_zero_s.size(), seconds(tenth, 0.5), seconds(tenth, 0.9), times.size(),
-                   seconds(times, 0), seconds(times, 0.5), seconds(times, 0.9), seconds(times, 1));
+    fmt::format_to(to, "| {} | {} ms | {} | {} | {} | {} | {} | {} | {} | {} |\n", r.kind.kind.name, r.kind.interval_ms,
+                   r.to_zero_s.size(), seconds(tenth, 0.5), seconds(tenth, 0.9), times.size(), seconds(times, 0),
+                   seconds(times, 0.5), seconds(times, 0.9), seconds(times, 1));
   }
   if (!results.reloads_s.empty())
     fmt::format_to(to,

@@ -117,8 +117,8 @@ asio::awaitable<void> carry_out(Stand& stand, const CheckKind& kind, Trial& tria
   const auto weights = co_await effective_weights(socket);
   const double before = weights ? share(*weights, kFaulty) : 0;
   const std::uint64_t requests = stand.providers[kHealthy]->stats().requests;
-  stand.providers[kFaulty]->set(faulty(
-      {.kind = kind.kind.name, .provider = kFaulty, .from_s = 0, .to_s = 0, .behaviour = kind.kind.behaviour}));
+  stand.providers[kFaulty]->set(
+      faulty({.kind = kind.kind.name, .provider = kFaulty, .from_s = 0, .to_s = 0, .behaviour = kind.kind.behaviour}));
   const auto start = Clock::now();
   const double patience = patience_s(kind.interval_ms);
   if (co_await Stage::until(

@@ -23,7 +23,6 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-
 /// HAProxy opens one connection for each server and `agent-inter`; further ones are closed, and try again then.
 constexpr std::size_t kConnections = 1024;
 /// For the line and for the answer; HAProxy itself waits for `timeout check` or `agent-inter`.

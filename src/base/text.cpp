@@ -15,7 +15,8 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-// RapidJSON's own check takes three times as long as parsing itself. Nearly all text is ASCII, taken 64 bytes at a time.
+// RapidJSON's own check takes three times as long as parsing itself. Nearly all text is ASCII, taken 64 bytes at a
+// time.
 bool is_utf8(std::string_view text) {
   const auto* at = reinterpret_cast<const unsigned char*>(text.data());
   const auto* const end = at + text.size();

@@ -62,7 +62,7 @@ std::expected<AgentAddress, std::string> agent_address(const AgentOptions& optio
 }
 
 std::expected<AgentReply, std::string> ask_agent(const AgentAddress& agent, std::string_view path,
-                                                  std::chrono::milliseconds most) {
+                                                 std::chrono::milliseconds most) {
   const std::unique_ptr<CURL, void (*)(CURL*)> curl(curl_easy_init(), curl_easy_cleanup);
   if (curl == nullptr) throw std::bad_alloc();
   AgentReply out;

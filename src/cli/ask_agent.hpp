@@ -34,6 +34,6 @@ struct AgentReply {
 
 /// GETs a path such as "/healthz". Blocks for `most` at the longest. The error is a sentence.
 std::expected<AgentReply, std::string> ask_agent(const AgentAddress& agent, std::string_view path,
-                                                  std::chrono::milliseconds most = std::chrono::seconds(5));
+                                                 std::chrono::milliseconds most = std::chrono::seconds(5));
 
 }  // namespace rpcw::cli

@@ -111,9 +111,9 @@ void describe_probe(Page& page, const Probe& probe) {
   interval.push_back(fmt::format("time-out {}", duration_text(probe.timeout)));
   page.line("interval", interval);
   if (probe.budget > 0)
-    page.line("budget", {fmt::format("{} requests a day to each provider{}",
-                                     grouped(static_cast<std::uint64_t>(probe.budget)),
-                                     probe.auto_interval ? " but own nodes" : "")});
+    page.line("budget",
+              {fmt::format("{} requests a day to each provider{}", grouped(static_cast<std::uint64_t>(probe.budget)),
+                           probe.auto_interval ? " but own nodes" : "")});
   page.line("verdict", {fmt::format("out after {} failed", probe.fall), fmt::format("back after {} good", probe.rise)});
   page.line("at most",
             {fmt::format("{} requests at a time", probe.max_in_flight), fmt::format("{} look-ups", probe.max_lookups),

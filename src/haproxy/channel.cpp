@@ -26,7 +26,6 @@ using std::chrono::steady_clock;
 
 namespace {
 
-
 /// Of the master's list of processes.
 constexpr std::size_t kMaxProcesses = std::size_t{1} << 20U;
 /// Large enough that a big `show stat` takes few reads; HAProxy writes 16 kB at a time.

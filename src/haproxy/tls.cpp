@@ -20,11 +20,6 @@ namespace asio = boost::asio;
 namespace ssl = asio::ssl;
 using boost::system::error_code;
 
-namespace {
-
-
-}  // namespace
-
 struct TlsContext::Impl {
   ssl::context context{ssl::context::tls_client};
 };

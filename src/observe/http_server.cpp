@@ -39,7 +39,6 @@ namespace http = boost::beast::http;
 using Socket = asio::generic::stream_protocol::socket;
 using boost::system::error_code;
 
-
 /// Bodies are sent in pieces of about this size. One takes well below a millisecond to write.
 constexpr std::size_t kPiece = 16384;
 /// Shorter bodies are not compressed: the header alone has 18 bytes.
@@ -322,7 +321,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
     const auto& head = parser.get();
     const bool old = head.version() < 11;
     // Any Transfer-Encoding: a proxy may know one that the parser does not, and see another end of the request.
-    const bool has_body = parser.get().count(http::field::transfer_encoding) > 0 || parser.content_length().value_or(0) > 0;
+    const bool has_body =
+        parser.get().count(http::field::transfer_encoding) > 0 || parser.content_length().value_or(0) > 0;
     const bool close = !head.keep_alive() || has_body;
     HttpRequest request;
     request.accept = head[http::field::accept];

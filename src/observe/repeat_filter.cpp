@@ -13,9 +13,9 @@ namespace {
 std::string kind_of(const LogLine& line) {
   // Each of these has a fault that can come back for good. A weight that moves is no fault, and the others are written
   // once by themselves.
-  constexpr std::array<std::string_view, 9> kRepeating{"state_changed", "fallback_on",  "fallback_off",
-                                                       "note_on",       "note_off",     "haproxy_up",
-                                                       "haproxy_down",  "refused",      "repaired"};
+  constexpr std::array<std::string_view, 9> kRepeating{"state_changed", "fallback_on", "fallback_off",
+                                                       "note_on",       "note_off",    "haproxy_up",
+                                                       "haproxy_down",  "refused",     "repaired"};
   if (std::ranges::find(kRepeating, line.event) == kRepeating.end()) return {};
   std::string out(line.event);
   for (const auto& [key, value] : line.fields)

@@ -284,8 +284,8 @@ void sizes(A& a, FieldsOf<A, AnswerSizes>& s) {
 
 template <typename A>
 void live(A& a, FieldsOf<A, LiveHistory>& l) {
-  auto& [newest, recent, minute, counted_at, measured_s, timed, timed_ms, latency_ms, answer_sizes, average_ms, waiting_ms,
-         quota_per_s, quota_at, quota_hold, quota_step, ejected_because] = l;
+  auto& [newest, recent, minute, counted_at, measured_s, timed, timed_ms, latency_ms, answer_sizes, average_ms,
+         waiting_ms, quota_per_s, quota_at, quota_hold, quota_step, ejected_because] = l;
   a.object("live", [&](A& o) {
     live_counts(o, "newest", newest);
     live_counts(o, "recent", recent);

@@ -92,7 +92,8 @@ inline constexpr double kLevelSampleMost = 0.4;
 inline constexpr double kLevelSpread = 0.3;
 inline constexpr double kLevelSpreadLeast = 0.2;
 inline constexpr double kLevelDeviation = 0.886;
-/// Time constant of that mean, and of how many samples the level is the mean: 60 probes, 5 s apart, tell both to a tenth.
+/// Time constant of that mean, and of how many samples the level is the mean: 60 probes, 5 s apart, tell both to a
+/// tenth.
 inline constexpr milliseconds kLevelSpreadTime = seconds{300};
 inline constexpr double kLevelSamples = 60;
 /// A probe without an answer becomes evidence when it is older than this and three usual latencies: new connections

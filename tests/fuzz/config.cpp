@@ -1,10 +1,10 @@
-#include "config/load.hpp"
+#include "config/config.hpp"
 
 #include <algorithm>
 #include <optional>
 #include <string>
 
-#include "config/config.hpp"
+#include "config/load.hpp"
 #include "fuzz/targets.hpp"
 #include "rpc/family/registry.hpp"
 #include "weighter/strategy/strategy.hpp"

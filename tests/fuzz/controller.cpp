@@ -24,8 +24,8 @@ using control::EndpointId;
 using control::TargetId;
 
 constexpr std::array<std::string_view, 4> kStrategies{"adaptive", "inverse-latency", "equal", "leader"};
-constexpr std::array kFailures{Reason::kTimeout,    Reason::kConnectFailed, Reason::kHttpStatus, Reason::kRpcError,
-                               Reason::kBadAnswer,  Reason::kRateLimited,   Reason::kTooLarge,   Reason::kDnsFailed};
+constexpr std::array kFailures{Reason::kTimeout,   Reason::kConnectFailed, Reason::kHttpStatus, Reason::kRpcError,
+                               Reason::kBadAnswer, Reason::kRateLimited,   Reason::kTooLarge,   Reason::kDnsFailed};
 constexpr std::array kErrors{haproxy::Error::kConnect, haproxy::Error::kTimeout, haproxy::Error::kClosedEarly,
                              haproxy::Error::kMalformed};
 constexpr std::array<std::string_view, 5> kStatuses{"UP", "DOWN", "MAINT", "no check", "DRAIN"};
@@ -91,8 +91,9 @@ class World {
     config::Config out;
     const std::size_t endpoints = 1 + c_.below(2);
     for (std::size_t i = 0; i < endpoints; ++i)
-      out.haproxy.endpoints.push_back(
-          {.kind = config::Endpoint::Kind::kUnix, .address = fmt::format("/{}", i), .text = fmt::format("unix:/{}", i)});
+      out.haproxy.endpoints.push_back({.kind = config::Endpoint::Kind::kUnix,
+                                       .address = fmt::format("/{}", i),
+                                       .text = fmt::format("unix:/{}", i)});
     config::Backend& backend = out.backends.emplace_back();
     backend.name = "rpc";
     backend.chain = {"c", "evm", "1", 2s, 60s, 30s, 3};
@@ -146,9 +147,24 @@ class World {
       s.backup = backups_.contains(s.name);
       s.active = !s.backup;
       s.admin_state = 0;
-      s.counters = {.econ = 0, .eresp = 0, .hrsp_1xx = 0, .hrsp_2xx = 0, .hrsp_3xx = 0, .hrsp_4xx = 0, .hrsp_5xx = 0,
-                    .hrsp_other = 0, .lbtot = 0, .stot = 0, .wretr = 0, .wredis = 0, .cli_abrt = 0, .bout = 0, .rtime = 0,
-                    .qtime = 0, .qcur = 0, .scur = 0};
+      s.counters = {.econ = 0,
+                    .eresp = 0,
+                    .hrsp_1xx = 0,
+                    .hrsp_2xx = 0,
+                    .hrsp_3xx = 0,
+                    .hrsp_4xx = 0,
+                    .hrsp_5xx = 0,
+                    .hrsp_other = 0,
+                    .lbtot = 0,
+                    .stot = 0,
+                    .wretr = 0,
+                    .wredis = 0,
+                    .cli_abrt = 0,
+                    .bout = 0,
+                    .rtime = 0,
+                    .qtime = 0,
+                    .qcur = 0,
+                    .scur = 0};
     }
     row.index();
     return out;
@@ -245,7 +261,8 @@ class World {
         break;
       }
       case 1:
-        answer.value = AnswerValue{c_.below(2) == 0 ? kUnknownGap : c_.byte(), check.kind == CheckKind::kIdentity ? "2" : "0xf"};
+        answer.value =
+            AnswerValue{c_.below(2) == 0 ? kUnknownGap : c_.byte(), check.kind == CheckKind::kIdentity ? "2" : "0xf"};
         break;
       default:
         answer.value = AnswerValue{check.kind == CheckKind::kPeers ? 25U : 0U,
@@ -318,7 +335,8 @@ class World {
   }
 
   static void set(haproxy::ServerRow& server, const haproxy::WeightCommand& command) {
-    server.uweight = server.weight = command.percent ? command.weight * server.iweight.value_or(100) / 100 : command.weight;
+    server.uweight = server.weight =
+        command.percent ? command.weight * server.iweight.value_or(100) / 100 : command.weight;
   }
 
   void change_proxy() {

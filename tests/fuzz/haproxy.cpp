@@ -59,7 +59,8 @@ void haproxy(std::string_view bytes) {
     rpcw::haproxy::parse_worker(text);
     rpcw::haproxy::parse_tables(text);
     if (auto read = rpcw::haproxy::add_stat(text, rows); !read) must(!read.error().empty(), "an error says why");
-    if (auto read = rpcw::haproxy::add_servers_state(text, rows); !read) must(!read.error().empty(), "an error says why");
+    if (auto read = rpcw::haproxy::add_servers_state(text, rows); !read)
+      must(!read.error().empty(), "an error says why");
   }
   for (rpcw::haproxy::BackendRow& row : rows) {
     row.index();

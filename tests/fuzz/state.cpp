@@ -18,7 +18,9 @@ void state(std::string_view bytes) {
   if (!stored) return must(!stored.error().empty(), "a refused state file says why");
 
   // As StateFile::load does, but that keys are names, as in the seeds; settings have none.
-  const Keyer by_name = [](std::string_view name, std::string_view) { return std::string(name.empty() ? "d71b" : name); };
+  const Keyer by_name = [](std::string_view name, std::string_view) {
+    return std::string(name.empty() ? "d71b" : name);
+  };
   const auto again = store::decode(store::encode(stored->salt, stored->backends, now), now);
   must(again.has_value(), "a state that was read can be written and read again");
   SystemState known(kConfig);

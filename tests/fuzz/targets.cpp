@@ -9,8 +9,9 @@ namespace rpcw::fuzz {
 namespace {
 
 constexpr std::array kTargets{
-    Target{"haproxy", haproxy}, Target{"config", config},       Target{"answers", answers}, Target{"http", http},
-    Target{"state", state},     Target{"recording", recording}, Target{"url", url},         Target{"controller", controller},
+    Target{"haproxy", haproxy}, Target{"config", config},         Target{"answers", answers},
+    Target{"http", http},       Target{"state", state},           Target{"recording", recording},
+    Target{"url", url},         Target{"controller", controller},
 };
 
 }  // namespace

@@ -3,8 +3,8 @@
 #include <span>
 #include <string_view>
 
-/// One function for each parser of bytes from outside. It must come back from any bytes: a crash, undefined behaviour or
-/// a promise that does not hold ends the process.
+/// One function for each parser of bytes from outside. It must come back from any bytes: a crash, undefined behaviour
+/// or a promise that does not hold ends the process.
 namespace rpcw::fuzz {
 
 struct Target {

@@ -17,7 +17,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
-#include <csignal>
 #include <exception>
 #include <filesystem>
 #include <fstream>

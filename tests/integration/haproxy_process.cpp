@@ -205,7 +205,7 @@ void HaproxyProcess::fail(std::string_view what) const {
 }
 
 std::string HaproxyProcess::check(const std::string& socket_path, std::string_view command,
-                                std::chrono::milliseconds timeout) {
+                                  std::chrono::milliseconds timeout) {
   const auto deadline = steady_clock::now() + timeout;
   const Descriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_un address{};

@@ -58,7 +58,7 @@ class HaproxyProcess {
 
   /// One command over a connection of its own, by blocking calls; empty when no answer comes in time.
   static std::string check(const std::string& socket_path, std::string_view command,
-                         std::chrono::milliseconds timeout = kPatience);
+                           std::chrono::milliseconds timeout = kPatience);
 
  private:
   void start();

@@ -1,9 +1,8 @@
 // Connections that stay, WebSockets and mode tcp: none of them is a request that waits.
 #include <doctest/doctest.h>
-
-#include <algorithm>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>

@@ -506,11 +506,11 @@ TEST_CASE("discover: the command warns of stats sockets that others may open") {
   const Folder folder;
   const std::string open = folder.path("open.sock");
   const std::uint16_t port = free_port();
-  const HaproxyProcess haproxy(haproxy_cfg(fmt::format(
-      "backend rpc\n  balance roundrobin\n{}{}"
-      "global\n  stats socket {} mode 666 level admin\n  stats socket {} mode 666 level user\n"
-      "  stats socket *:{} level admin\n",
-      server_line(world.add("a")), server_line(world.add("b")), open, folder.path("user.sock"), port)));
+  const HaproxyProcess haproxy(haproxy_cfg(
+      fmt::format("backend rpc\n  balance roundrobin\n{}{}"
+                  "global\n  stats socket {} mode 666 level admin\n  stats socket {} mode 666 level user\n"
+                  "  stats socket *:{} level admin\n",
+                  server_line(world.add("a")), server_line(world.add("b")), open, folder.path("user.sock"), port)));
   const Result printed = run({"discover", "--haproxy", "unix:" + haproxy.admin_socket()});
   CHECK(printed.code == 0);
   CHECK(printed.err ==

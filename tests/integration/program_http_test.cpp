@@ -177,7 +177,8 @@ TEST_CASE("http: one request cannot hide another, a path leads nowhere else, and
     CAPTURE(framing);
     for (const char* method : {"GET", "POST"}) {
       const RawConnection connection(port);
-      connection.send(fmt::format("{} /healthz HTTP/1.1\r\nHost: localhost\r\n{}\r\n0\r\n\r\n{}", method, framing, kSecond));
+      connection.send(
+          fmt::format("{} /healthz HTTP/1.1\r\nHost: localhost\r\n{}\r\n0\r\n\r\n{}", method, framing, kSecond));
       const std::string all = connection.read_to_end();
       const std::size_t first = all.find("HTTP/1.1 ");
       CHECK((all.empty() || all.starts_with("HTTP/1.1 4")));
@@ -186,14 +187,15 @@ TEST_CASE("http: one request cannot hide another, a path leads nowhere else, and
   }
 
   // The words of a request, also where they are decoded, are in no answer.
-  for (const char* target :
-       {"/zq7mark", "/../zq7mark", "/%2e%2e/%2e%2e/etc/passwd?zq7mark", "/api/v1/../../zq7mark", "//zq7mark/", "/.%00zq7mark",
-        "/%7a%71%37mark", "/api/v1/status?backend=%3Cscript%3Ezq7mark", "/api/v1/history?backend=zq7mark%0d%0aX:1",
-        "/api/v1/decisions?limit=zq7mark", "/api/v1/decisions?backend=zq7mark", "/metrics/../zq7mark", "/\\zq7mark",
-        "/healthz/zq7mark", "/healthz%2f..%2fzq7mark"}) {
+  for (const char* target : {"/zq7mark", "/../zq7mark", "/%2e%2e/%2e%2e/etc/passwd?zq7mark", "/api/v1/../../zq7mark",
+                             "//zq7mark/", "/.%00zq7mark", "/%7a%71%37mark",
+                             "/api/v1/status?backend=%3Cscript%3Ezq7mark", "/api/v1/history?backend=zq7mark%0d%0aX:1",
+                             "/api/v1/decisions?limit=zq7mark", "/api/v1/decisions?backend=zq7mark",
+                             "/metrics/../zq7mark", "/\\zq7mark", "/healthz/zq7mark", "/healthz%2f..%2fzq7mark"}) {
     CAPTURE(target);
     const RawConnection connection(port);
-    connection.send(fmt::format("GET {} HTTP/1.1\r\nHost: localhost\r\nX: zq7mark\r\nConnection: close\r\n\r\n", target));
+    connection.send(
+        fmt::format("GET {} HTTP/1.1\r\nHost: localhost\r\nX: zq7mark\r\nConnection: close\r\n\r\n", target));
     const std::string all = connection.read_to_end();
     CHECK(all.starts_with("HTTP/1.1 4"));
     CHECK(all.find("zq7mark") == std::string::npos);

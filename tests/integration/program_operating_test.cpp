@@ -215,8 +215,8 @@ TEST_CASE("man finds nothing wrong with the manual pages") {
   }
 }
 
-/// `zsh -c kTabInZsh zsh FOLDER LINE` prints what the line is after a tab, in an interactive zsh with the completions of
-/// FOLDER. zsh completes only at a terminal, hence the pseudo-terminal; control-T shows the line and ends it.
+/// `zsh -c kTabInZsh zsh FOLDER LINE` prints what the line is after a tab, in an interactive zsh with the completions
+/// of FOLDER. zsh completes only at a terminal, hence the pseudo-terminal; control-T shows the line and ends it.
 constexpr std::string_view kTabInZsh = R"(
 zmodload zsh/zpty
 zpty shell zsh -f -i

@@ -41,8 +41,7 @@ bool status(const HaproxyProcess& haproxy, std::string_view server, std::string_
 
 TEST_CASE("consistent hash: a weight moves clients, so it changes by halves, or when a server goes") {
   const Stage stage;
-  const HaproxyProcess haproxy(
-      haproxy_cfg(stage.providers, {.balance = "hdr(x-account)\n  hash-type consistent"}));
+  const HaproxyProcess haproxy(haproxy_cfg(stage.providers, {.balance = "hdr(x-account)\n  hash-type consistent"}));
   const auto configure = [&](std::string_view preference, std::string_view band) {
     Stage::Keys keys;
     keys.endpoints = fmt::format("\"unix:{}\"", haproxy.admin_socket());
@@ -51,9 +50,7 @@ TEST_CASE("consistent hash: a weight moves clients, so it changes by halves, or 
     text.replace(text.find("name = \"a\""), 10, fmt::format("name = \"a\"\n  preference = {}", preference));
     return stage.folder.write("config.toml", text);
   };
-  const auto reaches = [&](const Weights& wanted) {
-    return eventually([&] { return weights_of(haproxy) == wanted; });
-  };
+  const auto reaches = [&](const Weights& wanted) { return eventually([&] { return weights_of(haproxy) == wanted; }); };
   Program program({"run", "--config", configure("1.0", "")});
   REQUIRE(reaches(kThirds));
   // A third more for a, a sixth less for the others.

@@ -209,11 +209,10 @@ TEST_CASE("a request from within a handler does not overtake those that wait") {
   rpc::HttpClient client(io, probe, 1);
   std::string order;
   const auto start = [&](char name, std::function<void()> then) {
-    client.start(t, head_request(), probe.timeout,
-                 [&order, name, then = std::move(then)](const rpc::HttpResult&) {
-                   order += name;
-                   then();
-                 });
+    client.start(t, head_request(), probe.timeout, [&order, name, then = std::move(then)](const rpc::HttpResult&) {
+      order += name;
+      then();
+    });
   };
   start('a', [&] { start('A', [] {}); });
   start('b', [&] { start('B', [] {}); });

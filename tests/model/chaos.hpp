@@ -15,8 +15,7 @@ namespace rpcw::model {
 
 using namespace std::chrono_literals;
 
-inline constexpr std::array<std::string_view, 4> kStrategies{"adaptive", "inverse-latency",
-                                        "equal", "leader"};
+inline constexpr std::array<std::string_view, 4> kStrategies{"adaptive", "inverse-latency", "equal", "leader"};
 
 inline constexpr std::array kFailures{Reason::kTimeout, Reason::kConnectFailed, Reason::kHttpStatus, Reason::kRpcError,
                                       Reason::kBadAnswer};

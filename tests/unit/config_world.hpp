@@ -39,18 +39,18 @@ struct World {
 };
 
 inline const World kWorld{.variables = {{"HOST", "example.org"},
-                                 {"KEY", "k3y"},
-                                 {"EMPTY", ""},
-                                 {"LINE", "abc\n"},
-                                 {"SPACED", "a b"},
-                                 {"BACK", "a\\b"}},
-                   .files = {{"/etc/rpcw/url", "https://example.net/from-file\r\n"},
-                             {"/run/secrets/url", "https://example.com/absolute\n"},
-                             {"/etc/rpcw/two-lines", "https://example.net/\nhttps://example.com/\n"},
-                             {"/etc/rpcw/nothing", "\n"},
-                             {"/etc/rpcw/ca.pem", "-"},
-                             {"/etc/rpcw/cert.pem", "-"},
-                             {"/etc/rpcw/key.pem", "-"}}};
+                                        {"KEY", "k3y"},
+                                        {"EMPTY", ""},
+                                        {"LINE", "abc\n"},
+                                        {"SPACED", "a b"},
+                                        {"BACK", "a\\b"}},
+                          .files = {{"/etc/rpcw/url", "https://example.net/from-file\r\n"},
+                                    {"/run/secrets/url", "https://example.com/absolute\n"},
+                                    {"/etc/rpcw/two-lines", "https://example.net/\nhttps://example.com/\n"},
+                                    {"/etc/rpcw/nothing", "\n"},
+                                    {"/etc/rpcw/ca.pem", "-"},
+                                    {"/etc/rpcw/cert.pem", "-"},
+                                    {"/etc/rpcw/key.pem", "-"}}};
 
 inline constexpr const char* kFile = "/etc/rpcw/c.toml";
 

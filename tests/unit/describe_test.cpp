@@ -1,3 +1,5 @@
+#include "cli/describe.hpp"
+
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -5,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "cli/describe.hpp"
 #include "unit/config_world.hpp"
 #include "weighter/schedule/pace.hpp"
 

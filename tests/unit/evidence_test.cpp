@@ -18,8 +18,7 @@ namespace {
 using Weights = std::vector<unsigned>;
 
 struct World : Direct {
-  explicit World(std::size_t servers, std::string_view strategy = "adaptive")
-      : Direct(servers, strategy) {}
+  explicit World(std::size_t servers, std::string_view strategy = "adaptive") : Direct(servers, strategy) {}
 
   BackendVerdict verdict() { return judge(*history, backend, probe, now); }
   TargetHistory& target(std::size_t i) { return history->servers[i]; }
@@ -135,8 +134,7 @@ TEST_CASE("a check is dropped only when its method was not found twice while hea
 }
 
 TEST_CASE("a server that was verified and now tells nothing gets no more than it had") {
-  for (const std::string_view strategy :
-       {"adaptive", "equal", "inverse-latency"}) {
+  for (const std::string_view strategy : {"adaptive", "equal", "inverse-latency"}) {
     CAPTURE(strategy);
     World w(2, strategy);
     w.backend.eject_time = 0s;

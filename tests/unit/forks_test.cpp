@@ -233,8 +233,7 @@ TEST_CASE("a server that moves to another chain is asked for it, though the othe
   w.head(3, 104);
   w.pass_time(1s);
   std::vector<bool> asked;
-  for (TargetHistory& t : w.history->servers)
-    t.identity.check = {.due = w.now.mono + 60s, .sent_at = w.now.mono - 10s};
+  for (TargetHistory& t : w.history->servers) t.identity.check = {.due = w.now.mono + 60s, .sent_at = w.now.mono - 10s};
   w.compare();
   for (const TargetHistory& t : w.history->servers) asked.push_back(t.identity.check.due == w.now.mono);
   // One block against another: both may be the wrong one. The others have shown neither.

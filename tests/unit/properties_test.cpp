@@ -129,8 +129,7 @@ TEST_CASE("worse in every input never gets more than better in every input") {
 }
 
 TEST_CASE("equal inputs get equal weights, up to the remainder") {
-  for (const std::string_view strategy :
-       {"adaptive", "inverse-latency", "equal"})
+  for (const std::string_view strategy : {"adaptive", "inverse-latency", "equal"})
     for (std::size_t n = 1; n <= 20; ++n) {
       World w(n, strategy, 1, [](std::size_t, double) { return Behaviour{}; });
       w.run(60, [](const BackendDecision&, double) {});

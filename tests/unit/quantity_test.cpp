@@ -1,3 +1,5 @@
+#include "config/quantity.hpp"
+
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -6,7 +8,6 @@
 #include <vector>
 
 #include "config/nearest.hpp"
-#include "config/quantity.hpp"
 
 namespace rpcw::config {
 namespace {

@@ -64,8 +64,7 @@ rapidjson::Document json_of(const model::World& w, const BackendDecision& d) {
 }  // namespace
 
 TEST_CASE("every score can be recomputed from the JSON alone, whatever the trouble") {
-  for (const std::string_view strategy : {"adaptive", "leader", "inverse-latency",
-                              "equal"}) {
+  for (const std::string_view strategy : {"adaptive", "leader", "inverse-latency", "equal"}) {
     for (const char* algorithm : {"roundrobin", "random", "leastconn", ""}) {
       CAPTURE(strategy);
       CAPTURE(std::string(algorithm));

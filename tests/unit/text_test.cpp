@@ -21,13 +21,14 @@ TEST_CASE("text: lower case is that of ASCII alone") {
 
 TEST_CASE("text: UTF-8 is told from other bytes") {
   const std::string padding(200, 'x');
-  for (const char* text : {"", "a", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf"}) {
+  for (const char* text :
+       {"", "a", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf"}) {
     const std::string good(text);
     CHECK(is_utf8(good));
     CHECK(is_utf8(padding + good + padding));
   }
-  for (const char* text : {"\x80", "\xc3", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80",
-                           "\xff"}) {
+  for (const char* text : {"\x80", "\xc3", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                           "\xf8\x88\x80\x80\x80", "\xff"}) {
     const std::string bad(text);
     CHECK_FALSE(is_utf8(bad));
     CHECK_FALSE(is_utf8(padding + bad + padding));

@@ -80,8 +80,8 @@ void share(Allocation& a, const Members& group) {
     if (scores[k] > 0) penalised[k] *= a.out.servers[sharing[k]].score / scores[k];
   mark_cut(a, sharing, penalised);
   keep_to_plans(a, sharing, penalised);
-  const std::vector<unsigned> weights = scales_to_peak(a) ? scale_peak(penalised, a.backend.max_share)
-                                                          : scale_share(penalised, a.backend.max_share);
+  const std::vector<unsigned> weights =
+      scales_to_peak(a) ? scale_peak(penalised, a.backend.max_share) : scale_share(penalised, a.backend.max_share);
   for (std::size_t k = 0; k < sharing.size(); ++k) {
     a.targets[sharing[k]] = weights[k];
     a.shares[sharing[k]] = shares[k];

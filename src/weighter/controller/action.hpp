@@ -125,11 +125,10 @@ struct Finish {};
 
 }  // namespace action
 
-using Action =
-    std::variant<action::AddTarget, action::RemoveTarget, action::ExpectFiles, action::SendHead, action::SendCheck,
-                 action::SendTogether, action::Recall, action::ResolveName, action::OpenEndpoint, action::CloseEndpoint,
-                 action::ReadInfo, action::ReadServers, action::ReadLevel, action::SetWeights, action::ReleaseClients,
-                  action::WakeAt,
-                 action::Log, action::Decided, action::Repaired, action::WorkerReplaced, action::Finish>;
+using Action = std::variant<action::AddTarget, action::RemoveTarget, action::ExpectFiles, action::SendHead,
+                            action::SendCheck, action::SendTogether, action::Recall, action::ResolveName,
+                            action::OpenEndpoint, action::CloseEndpoint, action::ReadInfo, action::ReadServers,
+                            action::ReadLevel, action::SetWeights, action::ReleaseClients, action::WakeAt, action::Log,
+                            action::Decided, action::Repaired, action::WorkerReplaced, action::Finish>;
 
 }  // namespace rpcw::control

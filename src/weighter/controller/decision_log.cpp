@@ -140,8 +140,8 @@ void DecisionLog::decided(const config::Backend& backend, const BackendDecision&
     const std::string reasons = s.reasons.empty() ? slowness_text(s) : reasons_text(s.reasons);
     const std::string state = old_state == s.state ? std::string(to_string(s.state))
                                                    : fmt::format("{} -> {}", to_string(old_state), to_string(s.state));
-    const std::string weight = known && old_weight != s.weight ? fmt::format("{} -> {}", old_weight, s.weight)
-                                                               : fmt::format("{}", s.weight);
+    const std::string weight =
+        known && old_weight != s.weight ? fmt::format("{} -> {}", old_weight, s.weight) : fmt::format("{}", s.weight);
     const std::string message = fmt::format("{}/{}: {}, weight {}{}", backend.name, server, state, weight,
                                             reasons.empty() ? "" : " (" + reasons + ")");
     const bool bad = s.state == State::kEjected && old_state != State::kEjected;

@@ -15,8 +15,8 @@
 namespace rpcw {
 
 /// The log of decisions: each change of state or weight is a line of its server, and nothing is logged twice. Small
-/// steps of a weight alone, as on a ramp, are for level debug. Many servers whose weights change only because others' do
-/// share one line a minute and backend.
+/// steps of a weight alone, as on a ramp, are for level debug. Many servers whose weights change only because others'
+/// do share one line a minute and backend.
 class DecisionLog {
  public:
   using Write = std::function<void(LogLine)>;

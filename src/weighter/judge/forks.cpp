@@ -52,9 +52,9 @@ class Groups {
   /// Two targets have shown different blocks of one height.
   [[nodiscard]] bool contradiction() const { return !disputed_.empty(); }
 
-  /// The targets of which another one has shown a different block, but those whose block more targets have shown than any
-  /// other. By their blocks at that height and not by their groups: a target that has moved to another chain still knows
-  /// blocks of the one before.
+  /// The targets of which another one has shown a different block, but those whose block more targets have shown than
+  /// any other. By their blocks at that height and not by their groups: a target that has moved to another chain still
+  /// knows blocks of the one before.
   [[nodiscard]] std::set<std::uint32_t> suspects() const {
     std::set<std::uint32_t> out;
     for (const std::uint64_t height : disputed_) {
@@ -126,7 +126,8 @@ class Groups {
     }
   }
 
-  /// Returns the height where another target's newest block stands in the place of this one's parent; absent: none does.
+  /// Returns the height where another target's newest block stands in the place of this one's parent; absent: none
+  /// does.
   std::optional<std::uint64_t> connect_parent(const ForkVote& v) {
     const std::optional<Head>& head = history_.member(v.member).heads.newest;
     if (!head || head->number == 0 || head->parent.empty()) return std::nullopt;

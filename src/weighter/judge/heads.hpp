@@ -63,8 +63,9 @@ HeadView scan_heads(BackendHistory& history, const config::Backend& backend, con
 /// timestamps advance, plus max_lag.
 bool rise_explained(std::uint64_t blocks, milliseconds dated, milliseconds block_time, milliseconds max_lag);
 
-/// Whether the target's newest block is older than `limit`. Of the time since it was told, what `interval`, that between two
-/// probes, goes beyond half of `limit` does not count: it was not looked for, and nothing newer could be shown.
+/// Whether the target's newest block is older than `limit`. Of the time since it was told, what `interval`, that
+/// between two probes, goes beyond half of `limit` does not count: it was not looked for, and nothing newer could be
+/// shown.
 bool too_old(const TargetHistory& target, milliseconds limit, milliseconds interval, Now now);
 
 /// Whether `head` is dated further into the future than a clock may be off.

@@ -199,16 +199,13 @@ class Judge {
     return std::max(now_.wall - t.heads.newest->timestamp, milliseconds{0});
   }
 
-  static bool has_new_head(const TargetHistory& t) {
-    return t.heads.newest && !t.probes.failure && !t.probes.limited;
-  }
+  static bool has_new_head(const TargetHistory& t) { return t.heads.newest && !t.probes.failure && !t.probes.limited; }
 
   /// With the agreed head of this very moment, and kept until the next answer: else a target would seem to fall behind
   /// merely because others were asked after it.
   void compare_with_agreed(TargetHistory& t) const {
     t.heads.lag_blocks.reset();
-    if (agreed_)
-      t.heads.lag_blocks = agreed_->number - std::min(agreed_->number, t.heads.newest->number);
+    if (agreed_) t.heads.lag_blocks = agreed_->number - std::min(agreed_->number, t.heads.newest->number);
   }
 
   /// A node that is restored from a backup falls back once. A head that does so again and again comes from two pools of

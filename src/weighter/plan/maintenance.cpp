@@ -77,7 +77,7 @@ DrainPlan plan_drain(const haproxy::Instance& instance, std::string_view backend
     if (s.name != server && waits(s)) waiting.add(s.name);
   if (waiting.count() > 0)
     out.why += fmt::format("; {} {} weight 0{}", waiting.text(), waiting.count() == 1 ? "has" : "have",
-                           healthy.empty()          ? ", and no running agent judges them healthy"
+                           healthy.empty()        ? ", and no running agent judges them healthy"
                            : waiting.count() == 1 ? " and is not healthy"
                                                   : " and are not healthy");
   return out;

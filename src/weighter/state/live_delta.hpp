@@ -39,7 +39,8 @@ struct LiveDelta {
 };
 
 /// Adds the traffic that reached the same server by another backend. Latency and bytes stay those of `to`, since other
-/// methods may take other times and have other answers; how long an answer usually takes is the mean of both, weighed by requests.
+/// methods may take other times and have other answers; how long an answer usually takes is the mean of both, weighed
+/// by requests.
 void add(LiveDelta& to, const LiveDelta& more);
 
 /// Counts what came between two reads of one worker, `elapsed` apart, and carries the backlogs over into `after`.
