@@ -208,7 +208,8 @@ struct GoingAway {
     }
     if (first) wire.send(go_away(stream, 0));
     wire.send(frame(kData, kEndStream, stream, rest));
-    return !first;
+    // The client ends it: to close a socket with unread bytes would reset it, and the answer might be lost.
+    return true;
   }
 
   const When when;
