@@ -269,7 +269,8 @@ TEST_CASE("a backup and a maintenance are known before anything is pushed") {
   haproxy.restart();
   CHECK(eventually([&] { return weights_of(haproxy) == Weights{{"first", 0}, {"spare", 256}}; }));
   CHECK(program.says("rpc/spare set to 256"));
+  CHECK(program.says("rpc/first set to 0"));
+  CHECK(program.stop() == 0);
   CHECK(program.count("/spare set to") == 1);
   CHECK(program.count("/first set to") == 1);
-  CHECK(program.stop() == 0);
 }
