@@ -430,7 +430,7 @@ TEST_CASE("standby: turned on by SIGHUP, the agent acts until the Lease says whi
   stage.break_provider(1);
   REQUIRE(stage.reaches(kWithoutB));
 
-  // Nobody holds it: the agent gets it, and acts all the time.
+  // The Lease is free: the agent gets it, and acts all the time.
   api.allow(a.token());
   a.program->signal(SIGHUP);
   REQUIRE(eventually([&] { return a.took_file(1, 1); }));

@@ -251,7 +251,7 @@ TEST_CASE("lease: an agent that joins knows who acts by the lease, or by a holde
     for (const MonoTime end = t + time; t < end; t += 50ms) joining.turn(t, server, 5ms, 5ms, lost);
   };
   CHECK_FALSE(joining.election.known());
-  SUBCASE("nobody holds it: this agent does") {
+  SUBCASE("it is free: this agent holds it") {
     turn(500ms);
     CHECK(joining.election.known());
     CHECK(joining.holds(t));
