@@ -123,6 +123,8 @@ Failure Channel::connect_failure(const error_code& error) const {
                    with("let this user in by `mode`, `user` or `group` on the `stats socket` line of "
                         "haproxy.cfg, and by the rights of the directories above it"));
   }
+  if (error.value() == EMFILE || error.value() == ENFILE)
+    return failure(Error::kConnect, with("raise the limit on open files (LimitNOFILE= of a systemd unit)"));
   const bool master = endpoint_.kind == config::Endpoint::Kind::kMaster;
   const std::string_view line =
       master ? "is it started with -W -S and this path?"

@@ -27,6 +27,7 @@
 #include <thread>
 #include <vector>
 
+#include "fake_server.hpp"
 #include "haproxy/client.hpp"
 #include "haproxy_blocking.hpp"
 #include "haproxy_process.hpp"
@@ -78,68 +79,6 @@ std::string many_servers(int count) {
   }
   return text;
 }
-
-/// A server of bytes for what no HAProxy does. Each connection is handed to `serve` in turn, after its line was read.
-class FakeServer {
- public:
-  explicit FakeServer(std::function<void(int)> serve, int backlog = 8) : serve_(std::move(serve)) {
-    auto name = (std::filesystem::temp_directory_path() / "rpcw-fake-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    directory_ = name;
-    listener_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, path().c_str(), path().size() + 1);
-    if (::bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-        ::listen(listener_, backlog) != 0) {
-      throw std::runtime_error("bind");
-    }
-    if (serve_) thread_ = std::thread([this] { loop(); });
-  }
-  FakeServer(const FakeServer&) = delete;
-  FakeServer& operator=(const FakeServer&) = delete;
-  ~FakeServer() {
-    stopping = true;
-    ::shutdown(listener_, SHUT_RDWR);
-    if (thread_.joinable()) thread_.join();
-    ::close(listener_);
-    std::filesystem::remove_all(directory_);
-  }
-  std::string path() const { return directory_ + "/s"; }
-
-  static bool say(int fd, std::string_view text) {
-    return ::send(fd, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
-  }
-  /// Returns when the peer has closed, or after ten seconds.
-  static void hold(int fd) {
-    char byte = 0;
-    while (::recv(fd, &byte, 1, 0) > 0) {
-    }
-  }
-
-  std::atomic<bool> stopping = false;
-
- private:
-  void loop() {
-    while (!stopping) {
-      const int fd = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
-      if (fd < 0) break;
-      const timeval limit{.tv_sec = 10, .tv_usec = 0};
-      ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-      ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-      char byte = 0;
-      while (::recv(fd, &byte, 1, 0) == 1 && byte != '\n') {
-      }
-      serve_(fd);
-      ::close(fd);
-    }
-  }
-
-  std::function<void(int)> serve_;
-  std::string directory_;
-  int listener_ = -1;
-  std::thread thread_;
-};
 
 }  // namespace
 
@@ -397,7 +336,7 @@ TEST_CASE("a HAProxy that stops half-way is waited for no longer than the timeou
 
 TEST_CASE("bytes that no HAProxy sends") {
   SUBCASE("a reply that never ends") {
-    FakeServer server([](int fd) {
+    FakeServer server([](int fd, std::string_view) {
       const std::string chunk(65536, 'x');
       while (FakeServer::say(fd, chunk)) {
       }
@@ -409,7 +348,7 @@ TEST_CASE("bytes that no HAProxy sends") {
     CHECK(client.took < 20s);
   }
   SUBCASE("one that drips") {
-    FakeServer server([](int fd) {
+    FakeServer server([](int fd, std::string_view) {
       while (FakeServer::say(fd, "x")) std::this_thread::sleep_for(10ms);
     });
     Blocking client(unix_endpoint(server.path()), 200ms);
@@ -418,13 +357,13 @@ TEST_CASE("bytes that no HAProxy sends") {
     CHECK(client.took < 2s);
   }
   SUBCASE("nothing at all") {
-    FakeServer server([](int fd) { FakeServer::hold(fd); });
+    FakeServer server([](int fd, std::string_view) { FakeServer::hold(fd); });
     Blocking client(unix_endpoint(server.path()), 100ms);
     CHECK(client.push({weight("b", "s", 1)})[0].error == Error::kTimeout);
     CHECK(client.took < 2s);
   }
   SUBCASE("the end after some replies") {
-    FakeServer server([](int fd) { FakeServer::say(fd, "\nNo such server.\n\n\nhalf a wo"); });
+    FakeServer server([](int fd, std::string_view) { FakeServer::say(fd, "\nNo such server.\n\n\nhalf a wo"); });
     Blocking client(unix_endpoint(server.path()));
     const auto outcomes = client.push(
         {weight("b", "s", 1), weight("b", "t", 1), weight("b", "u", 1), weight("b", "v", 1), weight("b", "w", 1)});
@@ -440,7 +379,7 @@ TEST_CASE("bytes that no HAProxy sends") {
     CHECK(contains(run.error().detail, "3 of 4 commands confirmed"));
   }
   SUBCASE("a message without its empty line does not lend its place to the next reply") {
-    FakeServer server([](int fd) { FakeServer::say(fd, "\nSomething new\n\n\n"); });
+    FakeServer server([](int fd, std::string_view) { FakeServer::say(fd, "\nSomething new\n\n\n"); });
     Blocking client(unix_endpoint(server.path()));
     const auto outcomes =
         client.push({weight("b", "s", 1), weight("b", "t", 1), weight("b", "u", 1), weight("b", "v", 1)});
@@ -450,12 +389,12 @@ TEST_CASE("bytes that no HAProxy sends") {
     CHECK(outcomes[3].kind == Kind::kUnconfirmed);
   }
   SUBCASE("more replies than commands") {
-    FakeServer server([](int fd) { FakeServer::say(fd, "\n\n\n"); });
+    FakeServer server([](int fd, std::string_view) { FakeServer::say(fd, "\n\n\n"); });
     Blocking client(unix_endpoint(server.path()));
     CHECK(client.push({weight("b", "s", 1)})[0].error == Error::kMalformed);
   }
   SUBCASE("another protocol") {
-    FakeServer server([](int fd) { FakeServer::say(fd, "HTTP/1.1 400 Bad Request\r\n\n\n\n"); });
+    FakeServer server([](int fd, std::string_view) { FakeServer::say(fd, "HTTP/1.1 400 Bad Request\r\n\n\n\n"); });
     Blocking client(unix_endpoint(server.path()));
     const auto failure = client.failed_read();
     CHECK(failure.code == Error::kMalformed);
@@ -481,7 +420,7 @@ TEST_CASE("bytes that no HAProxy sends") {
 }
 
 TEST_CASE("an operation can be cancelled, or destroyed with its loop") {
-  FakeServer server([](int fd) { FakeServer::hold(fd); });
+  FakeServer server([](int fd, std::string_view) { FakeServer::hold(fd); });
   SUBCASE("cancelled") {
     Blocking client(unix_endpoint(server.path()), 10s);
     asio::cancellation_signal signal;
