@@ -7,10 +7,14 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -40,6 +44,17 @@ std::size_t open_files(const Program& program) {
   for ([[maybe_unused]] const auto& entry :
        std::filesystem::directory_iterator(fmt::format("/proc/{}/fd", program.pid())))
     ++out;
+  return out;
+}
+
+/// Reloads, one a second: $RPCW_RELOADS, or 15 without it.
+unsigned reloads_wanted() {
+  const char* const text = std::getenv("RPCW_RELOADS");
+  if (text == nullptr) return 15;
+  unsigned out = 0;
+  const char* const end = text + std::strlen(text);
+  const auto [rest, error] = std::from_chars(text, end, out);
+  REQUIRE_MESSAGE((error == std::errc() && rest == end && out > 0), "RPCW_RELOADS is a number from 1");
   return out;
 }
 
@@ -131,7 +146,7 @@ TEST_CASE("a provider's certificate that expires, changes and is of another name
 }
 
 TEST_CASE("a HAProxy that is reloaded each second under load gets its weights back each time") {
-  constexpr unsigned kReloads = 15;
+  const unsigned reloads = reloads_wanted();
   constexpr unsigned kRequestsPerSecond = 100;
   const Stage stage;
   const std::uint16_t clients = free_port();
@@ -142,7 +157,7 @@ TEST_CASE("a HAProxy that is reloaded each second under load gets its weights ba
   REQUIRE(reaches(kThirds));
   const Load load(clients, kRequestsPerSecond);
   const std::size_t files = open_files(program);
-  for (unsigned i = 0; i < kReloads; ++i) {
+  for (unsigned i = 0; i < reloads; ++i) {
     const auto next = Clock::now() + 1s;
     if (i % 2 == 0)
       stage.break_provider(0);
@@ -160,7 +175,7 @@ TEST_CASE("a HAProxy that is reloaded each second under load gets its weights ba
   const Load::Counts all = load.counts();
   CHECK(all.find({"", 503}) == all.end());
   CHECK(counts(port, fmt::format("rpc_weighter_haproxy_reloads_total{{endpoint=\"unix:{}\"}} {}",
-                                 haproxy.admin_socket(), kReloads)));
+                                 haproxy.admin_socket(), reloads)));
   CHECK(eventually([&] { return open_files(program) <= files + 8; }));
   CHECK(http_get(port, "/healthz").status == 200);
   CHECK(program.stop() == 0);
