@@ -623,6 +623,23 @@ TEST_CASE("errors: TLS that breaks") {
     CHECK(failure.code == Error::kTls);
     CHECK(contains(failure.detail, "the connection ended in the TLS handshake: Connection reset by peer"));
   }
+  SUBCASE("a connection that ends in the handshake") {
+    const Listener listener(8);
+    std::thread closer([&] {
+      const int fd = ::accept(listener.descriptor(), nullptr, nullptr);
+      std::array<char, 16384> hello{};
+      static_cast<void>(::recv(fd, hello.data(), hello.size(), 0));
+      // An orderly end: bytes that are left unread would make it a reset.
+      ::shutdown(fd, SHUT_WR);
+      FakeServer::hold(fd);
+      ::close(fd);
+    });
+    Blocking client(tcp_endpoint("127.0.0.1", listener.port), kPatience, trusting(authority));
+    const auto failure = client.failed_read();
+    closer.join();
+    CHECK(failure.code == Error::kTls);
+    CHECK(contains(failure.detail, "the connection ended in the TLS handshake; does the `bind` line"));
+  }
   SUBCASE("bytes that were changed on their way") {
     const auto port = free_port();
     const HaproxyProcess process(

@@ -396,6 +396,42 @@ TEST_CASE("the environment's proxy counts only when asked for") {
   CHECK(direct.count() == 2);
 }
 
+TEST_CASE("the environment's proxy in trouble") {
+  // A label of more than 63 letters: no name server has to be asked.
+  const std::string impossible = std::string(64, 'x') + ".test";
+  config::Probe probe = settings();
+  probe.proxy = "environment";
+  probe.timeout = 10s;
+  const auto failure = [&](const std::string& proxy, const std::string& url) {
+    const Variable http("http_proxy", proxy);
+    const HeadObservation o = Stage({target(url)}, probe).head();
+    REQUIRE_FALSE(o.head.has_value());
+    return o.head.error();
+  };
+  SUBCASE("has no address") {
+    const ProbeFailure f = failure("http://" + impossible + ":3128", "http://provider.test/");
+    CHECK(f.code == Reason::kDnsFailed);
+    CHECK(f.detail == "the proxy's name does not resolve");
+  }
+  SUBCASE("is passed by, and the provider has no address") {
+    const Variable exception("no_proxy", "provider.invalid");
+    const ProbeFailure f = failure("http://127.0.0.1:1", "http://provider.invalid/");
+    CHECK(f.code == Reason::kDnsFailed);
+    // A name server may not answer at all.
+    const bool expected = f.detail == "provider.invalid does not resolve" || f.detail == "no name look-up within 10 s";
+    CHECK_MESSAGE(expected, f.detail);
+  }
+  SUBCASE("speaks SOCKS and refuses") {
+    ByteServer proxy([](Wire& wire) {
+      wire.send("\x05\xff");
+      wire.wait_closed();
+    });
+    const ProbeFailure f = failure(fmt::format("socks5://127.0.0.1:{}", proxy.port()), "http://127.0.0.1:9/");
+    CHECK(f.code == Reason::kConnectFailed);
+    CHECK(f.detail == "the proxy refused the connection");
+  }
+}
+
 TEST_CASE("IPv6, and a name in any spelling") {
   Recorder recorder;
   unsigned lookups = 0;

@@ -12,7 +12,7 @@ using namespace rpcw::test;
 
 namespace {
 
-/// `scores` with one provider that is well, and a look-up of slow.test that takes eight seconds.
+/// `scores`, or `once` with a [haproxy] table; a look-up of slow.test takes eight seconds.
 struct Run {
   std::optional<int> code;
   std::string out;
@@ -20,9 +20,11 @@ struct Run {
   std::chrono::steady_clock::duration took{};
 };
 
-Run scores(const std::string& probe, const std::string& servers, std::vector<std::string> environment = {}) {
+Run scores(const std::string& probe, const std::string& servers, std::vector<std::string> environment = {},
+           const std::string& haproxy = "") {
   const TemporaryFolder folder;
   const std::string file = folder.write("config.toml", fmt::format(R"(
+{}
 [probe]
 timeout = "500ms"
 fast_interval = "100ms"
@@ -37,14 +39,15 @@ block_time = "1s"
 name = "rpc"
 chain = "simulated"
 {})",
-                                                                   probe, servers));
+                                                                   haproxy, probe, servers));
   environment.push_back("LD_PRELOAD=" SLOW_LOOKUP);
   environment.push_back("PATH=/usr/bin:/bin");
   // A preloaded library comes before a sanitizer's.
   environment.push_back("ASAN_OPTIONS=verify_asan_link_order=0");
   const auto since = std::chrono::steady_clock::now();
-  Process process(RPC_WEIGHTER, {.arguments = {"scores", "--config", file, "--format", "json"},
-                                 .environment = std::move(environment)});
+  Process process(RPC_WEIGHTER,
+                  {.arguments = {haproxy.empty() ? "scores" : "once", "--config", file, "--format", "json"},
+                   .environment = std::move(environment)});
   Run out;
   out.code = process.wait(kLimit);
   out.took = std::chrono::steady_clock::now() - since;
@@ -101,4 +104,16 @@ TEST_CASE("nor does one that is asked for a proxy's name") {
     CHECK(has(run.out, "\"dns_failed\""));
     CHECK(has(run.out, "\"healthy\""));
   }
+}
+
+TEST_CASE("nor does one that is asked for HAProxy's name") {
+  sim::World world;
+  sim::Provider& provider = world.add("good");
+  const Run run = scores("", server("good", provider.url()), {},
+                         "[haproxy]\nendpoints = [\"tcp:slow.test:9999\"]\ntimeout = \"500ms\"\n");
+  INFO(run.out);
+  INFO(run.err);
+  CHECK(run.code == 3);
+  CHECK(run.took < kMost);
+  CHECK(has(run.out + run.err, "no answer to the look-up of the host within 500 ms"));
 }
