@@ -106,7 +106,8 @@ class Agent::Impl {
       const auto begun = steady_clock::now();
       std::vector<control::Action> actions = controller_.on(std::move(next), now);
       if (effects_.observer != nullptr) effects_.observer->on_actions(actions, now, steady_clock::now() - begun);
-      for (control::Action& a : actions) std::visit([this](auto&& what) { carry_out(std::move(what)); }, std::move(a));
+      for (control::Action& a : actions)
+        std::visit([this](auto&& what) { carry_out(std::forward<decltype(what)>(what)); }, std::move(a));
     }
     busy_ = false;
   }

@@ -100,7 +100,7 @@ class LeaseKeeper::Impl {
 
   void give(lease::Event event) {
     for (lease::Action& a : election_.on(std::move(event), lease_clock()))
-      std::visit([this](auto&& what) { carry_out(std::move(what)); }, std::move(a));
+      std::visit([this](auto&& what) { carry_out(std::forward<decltype(what)>(what)); }, std::move(a));
     if (join_decided()) joined_.cancel();
   }
 

@@ -7,15 +7,14 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
 #include <exception>
-#include <utility>
 
 namespace rpcw {
 
 /// Waits until as many have arrived as were announced. All on one thread, for one waiter.
 class WaitGroup {
  public:
-  explicit WaitGroup(boost::asio::any_io_executor executor)
-      : timer_(std::move(executor), boost::asio::steady_timer::time_point::max()) {}
+  explicit WaitGroup(const boost::asio::any_io_executor& executor)
+      : timer_(executor, boost::asio::steady_timer::time_point::max()) {}
 
   void expect(std::size_t more = 1) { missing_ += more; }
   void arrive() {
@@ -31,7 +30,7 @@ class WaitGroup {
 };
 
 /// For co_spawn: what a coroutine of ours throws is a bug, and leaves through the loop to main.
-inline constexpr auto rethrow = [](std::exception_ptr e) {
+inline constexpr auto rethrow = [](const std::exception_ptr& e) {
   if (e) std::rethrow_exception(e);
 };
 

@@ -378,10 +378,10 @@ std::expected<Header, std::string> read_header(std::string_view line) {
     const auto comma = line.find(',');
     const auto name = line.substr(0, comma);
     auto wanted = kNotWanted;
-    for (std::uint8_t i = 0; i < kColumns.size(); ++i) {
+    for (std::size_t i = 0; i < kColumns.size(); ++i) {
       if (kColumns[i].name == name && !seen[i]) {
         seen[i] = true;
-        wanted = i;
+        wanted = static_cast<std::uint8_t>(i);
       }
     }
     columns.push_back(wanted);

@@ -191,7 +191,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
                          : at.port == 0 ? "; `ss -lxp` shows which process has it"
                                         : "; `ss -ltnp` shows which process has it");
     };
-    const auto bound = [&]<typename Protocol>(typename Protocol::endpoint endpoint,
+    const auto bound = [&]<typename Protocol>(const typename Protocol::endpoint& endpoint,
                                               auto prepare) -> std::expected<Acceptor, error_code> {
       typename Protocol::acceptor acceptor(executor_);
       error_code ec;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "config/config.hpp"
 #include "observe/http.hpp"
@@ -31,7 +32,8 @@ class HttpServer {
     std::chrono::milliseconds idle_time{30000};
   };
 
-  HttpServer(boost::asio::any_io_executor executor, Handler handler) : HttpServer(executor, std::move(handler), {}) {}
+  HttpServer(boost::asio::any_io_executor executor, Handler handler)
+      : HttpServer(std::move(executor), std::move(handler), {}) {}
   HttpServer(boost::asio::any_io_executor executor, Handler handler, Limits limits);
   /// Closes all connections.
   ~HttpServer();

@@ -24,7 +24,7 @@ constexpr milliseconds kHeadsLatency{250};
 
 }  // namespace
 
-Prober::Prober(boost::asio::io_context& io, const config::Probe& settings, std::vector<Subject> subjects,
+Prober::Prober(boost::asio::io_context& io, const config::Probe& settings, const std::vector<Subject>& subjects,
                Resolver::Lookup lookup)
     : settings_(settings), client_(io, settings, subjects.size(), std::move(lookup)) {
   known_.reserve(subjects.size());

@@ -31,7 +31,7 @@ class Prober {
 
   /// Each subject is known by its index from then on; the canaries and the chain that it points to must stay. Throws
   /// what HttpClient's constructor throws.
-  Prober(boost::asio::io_context& io, const config::Probe& settings, std::vector<Subject> subjects,
+  Prober(boost::asio::io_context& io, const config::Probe& settings, const std::vector<Subject>& subjects,
          Resolver::Lookup lookup = Resolver::system_lookup());
 
   /// Another one; returns its index. The connections of the others stay.

@@ -34,7 +34,7 @@ class Recording final : public EventSink {
   /// alone.
   /// `log`: takes a line when writing fails and when it works again.
   explicit Recording(
-      std::string path, RecordingLimits limits = {}, std::function<void(LogLine)> log = [](LogLine) {});
+      std::string path, RecordingLimits limits = {}, std::function<void(LogLine)> log = [](const LogLine&) {});
   ~Recording() override;
   Recording(const Recording&) = delete;
   Recording& operator=(const Recording&) = delete;

@@ -46,7 +46,7 @@ Controller::Controller(const config::Config& file, const Options& options, Legac
 std::vector<Action> Controller::on(Event event, Now now) {
   c_.now = now;
   if (!begun_) begun_ = now.mono;
-  std::visit([this](auto&& e) { handle(std::move(e)); }, std::move(event));
+  std::visit([this](auto&& e) { handle(std::forward<decltype(e)>(e)); }, std::move(event));
   settle();
   for (std::string& remark : std::exchange(remarks_, {}))
     c_.act(action::Log{{config::LogLevel::kWarn, std::move(remark), {}}});

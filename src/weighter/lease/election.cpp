@@ -43,7 +43,7 @@ Election::Election(std::string name, std::string identity, std::uint32_t seed, b
 std::vector<Action> Election::on(Event event, Now now) {
   now_ = now;
   note_time();
-  std::visit([this](auto&& e) { handle(std::move(e)); }, std::move(event));
+  std::visit([this](auto&& e) { handle(std::forward<decltype(e)>(e)); }, std::move(event));
   if (stopping_) {
     stop_step();
   } else {
