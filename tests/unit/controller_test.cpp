@@ -464,6 +464,50 @@ TEST_CASE("controller: servers with traffic are checked more often, by a fifth a
   CHECK(in_ten_minutes(10, 0, A::kSilentAfterAMinute).unanswered == 1);
 }
 
+TEST_CASE("controller: without a healthy server all are probed more often, and less so the longer it lasts") {
+  Play p(two_servers());
+  p.settle();
+  std::vector<MonoTime> heads_of_a;
+  bool down = true;
+  const auto play_until = [&](MonoTime end) {
+    while (p.now < end) {
+      std::deque<std::string> todo;
+      const auto add = [&todo](Texts&& more) { std::ranges::move(more, std::back_inserter(todo)); };
+      for (add(p.pass(50ms)); !todo.empty(); todo.pop_front()) {
+        const std::string what = todo.front();
+        if (what == "head 0") heads_of_a.push_back(p.now);
+        if (what == "head 0" || what == "head 1") {
+          const TargetId target = what == "head 0" ? 0 : 1;
+          add(down ? p.no_head(target) : p.head(target, 100 + static_cast<std::uint64_t>(p.now / 1s)));
+        }
+        if (what.starts_with("syncing")) p.synced(what == "syncing 0" ? 0 : 1);
+        if (what.starts_with("info"))
+          p.give(control::event::InfoRead{
+              0, haproxy::Info{"2.6.12", 7, 1000s + std::chrono::floor<std::chrono::seconds>(p.now)}});
+        if (what.starts_with("set")) p.confirmed(0, 2);
+        if (what.starts_with("refresh") || what.starts_with("read")) add(p.read(0, shown({{"a", 128}, {"b", 128}})));
+      }
+    }
+  };
+  const auto heads_between = [&](MonoTime from, MonoTime to) {
+    return std::ranges::count_if(heads_of_a, [&](MonoTime at) { return at >= from && at < to; });
+  };
+  play_until(15s);
+  REQUIRE(p.controller->report(Now{kStart, p.now + 1h}).backends[0].fallback);
+  // Once a second at first, and at the usual interval after eight times as long as that.
+  CHECK(heads_between(7s, 15s) >= 6);
+  play_until(160s);
+  CHECK(heads_between(60s, 160s) <= 22);
+  CHECK(heads_between(60s, 160s) >= 18);
+  down = false;
+  play_until(240s);
+  CHECK_FALSE(p.controller->report(Now{kStart, p.now + 1h}).backends[0].fallback);
+  // The next outage begins anew.
+  down = true;
+  play_until(255s);
+  CHECK(heads_between(247s, 255s) >= 6);
+}
+
 TEST_CASE("controller: an agent that stands by decides, and reads HAProxy anew before its first weight") {
   Play p(two_servers(), {.standby = true});
   p.give(control::event::Started{});

@@ -455,6 +455,25 @@ void CheckSchedule::send_urgent() {
   }
 }
 
+void CheckSchedule::follow_outages() {
+  outage_since_.resize(c_.config.backends.size());
+  std::vector<bool> began(outage_since_.size(), false);
+  for (std::size_t b = 0; b < outage_since_.size(); ++b) {
+    std::optional<MonoTime>& since = outage_since_[b];
+    if (!c_.state.decision(b).fallback)
+      since.reset();
+    else if (!since) {
+      since = c_.mono();
+      began[b] = true;
+    }
+  }
+  if (!c_.runs() || std::ranges::find(began, true) == began.end()) return;
+  std::vector<std::size_t> out;
+  for (std::size_t i = 0; i < probes_.size(); ++i)
+    if (const SystemState::Target& t = c_.state.targets()[i]; began[t.backend] && !t.reference) out.push_back(i);
+  check_now(out);
+}
+
 void CheckSchedule::schedule_answered() {
   for (const TargetId id : std::exchange(to_schedule_, {}))
     if (Probe* p = find(id); p != nullptr && p->to_schedule) schedule(*p);
@@ -468,7 +487,10 @@ void CheckSchedule::schedule(Probe& p) {
   const SystemState::Target& where = c_.state.targets()[index(p)];
   const config::Backend& backend = c_.config.backends[where.backend];
   const milliseconds usual = interval_of(p);
-  milliseconds interval = probe_interval(history, target, c_.config.probe);
+  std::optional<MonoTime> outage;
+  if (!where.reference && where.backend < outage_since_.size())
+    if (const auto& since = outage_since_[where.backend]) outage = c_.mono() - *since;
+  milliseconds interval = probe_interval(history, target, c_.config.probe, outage);
   // A head that lags is asked for once more, soon: it may stand still.
   if (interval == usual && !where.reference && usual >= kExtraFrom &&
       lags_unexplained(history, c_.state.backend(where.backend).history.block_time, backend) && !had_extra(p)) {

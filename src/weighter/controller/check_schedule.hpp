@@ -51,6 +51,8 @@ class CheckSchedule {
   void check_all();
   /// Sends what the comparison of chains needs.
   void send_urgent();
+  /// After a decision: when no server of a backend is healthy any more, all of them are checked at once and more often.
+  void follow_outages();
   /// After a decision: targets whose answers it has weighed get their next time.
   void schedule_answered();
 
@@ -144,6 +146,8 @@ class CheckSchedule {
   std::vector<std::size_t> blockers_;
   /// By backend: the allowance for checks out of turn.
   std::vector<Allowance> extra_;
+  /// By backend: since when no server is healthy; absent: some server is.
+  std::vector<std::optional<MonoTime>> outage_since_;
   /// Requests under way.
   std::size_t open_ = 0;
   /// Combined first rounds that wait, since queued requests take memory, and targets whose own are under way.

@@ -325,6 +325,7 @@ void Controller::decide() {
   else if (was_blind && !state_.blind())
     c_.log(config::LogLevel::kInfo, "providers can be reached again",
            {{"note", std::string(to_string(Reason::kBlind))}}, "note_off");
+  checks_.follow_outages();
   checks_.send_urgent();
   checks_.schedule_answered();
   endpoints_.wake();

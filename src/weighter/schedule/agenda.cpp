@@ -33,7 +33,8 @@ class Agenda {
 
 }  // namespace
 
-milliseconds probe_interval(const TargetHistory& history, const config::Target& target, const config::Probe& probe) {
+milliseconds probe_interval(const TargetHistory& history, const config::Target& target, const config::Probe& probe,
+                            std::optional<MonoTime> outage) {
   const milliseconds usual = config::interval_of(target, probe);
   if (history.probes.limited) {
     const milliseconds own = usual * (1U << std::min(history.probes.limited_in_row, kMostDoublings));
@@ -42,7 +43,10 @@ milliseconds probe_interval(const TargetHistory& history, const config::Target& 
   const bool doubt = history.ejection.is_out
                          ? history.health.good_in_row > 0
                          : history.probes.failure || history.health.bad_in_row > 0 || history.heads.slipping;
-  return doubt ? config::fast_interval_of(target, probe) : usual;
+  const milliseconds fast = config::fast_interval_of(target, probe);
+  if (doubt) return fast;
+  if (!outage) return usual;
+  return std::min(std::max(std::chrono::duration_cast<milliseconds>(*outage / kOutageParts), fast), usual);
 }
 
 milliseconds no_answer_noticed(double usual_ms) {

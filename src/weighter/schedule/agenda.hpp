@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "config/config.hpp"
@@ -16,7 +17,9 @@ std::vector<Check> due_checks(TargetHistory& target, bool reference, const Block
 
 /// How long after the last probe the next one is due: `fast_interval` while the server's state is in doubt. Probes must
 /// not keep a rate limit alive: with each in a row they become rarer, or as the provider asks, within reason.
-milliseconds probe_interval(const TargetHistory& history, const config::Target& target, const config::Probe& probe);
+/// `outage`: how long no server of its backend has been healthy; absent: some server is.
+milliseconds probe_interval(const TargetHistory& history, const config::Target& target, const config::Probe& probe,
+                            std::optional<MonoTime> outage = std::nullopt);
 
 /// How long a probe may go without an answer before that says something, by the latency that is usual for the target in
 /// ms; 0: none is known. New connections and single slow answers stay below.

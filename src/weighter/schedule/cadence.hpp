@@ -50,6 +50,10 @@ inline constexpr milliseconds kForkLookEvery{200};
 /// refuses or loses batches is found out only by asking it again, and below this nothing is gained for that.
 inline constexpr std::size_t kRequestsWorthBatching = 100;
 
+/// While no server of a backend is healthy, each is probed after at least this part of the time that this has lasted, so
+/// that the first one that recovers is found soon. An outage of days costs a server a dozen probes more than usual.
+inline constexpr int kOutageParts = 8;
+
 /// Without a Retry-After the interval between two probes doubles with each rate limit in a row, this often at the most.
 inline constexpr unsigned kMostDoublings = 4;
 /// However long a provider asks us to stay away: it could be dead meanwhile, and one request a minute is no load.
