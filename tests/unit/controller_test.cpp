@@ -508,6 +508,52 @@ TEST_CASE("controller: without a healthy server all are probed more often, and l
   CHECK(heads_between(247s, 255s) >= 6);
 }
 
+TEST_CASE("controller: when answers change their size and a probe fails, the next one comes at once") {
+  // Errors come with status 200 from some moment between two probes on. Seconds until the server has no weight.
+  const auto found_after = [](milliseconds interval, MonoTime into_interval) {
+    config::Config file = two_servers();
+    file.probe.interval = interval;
+    Play p(std::move(file));
+    p.settle();
+    const MonoTime from = 60s + into_interval;
+    std::uint64_t requests = 0;
+    std::uint64_t bytes_of_a = 0;
+    while (p.now < 120s) {
+      std::deque<std::string> todo;
+      const auto add = [&todo](Texts&& more) { std::ranges::move(more, std::back_inserter(todo)); };
+      for (add(p.pass(50ms)); !todo.empty(); todo.pop_front()) {
+        const std::string what = todo.front();
+        if (what == "head 0" && p.now >= from)
+          add(p.no_head(0, Reason::kRpcError));
+        else if (what == "head 0" || what == "head 1")
+          add(p.head(what == "head 0" ? 0 : 1, 100 + static_cast<std::uint64_t>(p.now / 1s)));
+        if (what.starts_with("syncing")) p.synced(what == "syncing 0" ? 0 : 1);
+        if (what.starts_with("info"))
+          p.give(control::event::InfoRead{
+              0, haproxy::Info{"2.6.12", 7, 1000s + std::chrono::floor<std::chrono::seconds>(p.now)}});
+        if (what.starts_with("set")) p.confirmed(0, 2);
+        if (what.starts_with("set") && (what + ",").find(" a 0,") != std::string::npos) return std::chrono::duration<double>(p.now - from).count();
+        if (!what.starts_with("refresh") && !what.starts_with("read")) continue;
+        const std::uint64_t more = 40;
+        requests += more;
+        bytes_of_a += more * (p.now >= from ? 300 : 1000 + requests % 7 * 50);
+        haproxy::Instance read = shown({{"a", 128}, {"b", 128}});
+        for (haproxy::ServerRow& row : read.backends[0].servers) {
+          row.counters.stot = row.counters.lbtot = row.counters.hrsp_2xx = requests;
+          row.counters.bout = row.name == "a" ? bytes_of_a : 1000 * requests;
+        }
+        add(p.read(0, std::move(read)));
+      }
+    }
+    return 60.0;
+  };
+  for (int phase = 0; phase < 10; ++phase) {
+    CAPTURE(phase);
+    CHECK(found_after(5s, phase * 500ms) <= 1.6);
+    CHECK(found_after(1s, phase * 100ms) <= 1.3);
+  }
+}
+
 TEST_CASE("controller: an agent that stands by decides, and reads HAProxy anew before its first weight") {
   Play p(two_servers(), {.standby = true});
   p.give(control::event::Started{});

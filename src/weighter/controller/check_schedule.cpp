@@ -445,12 +445,19 @@ void CheckSchedule::send_urgent() {
     const SystemState::Target& where = c_.state.targets()[i];
     const TargetHistory& history = c_.state.history(i);
     if (where.reference || (!identity_suspect(history, c_.mono()) && !answers_changed(history))) continue;
+    // Traffic says the same as the probe that failed: the next one need not be long after it to count.
+    if (history.probes.failure) {
+      if (answers_changed(history) && may_check_now(p)) check_early(p);
+      continue;
+    }
     const milliseconds interval = interval_of(p);
     Allowance& allowance = extra_[where.backend];
     // As much again may be borrowed: what may be a fault must not wait for the next probe.
-    if (interval < kExtraFrom || had_extra(p) || allowance.tokens() <= -kExtraSaved || !may_check_now(p)) continue;
+    const bool afforded = interval < kExtraFrom || allowance.tokens() > -kExtraSaved;
+    if (had_extra(p) || !afforded || !may_check_now(p)) continue;
     p.last_extra = c_.mono();
-    allowance.spend(extra_cost({1, c_.mono() - p.last_start, interval}));
+    // Servers that are probed more often earn nothing for extra probes either.
+    if (interval >= kExtraFrom) allowance.spend(extra_cost({1, c_.mono() - p.last_start, interval}));
     check_early(p);
   }
 }
@@ -498,8 +505,8 @@ void CheckSchedule::schedule(Probe& p) {
     p.last_extra = c_.mono();
     extra_[where.backend].spend(extra_cost({1, interval, usual}));
   }
-  // Traffic says the same as the probe that failed: the next one need not be long after it to count.
-  if (history.probes.failure && history.live.sizes.changed_at && !history.ejection.is_out)
+  // As in send_urgent.
+  if (history.probes.failure && answers_changed(history))
     interval = std::min(interval, kLeastBetweenHeads);
   if (interval < usual) {
     const double cost = extra_cost({1, interval, usual}) * backend.chain.offers.head_requests;

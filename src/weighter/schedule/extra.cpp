@@ -36,7 +36,7 @@ bool lags_unexplained(const TargetHistory& target, const BlockTime& block_time, 
 }
 
 bool answers_changed(const TargetHistory& target) {
-  return target.live.sizes.changed_at && !target.probes.failure && !target.probes.limited && !target.ejection.is_out;
+  return target.live.sizes.changed_at && !target.probes.limited && !target.ejection.is_out;
 }
 
 bool identity_suspect(const TargetHistory& target, MonoTime now) {

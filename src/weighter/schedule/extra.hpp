@@ -53,7 +53,7 @@ std::optional<std::size_t> most_exposed(std::span<const Exposure> servers, doubl
 /// it is not known yet whether it goes on: worth another probe before the next regular one.
 bool lags_unexplained(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend);
 
-/// The answers of its live traffic are of another size than before, and it has not been probed since.
+/// The answers of its live traffic are of another size than before, and no probe has succeeded since.
 bool answers_changed(const TargetHistory& target);
 
 /// The chain id of a server that serves is due ahead of time: its heads contradict those of others, or have jumped.
