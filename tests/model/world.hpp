@@ -84,7 +84,8 @@ class World {
   }
 
   void schedule(std::size_t i) {
-    const milliseconds interval = probe_interval(history->servers[i], backend.servers[i].target, probe_settings);
+    const milliseconds interval =
+        probe_interval(history->servers[i], backend.servers[i].target, probe_settings, now().mono);
     next_probe_[i] =
         seconds_ + static_cast<double>(interval.count()) / 1000 * std::uniform_real_distribution<>(0.9, 1.1)(random_);
   }

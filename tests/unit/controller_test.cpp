@@ -532,7 +532,8 @@ TEST_CASE("controller: when answers change their size and a probe fails, the nex
           p.give(control::event::InfoRead{
               0, haproxy::Info{"2.6.12", 7, 1000s + std::chrono::floor<std::chrono::seconds>(p.now)}});
         if (what.starts_with("set")) p.confirmed(0, 2);
-        if (what.starts_with("set") && (what + ",").find(" a 0,") != std::string::npos) return std::chrono::duration<double>(p.now - from).count();
+        if (what.starts_with("set") && (what + ",").find(" a 0,") != std::string::npos)
+          return std::chrono::duration<double>(p.now - from).count();
         if (!what.starts_with("refresh") && !what.starts_with("read")) continue;
         const std::uint64_t more = 40;
         requests += more;

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "model/backend.hpp"
+#include "weighter/schedule/agenda.hpp"
 
 using namespace rpcw;
 using namespace std::chrono_literals;
@@ -384,6 +385,35 @@ TEST_CASE("under a hash the end of a return is no reason to move clients") {
 TEST_CASE("no verdict yet: nothing to push") {
   World w(2);
   CHECK_FALSE(w.decision().any_verdict);
+}
+
+TEST_CASE("a server that returns is probed more often for a while, and its share grows as quickly") {
+  World w(3);
+  w.probe.interval = 5s;
+  w.probe.fast_interval = 1s;
+  w.good(0);
+  w.good(1);
+  w.good(2);
+  w.history->servers[0].ejection.returned_at = w.now.mono;
+  const auto interval = [&] {
+    return probe_interval(w.history->servers[0], w.backend.servers[0].target, w.probe, w.now.mono);
+  };
+  const auto share_after = [&](milliseconds time, bool probed) {
+    w.history->shares.last = {0.08, 0.46, 0.46};
+    w.history->shares.at = w.now.mono;
+    w.now.mono += time;
+    if (probed) w.good(0);
+    w.decision();
+    return w.history->shares.last[0];
+  };
+  CHECK(interval() == 1s);
+  CHECK(share_after(1s, true) == doctest::Approx(0.16));
+  // A budget that forbids the probes: nothing new is known of it.
+  CHECK(share_after(2s, false) == doctest::Approx(0.08 * 1.4));
+  CHECK(interval() == 1s);
+  w.now.mono += 3s;
+  CHECK(interval() == 5s);
+  CHECK(share_after(1s, true) == doctest::Approx(0.08 * 1.2));
 }
 
 TEST_CASE("a share grows to the double, or by 8 of 256, for each interval, and falls without limit") {

@@ -268,14 +268,14 @@ TEST_CASE("a head that stands still and begins to lag is asked for more often") 
     both_at(n);
     w.good(0, 100);
     w.verdict();
-    CHECK(probe_interval(w.history->servers[0], w.backend.servers[0].target, w.probe) ==
+    CHECK(probe_interval(w.history->servers[0], w.backend.servers[0].target, w.probe, w.now.mono) ==
           (n == 101 ? w.probe.interval : w.probe.fast_interval));
   }
   // It still lags, but goes on.
   both_at(103);
   w.good(0, 101);
   w.verdict();
-  CHECK(probe_interval(w.history->servers[0], w.backend.servers[0].target, w.probe) == w.probe.interval);
+  CHECK(probe_interval(w.history->servers[0], w.backend.servers[0].target, w.probe, w.now.mono) == w.probe.interval);
 }
 
 TEST_CASE("without an agreed head no server is known to lag, nor is asked more often for it") {

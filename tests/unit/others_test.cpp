@@ -203,18 +203,18 @@ TEST_CASE("viem #2886: a storm of questions while answers were still to come") {
 TEST_CASE("archimedes #1679: a loop of 429s that the probes themselves kept alive") {
   Direct w(1);
   w.good(0, 1000);
-  CHECK(probe_interval(w.history->servers[0], w.backend.servers[0].target, w.probe) == 5s);
+  CHECK(probe_interval(w.history->servers[0], w.backend.servers[0].target, w.probe, w.now.mono) == 5s);
   milliseconds last{0};
   for (int i = 0; i < 4; ++i) {
     w.bad(0, Reason::kRateLimited);
     CHECK(due_checks(w.history->servers[0], false, {}, w.backend, w.now.mono).empty());
-    const milliseconds next = probe_interval(w.history->servers[0], w.backend.servers[0].target, w.probe);
+    const milliseconds next = probe_interval(w.history->servers[0], w.backend.servers[0].target, w.probe, w.now.mono);
     CHECK(next > last);
     last = next;
   }
   CHECK(last == 60s);
   w.good(0, 1000);
-  CHECK(probe_interval(w.history->servers[0], w.backend.servers[0].target, w.probe) == 5s);
+  CHECK(probe_interval(w.history->servers[0], w.backend.servers[0].target, w.probe, w.now.mono) == 5s);
 }
 
 TEST_CASE("chainlink #10726: switches between providers that were almost equal") {

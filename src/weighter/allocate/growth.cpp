@@ -7,6 +7,7 @@
 
 #include "weighter/allocate/scale.hpp"
 #include "weighter/constants.hpp"
+#include "weighter/schedule/agenda.hpp"
 
 namespace rpcw {
 namespace {
@@ -105,11 +106,21 @@ void limit_exposure(const Allocation& a, std::span<Cap> caps) {
   for (Cap& cap : caps) cap.lower(most, Cap::Kind::kExposure);
 }
 
+/// A share grows as quickly as the server is probed. A budget may forbid the probes of a return: then nothing new is
+/// known of it.
+MonoTime growth_interval(const Allocation& a, std::size_t i) {
+  const TargetHistory& t = a.history.servers[i];
+  const config::Target& target = a.backend.servers[i].target;
+  const MonoTime fast = config::fast_interval_of(target, a.probe);
+  const bool probed_often = a.now.mono - t.heads.received.mono < 2 * fast;
+  return probed_often && is_returning(t, target, a.probe, a.now.mono) ? fast : config::interval_of(target, a.probe);
+}
+
 void limit_growth(const Allocation& a, const Members& sharing, std::span<const double> before, std::span<Cap> caps) {
   if (before.empty() || !a.strategy.limits_growth) return;
   for (std::size_t k = 0; k < caps.size(); ++k) {
     // Without a decision before, one interval's growth: what a single pass may do.
-    const MonoTime interval = config::interval_of(a.backend.servers[sharing[k]].target, a.probe);
+    const MonoTime interval = growth_interval(a, sharing[k]);
     const MonoTime elapsed = a.history.shares.last.empty() ? interval : a.now.mono - a.history.shares.at;
     const double intervals =
         std::max(0.0, static_cast<double>(elapsed.count()) / static_cast<double>(interval.count()));

@@ -497,7 +497,7 @@ void CheckSchedule::schedule(Probe& p) {
   std::optional<MonoTime> outage;
   if (!where.reference && where.backend < outage_since_.size())
     if (const auto& since = outage_since_[where.backend]) outage = c_.mono() - *since;
-  milliseconds interval = probe_interval(history, target, c_.config.probe, outage);
+  milliseconds interval = probe_interval(history, target, c_.config.probe, c_.mono(), outage);
   // A head that lags is asked for once more, soon: it may stand still.
   if (interval == usual && !where.reference && usual >= kExtraFrom &&
       lags_unexplained(history, c_.state.backend(where.backend).history.block_time, backend) && !had_extra(p)) {
@@ -506,8 +506,7 @@ void CheckSchedule::schedule(Probe& p) {
     extra_[where.backend].spend(extra_cost({1, interval, usual}));
   }
   // As in send_urgent.
-  if (history.probes.failure && answers_changed(history))
-    interval = std::min(interval, kLeastBetweenHeads);
+  if (history.probes.failure && answers_changed(history)) interval = std::min(interval, kLeastBetweenHeads);
   if (interval < usual) {
     const double cost = extra_cost({1, interval, usual}) * backend.chain.offers.head_requests;
     if (p.kept) {

@@ -34,7 +34,7 @@ class Agenda {
 }  // namespace
 
 milliseconds probe_interval(const TargetHistory& history, const config::Target& target, const config::Probe& probe,
-                            std::optional<MonoTime> outage) {
+                            MonoTime now, std::optional<MonoTime> outage) {
   const milliseconds usual = config::interval_of(target, probe);
   if (history.probes.limited) {
     const milliseconds own = usual * (1U << std::min(history.probes.limited_in_row, kMostDoublings));
@@ -44,9 +44,15 @@ milliseconds probe_interval(const TargetHistory& history, const config::Target& 
                          ? history.health.good_in_row > 0
                          : history.probes.failure || history.health.bad_in_row > 0 || history.heads.slipping;
   const milliseconds fast = config::fast_interval_of(target, probe);
-  if (doubt) return fast;
+  if (doubt || is_returning(history, target, probe, now)) return fast;
   if (!outage) return usual;
   return std::min(std::max(std::chrono::duration_cast<milliseconds>(*outage / kOutageParts), fast), usual);
+}
+
+bool is_returning(const TargetHistory& history, const config::Target& target, const config::Probe& probe,
+                  MonoTime now) {
+  const std::optional<MonoTime>& back = history.ejection.returned_at;
+  return back && now - *back < kReturnIntervals * config::fast_interval_of(target, probe);
 }
 
 milliseconds no_answer_noticed(double usual_ms) {

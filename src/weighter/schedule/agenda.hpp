@@ -19,7 +19,10 @@ std::vector<Check> due_checks(TargetHistory& target, bool reference, const Block
 /// not keep a rate limit alive: with each in a row they become rarer, or as the provider asks, within reason.
 /// `outage`: how long no server of its backend has been healthy; absent: some server is.
 milliseconds probe_interval(const TargetHistory& history, const config::Target& target, const config::Probe& probe,
-                            std::optional<MonoTime> outage = std::nullopt);
+                            MonoTime now, std::optional<MonoTime> outage = std::nullopt);
+
+/// The server returned so lately that it is probed more often than usual.
+bool is_returning(const TargetHistory& history, const config::Target& target, const config::Probe& probe, MonoTime now);
 
 /// How long a probe may go without an answer before that says something, by the latency that is usual for the target in
 /// ms; 0: none is known. New connections and single slow answers stay below.

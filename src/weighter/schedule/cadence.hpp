@@ -50,9 +50,14 @@ inline constexpr milliseconds kForkLookEvery{200};
 /// refuses or loses batches is found out only by asking it again, and below this nothing is gained for that.
 inline constexpr std::size_t kRequestsWorthBatching = 100;
 
-/// While no server of a backend is healthy, each is probed after at least this part of the time that this has lasted, so
-/// that the first one that recovers is found soon. An outage of days costs a server a dozen probes more than usual.
+/// While no server of a backend is healthy, each is probed after at least this part of the time that this has lasted,
+/// so that the first one that recovers is found soon. An outage of days costs a server a dozen probes more than usual.
 inline constexpr int kOutageParts = 8;
+
+/// A server that has returned is probed each `fast_interval` for this many of them, and its share grows as quickly:
+/// from 8 of 256 to half of the traffic are four doublings, and a fifth for good measure. At a probe each 5 s it
+/// would take half a minute, in which the others carry too much.
+inline constexpr int kReturnIntervals = 6;
 
 /// Without a Retry-After the interval between two probes doubles with each rate limit in a row, this often at the most.
 inline constexpr unsigned kMostDoublings = 4;
