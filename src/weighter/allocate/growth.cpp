@@ -111,9 +111,9 @@ void limit_exposure(const Allocation& a, std::span<Cap> caps) {
 MonoTime growth_interval(const Allocation& a, std::size_t i) {
   const TargetHistory& t = a.history.servers[i];
   const config::Target& target = a.backend.servers[i].target;
-  const MonoTime fast = config::fast_interval_of(target, a.probe);
-  const bool probed_often = a.now.mono - t.heads.received.mono < 2 * fast;
-  return probed_often && is_returning(t, target, a.probe, a.now.mono) ? fast : config::interval_of(target, a.probe);
+  const MonoTime often = return_interval(target, a.probe);
+  const bool probed_often = a.now.mono - t.heads.received.mono < 2 * often;
+  return probed_often && is_returning(t, target, a.probe, a.now.mono) ? often : config::interval_of(target, a.probe);
 }
 
 void limit_growth(const Allocation& a, const Members& sharing, std::span<const double> before, std::span<Cap> caps) {

@@ -44,15 +44,20 @@ milliseconds probe_interval(const TargetHistory& history, const config::Target& 
                          ? history.health.good_in_row > 0
                          : history.probes.failure || history.health.bad_in_row > 0 || history.heads.slipping;
   const milliseconds fast = config::fast_interval_of(target, probe);
-  if (doubt || is_returning(history, target, probe, now)) return fast;
+  if (doubt) return fast;
+  if (is_returning(history, target, probe, now)) return return_interval(target, probe);
   if (!outage) return usual;
   return std::min(std::max(std::chrono::duration_cast<milliseconds>(*outage / kOutageParts), fast), usual);
+}
+
+milliseconds return_interval(const config::Target& target, const config::Probe& probe) {
+  return std::min(config::interval_of(target, probe), std::max(config::fast_interval_of(target, probe), kReturnEvery));
 }
 
 bool is_returning(const TargetHistory& history, const config::Target& target, const config::Probe& probe,
                   MonoTime now) {
   const std::optional<MonoTime>& back = history.ejection.returned_at;
-  return back && now - *back < kReturnIntervals * config::fast_interval_of(target, probe);
+  return back && now - *back < kReturnProbes * return_interval(target, probe);
 }
 
 milliseconds no_answer_noticed(double usual_ms) {

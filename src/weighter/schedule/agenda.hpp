@@ -21,7 +21,9 @@ std::vector<Check> due_checks(TargetHistory& target, bool reference, const Block
 milliseconds probe_interval(const TargetHistory& history, const config::Target& target, const config::Probe& probe,
                             MonoTime now, std::optional<MonoTime> outage = std::nullopt);
 
-/// The server returned so lately that it is probed more often than usual.
+/// The interval of a server that has just returned, at most the usual one.
+milliseconds return_interval(const config::Target& target, const config::Probe& probe);
+/// The server returned so lately that this is its interval.
 bool is_returning(const TargetHistory& history, const config::Target& target, const config::Probe& probe, MonoTime now);
 
 /// How long a probe may go without an answer before that says something, by the latency that is usual for the target in

@@ -54,10 +54,11 @@ inline constexpr std::size_t kRequestsWorthBatching = 100;
 /// so that the first one that recovers is found soon. An outage of days costs a server a dozen probes more than usual.
 inline constexpr int kOutageParts = 8;
 
-/// A server that has returned is probed each `fast_interval` for this many of them, and its share grows as quickly:
+/// A server that has returned is probed this often at least, for this many probes, and its share grows as quickly:
 /// from 8 of 256 to half of the traffic are four doublings, and a fifth for good measure. At a probe each 5 s it
 /// would take half a minute, in which the others carry too much.
-inline constexpr int kReturnIntervals = 6;
+inline constexpr milliseconds kReturnEvery{1'000};
+inline constexpr int kReturnProbes = 6;
 
 /// Without a Retry-After the interval between two probes doubles with each rate limit in a row, this often at the most.
 inline constexpr unsigned kMostDoublings = 4;
