@@ -180,6 +180,7 @@ TEST_CASE("discover: a server that is added is managed, one that is deleted is n
   // It came from nothing, and what was ejected stayed so.
   CHECK(program.says("rpc/d: unknown -> healthy, weight 0 -> "));
   CHECK(program.count("rpc/b: ejected ->") == 0);
+  CHECK(program.says("unknown ->", 4));
   CHECK(program.count("unknown ->") == 4);
 
   d.remove("d");
@@ -192,6 +193,7 @@ TEST_CASE("discover: a server that is added is managed, one that is deleted is n
   CHECK(d.reaches({{"a", 86}, {"b", 85}, {"c", 85}}));
   // No server was connected to anew for all that.
   CHECK(d.providers[0]->stats().accepted == connections);
+  CHECK(program.says("HAProxy unix:"));
   CHECK(program.count("HAProxy unix:") == 1);
   CHECK(program.stop() == 0);
 }
@@ -399,6 +401,7 @@ TEST_CASE("discover: SIGHUP and a state keep what is known") {
     program.signal(SIGHUP);
     CHECK(program.says("was read again"));
     CHECK(asked(*d.providers[1], 3));
+    CHECK(program.says("unknown ->", 3));
     CHECK(program.count("unknown ->") == 3);
     CHECK(program.count("to probe") == 0);
     CHECK(program.stop() == 0);
@@ -535,10 +538,12 @@ TEST_CASE("discover: of many servers that take over from a few, one line tells")
   Program program({"run", "--config", d.folder.write("config.toml", toml)});
   const auto weight = [&](const char* server) { return weights_of(haproxy)[server]; };
   REQUIRE(eventually([&] { return weight("a0") > 200 && weight("b69") < 128; }));
+  CHECK(program.says("unknown -> healthy", 74));
   CHECK(program.count("unknown -> healthy") == 74);
   d.fail(0);
   CHECK(program.says("rpc/a3: degraded -> ejected"));
   REQUIRE(eventually([&] { return weight("b69") > 200; }));
+  CHECK(program.says("servers change, and nothing else of them"));
   CHECK(program.count("servers change, and nothing else of them") == 1);
   CHECK(program.stop() == 0);
 }

@@ -87,6 +87,7 @@ TEST_CASE("each HAProxy is driven as its own algorithm wants it") {
   stage.break_provider(2);
   CHECK(stage.reaches({{"a", 128}, {"b", 128}, {"c", 0}}));
   CHECK(eventually([&] { return weights_of(fixed) == Weights{{"a", 1}, {"b", 1}, {"c", 0}}; }));
+  CHECK(program.says("static algorithm"));
   CHECK(program.count("static algorithm") == 1);
   CHECK(program.stop() == 0);
 }

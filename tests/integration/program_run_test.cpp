@@ -138,6 +138,7 @@ TEST_CASE("run waits for a HAProxy that is not there yet") {
   stage.haproxy.restart();
   CHECK(stage.reaches(kAll));
   CHECK(program.count("HAProxy cannot be used") == 1);
+  CHECK(program.says("is there: version"));
   CHECK(program.count("is there: version") == 1);
   CHECK(program.stop() == 0);
 }
@@ -216,6 +217,7 @@ TEST_CASE("a server that HAProxy lacks is told once, and the others are served")
   Program program({"run", "--config", stage.folder.write("config.toml", stage.toml() + Stage::server(extra))});
   CHECK(stage.reaches({{"a", 86}, {"b", 85}, {"c", 85}}));
   CHECK(stage.goes_on(8));
+  CHECK(program.says("has no server extra"));
   CHECK(program.count("has no server extra") == 1);
   CHECK(program.stop() == 0);
 }
