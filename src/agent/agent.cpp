@@ -42,7 +42,8 @@ class Agent::Impl {
         effects_(std::move(effects)),
         tls_(haproxy::tls_context(file.haproxy.tls)),
         controller_(file, options, std::move(legacy)),
-        prober_(io, file.probe, {}),
+        probes_(effects_.probes ? effects_.probes()
+                                : std::make_unique<rpc::Prober>(io, file.probe, std::vector<rpc::Probes::Subject>{})),
         wake_(io),
         finished_(io, steady_clock::time_point::max()),
         conversations_(io.get_executor()) {
@@ -50,8 +51,8 @@ class Agent::Impl {
   }
 
   asio::awaitable<void> run() {
+    if (stop_requested_) co_return;
     give(news::Started{});
-    if (stop_requested_) give(news::StopRequested{});
     while (!done_) co_await finished_.async_wait(asio::as_tuple(asio::use_awaitable));
     // What is still being looked up or read is of no use any more.
     for (const auto& [key, conversation] : under_way_) conversation->emit(asio::cancellation_type::terminal);
@@ -148,7 +149,7 @@ class Agent::Impl {
   }
   void carry_out(action::AddTarget&& a) {
     subjects_.resize(std::max<std::size_t>(subjects_.size(), a.target + 1U));
-    subjects_[a.target] = prober_.add({a.config, a.canaries, a.chain});
+    subjects_[a.target] = probes_->add({a.config, a.canaries, a.chain});
     heard_.resize(subjects_.size());
     heard_[a.target] = 0;
     asked_.resize(subjects_.size());
@@ -156,17 +157,17 @@ class Agent::Impl {
     known_targets_.insert(a.target);
   }
   void carry_out(action::RemoveTarget&& a) {
-    prober_.remove(subjects_[a.target]);
+    probes_->remove(subjects_[a.target]);
     known_targets_.erase(a.target);
   }
   void carry_out(action::SendHead&& a) {
-    prober_.head(subjects_[a.target], head_handler(a.target), sent_handler(a.target));
+    probes_->head(subjects_[a.target], head_handler(a.target), sent_handler(a.target));
   }
-  void carry_out(action::SendCheck&& a) { prober_.check(subjects_[a.target], a.check, check_handler(a.target)); }
+  void carry_out(action::SendCheck&& a) { probes_->check(subjects_[a.target], a.check, check_handler(a.target)); }
   void carry_out(action::SendTogether&& a) {
-    prober_.head_and_checks(subjects_[a.target], a.checks,
-                            a.keep_connection ? rpc::Afterwards::kKeep : rpc::Afterwards::kClose,
-                            head_handler(a.target), check_handler(a.target), sent_handler(a.target));
+    probes_->head_and_checks(subjects_[a.target], a.checks,
+                             a.keep_connection ? rpc::Afterwards::kKeep : rpc::Afterwards::kClose,
+                             head_handler(a.target), check_handler(a.target), sent_handler(a.target));
   }
 
   std::move_only_function<void(HeadObservation)> head_handler(control::TargetId target) {
@@ -191,8 +192,9 @@ class Agent::Impl {
   // ---- HAProxys
 
   void carry_out(action::OpenEndpoint&& a) {
-    endpoints_.emplace(a.endpoint,
-                       std::make_unique<haproxy::Client>(io_.get_executor(), a.config, tls_, file_.haproxy.timeout));
+    endpoints_.emplace(a.endpoint, effects_.haproxy ? effects_.haproxy(a.config)
+                                                    : std::make_unique<haproxy::Client>(io_.get_executor(), a.config,
+                                                                                        tls_, file_.haproxy.timeout));
   }
   void carry_out(action::CloseEndpoint&& a) { endpoints_.erase(a.endpoint); }
   void carry_out(action::ResolveName&& a) { converse(resolve(a.place)); }
@@ -241,7 +243,7 @@ class Agent::Impl {
     give(news::InfoRead{id, std::move(info)});
   }
   asio::awaitable<void> read_servers(control::EndpointId id, const haproxy::Instance* last) {
-    haproxy::Client& client = *endpoints_.at(id);
+    haproxy::Runtime& client = *endpoints_.at(id);
     const std::vector<std::string> backends = controller_.state().backend_names();
     const std::uint64_t before = client.received();
     std::expected<haproxy::Instance, haproxy::Failure> instance;
@@ -277,15 +279,15 @@ class Agent::Impl {
   const Effects effects_;
   const std::shared_ptr<haproxy::TlsContext> tls_;
   control::Controller controller_;
-  rpc::Prober prober_;
-  /// By TargetId: the prober's index.
+  const std::unique_ptr<rpc::Probes> probes_;
+  /// By TargetId: the index that it has in probes_.
   std::vector<std::size_t> subjects_;
   /// By TargetId: what was heard of it since it is watched or the process stood still. [0, kHeard]
   std::vector<unsigned> heard_;
   /// By TargetId: a head was asked for since then.
   std::vector<bool> asked_;
   std::set<control::TargetId> known_targets_;
-  std::map<control::EndpointId, std::unique_ptr<haproxy::Client>> endpoints_;
+  std::map<control::EndpointId, std::unique_ptr<haproxy::Runtime>> endpoints_;
   /// By place.
   std::deque<haproxy::Discovery> names_;
   asio::steady_timer wake_;

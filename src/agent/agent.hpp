@@ -8,8 +8,10 @@
 
 #include "config/config.hpp"
 #include "haproxy/lookup.hpp"
+#include "haproxy/runtime.hpp"
 #include "observe/log.hpp"
 #include "observe/observer.hpp"
+#include "rpc/probes.hpp"
 #include "weighter/controller/controller.hpp"
 
 namespace rpcw {
@@ -28,6 +30,10 @@ class Agent {
     std::function<bool()> may_push{};
     /// Names of dns: endpoints and of HAProxys' hosts.
     haproxy::Lookup::Function lookup = haproxy::Lookup::system();
+    /// What asks providers; empty: an rpc::Prober. Called once.
+    std::function<std::unique_ptr<rpc::Probes>()> probes{};
+    /// What talks to the HAProxy of one endpoint; empty: a haproxy::Client.
+    std::function<std::unique_ptr<haproxy::Runtime>(const config::Endpoint&)> haproxy{};
   };
 
   /// Keeps a reference to `file`. `legacy`: see Controller.

@@ -2,7 +2,6 @@
 
 #include <boost/asio/io_context.hpp>
 #include <cstddef>
-#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -12,51 +11,27 @@
 #include "config/config.hpp"
 #include "rpc/family/family.hpp"
 #include "rpc/http_client.hpp"
+#include "rpc/probes.hpp"
 #include "weighter/state/observation.hpp"
 
 namespace rpcw {
 
 namespace rpc {
 
-/// Asks providers what the judge wants to know. Decides nothing, and when to ask is the caller's business.
-class Prober {
+/// Probes by HTTP.
+class Prober final : public Probes {
  public:
-  struct Subject {
-    const config::Target* target = nullptr;
-    /// What CheckKind::kCanary's argument counts.
-    std::span<const config::Canary> canaries;
-    /// Its family says what is asked. nullptr: a chain without limits, of the default family.
-    const Chain* chain = nullptr;
-  };
-
   /// Each subject is known by its index from then on; the canaries and the chain that it points to must stay. Throws
   /// what HttpClient's constructor throws.
   Prober(boost::asio::io_context& io, const config::Probe& settings, const std::vector<Subject>& subjects,
          Resolver::Lookup lookup = Resolver::system_lookup());
 
-  /// Another one; returns its index. The connections of the others stay.
-  std::size_t add(const Subject& subject);
-  /// Handlers of its requests under way are not called any more. Its index may be given to a new one.
-  void remove(std::size_t target);
-
-  /// Called when a head's request has got its turn among those under way and leaves. Until then it waits for us, not
-  /// for the provider. Perhaps called from within `head`; again when the head is asked for a second time, after an
-  /// answer that had none. Must not ask for anything. Empty: nothing is called.
-  using LeftHandler = std::move_only_function<void()>;
-
-  /// Each handler is called once, from the loop, unless the prober is destroyed before; which is not to be done from
-  /// within a handler.
-  void head(std::size_t target, std::move_only_function<void(HeadObservation)> handler, LeftHandler left = {});
-  void check(std::size_t target, const Check& check, std::move_only_function<void(Answer)> handler);
-
-  /// Both at once, for when there are many targets to ask: where the family has batches, checks that take the provider
-  /// no work go into the head's request, as a JSON-RPC batch. Nothing but its good parts count. All else, the whole of
-  /// one that fails or takes a second, is asked by itself, with the usual time-out, so that one who answers no batches,
-  /// or counts them against some limit, is seen as if there were none. So is a head that came slowly: its latency is to
-  /// be its own. `answered` is called once for each of `questions`; `afterwards` is for the batch's connection.
-  void head_and_checks(std::size_t target, std::span<const Check> checks, Afterwards afterwards,
-                       std::move_only_function<void(HeadObservation)> head,
-                       std::move_only_function<void(Answer)> answered, LeftHandler left = {});
+  std::size_t add(const Subject& subject) override;
+  void remove(std::size_t target) override;
+  void head(std::size_t target, HeadHandler handler, LeftHandler left = {}) override;
+  void check(std::size_t target, const Check& check, AnswerHandler handler) override;
+  void head_and_checks(std::size_t target, std::span<const Check> checks, Afterwards afterwards, HeadHandler head,
+                       AnswerHandler answered, LeftHandler left = {}) override;
 
  private:
   struct Known {
@@ -67,8 +42,6 @@ class Prober {
     bool removed = false;
   };
   using KnownPtr = std::shared_ptr<Known>;
-  using HeadHandler = std::move_only_function<void(HeadObservation)>;
-  using AnswerHandler = std::move_only_function<void(Answer)>;
 
   void send_head(const KnownPtr& known, HeadHandler handler, Sending sending);
   static LeftHandler unless_removed(const KnownPtr& known, LeftHandler left);
