@@ -6,13 +6,13 @@
 
 FROM --platform=$BUILDPLATFORM debian:12 AS build
 WORKDIR /src
-ARG BUILDARCH=amd64
-ARG TARGETARCH=amd64
-# First, and alone: as long as scripts/ is the same, the packages come from the build cache.
+# First, and alone: as long as scripts/ is the same, the packages come from the build cache, of either architecture.
 COPY scripts scripts
-RUN scripts/deps --build-only \
- && apt-get install -y --no-install-recommends ca-certificates \
- && if [ "$BUILDARCH-$TARGETARCH" = amd64-arm64 ]; then scripts/deps --arm64 && scripts/sysroot arm64; fi
+RUN scripts/deps --build-only && apt-get install -y --no-install-recommends ca-certificates
+# Without a default, which would take precedence over the architecture that is asked for.
+ARG BUILDARCH
+ARG TARGETARCH
+RUN if [ "$BUILDARCH-$TARGETARCH" = amd64-arm64 ]; then scripts/deps --arm64 && scripts/sysroot arm64; fi
 # What .dockerignore lets through: only what the program is built from.
 COPY . .
 ARG REVISION=
