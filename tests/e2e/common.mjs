@@ -1,5 +1,7 @@
 // What the end-to-end tests in JavaScript share: tests, waits and children.
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -57,6 +59,76 @@ export async function until(what, condition, describe = () => '', seconds = 30) 
   }
   throw new Error(`waited ${seconds} s in vain: ${what}${problem}${describe()}`);
 }
+
+/** Sends the signal, and gives how the child ended. */
+export async function stop(child, signal = 'SIGTERM') {
+  child.kill(signal);
+  return within(30, `the end of ${path.basename(child.spawnfile)} after ${signal}`, child.ended);
+}
+
+/** A port of 127.0.0.1 that was free just now. */
+export const free_port = () =>
+  new Promise((resolve) => {
+    const server = net.createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+
+/**
+ * Starts the simulator with providers of these names. Gives its process, the providers' ports by name, and
+ * `behave(name, how)`, which changes one provider, or all with an empty name.
+ */
+export async function start_sim(folder, sim, names) {
+  const file = path.join(folder, 'ports');
+  const child = start(folder, sim, ['--providers', names.join(','), '--ports-file', file]);
+  await until('the simulator', () => fs.existsSync(file) && fs.readFileSync(file, 'utf8').endsWith('\n'));
+  const { control, providers } = JSON.parse(fs.readFileSync(file, 'utf8'));
+  async function behave(name, how) {
+    const target = `http://127.0.0.1:${control}/providers${name && '/'}${name}`;
+    const reply = await fetch(target, { method: 'POST', body: JSON.stringify(how) });
+    assert.equal(reply.status, 200, await reply.text());
+  }
+  return { child, providers, behave };
+}
+
+/** Writes haproxy.cfg to `folder`, with the lines of `extra` in its sections. `rest`: frontends and backends. */
+export function write_haproxy_cfg(folder, socket, rest, extra = {}) {
+  const lines = (list = []) => list.map((line) => `  ${line}\n`).join('');
+  fs.writeFileSync(
+    path.join(folder, 'haproxy.cfg'),
+    `global
+  stats socket ${socket} mode 600 level admin expose-fd listeners
+${lines(extra.global)}defaults
+  mode http
+  timeout connect 10s
+  timeout client 30s
+  timeout server 30s
+${lines(extra.defaults)}${rest}`,
+  );
+}
+
+/** A backend of haproxy.cfg; `ports` by server. */
+export const haproxy_backend = (name, ports, weight = 1) =>
+  `backend ${name}\n  balance roundrobin\n${Object.entries(ports)
+    .map(([server, port]) => `  server ${server} 127.0.0.1:${port} weight ${weight}\n`)
+    .join('')}`;
+
+/** The [[backend.server]] tables of the same servers. */
+export const server_tables = (ports, url_path = '/') =>
+  Object.entries(ports)
+    .map(([server, port]) => `[[backend.server]]\nname = "${server}"\nurl = "http://127.0.0.1:${port}${url_path}"\n`)
+    .join('');
+
+/** The chain of simulated providers with a block each second. */
+export const sim_chain = `[[chain]]
+name = "sim"
+family = "evm"
+chain_id = 1
+block_time = "1s"
+max_block_age = "60s"
+max_lag = "30s"
+`;
 
 /** HAProxy's reply to a command over its stats socket; empty while it is away. */
 export const ask = (socket, command) =>

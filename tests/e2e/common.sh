@@ -40,6 +40,26 @@ need_haproxy() {
   [[ -n $haproxy ]] || { echo "no haproxy found: install it or set HAPROXY" >&2; exit 4; }
 }
 
+# start_sim FILE ARGUMENT...: the simulator with these arguments, and waits until its ports are in FILE.
+start_sim() {
+  "$sim" --ports-file "$1" "${@:2}" >"$1.log" 2>&1 &
+  pids+=($!)
+  until_true test -s "$1"
+}
+# port_of FILE NAME: of a provider, or of `control`.
+port_of() { sed -n "s/.*\"$2\":\([0-9]*\).*/\1/p" "$1"; }
+
+# make_certificate FOLDER: an authority in ca.crt there, and its certificate for localhost in tls.crt with the key in tls.key.
+make_certificate() {
+  (
+    cd "$1"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=authority
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout tls.key -out tls.csr -subj /CN=localhost
+    printf 'subjectAltName=DNS:localhost\n' >san
+    openssl x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out tls.crt -days 2 -extfile san
+  ) >"$1/openssl.log" 2>&1
+}
+
 # run_group COMMAND...: to its end, in a process group of its own, and ends the suite with its status.
 run_group() {
   local status=0
@@ -51,10 +71,10 @@ run_group() {
   exit "$status"
 }
 
-# until_true COMMAND...: waits for its success, at most 15 s.
+# until_true COMMAND...: waits for its success, at most 30 s.
 until_true() {
-  local tries
-  for ((tries = 0; tries < 150; tries++)); do
+  local end=$((SECONDS + 30))
+  while ((SECONDS < end)); do
     if "$@" >/dev/null 2>&1; then return 0; fi
     sleep 0.1
   done

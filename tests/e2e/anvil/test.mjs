@@ -9,7 +9,7 @@ import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
 import readline from 'node:readline';
-import { finish, needed, running, start as start_in, test as test_with, until, within } from '../common.mjs';
+import { finish, needed, running, start as start_in, stop, test as test_with, until, within } from '../common.mjs';
 
 const [work, haproxy, anvil, binary] = process.argv.slice(2);
 const names = ['one', 'two', 'three'];
@@ -32,10 +32,6 @@ const parent = process.ppid;
 setInterval(() => process.ppid === parent || give_up(), 500).unref();
 
 const start = (program, args) => start_in(work, program, args);
-const stop = async (child, signal) => {
-  child.kill(signal);
-  return within(10, `the end of ${path.basename(child.spawnfile)} after ${signal}`, child.ended);
-};
 /** A failure shows the end of the daemon's log. */
 const test = (name, body) =>
   test_with(name, body, () => log.slice(-12).map((entry) => `  ${JSON.stringify(entry)}`));

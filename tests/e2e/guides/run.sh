@@ -11,10 +11,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 need_haproxy
 
-"$sim" --providers own-1,own-2,own-3 --ports-file "$work/ports" >"$work/sim.log" 2>&1 &
-pids+=($!)
-until_true test -s "$work/ports"
-port_of() { grep -o "\"$1\":[0-9]*" "$work/ports" | cut -d: -f2; }
+start_sim "$work/ports" --providers own-1,own-2,own-3
 
 # The README's two files, with the simulator's addresses and this test's folder.
 mkdir -p "$work/bin" "$work/run/haproxy"
@@ -22,8 +19,8 @@ mkdir -p "$work/bin" "$work/run/haproxy"
 readme_block() { awk -v first="    $1" '$0 == first {on = 1} on && /^[^ ]/ {exit} on {print substr($0, 5)}' "$repo/README.md"; }
 localised() {
   sed -e "s|/run/haproxy/|$work/run/haproxy/|g; s| group haproxy||; s|^    bind .*|    bind unix@$work/http.sock|" \
-    -e "s|10\.0\.0\.5:8545|127.0.0.1:$(port_of own-1)|g; s|10\.0\.0\.6:8545|127.0.0.1:$(port_of own-2)|g" \
-    -e "s|10\.0\.0\.7:8545|127.0.0.1:$(port_of own-3)|g"
+    -e "s|10\.0\.0\.5:8545|127.0.0.1:$(port_of "$work/ports" own-1)|g; s|10\.0\.0\.6:8545|127.0.0.1:$(port_of "$work/ports" own-2)|g" \
+    -e "s|10\.0\.0\.7:8545|127.0.0.1:$(port_of "$work/ports" own-3)|g"
 }
 readme_block global | localised >"$work/haproxy.cfg"
 readme_block '[haproxy]' | localised >"$work/config.toml"

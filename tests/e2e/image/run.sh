@@ -37,14 +37,12 @@ check "the program runs as user 10001" same_version
 check "the built-in chains are listed" inside chains
 
 # A real run, with simulated providers; no HAProxy, so there is nothing to push.
-"$sim" --count 3 --ports-file "$work/ports" >"$work/sim.log" 2>&1 &
-pids+=($!)
-check "the simulator answers" until_true test -s "$work/ports"
+start_sim "$work/ports" --count 3
 {
   printf '[haproxy]\nendpoints = ["unix:/tmp/none.sock"]\n[http]\nlisten = "unix:/tmp/agent.sock"\n[probe]\ninterval = "1s"\n'
   printf '[[backend]]\nname = "b"\nchain = "ethereum"\n'
-  grep -o '"p[0-9]":[0-9]*' "$work/ports" | tr -d '"' | while IFS=: read -r name port; do
-    printf '[[backend.server]]\nname = "%s"\nurl = "http://127.0.0.1:%s/"\n' "$name" "$port"
+  for name in p1 p2 p3; do
+    printf '[[backend.server]]\nname = "%s"\nurl = "http://127.0.0.1:%s/"\n' "$name" "$(port_of "$work/ports" "$name")"
   done
 } >"$root/etc/rpc-weighter/config.toml"
 scores() { inside scores --config /etc/rpc-weighter/config.toml --format csv | grep -c ,healthy, | grep -Fxq 3; }

@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { until } from '../common.mjs';
+import { free_port, until } from '../common.mjs';
 
 export { test, until } from '../common.mjs';
 
@@ -261,14 +261,6 @@ export function certificate(name, hosts) {
     { stdio: 'pipe' },
   );
   return { key: fs.readFileSync(key), cert: fs.readFileSync(pem), pem };
-}
-
-export async function free_port() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** A provider that answers what it was asked with. */

@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import http from 'node:http';
 import { createRequire } from 'node:module';
-import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { finish, running, start as start_in, test, until } from '../common.mjs';
+import {
+  finish, free_port, haproxy_backend, server_tables, sim_chain, start as start_in, test, until, write_haproxy_cfg,
+} from '../common.mjs';
 
 const [work, haproxy, chromium, modules, binary] = process.argv.slice(2);
 const require = createRequire(path.join(modules, 'package.json'));
@@ -17,13 +18,6 @@ const screenshots = process.env.SCREENSHOTS;
 // ---------------------------------------------------------------------------------------------- processes and waits
 
 const start = (program, args) => start_in(work, program, args);
-
-const freePort = () => new Promise((resolve) => {
-  const server = net.createServer().listen(0, '127.0.0.1', () => {
-    const { port } = server.address();
-    server.close(() => resolve(port));
-  });
-});
 
 // ----------------------------------------------------------------------------------------------------- the providers
 
@@ -68,21 +62,11 @@ class Provider {
 const providers = [new Provider('quick', 2), new Provider('steady', 12), new Provider('slow', 45)];
 const reference = new Provider('witness', 5);
 for (const p of [...providers, reference]) await p.listen();
-const port = await freePort();
+const port = await free_port();
 const origin = `http://127.0.0.1:${port}`;
 
-fs.writeFileSync(path.join(work, 'haproxy.cfg'), `
-global
-  stats socket ${work}/admin.sock level admin
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 30s
-  timeout server 30s
-backend rpc
-  balance roundrobin
-${providers.map((p) => `  server ${p.name} 127.0.0.1:${p.port} weight 100`).join('\n')}
-`);
+const ports = Object.fromEntries(providers.map((p) => [p.name, p.port]));
+write_haproxy_cfg(work, `${work}/admin.sock`, haproxy_backend('rpc', ports, 100));
 fs.writeFileSync(path.join(work, 'config.toml'), `
 [haproxy]
 endpoints = ["unix:${work}/admin.sock"]
@@ -92,20 +76,12 @@ interval = "500ms"
 fast_interval = "200ms"
 [http]
 listen = "127.0.0.1:${port}"
-[[chain]]
-name = "sim"
-family = "evm"
-chain_id = 1
-block_time = "1s"
-max_block_age = "60s"
-max_lag = "30s"
-[[backend]]
+${sim_chain}[[backend]]
 name = "rpc"
 chain = "sim"
 ramp = "0s"
 eject_time = "0s"
-${providers.map((p) => `[[backend.server]]\nname = "${p.name}"\nurl = "http://127.0.0.1:${p.port}/SecretKey"`).join('\n')}
-[[backend.reference]]
+${server_tables(ports, '/SecretKey')}[[backend.reference]]
 url = "http://127.0.0.1:${reference.port}/SecretKey"
 operator = "${reference.name}"
 `);

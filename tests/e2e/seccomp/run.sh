@@ -44,19 +44,13 @@ check "in these tests a refused call kills" killed
 
 # ---- the stage
 
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost -keyout key.pem \
-  -addext subjectAltName=DNS:localhost -out cert.pem 2>/dev/null
-"$sim" --providers a,b --ports-file ports >/dev/null &
-pids+=($!)
-"$sim" --providers c --tls-cert cert.pem --tls-key key.pem --ports-file tls-ports >/dev/null &
-pids+=($!)
-until_true test -s ports
-until_true test -s tls-ports
-port_of() { sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p" "$2"; }
-a=$(port_of a ports)
-b=$(port_of b ports)
-c=$(port_of c tls-ports)
-control=$(port_of control ports)
+make_certificate "$work"
+start_sim ports --providers a,b
+start_sim tls-ports --providers c --tls-cert tls.crt --tls-key tls.key
+a=$(port_of ports a)
+b=$(port_of ports b)
+c=$(port_of tls-ports c)
+control=$(port_of ports control)
 behave() { curl -sS --fail -o /dev/null -d "$2" "http://127.0.0.1:$control/providers/$1"; }
 
 cat >haproxy.cfg <<EOF
@@ -87,7 +81,7 @@ endpoints = ["unix:$work/admin.sock", "master:unix:$work/master.sock"]
 watch_interval = "200ms"
 [probe]
 interval = "200ms"
-ca_file = "$work/cert.pem"
+ca_file = "$work/ca.crt"
 [http]
 listen = "unix:$work/http.sock"
 [[backend]]

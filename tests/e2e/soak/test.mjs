@@ -9,7 +9,10 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ask as ask_at, finish, needed, start as start_in, test as test_with, until, within } from '../common.mjs';
+import {
+  ask as ask_at, finish, free_port, haproxy_backend, needed, server_tables, sim_chain, start as start_in, start_sim, stop,
+  test as test_with, until, write_haproxy_cfg,
+} from '../common.mjs';
 import { chart, median, slope, thinned } from './chart.mjs';
 
 const [work, haproxy, sim, binary, seconds_text, seed_text, out] = process.argv.slice(2);
@@ -20,10 +23,10 @@ assert(seconds >= 30 && Number.isInteger(Number(seed_text)), 'SOAK_SECONDS is at
 
 // Growth that the time of measuring may bring, by the slope. Half an hour moves around the same values: 4 MiB are what the
 // allocator keeps of large answers, and the history of 50 servers. A server that hangs has a second connection, so that
-// descriptors vary by one for each of the 50. A short soak still warms up, and may have twice that in a minute: a leak of a
-// kibibyte at each probe would be 12 MiB, one of a descriptor at each fault 300.
+// descriptors vary by one for each of the 50. A short soak still warms up, and may have a little
+// more: in 40 s a leak of a kibibyte at each probe would be 6.5 MiB, one of a descriptor at each fault 170.
 const short = seconds < 600;
-const most_growth = short ? { mib: 8, files: 100 } : { mib: 4, files: 50 };
+const most_growth = short ? { mib: 5, files: 75 } : { mib: 4, files: 50 };
 
 /** A small generator of [0, 1) (mulberry32): the same seed gives the same faults in the same order. */
 function generator(seed) {
@@ -53,25 +56,18 @@ const backends = Array.from({ length: 10 }, (_, i) => ({
 const names = backends.flatMap((b) => b.servers);
 
 const start = (program, args) => start_in(work, program, args);
-const free_port = () =>
-  new Promise((resolve) => {
-    const server = net.createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-
-const ports_file = path.join(work, 'ports');
-needed.add(start(sim, ['--providers', names.join(','), '--ports-file', ports_file]));
-await until('the simulator', () => fs.existsSync(ports_file) && fs.readFileSync(ports_file, 'utf8').endsWith('\n'));
-const { control, providers } = JSON.parse(fs.readFileSync(ports_file, 'utf8'));
+const simulator = await start_sim(work, sim, names);
+needed.add(simulator.child);
+const { behave, providers } = simulator;
+/** Ports of the servers by name. */
+const ports = (servers) => Object.fromEntries(servers.map((s) => [s, providers[s]]));
 
 const keep = new http.Agent({ keepAlive: true, maxSockets: 4 });
-/** An exchange with the agent or the simulator; status 0: none came about. */
-const exchange = (port, target, body) =>
+/** What the agent answers; status 0: no answer. */
+const served = (target) =>
   new Promise((resolve) => {
-    const options = { host: '127.0.0.1', port, path: target, method: body ? 'POST' : 'GET', agent: keep, timeout: 10_000 };
-    const request = http.request(options, (reply) => {
+    const options = { host: '127.0.0.1', port: listen, path: target, agent: keep, timeout: 10_000 };
+    const request = http.get(options, (reply) => {
       let text = '';
       reply.on('data', (part) => (text += part));
       reply.on('error', () => resolve({ status: 0, text }));
@@ -79,7 +75,6 @@ const exchange = (port, target, body) =>
     });
     request.on('timeout', () => request.destroy());
     request.on('error', (error) => resolve({ status: 0, text: error.message }));
-    request.end(body);
   });
 
 const whole = {
@@ -113,26 +108,10 @@ function behaviour() {
   else if (kind < 0.9) fault.flap_ms = Math.floor(between(200, 5000));
   return fault;
 }
-async function behave(name, how) {
-  const reply = await exchange(control, name ? `/providers/${name}` : '/providers', JSON.stringify(how));
-  assert.equal(reply.status, 200, reply.text);
-}
 
-// hard-stop-after: else an old worker stays for as long as a provider holds a request.
-fs.writeFileSync(path.join(work, 'haproxy.cfg'), `global
-  stats socket ${socket} mode 600 level admin expose-fd listeners
-  hard-stop-after 2s
-defaults
-  mode http
-  timeout connect 2s
-  timeout client 5s
-  timeout server 5s
-${backends
-  .map((b) => `backend ${b.name}
-  balance roundrobin
-${b.servers.map((s) => `  server ${s} 127.0.0.1:${providers[s]} weight 1`).join('\n')}`)
-  .join('\n')}
-`);
+write_haproxy_cfg(work, socket, backends.map((b) => haproxy_backend(b.name, ports(b.servers))).join(''), {
+  global: ['hard-stop-after 2s'], // else old workers pile up
+});
 
 const listen = await free_port();
 /** `odd`: another one that is as good, so that a re-read has something to take over. */
@@ -146,14 +125,7 @@ fast_interval = "100ms"
 timeout = "1s"
 [http]
 listen = "127.0.0.1:${listen}"
-[[chain]]
-name = "sim"
-family = "evm"
-chain_id = 1
-block_time = "1s"
-max_block_age = "60s"
-max_lag = "30s"
-${backends
+${sim_chain}${backends
   .map((b, i) => `[[backend]]
 name = "${b.name}"
 chain = "sim"
@@ -163,11 +135,7 @@ fallback = "${fallbacks[i % fallbacks.length]}"
 ramp = "2s"
 eject_time = "1s"
 max_eject_time = "4s"
-${b.servers
-  .slice(odd ? 1 : 0)
-  .map((s) => `[[backend.server]]\nname = "${s}"\nurl = "http://127.0.0.1:${providers[s]}/"`)
-  .join('\n')}
-[[backend.canary]]
+${server_tables(ports(b.servers.slice(odd ? 1 : 0)))}[[backend.canary]]
 method = "eth_call"
 interval = "3s"`)
   .join('\n')}
@@ -190,7 +158,6 @@ async function starts_haproxy() {
 await starts_haproxy();
 const agent = start(binary, ['run', '--config', config, '--state', path.join(work, 'state')]);
 needed.add(agent);
-const served = (target) => exchange(listen, target);
 await until('the agent', async () => (await served('/readyz')).status === 200);
 
 // --------------------------------------------------------------------------------------------------------- what it holds
@@ -265,15 +232,13 @@ const disturbances = [
   [1, async () => {
     counts.restarts++;
     marks.push(elapsed());
-    proxy.kill('SIGTERM');
-    await within(30, 'the end of HAProxy', proxy.ended);
+    await stop(proxy);
     await starts_haproxy();
   }],
   [1, async () => {
     counts.kills++;
     marks.push(elapsed());
-    proxy.kill('SIGKILL');
-    await within(30, 'the end of HAProxy', proxy.ended);
+    await stop(proxy, 'SIGKILL');
     await sleep(between(0, 1500));
     await starts_haproxy();
   }],
@@ -402,10 +367,8 @@ const figures = {
   checkpoints: { count: checkpoints.length, median_ms: median(checkpoints.map((c) => c.ms)), most_ms: Math.max(...checkpoints.map((c) => c.ms)) },
 };
 needed.delete(agent);
-agent.kill('SIGTERM');
-await test('SIGTERM', async () => assert.equal(await within(30, 'the end of the agent', agent.ended), 'exit 0'));
-proxy.kill('SIGTERM');
-await within(30, 'the end of HAProxy', proxy.ended);
+await test('SIGTERM', async () => assert.equal(await stop(agent), 'exit 0'));
+await stop(proxy);
 
 const rounded = (key, value) => (typeof value === 'number' ? Math.round(value * 10) / 10 : value);
 console.log(JSON.stringify(figures, rounded));
