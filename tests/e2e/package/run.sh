@@ -4,12 +4,13 @@
 #
 #   tests/e2e/package/run.sh [RPC-WEIGHTER]     default: build/release/src/rpc-weighter
 #
-# Needs root, debootstrap, lintian, rpm, openssl, and the simulator beside the program. The bare system is kept in .cache/ (RPCW_CACHE) of the repository: making it
-# takes a minute. Without root it ends after the packages, save in CI, where that is an error.
+# Needs root, debootstrap, lintian, rpm, openssl, haproxy, and the simulator beside the program. The bare system is kept in
+# .cache/ (RPCW_CACHE) of the repository: making it takes a minute. Without root it ends after the packages, save in CI, where that is an error.
 set -euo pipefail
 
 # shellcheck source=tests/e2e/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
+need_haproxy
 
 # ---------------------------------------------------------------------------------------------------------- the units
 
@@ -112,29 +113,41 @@ alone() { chroot --userspec=10001:10001 "$bare" /usr/bin/rpc-weighter "$@"; }
 version=$("$binary" --version)
 says_version() { [[ $(alone --version) == "$version" ]]; }
 check "tarball: the program runs in an empty folder, by a link" says_version
-# A provider with TLS, whose authority is in Fedora's place for the system's.
-(
-  cd "$work"
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=authority
-  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout tls.key -out tls.csr -subj /CN=localhost
-  printf 'subjectAltName=DNS:localhost\n' >san
-  openssl x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out tls.crt -days 2 -extfile san
-) >"$work/openssl.log" 2>&1
-"$sim" --count 1 --tls-cert "$work/tls.crt" --tls-key "$work/tls.key" --ports-file "$work/ports" >"$work/sim.log" 2>&1 &
-pids+=($!)
-check "the simulator answers" until_true test -s "$work/ports"
+# Two providers with TLS behind a HAProxy, by a name that is looked up.
+make_certificate "$work"
+start_sim "$work/ports" --count 2 --tls-cert "$work/tls.crt" --tls-key "$work/tls.key"
 printf '127.0.0.1 localhost\n' >"$bare/etc/hosts"
-printf '[[backend]]\nname = "b"\nchain = "ethereum"\n[[backend.server]]\nname = "p"\nurl = "https://localhost:%s/"\n' \
-  "$(grep -o '"p1":[0-9]*' "$work/ports" | cut -d: -f2)" >"$bare/etc/config.toml"
+mkdir "$bare/run"
+printf '[haproxy]\nendpoints = ["unix:/run/admin.sock"]\n[[backend]]\nname = "b"\nchain = "ethereum"\nstrategy = "equal"\n' \
+  >"$bare/etc/config.toml"
+{
+  printf 'global\n stats socket %s mode 666 level admin\n' "$bare/run/admin.sock"
+  printf 'defaults\n mode http\n timeout connect 5s\n timeout client 5s\n timeout server 5s\nbackend b\n'
+} >"$work/haproxy.cfg"
+for name in p1 p2; do
+  port=$(port_of "$work/ports" "$name")
+  printf ' server %s 127.0.0.1:%s weight 1\n' "$name" "$port" >>"$work/haproxy.cfg"
+  printf '[[backend.server]]\nname = "%s"\nurl = "https://localhost:%s/"\n' "$name" "$port" >>"$bare/etc/config.toml"
+done
 chmod 640 "$bare/etc/config.toml"
 chgrp 10001 "$bare/etc/config.toml"
+"$haproxy" -db -f "$work/haproxy.cfg" >"$work/haproxy.log" 2>&1 &
+pids+=($!)
+check "HAProxy has a socket" until_true test -S "$bare/run/admin.sock"
 check "tarball: check" alone check --config /etc/config.toml
-scores() { alone scores --config /etc/config.toml --format csv || true; }
-distrusted() { scores | grep -q tls_failed; }
+distrusted() { (alone scores --config /etc/config.toml --format csv || true) | grep tls_failed; }
 check "tarball: no authority, no trust" distrusted
-install -m 644 "$work/ca.crt" "$bare/etc/pki/tls/certs/ca-bundle.crt"
-trusted() { scores | grep -q ,healthy,; }
-check "tarball: TLS by the authorities of another distribution" trusted
+# Each distribution has its own place for authorities: Fedora, Fedora's newer one, SUSE, Alpine, Debian.
+one_pass() {
+  install -D -m 644 "$work/ca.crt" "$bare$1"
+  alone once --config /etc/config.toml --format csv >"$work/pass" || { cat "$work/pass"; return 1; }
+  rm "$bare$1"
+  [[ $(grep -c ,healthy, "$work/pass") == 2 && $(grep -c ,128, "$work/pass") == 2 ]] || { cat "$work/pass"; return 1; }
+}
+for place in /etc/pki/tls/certs/ca-bundle.crt /etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem /etc/ssl/ca-bundle.pem \
+  /etc/ssl/cert.pem /etc/ssl/certs/ca-certificates.crt; do
+  check "tarball: once, with the authorities of $place" one_pass "$place"
+done
 
 # shellcheck disable=SC1091
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
