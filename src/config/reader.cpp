@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <span>
 #include <tuple>
+#include <utility>
 
 #include "config/nearest.hpp"
 #include "config/quantity.hpp"
@@ -14,6 +16,21 @@ namespace {
 
 std::string listed(std::span<const std::string_view> names) {
   return fmt::format("{}", fmt::join(names, ", "));
+}
+
+/// Keys that are often written at the top of a file, and where they belong.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kElsewhere{{
+    {"server", "it belongs below its [[backend]], as [[backend.server]]"},
+    {"reference", "it belongs below its [[backend]], as [[backend.reference]]"},
+    {"canary", "it belongs below its [[backend]], as [[backend.canary]]"},
+    {"endpoints", "it belongs below [haproxy]"},
+}};
+
+/// Empty: no place is known for the key.
+std::string_view place_of(std::string_view key) {
+  for (const auto& [name, place] : kElsewhere)
+    if (name == key) return place;
+  return {};
 }
 
 std::string number_text(double value) {
@@ -407,9 +424,12 @@ void Reader::finish() {
     // Quoted keys can be anything, even a pasted URL.
     const bool plain = is_plain_name(member.key) && member.key.size() <= kLongest;
     const auto near = plain ? nearest(member.key, known_) : std::vector<std::string_view>{};
+    const std::string_view elsewhere = near.empty() ? place_of(member.key) : std::string_view{};
     error(member.place, plain ? member.key : "",
           fmt::format("unknown key{}; {}", plain ? "" : " (not shown)",
-                      near.empty() ? fmt::format("accepted: {}", listed(known_)) : did_you_mean(near)));
+                      !near.empty()        ? did_you_mean(near)
+                      : !elsewhere.empty() ? std::string(elsewhere)
+                                           : fmt::format("accepted: {}", listed(known_))));
   }
 }
 

@@ -29,6 +29,10 @@ TEST_CASE("config: general tables") {
           {"servers = 1\n[chains]\n[log]\nlvl = 1",
            {"1:1: servers: unknown key; accepted: watch_config, haproxy, probe, http, agent_check, standby, log, family, chain, backend",
             "2:2: chains: unknown key; did you mean \"chain\"?", "4:1: log.lvl: unknown key; accepted: level, format"}},
+          {"endpoints = []\n[[server]]\nname = \"s\"\n[[log.canary]]",
+           {"1:1: endpoints: unknown key; it belongs below [haproxy]",
+            "2:3: server: unknown key; it belongs below its [[backend]], as [[backend.server]]",
+            "4:7: log.canary: unknown key; it belongs below its [[backend]], as [[backend.canary]]"}},
           {"[haproxy]\nendpoints = \"unix:/x\"",
            {"2:13: haproxy.endpoints: found a string; expected an array of strings: [\"…\"]"}},
           {"[haproxy]\nendpoints = [\"unix:/x\", 5, \"unix:\", \"/run/x\", \"tcp:h\", \"tcp:h:0\", \"tcp:h:65536\", "
