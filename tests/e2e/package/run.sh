@@ -46,6 +46,28 @@ deb=$(find "$work/packages" -maxdepth 1 -name '*.deb')
 tarball=$(find "$work/packages" -maxdepth 1 -name '*-linux-*.tar.gz')
 rpm=$(find "$work/packages" -maxdepth 1 -name '*.rpm')
 [[ -n $deb ]] || finish
+# A bare system to install the package in, made while other things are tested.
+# shellcheck disable=SC1091
+suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+# What the package depends on; of alternatives the last one, which is the small one. debootstrap knows no virtual
+# packages: in their place it gets the ones that provide them here, where the program was built with them.
+needs=$(
+  dpkg-deb -f "$deb" Depends | tr ',' '\n' | sed 's/.*|//; s/(.*)//; s/ //g' | while read -r name; do
+    provider=$(dpkg-query -W -f '${Package} ${Provides}\n' | grep -E "^[^ ]+ (.*[ ,])?${name//./\\.}([ ,]|$)" | cut -d' ' -f1 | head -1)
+    echo "${provider:-$name}"
+  done | sort -u | paste -sd,
+)
+cache=${RPCW_CACHE:-$repo/.cache}/package-$(sha256sum <<<"$suite $needs" | cut -c1-16).tar
+making=
+if [[ $(id -u) == 0 && ! -e $cache ]]; then
+  echo "making a bare $suite with $needs"
+  mkdir -p "${cache%/*}"
+  # timeout ends all of it when it is ended.
+  timeout --kill-after=5 850 debootstrap --variant=minbase --include="$needs,passwd" "$suite" "$work/system" \
+    >"$work/debootstrap.log" 2>&1 </dev/null &
+  making=$!
+  pids+=("$making")
+fi
 check "lintian finds no error" lintian --fail-on error --allow-root "$deb"
 list_of() {
   case $1 in
@@ -149,29 +171,15 @@ for place in /etc/pki/tls/certs/ca-bundle.crt /etc/pki/ca-trust/extracted/pem/tl
   check "tarball: once, with the authorities of $place" one_pass "$place"
 done
 
-# shellcheck disable=SC1091
-suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-# What the package depends on; of alternatives the last one, which is the small one. debootstrap knows no virtual
-# packages: in their place it gets the ones that provide them here, where the program was built with them.
-needs=$(
-  dpkg-deb -f "$deb" Depends | tr ',' '\n' | sed 's/.*|//; s/(.*)//; s/ //g' | while read -r name; do
-    provider=$(dpkg-query -W -f '${Package} ${Provides}\n' | grep -E "^[^ ]+ (.*[ ,])?${name//./\\.}([ ,]|$)" | cut -d' ' -f1 | head -1)
-    echo "${provider:-$name}"
-  done | sort -u | paste -sd,
-)
-cache=${RPCW_CACHE:-$repo/.cache}/package-$(sha256sum <<<"$suite $needs" | cut -c1-16).tar
-if [[ ! -e $cache ]]; then
-  echo "making a bare $suite with $needs"
-  mkdir -p "${cache%/*}"
+if [[ -n $making ]]; then
+  wait "$making" || { tail -20 "$work/debootstrap.log"; failed=$((failed + 1)); finish; }
+  rm -rf "$work"/system/var/cache/apt/archives/*.deb
   # Beside its place, so that it is put there as a whole.
   staging=$(mktemp "$cache.XXXXXX")
   trap 'rm -f "$staging"; clean_up' EXIT
-  debootstrap --variant=minbase --include="$needs,passwd" "$suite" "$work/bare" >"$work/debootstrap.log" 2>&1 ||
-    { tail -20 "$work/debootstrap.log"; failed=$((failed + 1)); finish; }
-  rm -rf "$work"/bare/var/cache/apt/archives/*.deb
-  tar -C "$work/bare" -cf "$staging" .
+  tar -C "$work/system" -cf "$staging" .
   mv "$staging" "$cache"
-  rm -rf "$work/bare"
+  rm -rf "$work/system"
 fi
 root=$work/root
 mkdir "$root"
@@ -201,6 +209,16 @@ config_works() {
   chroot --userspec=rpc-weighter "$root" /usr/bin/env -i QUICKNODE_HOST=q.example QUICKNODE_KEY=k ALCHEMY_KEY=k ANKR_KEY=k \
     /usr/bin/rpc-weighter check --config /etc/rpc-weighter/config.toml
 }
+# docs/operating.md's command for an administrator, with the keys where they belong.
+documented() {
+  local command
+  command=$(sed -n 's/^    \((set -a; .*check.*)\)$/\1/p' "$repo/docs/operating.md")
+  [[ -n $command ]]
+  cp -p "$root/etc/rpc-weighter/environment" "$work/environment"
+  printf '%s=k\n' QUICKNODE_HOST QUICKNODE_KEY ALCHEMY_KEY ANKR_KEY >>"$root/etc/rpc-weighter/environment"
+  inside bash -c "$command"
+  cp -p "$work/environment" "$root/etc/rpc-weighter/environment"
+}
 same_version() { [[ $(inside rpc-weighter --version) == "$version" ]]; }
 
 check "install" installed "$deb"
@@ -211,6 +229,7 @@ done
 check "/etc/rpc-weighter: not for others" mode "750 root rpc-weighter" /etc/rpc-weighter
 check "/var/lib/rpc-weighter: the service's" mode "750 rpc-weighter rpc-weighter" /var/lib/rpc-weighter
 check "the service's user can use the configuration" config_works
+check "docs/operating.md: check with the keys of the environment file" documented
 
 # An administrator's change meets a change of the package's own.
 dpkg-deb -R "$deb" "$work/next"
