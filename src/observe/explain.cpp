@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/text.hpp"
 #include "observe/report_json.hpp"
 
 namespace rpcw::observe {
@@ -71,6 +72,11 @@ class Explanation {
                       number(*block, "age_ms") ? fmt::format(", {:.1f} s old", *number(*block, "age_ms") / 1000) : ""));
     } else {
       line("It has not shown a block.");
+    }
+    if (const auto interval = number(server_, "probe_interval_ms")) {
+      const auto budget = number(server_, "probe_budget_per_day");
+      line(fmt::format("It is probed each {}{}.", span_text(milliseconds{static_cast<std::int64_t>(*interval)}),
+                       budget ? fmt::format("; its budget is {:.0f} requests a day", *budget) : ""));
     }
     out_ += '\n';
   }

@@ -151,6 +151,11 @@ class Document {
     else
       w_.Null();
     number("quota_requests_per_second", s.quota_per_s);
+    constexpr double kSecondsADay = 86'400;
+    const auto interval = static_cast<std::uint64_t>(s.probe_interval.count());
+    integer("probe_interval_ms", interval > 0 ? std::optional(interval) : std::nullopt);
+    number("probe_budget_per_day",
+           s.probe_budget_per_s ? std::optional(std::round(*s.probe_budget_per_s * kSecondsADay)) : std::nullopt);
     inputs(d.inputs);
     w_.EndObject();
   }

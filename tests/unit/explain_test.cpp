@@ -8,6 +8,7 @@
 
 using namespace rpcw;
 using namespace rpcw::observe;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -60,6 +61,16 @@ TEST_CASE("explain: the factors multiply to the score of the report") {
   CHECK(has(text, "its part is 50.0 %."));
   CHECK(has(text, "weight = 128, 50.0 % of the backend's 256\n"));
   CHECK(text.ends_with("HAProxy has the same: 128.\n"));
+}
+
+TEST_CASE("explain: how often it is probed, and its budget") {
+  Report r = report();
+  CHECK_FALSE(has(of(r, "a"), "It is probed"));
+  r.backends[0].servers[0].probe_interval = 5s;
+  CHECK(has(of(r, "a"), "It is probed each 5 s.\n"));
+  r.backends[0].servers[0].probe_interval = 7340ms;
+  r.backends[0].servers[0].probe_budget_per_s = 20'000 / 86'400.0;
+  CHECK(has(of(r, "a"), "It is probed each 7.3 s; its budget is 20000 requests a day.\n"));
 }
 
 TEST_CASE("explain: a server of a higher tier stands by, and its score counts for no part") {
