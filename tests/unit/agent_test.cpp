@@ -213,7 +213,7 @@ TEST_CASE("agent: what the controller asks for is done, until it is stopped") {
   s.agent->request_stop();
   REQUIRE(s.ends());
   CHECK_FALSE(s.thrown);
-  // What comes afterwards is heard by nobody.
+  // Nothing more is done after the end.
   const std::size_t before = s.seen.size();
   s.agent->set_acting(true);
   s.agent->request_stop();
