@@ -16,7 +16,8 @@ inline constexpr double kBudgetKept = 0.1;
 
 /// Extra probes of a backend cost at most this part of its bill, in the mean.
 inline constexpr double kExtraPart = 0.2;
-/// Servers that are probed more often than this need none.
+/// Servers that are probed more often than this have extra probes only when traffic or heads look suspicious, and these
+/// cost no allowance.
 inline constexpr milliseconds kExtraFrom{2'000};
 /// Extra probes, in regular ones, that a backend can save up: a fault in a quiet hour must not cost all at once.
 inline constexpr double kExtraSaved = 3;
@@ -55,7 +56,7 @@ inline constexpr std::size_t kRequestsWorthBatching = 100;
 inline constexpr int kOutageParts = 8;
 
 /// A server that has returned is probed this often at least, for this many probes, and its share grows as quickly:
-/// from 8 of 256 to half of the traffic are four doublings, and a fifth for good measure. At a probe each 5 s it
+/// from 8 of 256 to half of the traffic are four doublings, and two more probes for good measure. At a probe each 5 s it
 /// would take half a minute, in which the others carry too much.
 inline constexpr milliseconds kReturnEvery{1'000};
 inline constexpr int kReturnProbes = 6;
