@@ -56,8 +56,8 @@ inline constexpr std::size_t kRequestsWorthBatching = 100;
 inline constexpr int kOutageParts = 8;
 
 /// A server that has returned is probed this often at least, for this many probes, and its share grows as quickly:
-/// from 8 of 256 to half of the traffic are four doublings, and two more probes for good measure. At a probe each 5 s it
-/// would take half a minute, in which the others carry too much.
+/// from 8 of 256 to half of the traffic are four doublings, and two more probes for good measure. At a probe each 5 s
+/// it would take half a minute, in which the others carry too much.
 inline constexpr milliseconds kReturnEvery{1'000};
 inline constexpr int kReturnProbes = 6;
 
