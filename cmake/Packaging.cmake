@@ -80,8 +80,9 @@ endif()
 configure_file(cmake/cpack.cmake.in ${packaging}/cpack.cmake @ONLY)
 configure_file(cmake/portable.cmake.in ${packaging}/portable.cmake @ONLY)
 set(CPACK_PROJECT_CONFIG_FILE ${packaging}/cpack.cmake)
+# apt installs the first alternative where none is there: in a container two small programs, not an init system.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS
-  "ca-certificates, systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles")
+  "ca-certificates, systemd-standalone-sysusers | systemd, systemd-standalone-tmpfiles | systemd")
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "haproxy (>= 2.6)")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 file(WRITE ${packaging}/conffiles "/etc/rpc-weighter/config.toml\n/etc/rpc-weighter/environment\n")

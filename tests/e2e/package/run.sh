@@ -49,10 +49,10 @@ rpm=$(find "$work/packages" -maxdepth 1 -name '*.rpm')
 # A bare system to install the package in, made while other things are tested.
 # shellcheck disable=SC1091
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-# What the package depends on; of alternatives the last one, which is the small one. debootstrap knows no virtual
+# What the package depends on; of alternatives the first one, as apt does. debootstrap knows no virtual
 # packages: in their place it gets the ones that provide them here, where the program was built with them.
 needs=$(
-  dpkg-deb -f "$deb" Depends | tr ',' '\n' | sed 's/.*|//; s/(.*)//; s/ //g' | while read -r name; do
+  dpkg-deb -f "$deb" Depends | tr ',' '\n' | sed 's/|.*//; s/(.*)//; s/ //g' | while read -r name; do
     provider=$(dpkg-query -W -f '${Package} ${Provides}\n' | grep -E "^[^ ]+ (.*[ ,])?${name//./\\.}([ ,]|$)" | cut -d' ' -f1 | head -1)
     echo "${provider:-$name}"
   done | sort -u | paste -sd,
@@ -221,6 +221,7 @@ documented() {
 }
 same_version() { [[ $(inside rpc-weighter --version) == "$version" ]]; }
 
+check "the package asks for no init system" test ! -e "$root/usr/lib/systemd/systemd"
 check "install" installed "$deb"
 check "the program runs" same_version
 for file in /etc/rpc-weighter/config.toml /etc/rpc-weighter/environment; do
