@@ -44,6 +44,10 @@ std::string file_text(const std::string& path) {
 /// Everything that was written, by where.
 class Outputs {
  public:
+  /// `variables`: of the program's environment, besides the keys' own.
+  explicit Outputs(const std::vector<std::string>& variables = {}) {
+    environment_.insert(environment_.end(), variables.begin(), variables.end());
+  }
   void add(const std::string& where, const std::string& text) {
     const std::string low = lowered(text);
     const std::size_t at = low.find(kMark);
@@ -60,21 +64,21 @@ class Outputs {
   Result run(const std::vector<std::string>& arguments) {
     std::string name;
     for (const std::string& a : arguments) name += a + " ";
-    Result out = rpcw::test::run(arguments, {.environment = environment()});
+    Result out = rpcw::test::run(arguments, {.environment = environment_});
     add(name + "(standard output)", out.out);
     add(name + "(standard error)", out.err);
     return out;
   }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
-  static std::vector<std::string> environment() {
-    return {"PATH_KEY=" + key("env"), "HEADER_KEY=" + key("header"), "QUERY_KEY=" + key("query")};
-  }
+  [[nodiscard]] const std::vector<std::string>& environment() const { return environment_; }
 
  private:
   /// What Basic authentication makes of user and password: base64 of "k3yuserzq7mark8" and of "k3yproxyuserzq7", the
   /// whole triples of the names.
   static constexpr std::array<std::string_view, 2> kBasic{"azN5dXNlcnpxN21hcms4", "azN5cHJveHl1c2VyenE3"};
+  std::vector<std::string> environment_{"PATH_KEY=" + key("env"), "HEADER_KEY=" + key("header"),
+                                        "QUERY_KEY=" + key("query")};
   std::size_t bytes_ = 0;
 };
 
@@ -143,7 +147,7 @@ void say_all(Outputs& outputs, const Stage& stage, const std::string& config, co
     for (const char* format : kFormats) outputs.run({"scores", "--config", config, "--format", format});
     outputs.run({"once", "--config", config});
     outputs.run({"check", "--config", config, "--online"});
-    Program program({"run", "--config", config}, {.environment = Outputs::environment()});
+    Program program({"run", "--config", config}, {.environment = outputs.environment()});
     CHECK(program.says("ejected"));
     CHECK(program.stop() == 0);
     outputs.add("log", program.err());
@@ -185,7 +189,7 @@ TEST_CASE("a marked key in every place is in no output of any command") {
   for (const char* log : {"level = \"trace\"", "level = \"trace\"\nformat = \"json\""}) {
     config = configure(log);
     const NotifySocket systemd(stage.folder.path(fmt::format("notify{}", outputs.bytes())));
-    std::vector<std::string> environment = Outputs::environment();
+    std::vector<std::string> environment = outputs.environment();
     environment.push_back(systemd.variable());
     Program program({"run", "--config", config, "--record", recording, "--state", state},
                     {.environment = std::move(environment)});
@@ -298,7 +302,7 @@ TEST_CASE("a marked key is in no line of the log, at whatever level and in eithe
       const std::string config = stage.folder.write(
           "config.toml",
           config_text(stage, free_port(), fmt::format("level = \"{}\"\nformat = \"{}\"", level, format)));
-      Program program({"run", "--config", config}, {.environment = Outputs::environment()});
+      Program program({"run", "--config", config}, {.environment = outputs.environment()});
       REQUIRE(eventually([&] { return stage.weights() == Weights{{"a", 0}, {"b", 128}, {"c", 128}}; }));
       // A file that cannot be used is an error, which each level shows.
       stage.folder.write("config.toml", config_text(stage, 1, "level = \"none\""));
@@ -321,7 +325,7 @@ TEST_CASE("a marked key is not in what a crash leaves behind") {
   REQUIRE(setrlimit(RLIMIT_CORE, &most) == 0);
   for (const int number : {SIGSEGV, SIGABRT, SIGBUS, SIGQUIT}) {
     const std::string config = stage.folder.write("config.toml", config_text(stage, free_port(), "level = \"trace\""));
-    Program program({"run", "--config", config}, {.environment = Outputs::environment()});
+    Program program({"run", "--config", config}, {.environment = outputs.environment()});
     REQUIRE(stage.reaches({{"a", 86}, {"b", 85}, {"c", 85}}));
     // A core file holds all of its memory.
     const std::string limits = file_text(fmt::format("/proc/{}/limits", program.pid()));
@@ -335,37 +339,55 @@ TEST_CASE("a marked key is not in what a crash leaves behind") {
   REQUIRE(setrlimit(RLIMIT_CORE, &core) == 0);
 }
 
+namespace {
+
+/// A proxy's URL, whose user and password are keys.
+std::string proxy_url(std::uint16_t port) {
+  return fmt::format("http://{}:{}@127.0.0.1:{}", key("proxyuser"), key("proxypass"), port);
+}
+
+/// A proxy that tells all that it was sent: user and password, and base64 of both, as in Proxy-Authorization.
+void say_all_of_proxy(Outputs& outputs, const Stage& stage, const std::string& config) {
+  const Result first = outputs.run({"scores", "--config", config});
+  REQUIRE_MESSAGE(first.code == 0, first.out, first.err);
+  say_all(outputs, stage, config,
+          fmt::format("proxy: {} {} azN5cHJveHl1c2VyenE3bWFyazhoMnY1bjF4OmszeXByb3h5cGFzc3pxN21hcms4aDJ2NW4xeA== {}",
+                      key("proxyuser"), key("proxypass"), key("path")));
+}
+
+}  // namespace
+
 TEST_CASE("a marked key of the proxy, which tells all that it was sent") {
   const Stage stage(1);
   Outputs outputs;
-  const std::string proxy = fmt::format("timeout = \"5s\"\nproxy = \"http://{}:{}@127.0.0.1:{}\"", key("proxyuser"),
-                                        key("proxypass"), stage.providers[0]->port());
-  const std::string config =
-      stage.folder.write("config.toml", small_text(stage, {.probe = proxy, .log = "level = \"trace\""}, kEqual,
-                                                   fmt::format("url = \"http://provider.invalid/{}\"", key("path"))));
-  const Result first = outputs.run({"scores", "--config", config});
-  REQUIRE_MESSAGE(first.code == 0, first.out, first.err);
-  // base64 of both, as in Proxy-Authorization.
-  const std::string sent = fmt::format(
-      "{} {} azN5cHJveHl1c2VyenE3bWFyazhoMnY1bjF4OmszeXByb3h5cGFzc3pxN21hcms4aDJ2NW4xeA==", key("proxyuser"),
-      key("proxypass"));
-  say_all(outputs, stage, config, fmt::format("proxy: {} {}", sent, key("path")));
+  const auto config = [&](const char* name, const std::string& proxy) {
+    return stage.folder.write(
+        name,
+        small_text(stage, {.probe = fmt::format("timeout = \"5s\"\nproxy = \"{}\"", proxy), .log = "level = \"trace\""},
+                   kEqual, fmt::format("url = \"http://provider.invalid/{}\"", key("path"))));
+  };
+  say_all_of_proxy(outputs, stage, config("config.toml", proxy_url(stage.providers[0]->port())));
   // The proxy alone, which is not there.
-  outputs.run(
-      {"scores", "--config",
-       stage.folder.write("absent.toml", small_text(stage,
-                                                    {.probe = fmt::format("proxy = \"http://{}:{}@127.0.0.1:1\"",
-                                                                          key("proxyuser"), key("proxypass"))},
-                                                    kEqual, "url = \"http://provider.invalid/\""))});
+  outputs.run({"scores", "--config", config("absent.toml", proxy_url(1))});
   for (const char* wrong : {"htp://{0}:{0}@127.0.0.1", "http://{0}:{0}@", "{0}:{0}@127.0.0.1:99999"}) {
-    const Result r = outputs.run(
-        {"check", "--config",
-         stage.folder.write(
-             "wrong.toml",
-             small_text(stage,
-                        {.probe = fmt::format("proxy = \"{}\"", fmt::format(fmt::runtime(wrong), key("proxyuser")))},
-                        kEqual, "url = \"http://provider.invalid/\""))});
+    const Result r =
+        outputs.run({"check", "--config", config("wrong.toml", fmt::format(fmt::runtime(wrong), key("proxyuser")))});
     CHECK_MESSAGE(r.code == 2, wrong);
+  }
+}
+
+TEST_CASE("a marked key of a proxy that the environment names") {
+  const Stage stage(1);
+  const std::string config = stage.folder.write(
+      "config.toml",
+      small_text(stage, {.probe = "timeout = \"5s\"\nproxy = \"environment\"", .log = "level = \"trace\""}, kEqual,
+                 fmt::format("url = \"http://provider.invalid/{}\"", key("path"))));
+  for (const char* variable : {"http_proxy", "ALL_PROXY"}) {
+    CAPTURE(std::string(variable));
+    Outputs outputs({fmt::format("{}={}", variable, proxy_url(stage.providers[0]->port()))});
+    say_all_of_proxy(outputs, stage, config);
+    Outputs absent({fmt::format("{}={}", variable, proxy_url(1))});
+    absent.run({"scores", "--config", config});
   }
 }
 
@@ -446,7 +468,7 @@ TEST_CASE("a marked token of the lease is in no line, whatever the API server ma
   const auto refused = [&](const std::string& text, const sim::Behaviour& behaviour) {
     token(text);
     stage.providers[0]->set(behaviour);
-    Program program({"run", "--config", config}, {.environment = Outputs::environment()});
+    Program program({"run", "--config", config}, {.environment = outputs.environment()});
     CHECK(eventually([&] {
       try {
         const HttpReply reply = http_get(port, "/api/v1/status");
@@ -473,7 +495,7 @@ TEST_CASE("a marked key in what is asked of the agent-check's port is not repeat
   const std::string config =
       stage.folder.write("config.toml", config_text(stage, free_port(), "level = \"trace\"") +
                                             fmt::format("[agent_check]\nlisten = \"127.0.0.1:{}\"\n", port));
-  Program program({"run", "--config", config}, {.environment = Outputs::environment()});
+  Program program({"run", "--config", config}, {.environment = outputs.environment()});
   REQUIRE(stage.reaches({{"a", 86}, {"b", 85}, {"c", 85}}));
   for (const std::string& asked :
        {std::string("rpc/a"), "rpc/" + key("request"), key("request") + "/a", key("request")}) {
