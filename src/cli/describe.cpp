@@ -162,7 +162,7 @@ void describe_limits(Page& page, const Backend& backend) {
   page.line("limits", parts);
 }
 
-/// Its interval and bill: `every 5s, 19 008 requests a day`.
+/// Its interval and bill: `every 5s, 19 008 requests a day`. Where HAProxy has the address: also those of an own node.
 std::vector<std::string> pace_parts(const Config& config, const Backend& backend, const Target& target,
                                     bool reference) {
   const milliseconds interval = interval_of(target, config.probe);
@@ -172,10 +172,14 @@ std::vector<std::string> pace_parts(const Config& config, const Backend& backend
     out.push_back(fmt::format("{} {}",
                               static_cast<double>(a_day) > target.pace.budget ? "more than the budget of" : "budget",
                               grouped(static_cast<std::uint64_t>(target.pace.budget))));
+  if (const milliseconds own = std::min(interval, kOwnEvery);
+      target.url.empty() && own < interval && paced_by_address(target, config.probe))
+    out.push_back(fmt::format("as an own node {}, {} requests a day", every(own),
+                              grouped(bill_of(backend, reference, own).sum())));
   return out;
 }
 
-/// Of all targets that the file names with a URL.
+/// Of all targets that the file names; an address that HAProxy has counts as a hosted provider's.
 struct Cost {
   std::size_t targets = 0;
   Bill a_day;
@@ -185,7 +189,6 @@ Cost cost_of(const Config& config, const Backend& backend) {
   Cost out;
   if (!backend.follows.empty()) return out;
   const auto add = [&](const Target& target, bool reference) {
-    if (target.url.empty()) return;
     ++out.targets;
     out.a_day += bill_of(backend, reference, interval_of(target, config.probe));
   };
@@ -199,26 +202,23 @@ std::string sum_text(std::uint64_t a_day) {
 }
 
 void describe_cost(Page& page, const Config& config, const Backend& backend) {
-  if (const Cost cost = cost_of(config, backend); cost.targets > 0) {
-    page.line("cost", {sum_text(cost.a_day.sum())});
+  const bool discovers = !backend.discover.empty();
+  const Cost cost = cost_of(config, backend);
+  if (cost.targets > 0) {
+    page.line("cost", {sum_text(cost.a_day.sum()) + (discovers ? " for those named here" : "")});
     std::vector<std::string> terms{fmt::format("{} heads", grouped(cost.a_day.heads))};
     if (cost.a_day.identity > 0) terms.push_back(fmt::format("{} chain ids", grouped(cost.a_day.identity)));
     if (cost.a_day.node_state > 0) terms.push_back(fmt::format("{} node states", grouped(cost.a_day.node_state)));
     if (cost.a_day.canaries > 0) terms.push_back(fmt::format("{} canaries", grouped(cost.a_day.canaries)));
     page.line("", terms);
   }
-  if (backend.discover.empty()) return;
+  if (!discovers) return;
   // Which servers there are and where they stand, HAProxy's list will tell.
-  const auto each = [&](std::string_view which, milliseconds interval) {
-    return fmt::format("{}{}: {} requests a day", which, every(interval),
-                       grouped(bill_of(backend, false, interval).sum()));
-  };
-  const Target found{};
-  const Pace pace = pace_of(found, false, backend, config.probe);
-  const milliseconds hosted = pace.interval.count() > 0 ? pace.interval : config.probe.interval;
-  std::vector<std::string> parts{each("each server ", hosted)};
-  if (paced_by_address(found, config.probe)) parts.push_back(each("an own node ", std::min(hosted, kOwnEvery)));
-  page.line("cost", parts);
+  Target found;
+  found.pace = pace_of(found, false, backend, config.probe);
+  std::vector<std::string> parts = pace_parts(config, backend, found, false);
+  parts.front().insert(0, cost.targets > 0 ? "each other server found: " : "each server found: ");
+  page.line(cost.targets > 0 ? "" : "cost", parts);
 }
 
 std::vector<std::string> strategy_parts(const Backend& backend) {
@@ -291,7 +291,7 @@ void describe_backend(Page& page, const Config& config, const Backend& backend) 
       more.push_back(fmt::format("tier {}: serves while fewer than {} of the lower tiers are healthy", server.tier,
                                  backend.min_healthy));
     if (!more.empty()) page.line("", more);
-    if (!server.target.url.empty()) page.line("", pace_parts(config, backend, server.target, false));
+    page.line("", pace_parts(config, backend, server.target, false));
   }
   if (!backend.discover.empty()) page.line("servers", {"HAProxy's own list", redact_template(backend.discover)});
   for (const Target& reference : backend.references) {
@@ -323,16 +323,18 @@ std::string describe(const Config& config) {
   if (!config.http.hosts.empty()) page.line("hosts", config.http.hosts);
   Cost all;
   std::size_t with_cost = 0;
+  bool discovers = false;
   for (const Backend& backend : config.backends) {
     describe_backend(page, config, backend);
     const Cost cost = cost_of(config, backend);
     if (cost.targets > 0) ++with_cost;
     all.targets += cost.targets;
     all.a_day += cost.a_day;
+    discovers = discovers || !backend.discover.empty();
   }
   if (with_cost > 1) {
     page.heading("all backends");
-    page.line("cost", {sum_text(all.a_day.sum())});
+    page.line("cost", {sum_text(all.a_day.sum()) + (discovers ? " for those named here" : "")});
   }
   return page.take();
 }

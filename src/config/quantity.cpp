@@ -92,9 +92,11 @@ std::string duration_text(milliseconds value) {
   if (value.count() <= 0) return fmt::format("{}s", value.count() / 1000);
   const auto count = static_cast<std::uint64_t>(value.count());
   for (const Unit& unit : kDurations)
-    if (count % unit.factor == 0 && count / unit.factor >= unit.fewest)
+    if (count % unit.factor == 0 && count / unit.factor >= unit.fewest && (unit.factor > 1 || count < 1000))
       return fmt::format("{}{}", count / unit.factor, unit.name);
-  return fmt::format("{}ms", count);
+  std::string seconds = fmt::format("{}.{:03}", count / 1000, count % 1000);
+  seconds.erase(seconds.find_last_not_of('0') + 1);
+  return seconds + 's';
 }
 
 std::expected<std::uint64_t, QuantityFault> parse_size(std::string_view text) {

@@ -20,7 +20,7 @@ enum class QuantityFault : std::uint8_t {
 /// "150ms", "1.5s", "5m", "24h", "1d". What is too large for the type becomes its largest value, so that a range check
 /// refuses it.
 std::expected<milliseconds, QuantityFault> parse_duration(std::string_view text);
-/// The shortest text that `parse_duration` reads back as the same: 90 s is "90s", 300 s is "5m".
+/// The shortest text that `parse_duration` reads back as the same: 90 s is "90s", 300 s is "5m", 7340 ms is "7.34s".
 std::string duration_text(milliseconds value);
 
 /// "1000B", "500KB", "64KiB", "1MiB": powers of 1000 without the i, of 1024 with it.

@@ -291,8 +291,11 @@ Given Reader::budget(std::string_view key, double& out) {
   constexpr double kMost = 1e8;
   const Member* member = take(key);
   if (member == nullptr) return {.place = table_.place};
-  const std::string range = fmt::format("{:.0f}/day to {:.0f}/day", kLeast, kMost);
   const Node& node = member->value;
+  // In the unit of the file, or of the examples in the errors.
+  const bool daily = node.kind == Node::Kind::kString && node.text.ends_with("/day");
+  const std::string range = daily ? fmt::format("{:.0f}/day to {:.0f}/day", kLeast, kMost)
+                                  : fmt::format("{:.0f}/month to {:.0f}/month", 30 * kLeast, 30 * kMost);
   if (node.kind == Node::Kind::kInteger && node.integer >= 0)
     return refuse(*member,
                   fmt::format("{0} has no unit; write it as \"{0}/month\" if it is requests in 30 days (units: "

@@ -32,7 +32,7 @@ TEST_CASE("describe: the whole text") {
 haproxy
   endpoints   unix:/run/haproxy/admin.sock, tcp:[::1]:9999, dns:${HOST}:9998,
               master:unix:/run/master, tcp:10.0.0.1:1
-  exchanges   read every 250ms, time-out 1500ms, a CA of your own
+  exchanges   read every 250ms, time-out 1.5s, a CA of your own
 
 probe
   interval    every 2s, every 50ms in doubt, time-out 60s
@@ -77,7 +77,7 @@ backend own
   return      after 10s, doubled each time up to 5m, to its share within 30s
   fallback    equal when none is healthy
   servers     HAProxy's own list, https://{server}.{backend}:{port}/…
-  cost        each server every 2s: 44 928 requests a day
+  cost        each server found: every 2s, 44 928 requests a day
 )");
 }
 
@@ -99,8 +99,65 @@ TEST_CASE("config: every strategy can be had, and describe says what it goes by"
         "  strategy    leader (one server has everything),\n              switches back to a clearly better one\n");
 }
 
+/// Servers on HAProxy's own list, some of them with a table of their own; and a backend without.
+constexpr std::string_view kDiscovering = R"([haproxy]
+endpoints = ["unix:/x"]
+[[backend]]
+name = "found"
+chain = "ethereum"
+discover = "http://{addr}/"
+[[backend.server]]
+name = "ankr"
+preference = 0.5
+[[backend.server]]
+name = "slow"
+interval = "30s"
+[[backend.server]]
+name = "dear"
+budget = "10000/day"
+[[backend.reference]]
+url = "https://reference.example/"
+[[backend]]
+name = "given"
+chain = "ethereum"
+[[backend.server]]
+name = "a"
+url = "https://a.example/"
+)";
+
+TEST_CASE("describe: what probing each server of HAProxy's own list takes, and all that the file names") {
+  const std::string text = described(kDiscovering);
+  CAPTURE(text);
+  CHECK(text.find(R"(
+  server      ankr  if HAProxy has it
+              preference 0.5
+              every 5s, 19 008 requests a day,
+              as an own node every 1s, 88 128 requests a day
+  server      slow  if HAProxy has it
+              every 30s, 4 608 requests a day
+  server      dear  if HAProxy has it
+              every 11.9s, 8 989 requests a day, budget 10 000
+  servers     HAProxy's own list, http://{addr}/…
+  reference   https://reference.example/…
+              every 5s, 18 720 requests a day
+  cost        51 325 requests a day, 1 539 750 in 30 days for those named here
+              44 701 heads, 5 760 chain ids, 864 node states
+              each other server found: every 5s, 19 008 requests a day,
+              as an own node every 1s, 88 128 requests a day
+)") != std::string::npos);
+  CHECK(text.find(R"(
+all backends
+  cost        70 333 requests a day, 2 109 990 in 30 days for those named here
+)") != std::string::npos);
+  // Under a budget of [probe], which is none of own nodes.
+  CHECK(described(fmt::format("[probe]\nbudget = \"20000/day\"\n{}", kDiscovering)).find(R"(
+              each other server found: every 5.31s, 17 999 requests a day,
+              budget 20 000, as an own node every 1s, 88 128 requests a day
+)") != std::string::npos);
+}
+
 TEST_CASE("describe: fits 80 columns") {
-  const std::string text = described(kWhole) + described(kBackend);
+  const std::string text = described(kWhole) + described(kBackend) + described(kDiscovering);
   std::string_view rest = text;
   while (!rest.empty()) {
     const std::size_t end = rest.find('\n');

@@ -140,15 +140,18 @@ TEST_CASE("pace: budgets that are none") {
   CHECK(
       refusal("budget = 600000") ==
       "600000 has no unit; write it as \"600000/month\" if it is requests in 30 days (units: /day, /month); accepted: "
-      "100/day to 100000000/day");
+      "3000/month to 3000000000/month");
   CHECK(refusal("budget = \"99/day\"") == "\"99/day\" is out of range; accepted: 100/day to 100000000/day");
   CHECK(refusal("budget = \"100000001/day\"") ==
         "\"100000001/day\" is out of range; accepted: 100/day to 100000000/day");
+  // In the unit that the file uses, or should use.
+  CHECK(refusal("budget = \"2999/month\"") ==
+        "\"2999/month\" is out of range; accepted: 3000/month to 3000000000/month");
   CHECK(refusal("budget = \"5/s\"") ==
-        "\"5/s\" is no budget; write a number and /day or /month, such as \"600000/month\"; accepted: 100/day to "
-        "100000000/day");
+        "\"5/s\" is no budget; write a number and /day or /month, such as \"600000/month\"; accepted: 3000/month to "
+        "3000000000/month");
   CHECK(refusal("budget = [1]") ==
-        "found an array; expected requests in a time, such as \"600000/month\", from 100/day to 100000000/day");
+        "found an array; expected requests in a time, such as \"600000/month\", from 3000/month to 3000000000/month");
 }
 
 TEST_CASE("pace: servers of HAProxy's list have one too") {
@@ -196,7 +199,7 @@ budget = "100/day"
   for (const char* part :
        {"interval    auto, 1s for own nodes, 5s for others, every 1s in doubt,",
         "budget      20 000 requests a day to each provider", "every 8s, 12 528 requests a day, budget 20 000",
-        "every 1s, 88 128 requests a day\n", "every 11500ms, 8 953 requests a day, budget 10 000",
+        "every 1s, 88 128 requests a day\n", "every 11.5s, 8 953 requests a day, budget 10 000",
         "cost        109 609 requests a day, 3 288 270 in 30 days", "all backends\n  cost        109 6"}) {
     CAPTURE(text);
     CHECK_MESSAGE(text.find(part) != std::string::npos, part);

@@ -66,7 +66,8 @@ TEST_CASE("durations") {
     const char* text;
   };
   for (const Text row :
-       {Text{0, "0s"}, Text{1, "1ms"}, Text{1500, "1500ms"}, Text{2000, "2s"}, Text{60'000, "60s"}, Text{90'000, "90s"},
+       {Text{0, "0s"}, Text{1, "1ms"}, Text{999, "999ms"}, Text{1001, "1.001s"}, Text{1500, "1.5s"},
+        Text{7340, "7.34s"}, Text{90'500, "90.5s"}, Text{2000, "2s"}, Text{60'000, "60s"}, Text{90'000, "90s"},
         Text{300'000, "5m"}, Text{3'600'000, "1h"}, Text{86'400'000, "24h"}, Text{172'800'000, "2d"}}) {
     CHECK(duration_text(milliseconds(row.ms)) == row.text);
     CHECK(parse_duration(row.text)->count() == row.ms);
