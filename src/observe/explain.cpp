@@ -66,10 +66,10 @@ class Explanation {
       line("No head is agreed on.");
     if (block != nullptr) {
       const auto lag = number(*block, "lag");
-      line(
-          fmt::format("Its newest block is {}{}{}.", block->FindMember("number")->value.GetUint64(),
-                      lag ? fmt::format(", {:g} behind", *lag) : "",
-                      number(*block, "age_ms") ? fmt::format(", {:.1f} s old", *number(*block, "age_ms") / 1000) : ""));
+      const auto age = number(*block, "age_ms");
+      line(fmt::format("Its newest block is {}{}{}.", block->FindMember("number")->value.GetUint64(),
+                       lag ? fmt::format(", {:g} behind", *lag) : "",
+                       age ? fmt::format(", {} old", span_text(milliseconds{static_cast<std::int64_t>(*age)})) : ""));
     } else {
       line("It has not shown a block.");
     }

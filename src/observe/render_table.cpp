@@ -231,8 +231,7 @@ class Table {
   static std::string latency_text(std::chrono::microseconds t) {
     const double ms = static_cast<double>(t.count()) / 1000.0;
     if (ms < 10) return fmt::format("{:.1f} ms", ms);
-    if (ms < 10'000) return fmt::format("{:.0f} ms", ms);
-    return fmt::format("{:.0f} s", ms / 1000.0);
+    return span_text(milliseconds{std::llround(ms)});
   }
 
   std::string bar(double part) const {

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <optional>
 
+#include "base/text.hpp"
 #include "observe/report_json.hpp"
 
 namespace rpcw::observe {
@@ -109,9 +111,7 @@ std::string padded(std::string_view text, std::size_t columns) {
 
 std::string span(double ms) {
   if (ms < 0) return "-";
-  if (ms < 1000) return fmt::format("{:.0f} ms", ms);
-  if (ms < 120'000) return fmt::format("{:.1f} s", ms / 1000);
-  return fmt::format("{:.0f} min", ms / 60'000);
+  return span_text(milliseconds{std::llround(ms)});
 }
 
 std::string coloured(std::string text, std::string_view code, bool colour) {

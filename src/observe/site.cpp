@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/clock.hpp"
+#include "base/text.hpp"
 #include "observe/page.hpp"
 #include "observe/render.hpp"
 
@@ -126,7 +127,7 @@ HttpAnswer Site::answer(const HttpRequest& request) {
 HttpAnswer Site::health() const {
   const milliseconds ago = std::chrono::floor<milliseconds>(read_clocks().mono - last_beat_);
   if (ago < kTurns) return {.body = "ok\n"};
-  return http_error(503, fmt::format("the loop has not turned for {} ms", ago.count()));
+  return http_error(503, fmt::format("the loop has not turned for {}", span_text(ago)));
 }
 
 HttpAnswer Site::readiness() {

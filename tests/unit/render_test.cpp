@@ -191,7 +191,7 @@ TEST_CASE("a table of 60 columns: narrow: the block is left out, the heading has
   alchemy    degraded      55  100    21%    87 ms     2
     └ limits our rate: HTTP 429, error -32005: limit
         exceeded (rate_limited, score × 0.25)
-  own-node   ejected        0  100     0%  1234 ms  1123
+  own-node   ejected        0  100     0%    1.2 s  1123
     └ block 18999000 is 4 h old, limit 150 s (block_too_old)
       1123 blocks (3 h) behind 19000123, limit 30 s
         (block_lag)
@@ -214,7 +214,7 @@ TEST_CASE("a table of 80 columns: the usual terminal, without UTF-8") {
   alchemy    degraded      55  100    21%    87 ms  19000121     2   27 s
     \ limits our rate: HTTP 429, error -32005: limit exceeded (rate_limited,
         score x 0.25)
-  own-node   ejected        0  100     0%  1234 ms  18999000  1123    4 h
+  own-node   ejected        0  100     0%    1.2 s  18999000  1123    4 h
     \ block 18999000 is 4 h old, limit 150 s (block_too_old)
       1123 blocks (3 h) behind 19000123, limit 30 s (block_lag)
   ankr       disabled     100  100      -    51 ms  19000123     0    3 s
@@ -233,7 +233,7 @@ TEST_CASE("a table of 120 columns: wide: bars and scores") {
   quicknode  healthy      201  100    79%  ███████▉   4.2 ms  19000123     0  3.1 s       1
   alchemy    degraded      55  100    21%  ██▏         87 ms  19000121     2   27 s  0.0078
     └ limits our rate: HTTP 429, error -32005: limit exceeded (rate_limited, score × 0.25)
-  own-node   ejected        0  100     0%            1234 ms  18999000  1123    4 h       –
+  own-node   ejected        0  100     0%              1.2 s  18999000  1123    4 h       –
     └ block 18999000 is 4 h old, limit 150 s (block_too_old)
       1123 blocks (3 h) behind 19000123, limit 30 s (block_lag)
   ankr       disabled     100  100      –              51 ms  19000123     0    3 s    0.02
@@ -252,7 +252,7 @@ TEST_CASE("a table of 160 columns: wider: reasons beside") {
   quicknode  healthy      201  100    79%  ███████▉   4.2 ms  19000123     0  3.1 s       1
   alchemy    degraded      55  100    21%  ██▏         87 ms  19000121     2   27 s  0.0078  limits our rate: HTTP 429, error -32005: limit exceeded
                                                                                                (rate_limited, score × 0.25)
-  own-node   ejected        0  100     0%            1234 ms  18999000  1123    4 h       –  block 18999000 is 4 h old, limit 150 s (block_too_old)
+  own-node   ejected        0  100     0%              1.2 s  18999000  1123    4 h       –  block 18999000 is 4 h old, limit 150 s (block_too_old)
                                                                                              1123 blocks (3 h) behind 19000123, limit 30 s (block_lag)
   ankr       disabled     100  100      –              51 ms  19000123     0    3 s    0.02  taken out in HAProxy (maint)
   fresh      unknown        0    1     0%                  –         –     –      –       –
@@ -321,7 +321,7 @@ TEST_CASE("a table of a backend whose backup servers have the traffic") {
   ethereum · inverse-latency · roundrobin · head 19000123 · 1 of 2 healthy
   No active server is healthy: the backup servers have the traffic.
   SERVER    STATE    ROLE    WEIGHT  WAS  SHARE  LATENCY     BLOCK   LAG  AGE
-  own-node  ejected               0  100     0%  1234 ms  18999000  1123  4 h
+  own-node  ejected               0  100     0%    1.2 s  18999000  1123  4 h
     └ block 18999000 is 4 h old, limit 150 s (block_too_old)
       1123 blocks (3 h) behind 19000123, limit 30 s (block_lag)
   ankr      healthy  backup     256  100   100%    51 ms  19000123     0  3 s
