@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -352,6 +354,43 @@ TEST_CASE("controller: an answer that waits for the decision and bad traffic lea
   CHECK(std::ranges::count(later, "head 0") == 0);
 }
 
+namespace {
+
+/// Time in steps of 50 ms. What the controller asks for is answered at once.
+struct Steps {
+  explicit Steps(Play& play) : p(play) {}
+
+  void play_until(MonoTime end) {
+    while (p.now < end) {
+      std::deque<std::string> todo;
+      const auto add = [&todo](Texts&& more) { std::ranges::move(more, std::back_inserter(todo)); };
+      for (add(p.pass(50ms)); !todo.empty(); todo.pop_front()) {
+        const std::string what = todo.front();
+        const TargetId target = what.ends_with('1') ? 1 : 0;
+        if (what.starts_with("head")) add(head(target));
+        if (what.starts_with("syncing")) p.synced(target);
+        if (what.starts_with("info"))
+          p.give(control::event::InfoRead{
+              0, haproxy::Info{"2.6.12", 7, 1000s + std::chrono::floor<std::chrono::seconds>(p.now)}});
+        if (what.starts_with("set")) {
+          on_set(what);
+          p.confirmed(0, 2);
+        }
+        if (what.starts_with("refresh") || what.starts_with("read")) add(p.read(0, shows()));
+      }
+    }
+  }
+  Texts good_head(TargetId target) const { return p.head(target, 100 + static_cast<std::uint64_t>(p.now / 1s)); }
+
+  Play& p;
+  /// Gives a target's answer and returns what the controller does then; none: the answer never comes.
+  std::function<Texts(TargetId)> head;
+  std::function<haproxy::Instance()> shows = [] { return shown({{"a", 128}, {"b", 128}}); };
+  std::function<void(const std::string&)> on_set = [](const std::string&) {};
+};
+
+}  // namespace
+
 TEST_CASE("controller: servers with traffic are checked more often, by a fifth at most, and within their budget") {
   struct Checks {
     int a = 0;
@@ -367,38 +406,27 @@ TEST_CASE("controller: servers with traffic are checked more often, by a fifth a
     p.settle();
     Checks out;
     std::uint64_t sent = 0;
-    for (int step = 0; step < 12'000; ++step) {
-      std::deque<std::string> todo;
-      const auto add = [&todo](Texts&& more) { std::ranges::move(more, std::back_inserter(todo)); };
-      for (add(p.pass(50ms)); !todo.empty(); todo.pop_front()) {
-        const std::string what = todo.front();
-        if (what == "head 0" || what == "head 1") {
-          const bool of_a = what == "head 0";
-          ++(of_a ? out.a : out.b);
-          if (of_a && manner == A::kSilentAfterAMinute && p.now > 60s) {
-            ++out.unanswered;
-            continue;
-          }
-          if (of_a && manner == A::kFailsEachOther && out.a % 2 == 0)
-            add(p.no_head(0));
-          else
-            add(p.head(of_a ? 0 : 1, 100 + static_cast<std::uint64_t>(p.now / 1s)));
-        }
-        if (what == "syncing 0" || what == "syncing 1") p.synced(what == "syncing 0" ? 0 : 1);
-        if (what.starts_with("info"))
-          p.give(control::event::InfoRead{
-              0, haproxy::Info{"2.6.12", 7, 1000s + std::chrono::floor<std::chrono::seconds>(p.now)}});
-        if (what.starts_with("set")) p.confirmed(0, 2);
-        if (!what.starts_with("refresh") && !what.starts_with("read")) continue;
-        sent += per_read;
-        haproxy::Instance read = shown({{"a", 128}, {"b", 128}});
-        for (haproxy::ServerRow& row : read.backends[0].servers) {
-          const std::uint64_t own = row.name == "a" ? 9 * sent : sent;
-          row.counters.stot = row.counters.lbtot = row.counters.hrsp_2xx = own;
-        }
-        add(p.read(0, std::move(read)));
+    Steps steps(p);
+    steps.head = [&](TargetId target) -> Texts {
+      const bool of_a = target == 0;
+      ++(of_a ? out.a : out.b);
+      if (of_a && manner == A::kSilentAfterAMinute && p.now > 60s) {
+        ++out.unanswered;
+        return {};
       }
-    }
+      const bool fails = of_a && manner == A::kFailsEachOther && out.a % 2 == 0;
+      return fails ? p.no_head(target) : steps.good_head(target);
+    };
+    steps.shows = [&] {
+      sent += per_read;
+      haproxy::Instance read = shown({{"a", 128}, {"b", 128}});
+      for (haproxy::ServerRow& row : read.backends[0].servers) {
+        const std::uint64_t own = row.name == "a" ? 9 * sent : sent;
+        row.counters.stot = row.counters.lbtot = row.counters.hrsp_2xx = own;
+      }
+      return read;
+    };
+    steps.play_until(p.now + 600s);
     return out;
   };
   const Checks idle = in_ten_minutes(0, 0);
@@ -425,42 +453,27 @@ TEST_CASE("controller: without a healthy server all are probed more often, and l
   p.settle();
   std::vector<MonoTime> heads_of_a;
   bool down = true;
-  const auto play_until = [&](MonoTime end) {
-    while (p.now < end) {
-      std::deque<std::string> todo;
-      const auto add = [&todo](Texts&& more) { std::ranges::move(more, std::back_inserter(todo)); };
-      for (add(p.pass(50ms)); !todo.empty(); todo.pop_front()) {
-        const std::string what = todo.front();
-        if (what == "head 0") heads_of_a.push_back(p.now);
-        if (what == "head 0" || what == "head 1") {
-          const TargetId target = what == "head 0" ? 0 : 1;
-          add(down ? p.no_head(target) : p.head(target, 100 + static_cast<std::uint64_t>(p.now / 1s)));
-        }
-        if (what.starts_with("syncing")) p.synced(what == "syncing 0" ? 0 : 1);
-        if (what.starts_with("info"))
-          p.give(control::event::InfoRead{
-              0, haproxy::Info{"2.6.12", 7, 1000s + std::chrono::floor<std::chrono::seconds>(p.now)}});
-        if (what.starts_with("set")) p.confirmed(0, 2);
-        if (what.starts_with("refresh") || what.starts_with("read")) add(p.read(0, shown({{"a", 128}, {"b", 128}})));
-      }
-    }
+  Steps steps(p);
+  steps.head = [&](TargetId target) {
+    if (target == 0) heads_of_a.push_back(p.now);
+    return down ? p.no_head(target) : steps.good_head(target);
   };
   const auto heads_between = [&](MonoTime from, MonoTime to) {
     return std::ranges::count_if(heads_of_a, [&](MonoTime at) { return at >= from && at < to; });
   };
-  play_until(15s);
+  steps.play_until(15s);
   REQUIRE(p.controller->report(Now{kStart, p.now + 1h}).backends[0].fallback);
   // Once a second at first, and at the usual interval after eight times as long as that.
   CHECK(heads_between(7s, 15s) >= 6);
-  play_until(160s);
+  steps.play_until(160s);
   CHECK(heads_between(60s, 160s) <= 22);
   CHECK(heads_between(60s, 160s) >= 18);
   down = false;
-  play_until(240s);
+  steps.play_until(240s);
   CHECK_FALSE(p.controller->report(Now{kStart, p.now + 1h}).backends[0].fallback);
   // The next outage begins anew.
   down = true;
-  play_until(255s);
+  steps.play_until(255s);
   CHECK(heads_between(247s, 255s) >= 6);
 }
 
@@ -474,35 +487,27 @@ TEST_CASE("controller: when answers change their size and a probe fails, the nex
     const MonoTime from = 60s + into_interval;
     std::uint64_t requests = 0;
     std::uint64_t bytes_of_a = 0;
-    while (p.now < 120s) {
-      std::deque<std::string> todo;
-      const auto add = [&todo](Texts&& more) { std::ranges::move(more, std::back_inserter(todo)); };
-      for (add(p.pass(50ms)); !todo.empty(); todo.pop_front()) {
-        const std::string what = todo.front();
-        if (what == "head 0" && p.now >= from)
-          add(p.no_head(0, Reason::kRpcError));
-        else if (what == "head 0" || what == "head 1")
-          add(p.head(what == "head 0" ? 0 : 1, 100 + static_cast<std::uint64_t>(p.now / 1s)));
-        if (what.starts_with("syncing")) p.synced(what == "syncing 0" ? 0 : 1);
-        if (what.starts_with("info"))
-          p.give(control::event::InfoRead{
-              0, haproxy::Info{"2.6.12", 7, 1000s + std::chrono::floor<std::chrono::seconds>(p.now)}});
-        if (what.starts_with("set")) p.confirmed(0, 2);
-        if (what.starts_with("set") && (what + ",").find(" a 0,") != std::string::npos)
-          return std::chrono::duration<double>(p.now - from).count();
-        if (!what.starts_with("refresh") && !what.starts_with("read")) continue;
-        const std::uint64_t more = 40;
-        requests += more;
-        bytes_of_a += more * (p.now >= from ? 300 : 1000 + requests % 7 * 50);
-        haproxy::Instance read = shown({{"a", 128}, {"b", 128}});
-        for (haproxy::ServerRow& row : read.backends[0].servers) {
-          row.counters.stot = row.counters.lbtot = row.counters.hrsp_2xx = requests;
-          row.counters.bout = row.name == "a" ? bytes_of_a : 1000 * requests;
-        }
-        add(p.read(0, std::move(read)));
+    std::optional<MonoTime> found;
+    Steps steps(p);
+    steps.head = [&](TargetId target) {
+      return target == 0 && p.now >= from ? p.no_head(0, Reason::kRpcError) : steps.good_head(target);
+    };
+    steps.shows = [&] {
+      constexpr std::uint64_t kMore = 40;
+      requests += kMore;
+      bytes_of_a += kMore * (p.now >= from ? 300 : 1000 + requests % 7 * 50);
+      haproxy::Instance read = shown({{"a", 128}, {"b", 128}});
+      for (haproxy::ServerRow& row : read.backends[0].servers) {
+        row.counters.stot = row.counters.lbtot = row.counters.hrsp_2xx = requests;
+        row.counters.bout = row.name == "a" ? bytes_of_a : 1000 * requests;
       }
-    }
-    return 60.0;
+      return read;
+    };
+    steps.on_set = [&](const std::string& what) {
+      if (!found && (what + ",").find(" a 0,") != std::string::npos) found = p.now;
+    };
+    while (!found && p.now < 120s) steps.play_until(p.now + 50ms);
+    return std::chrono::duration<double>(found.value_or(120s) - from).count();
   };
   for (int phase = 0; phase < 10; ++phase) {
     CAPTURE(phase);
