@@ -15,6 +15,7 @@
 #include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace rpcw::test {
 
@@ -81,6 +82,27 @@ class FakeServer {
   std::string directory_;
   int listener_ = -1;
   std::thread thread_;
+};
+
+/// Connections that wait at a FakeServer's socket until its queue takes no more. It must accept none.
+class FullQueue {
+ public:
+  explicit FullQueue(const FakeServer& server) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, server.path().c_str(), server.path().size() + 1);
+    do {
+      waiting_.push_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    } while (::connect(waiting_.back(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  }
+  ~FullQueue() {
+    for (const int fd : waiting_) ::close(fd);
+  }
+  FullQueue(const FullQueue&) = delete;
+  FullQueue& operator=(const FullQueue&) = delete;
+
+ private:
+  std::vector<int> waiting_;
 };
 
 }  // namespace rpcw::test

@@ -7,20 +7,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstring>
-#include <exception>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -402,44 +396,17 @@ TEST_CASE("bytes that no HAProxy sends") {
   }
   SUBCASE("a queue that is full") {
     FakeServer server(nullptr, 0);
-    std::vector<int> waiting;
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, server.path().c_str(), server.path().size() + 1);
-    while (true) {
-      waiting.push_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-      if (::connect(waiting.back(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) break;
-    }
+    const FullQueue full(server);
     Blocking client(unix_endpoint(server.path()), 100ms);
     const auto failure = client.failed_read();
     CHECK(failure.code == Error::kTimeout);
     CHECK(contains(failure.detail, "queue is full"));
     CHECK(client.took < 2s);
-    for (const auto fd : waiting) ::close(fd);
   }
 }
 
-TEST_CASE("an operation can be cancelled, or destroyed with its loop") {
+TEST_CASE("an operation can be destroyed with its loop, and two are not begun at once") {
   FakeServer server([](int fd, std::string_view) { FakeServer::hold(fd); });
-  SUBCASE("cancelled") {
-    Blocking client(unix_endpoint(server.path()), 10s);
-    asio::cancellation_signal signal;
-    bool ended = false;
-    asio::co_spawn(client.io, client.client.read(),
-                   asio::bind_cancellation_slot(
-                       signal.slot(), [&](const std::exception_ptr& error, std::expected<Instance, Failure> result) {
-                         ended = true;
-                         // Asio itself may end it before it can say so.
-                         if (!error) CHECK(result.error().code == Error::kCancelled);
-                       }));
-    asio::steady_timer timer(client.io, 50ms);
-    timer.async_wait([&](const auto&) { signal.emit(asio::cancellation_type::terminal); });
-    const auto start = steady_clock::now();
-    client.io.run();
-    CHECK(ended);
-    CHECK(steady_clock::now() - start < 2s);
-    CHECK(client.wait(client.client.run({})).has_value());
-  }
   SUBCASE("destroyed") {
     std::optional<Client> client;
     asio::io_context io;

@@ -490,18 +490,11 @@ TEST_CASE("errors: a connection that is not accepted") {
 TEST_CASE("errors: an operation that is cancelled says how far it came") {
   SUBCASE("while the socket's queue is full") {
     FakeServer server(nullptr, 0);
-    std::vector<int> waiting;
-    sockaddr_un at{};
-    at.sun_family = AF_UNIX;
-    server.path().copy(at.sun_path, sizeof at.sun_path - 1);
-    do {
-      waiting.push_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    } while (::connect(waiting.back(), reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0);
+    const FullQueue full(server);
     Blocking client(unix_endpoint(server.path()), kPatience);
     const auto failure = cancelled(client, client.client.read(), at_once);
     CHECK(failure.code == Error::kCancelled);
     CHECK(contains(failure.detail, "given up while connecting"));
-    for (const int fd : waiting) ::close(fd);
   }
   SUBCASE("while replies are missing") {
     std::atomic<bool> asked = false;
@@ -513,6 +506,8 @@ TEST_CASE("errors: an operation that is cancelled says how far it came") {
     const auto failure = cancelled(client, client.client.read(), [&] { return asked.load(); });
     CHECK(failure.code == Error::kCancelled);
     CHECK(contains(failure.detail, "given up after 0 of 4 replies"));
+    // The client is of use afterwards.
+    CHECK(client.wait(client.client.run({})).has_value());
   }
   SUBCASE("while the master's worker owes replies") {
     std::atomic<unsigned> asked = 0;
