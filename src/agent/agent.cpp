@@ -103,10 +103,11 @@ class Agent::Impl {
       control::Event next = std::move(events_.front());
       events_.pop_front();
       const Now now = read_clocks();
-      if (effects_.observer != nullptr) effects_.observer->on_event(next, now);
+      for (control::Observer* o : effects_.observers) o->on_event(next, now);
       const auto begun = steady_clock::now();
       std::vector<control::Action> actions = controller_.on(std::move(next), now);
-      if (effects_.observer != nullptr) effects_.observer->on_actions(actions, now, steady_clock::now() - begun);
+      const auto took = steady_clock::now() - begun;
+      for (control::Observer* o : effects_.observers) o->on_actions(actions, now, took);
       for (control::Action& a : actions)
         std::visit([this](auto&& what) { carry_out(std::forward<decltype(what)>(what)); }, std::move(a));
     }

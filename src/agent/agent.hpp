@@ -10,9 +10,9 @@
 #include "haproxy/lookup.hpp"
 #include "haproxy/runtime.hpp"
 #include "observe/log.hpp"
-#include "observe/observer.hpp"
 #include "rpc/probes.hpp"
 #include "weighter/controller/controller.hpp"
+#include "weighter/controller/observer.hpp"
 
 namespace rpcw {
 
@@ -24,8 +24,8 @@ class Agent {
     /// check. May be empty.
     std::function<void(SystemState&, Now)> recall;
     std::function<void(const LogLine&)> log = [](const LogLine& line) { log::write(line); };
-    /// Sees events and actions; nullptr: none. Must outlive the agent.
-    observe::Observer* observer = nullptr;
+    /// See events and actions, one after the other. Must outlive the agent.
+    std::vector<control::Observer*> observers{};
     /// Asked when weights are about to leave; empty: they always may. Without it `Options::standby` must be false.
     std::function<bool()> may_push{};
     /// Names of dns: endpoints and of HAProxys' hosts.

@@ -15,7 +15,7 @@
 
 #include "base/time.hpp"
 #include "observe/http.hpp"
-#include "observe/observer.hpp"
+#include "weighter/controller/observer.hpp"
 #include "weighter/report.hpp"
 
 namespace rpcw::observe {
@@ -39,7 +39,7 @@ class Histogram {
 
 /// Counts what happens, and writes it together with a report in Prometheus' text format. Written by hand, since
 /// prometheus-cpp writes all series in one go, while the loop must turn in between, and knows no OpenMetrics.
-class Metrics final : public Observer {
+class Metrics final : public control::Observer {
  public:
   /// Sets `loop_lag_seconds` and `config_*` to nothing that has happened yet but the first load of the configuration.
   explicit Metrics(WallTime config_loaded) : reloaded_at_(config_loaded) {}

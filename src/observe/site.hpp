@@ -16,14 +16,14 @@
 #include "observe/history.hpp"
 #include "observe/http_server.hpp"
 #include "observe/metrics.hpp"
-#include "observe/observer.hpp"
+#include "weighter/controller/observer.hpp"
 #include "weighter/report.hpp"
 
 namespace rpcw::observe {
 
 /// Everything that a running agent serves over HTTP: metrics, health, status, history, decisions, events and the page.
 /// It stays while agents come and go with configurations.
-class Site final : public Observer {
+class Site final : public control::Observer {
  public:
   /// Where the present state comes from.
   struct Source {
