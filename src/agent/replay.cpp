@@ -9,8 +9,8 @@
 #include <set>
 #include <utility>
 
+#include "agent/replay_turns.hpp"
 #include "base/version.hpp"
-#include "weighter/schedule/pace.hpp"
 
 namespace rpcw::store {
 namespace {
@@ -215,13 +215,7 @@ class Fit {
     place.servers.resize(was.servers.size());
     place.references.resize(was.references.size());
     const auto use = [&](const config::Target& target, bool reference, const SectionBackend::Server& recorded) {
-      config::Target out = target;
-      if (!out.operator_given) out.operator_name = recorded.operator_name;
-      // Without the URLs, only the recording knows what "auto" came to.
-      out.pace = recorded.interval.count() > 0 && paced_by_address(target, config_.probe)
-                     ? pace_with(recorded.interval, config_.probe)
-                     : pace_of(target, reference, from, config_.probe);
-      return out;
+      return as_recorded(target, reference, from, config_.probe, recorded);
     };
     for (const config::Server& s : servers_of(from, was)) {
       const auto at = std::ranges::find(was.servers, s.name, &SectionBackend::Server::name);
@@ -312,7 +306,7 @@ std::vector<double> shares(const std::vector<Outcome>& outcomes, const BackendVi
 
 class Replayer {
  public:
-  explicit Replayer(const config::Config& config) : config_(config) {
+  explicit Replayer(const config::Config& config) : config_(config), turns_(config) {
     for (const config::Backend& b : config.backends)
       for (const config::Server& s : b.servers)
         totals_.push_back({{b.name, s.name, {}, {}, {}, {}, 0, 0}, MonoTime{0}});
@@ -324,6 +318,14 @@ class Replayer {
     if (!got) return got.error();
     if (Section* section = std::get_if<Section>(&*got)) return begin(std::move(*section));
     if (Known* known = std::get_if<Known>(&*got)) return know(std::move(*known));
+    if (ControllerBegun* begun = std::get_if<ControllerBegun>(&*got)) {
+      turns_.begin(std::move(*begun));
+      return std::nullopt;
+    }
+    if (Turn* turn = std::get_if<Turn>(&*got)) {
+      turns_.take(std::move(*turn));
+      return std::nullopt;
+    }
     step(std::move(std::get<Step>(*got)));
     return std::nullopt;
   }
@@ -349,6 +351,7 @@ class Replayer {
       out_.servers.push_back(std::move(t.of));
     }
     std::ranges::stable_sort(out_.differences, {}, &Difference::from);
+    out_.schedule = turns_.finish();
     for (const std::string& n : notes_) {
       if (out_.notes.size() == kMostNotes) {
         out_.notes.push_back(fmt::format("and {} more notes", notes_.size() - kMostNotes));
@@ -375,6 +378,7 @@ class Replayer {
 
   std::optional<LineReader::Error> begin(Section&& section) {
     const bool goes_on = section.cause == Cause::kRotation && state_ && section.steps == steps_;
+    turns_.section(section, goes_on);
     ++out_.sections;
     steps_ = section.steps;
     if (section.program != version())
@@ -428,6 +432,7 @@ class Replayer {
 
   std::optional<LineReader::Error> know(Known&& known) {
     if (!fresh_) return LineReader::Error{"event: \"known\" must come before what happened", false};
+    if (!keep_) turns_.know(known);
     const Index b = fit_->backend(known.backend);
     if (!b || keep_) return std::nullopt;
     state_->restore(*b, fit_->fit(std::move(known)));
@@ -563,6 +568,7 @@ class Replayer {
   bool fresh_ = false;
   bool keep_ = false;
   bool ever_fit_ = false;
+  TurnReplay turns_;
   Replayed out_;
 };
 

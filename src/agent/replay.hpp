@@ -40,6 +40,28 @@ struct ServerTotals {
   double replayed_share = 0;
 };
 
+/// What the controller asked of providers and told HAProxys, against the same events in another one.
+struct Schedule {
+  struct Difference {
+    WallTime at{};
+    /// What was wanted after the event, in words, separated by "; "; empty: nothing.
+    std::string recorded;
+    std::string replayed;
+  };
+  /// Of the recording, and of these, how many were replayed.
+  std::uint64_t turns = 0;
+  std::uint64_t compared = 0;
+  /// Of those that were replayed, as recorded: requests to providers, exchanges with HAProxys, and the weights set in
+  /// them.
+  std::uint64_t requests = 0;
+  std::uint64_t exchanges = 0;
+  std::uint64_t weights = 0;
+  /// At most one for each start of the program: from there on what came is no answer to what is asked.
+  std::vector<Difference> differences;
+  /// Why some were not replayed though nothing differed before, each a sentence.
+  std::vector<std::string> notes;
+};
+
 struct Replayed {
   /// Of the first and the last decision; the same when there was none.
   WallTime begin{};
@@ -61,6 +83,7 @@ struct Replayed {
   /// In the order of the file, of all servers that were replayed; those that it does not name at the end of their
   /// backend.
   std::vector<ServerTotals> servers;
+  Schedule schedule;
   /// What a person should know of the recording and how it fits, each a sentence.
   std::vector<std::string> notes;
 };

@@ -73,6 +73,30 @@ void outcome(store::JsonWriter& out, const char* name, const Outcome& o) {
   out.end_object();
 }
 
+/// A push to a thousand servers is a long line.
+std::string cut(const std::string& actions) {
+  constexpr std::size_t kMost = 300;
+  if (actions.empty()) return "nothing";
+  return actions.size() <= kMost ? actions : actions.substr(0, actions.rfind(' ', kMost)) + " and so on";
+}
+
+/// Lines; empty: none was recorded.
+std::string schedule_text(const store::Schedule& s) {
+  if (s.turns == 0) return {};
+  std::string out;
+  const std::string what = fmt::format("{} to providers, {} with HAProxy, {} set", plural(s.requests, "request"),
+                                       plural(s.exchanges, "exchange"), plural(s.weights, "weight"));
+  if (s.compared == s.turns)
+    out += fmt::format("same schedule in all {}: {}\n", plural(s.turns, "turn"), what);
+  else
+    out += fmt::format("same schedule in {} of {}: {}\n", s.compared, plural(s.turns, "turn"), what);
+  for (const store::Schedule::Difference& d : s.differences)
+    out += fmt::format("another schedule from {} UTC on, not compared any further:\n  recorded: {}\n  replayed: {}\n",
+                       date_and_time(d.at), cut(d.recorded), cut(d.replayed));
+  for (const std::string& n : s.notes) out += fmt::format("note: a part of the schedule was not compared: {}\n", n);
+  return out;
+}
+
 }  // namespace
 
 std::string render_replay_table(const Replayed& r, const TableStyle& style) {
@@ -91,6 +115,7 @@ std::string render_replay_table(const Replayed& r, const TableStyle& style) {
       out += fmt::format("other weights in {}, another weight, state or reason in {}\n",
                          plural(r.other_weights, "decision"), plural(r.other, "decision"));
   }
+  out += schedule_text(r.schedule);
   for (const std::string& n : r.notes) out += fmt::format("note: {}\n", n);
   if (r.other == 0) return out;
 
@@ -149,6 +174,28 @@ std::string render_replay_json(const Replayed& r) {
   }
   out.end_array();
   out.field("more_differences", r.more_differences);
+  out.key("schedule");
+  out.begin_object();
+  out.field("turns", r.schedule.turns);
+  out.field("compared", r.schedule.compared);
+  out.field("requests", r.schedule.requests);
+  out.field("exchanges", r.schedule.exchanges);
+  out.field("weights", r.schedule.weights);
+  out.key("differences");
+  out.begin_array();
+  for (const store::Schedule::Difference& d : r.schedule.differences) {
+    out.begin_object();
+    out.field("at", rfc3339(d.at));
+    out.field("recorded", d.recorded);
+    out.field("replayed", d.replayed);
+    out.end_object();
+  }
+  out.end_array();
+  out.key("notes");
+  out.begin_array();
+  for (const std::string& n : r.schedule.notes) out.text(n);
+  out.end_array();
+  out.end_object();
   out.key("servers");
   out.begin_array();
   for (const ServerTotals& t : r.servers) {

@@ -115,7 +115,7 @@ class Runner {
                            config_->backends.size() == 1 ? "" : "s",
                            options_.dry_run ? ", dry run: nothing will be sent" : ""),
                {{"version", version()}, {"pid", fmt::format("{}", ::getpid())}});
-    std::unique_ptr<Agent> agent = new_agent({});
+    std::unique_ptr<Agent> agent = new_agent({}, false);
     show(*agent);
     while (!terminating_) {
       current_ = agent.get();
@@ -124,7 +124,7 @@ class Runner {
       if (terminating_ || !next_) break;
       // The old agent refers to its configuration to the end.
       const std::unique_ptr<config::Config> old = std::exchange(config_, std::move(next_));
-      std::unique_ptr<Agent> fresh = new_agent(agent->controller().legacy());
+      std::unique_ptr<Agent> fresh = new_agent(agent->controller().legacy(), true);
       if (recalled_) {
         fresh->controller().state().adopt(std::move(agent->controller().state()));
         if (recording_) recording_->follow(fresh->controller().state(), store::Cause::kReload);
@@ -154,7 +154,8 @@ class Runner {
 
   static void log_stop() { log::event("stop", config::LogLevel::kInfo, "stopped; HAProxy keeps the last weights"); }
 
-  std::unique_ptr<Agent> new_agent(control::Legacy legacy) {
+  /// `continues`: it takes over from another one.
+  std::unique_ptr<Agent> new_agent(control::Legacy legacy, bool continues) {
     control::Options how;
     how.dry_run = options_.dry_run;
     how.standby = lease_ && !lease_->holds();
@@ -168,7 +169,11 @@ class Runner {
       if (recording_) recording_->follow(state, store::Cause::kStart);
     };
     effects.log = [this](const LogLine& line) { write(repeats_.pass(line, read_clocks().mono)); };
-    effects.observer = &site_;
+    effects.observers = {&site_};
+    if (recording_) {
+      recording_->controller_begins(*config_, how, continues);
+      effects.observers.push_back(&*recording_);
+    }
     if (lease_) effects.may_push = [this] { return lease_->holds(); };
     return std::make_unique<Agent>(io_, *config_, how, std::move(legacy), std::move(effects));
   }

@@ -114,6 +114,8 @@ class JsonField {
   JsonField operator[](const char* name) const;
   /// There, and not null.
   [[nodiscard]] bool present() const { return value_ != nullptr && !value_->IsNull(); }
+  /// There, be it as null.
+  [[nodiscard]] bool given() const { return value_ != nullptr; }
 
   [[nodiscard]] bool boolean() const;
   /// Inclusive bounds. Written without fraction and exponent.

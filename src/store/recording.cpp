@@ -24,6 +24,9 @@ constexpr std::size_t kBuffer = 256U << 10U;
 /// A file that could not be written is tried again after this time: disks are cleared by people.
 constexpr std::chrono::seconds kRetry{30};
 
+/// Of turns before the state is followed. Longer waits, as for a HAProxy that does not come, are not recorded.
+constexpr std::size_t kMostHeld = 8U << 20U;
+
 std::string failure(std::string_view doing) {
   return fmt::format("{}: {}", doing, std::strerror(errno));
 }
@@ -47,6 +50,40 @@ void Recording::follow(SystemState& state, Cause cause) {
     complained_ = false;
   }
   begin_section(cause);
+  if (!std::exchange(holding_, false)) return;
+  buffer_ += held_;
+  added_bytes_ += held_.size();
+  held_ = {};
+}
+
+void Recording::controller_begins(const config::Config& file, const control::Options& options, bool continues) {
+  turns_.emplace();
+  holding_ = true;
+  held_.clear();
+  JsonWriter line;
+  line.value(ControllerBegun{continues, options, file.haproxy.endpoints});
+  add_turn(line.view());
+}
+
+void Recording::on_event(const control::Event& event, Now now) {
+  if (turns_) turns_->begin(event, now);
+}
+
+void Recording::on_actions(std::span<const control::Action> actions, Now now, std::chrono::nanoseconds) {
+  if (turns_) add_turn(turns_->end(actions, now));
+}
+
+void Recording::add_turn(std::string_view line) {
+  if (line.size() > kMostLine || held_.size() + line.size() > kMostHeld) return lose_turns();
+  if (!holding_) return add_line(line);
+  held_ += line;
+  held_ += '\n';
+}
+
+void Recording::lose_turns() {
+  turns_.reset();
+  holding_ = false;
+  held_ = {};
 }
 
 void Recording::record(const Event& event, const SystemState& state) {
@@ -66,7 +103,8 @@ void Recording::record(const Event& event, const SystemState& state) {
   }
   write_step(line_, event, results, state, targets_);
   ++steps_;
-  add_line();
+  add_line(line_.view());
+  line_.clear();
   // The state is as it is after this event, so a file can end here and the next one begin with all that is known.
   if (added_bytes_ >= limits_.file_bytes) rotate();
 }
@@ -86,10 +124,12 @@ void Recording::begin_section(Cause cause) {
   const bool first = added_bytes_ == 0;
   written_.clear();
   write_section(line_, cause, std::chrono::floor<milliseconds>(std::chrono::system_clock::now()), steps_, *state_);
-  add_line();
+  add_line(line_.view());
+  line_.clear();
   for (std::uint32_t b = 0; b < state_->config().backends.size(); ++b) {
     write_known(line_, *state_, b);
-    add_line();
+    add_line(line_.view());
+    line_.clear();
     std::vector<Outcome>& outcomes = written_.emplace_back();
     for (const ServerDecision& s : state_->decision(b).servers) outcomes.push_back(outcome_of(s));
   }
@@ -98,13 +138,12 @@ void Recording::begin_section(Cause cause) {
   if (first) added_bytes_ = 0;
 }
 
-void Recording::add_line() {
-  if (file_ >= 0) {
-    buffer_ += line_.view();
-    buffer_ += '\n';
-    added_bytes_ += line_.view().size() + 1;
-  }
-  line_.clear();
+/// Without its end.
+void Recording::add_line(std::string_view line) {
+  if (file_ < 0) return;
+  buffer_ += line;
+  buffer_ += '\n';
+  added_bytes_ += line.size() + 1;
   if (buffer_.size() >= kBuffer) write_out();
 }
 
@@ -184,6 +223,7 @@ void Recording::give_up(const std::string& why) {
   close();
   buffer_.clear();
   written_.clear();
+  lose_turns();
   retry_at_ = steady_clock::now() + kRetry;
   if (std::exchange(complained_, true)) return;
   log_({config::LogLevel::kWarn,

@@ -10,25 +10,27 @@
 
 #include "store/recording_format.hpp"
 #include "weighter/controller/log_line.hpp"
+#include "weighter/controller/observer.hpp"
 #include "weighter/event_sink.hpp"
 
 namespace rpcw::store {
 
 struct RecordingLimits {
-  /// A file that has grown by this many bytes since its first section began is put aside. Three servers probed every 5
-  /// s write about 40 MB a day, so that four files hold nearly a week of them; and a file of this size,
-  /// packed to a tenth, can still be sent by mail.
+  /// A file that has grown by this many bytes since its first section began is put aside. Three servers probed every
+  /// 5 s write about 100 MB a day, so that four files hold more than two days of them; and a file of this size, packed
+  /// to a tenth, can still be sent by mail.
   std::uint64_t file_bytes = std::uint64_t{64} << 20U;
   /// FILE, FILE.1 and so on to FILE.(files - 1), the oldest. At least 1.
   unsigned files = 4;
 };
 
-/// Writes what a state hears and decides to a file, bounded. Every file, and every section of one, begins with all that
-/// is known, so that it can be replayed by itself.
+/// Writes what a state hears and decides to a file, bounded, and what its controller is told and wants done. Every
+/// file, and every section of one, begins with all that is known, so that the decisions can be replayed by themselves;
+/// the controller's turns can from its beginning on.
 ///
 /// Nothing of it throws, and no failure reaches the state: a file that cannot be written is one warning in the log, and
 /// is tried again from time to time.
-class Recording final : public EventSink {
+class Recording final : public EventSink, public control::Observer {
  public:
   /// Nothing is opened before `follow`. A file that is there already is continued when it is a recording, and else left
   /// alone.
@@ -44,6 +46,13 @@ class Recording final : public EventSink {
   void follow(SystemState& state, Cause cause);
   void record(const Event& event, const SystemState& state) override;
   void servers_changed(SystemState& state) override { follow(state, Cause::kServers); }
+
+  /// The next turns are those of another controller. They are held back until its state is followed, since a recording
+  /// begins with that. `continues`: it takes over from the one before.
+  void controller_begins(const config::Config& file, const control::Options& options, bool continues);
+  void on_event(const control::Event& event, Now now) override;
+  void on_actions(std::span<const control::Action> actions, Now now, std::chrono::nanoseconds took) override;
+
   /// Hands what was written to the system, and tries again where that failed before. To be called every second.
   void flush();
 
@@ -53,7 +62,9 @@ class Recording final : public EventSink {
  private:
   bool open();
   void begin_section(Cause cause);
-  void add_line();
+  void add_turn(std::string_view line);
+  void lose_turns();
+  void add_line(std::string_view line);
   void write_out();
   void rotate();
   bool put_aside();
@@ -76,6 +87,10 @@ class Recording final : public EventSink {
   std::vector<std::string> targets_;
   /// What was last written of each server, by backend.
   std::vector<std::vector<Outcome>> written_;
+  /// nullopt: some turn of the controller was lost, and so the others are of no use.
+  std::optional<TurnWriter> turns_;
+  bool holding_ = false;
+  std::string held_;
   bool complained_ = false;
   std::chrono::steady_clock::time_point retry_at_{};
 };

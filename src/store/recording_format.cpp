@@ -230,6 +230,7 @@ std::vector<std::string> target_names(const SystemState& state) {
 void write_target(JsonWriter& out, const config::Target& target, const config::Probe& probe) {
   out.field("operator", target.operator_name);
   out.field("interval_ms", static_cast<std::uint64_t>(config::interval_of(target, probe).count()));
+  if (target.pace.budget > 0) out.field("budget_per_day", target.pace.budget);
 }
 
 void write_section(JsonWriter& out, Cause cause, WallTime time, std::uint64_t steps, const SystemState& state) {
@@ -328,7 +329,20 @@ std::expected<Line, LineReader::Error> LineReader::read(std::string_view line) {
     return std::unexpected(Error{"is no recording of rpc-weighter: that begins with an event \"recording\"", false});
   if (document->error()) return checked(Section{});
   if (event == "known") return checked(read_known(in));
-  return checked(read_step(event, in));
+  if (event == "controller") {
+    turns_.begin();
+    return checked(read_controller_begun(in));
+  }
+  if (event == "turn") return checked(turns_.read(in));
+  Step step = read_step(event, in);
+  if (const auto* head = std::get_if<event::HeadCame>(&step.event)) turns_.head_came(head->observation);
+  if (const auto* answer = std::get_if<event::AnswerCame>(&step.event)) turns_.answer_came(answer->answer);
+  return checked(std::move(step));
+}
+
+/// Of a target; 0: it has none.
+double budget_in(const JsonField& target) {
+  return target["budget_per_day"].optional([](const JsonField& f) { return f.real(0, 1e12); }).value_or(0);
 }
 
 /// Of a target; recordings of before have none.
@@ -343,8 +357,9 @@ milliseconds interval_in(const JsonField& target) {
 Section LineReader::read_section(const JsonField& in) {
   Section out;
   const auto version = in["version"].integer<std::uint64_t>();
-  if (version != kRecordingVersion)
-    in["version"].fail(fmt::format("is {}, and this program reads version {}", version, kRecordingVersion));
+  if (version < kOldestRecording || version > kRecordingVersion)
+    in["version"].fail(fmt::format("is {}, and this program reads the versions {} and {}", version, kOldestRecording,
+                                   kRecordingVersion));
   out.program = in["program"].text(64);
   const std::string cause = in["cause"].text();
   const auto at = std::ranges::find(kCauses, cause);
@@ -373,12 +388,14 @@ Section LineReader::read_section(const JsonField& in) {
     backend.strategy = list[b]["strategy"].text();
     const JsonField servers = list[b]["servers"];
     for (std::size_t i = 0; i < servers.size(kMostTargets); ++i) {
-      backend.servers.push_back({servers[i]["name"].text(), servers[i]["operator"].text(), interval_in(servers[i])});
+      backend.servers.push_back(
+          {servers[i]["name"].text(), servers[i]["operator"].text(), interval_in(servers[i]), budget_in(servers[i])});
       enter(fmt::format("{}/{}", backend.name, backend.servers.back().name), b, i, servers[i]["name"]);
     }
     const JsonField references = list[b]["references"];
     for (std::size_t i = 0; i < references.size(kMostTargets); ++i) {
-      backend.references.push_back({{}, references[i]["operator"].text(), interval_in(references[i])});
+      backend.references.push_back(
+          {{}, references[i]["operator"].text(), interval_in(references[i]), budget_in(references[i])});
       enter(reference_name(backend.name, i), b, backend.servers.size() + i, references[i]);
     }
     out.backends.push_back(std::move(backend));

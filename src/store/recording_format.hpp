@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "store/json_codec.hpp"
+#include "store/turn.hpp"
 #include "weighter/state/system_state.hpp"
 
 /// The lines of a recording: JSON objects, whose member `event` says what each is.
@@ -21,6 +22,8 @@
 ///     probe, sent, silent, head, answer, urgent, look, hold, see, traffic
 ///                 what entered the state (see weighter/event_sink.hpp)
 ///     decide      the same, with what was decided otherwise than before
+///     controller, turn
+///                 what the controller was told and what it wanted done (see store/turn.hpp)
 ///
 /// Targets are named: "backend/server", "backend/#0" for references. There are no URLs.
 namespace rpcw::store {
@@ -31,7 +34,9 @@ inline constexpr std::size_t kMostLine = 16U << 20U;
 /// Every line with which a section begins, and so every recording, begins with this.
 inline constexpr std::string_view kSectionMark = R"({"event":"recording",)";
 
-inline constexpr std::uint64_t kRecordingVersion = 7;
+inline constexpr std::uint64_t kRecordingVersion = 8;
+/// Version 7 has no turns, and is read too.
+inline constexpr std::uint64_t kOldestRecording = 7;
 
 /// Why a section begins.
 enum class Cause : std::uint8_t {
@@ -59,6 +64,8 @@ struct SectionBackend {
     std::string operator_name;
     /// Between two of its probes; 0: not told.
     milliseconds interval{0};
+    /// Requests a day that its probes may cost, as config::Pace has it; 0: no budget, or not told.
+    double budget = 0;
   };
   std::string name;
   std::string chain;
@@ -98,7 +105,7 @@ struct Step {
   std::vector<Result> results;
 };
 
-using Line = std::variant<Section, Known, Step>;
+using Line = std::variant<Section, Known, Step, ControllerBegun, Turn>;
 
 // ---- writing; each writes one object
 
@@ -131,6 +138,7 @@ class LineReader {
   [[nodiscard]] std::size_t target(const JsonField& in) const;
   [[nodiscard]] std::uint32_t backend(const JsonField& in) const;
 
+  TurnReader turns_;
   /// Of the last section; nothing: there was none.
   std::optional<Section> section_;
   std::map<std::string, std::size_t, std::less<>> targets_;

@@ -1,19 +1,26 @@
 #include "weighter/controller/controller.hpp"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "agent/replay.hpp"
 #include "fuzz/targets.hpp"
+#include "store/recording.hpp"
 #include "weighter/allocate/scale.hpp"
 
 namespace rpcw::fuzz {
@@ -72,19 +79,44 @@ bool usable(const haproxy::ServerRow& server) {
   return !server.forced_off() && server.status != "DOWN" && server.status != "MAINT" && server.status != "DRAIN";
 }
 
+/// A file without a disk.
+class Memory {
+ public:
+  Memory() : file_(::memfd_create("recording", MFD_CLOEXEC)) { must(file_ >= 0, "there is memory"); }
+  ~Memory() { ::close(file_); }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  [[nodiscard]] std::string path() const { return fmt::format("/proc/self/fd/{}", file_); }
+  [[nodiscard]] std::string text() const {
+    std::ifstream in(path(), std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+ private:
+  int file_;
+};
+
 class World {
  public:
-  explicit World(Choices& choices) : c_(choices), config_(configuration()) {
+  /// What happens to a running agent is recorded in `kept`.
+  World(Choices& choices, const Memory& kept) : c_(choices), config_(configuration()) {
     control::Options options;
     options.seed = c_.byte();
     options.mode = c_.below(5) == 0 ? control::Mode::kOnce : control::Mode::kRun;
+    if (options.mode == control::Mode::kRun) {
+      recording_.emplace(kept.path());
+      recording_->controller_begins(config_, options, false);
+    }
     controller_ = std::make_unique<control::Controller>(config_, options);
+    if (recording_) recording_->follow(controller_->state(), store::Cause::kStart);
     give(control::event::Started{});
   }
 
   void play() {
     for (std::size_t i = 0; i < kMostSteps && !c_.empty() && !finished_; ++i) step();
   }
+
+  [[nodiscard]] const config::Config& config() const { return config_; }
 
  private:
   config::Config configuration() {
@@ -387,8 +419,10 @@ class World {
   // ---- what the controller wants
 
   void give(control::Event event) {
-    for (control::Action& action : controller_->on(std::move(event), now()))
-      std::visit([this](auto& what) { carry_out(what); }, action);
+    if (recording_) recording_->on_event(event, now());
+    std::vector<control::Action> actions = controller_->on(std::move(event), now());
+    if (recording_) recording_->on_actions(actions, now(), {});
+    for (control::Action& action : actions) std::visit([this](auto& what) { carry_out(what); }, action);
     must(checks_.size() <= 64 * (config_.backends[0].servers.size() + 1), "checks under way are bounded");
     if (decided_) check_decision();
   }
@@ -506,6 +540,7 @@ class World {
   /// Servers that haproxy.cfg has as backups.
   std::set<std::string> backups_;
   config::Config config_;
+  std::optional<store::Recording> recording_;
   std::unique_ptr<control::Controller> controller_;
   MonoTime mono_ = 1h;
   WallTime wall_{std::chrono::seconds{1'800'000'000}};
@@ -522,11 +557,21 @@ class World {
 
 }  // namespace
 
-/// Bytes choose a configuration, then what happens: time, answers good and bad in any order, HAProxys that change.
+/// Bytes choose a configuration, then what happens: time, answers good and bad in any order, HAProxys that change. What
+/// a running agent has recorded of it replays to the same decisions and the same schedule.
 void controller(std::string_view bytes) {
   Choices choices(bytes);
-  World world(choices);
-  world.play();
+  const Memory kept;
+  std::optional<World> world(std::in_place, choices, kept);
+  world->play();
+  const config::Config config = world->config();
+  world.reset();
+  std::istringstream in(kept.text());
+  if (in.view().empty()) return;
+  const auto replayed = store::replay({{"recording", in}}, config);
+  must(replayed.has_value(), "what was recorded can be replayed");
+  must(replayed->other == 0, "a replay decides the same");
+  must(replayed->schedule.compared == replayed->schedule.turns, "a replay asks and pushes the same");
 }
 
 }  // namespace rpcw::fuzz

@@ -311,6 +311,7 @@ TEST_CASE("discover: a recording replays to the same weights, also where servers
   CHECK(same.code == 0);
   CHECK(same.err == "");
   CHECK(same.out.find("same weights in all ") != std::string::npos);
+  CHECK_MESSAGE(same.out.find("same schedule in all ") != std::string::npos, same.out);
   CHECK(same.out.find("left out") == std::string::npos);
   CHECK(same.out.find("HAProxy's list had other servers") != std::string::npos);
   const auto doc = json(run({"replay", "--config", d.config(), recording, "--format", "json"}).out);

@@ -53,7 +53,12 @@ TEST_CASE("a recording of run replays to the same weights, and to others under o
   CHECK(same.code == 0);
   CHECK(same.err == "");
   CHECK(same.out.find("same weights in all ") != std::string::npos);
+  CHECK_MESSAGE(same.out.find("same schedule in all ") != std::string::npos, same.out);
   CHECK(same.out.find("note:") == std::string::npos);
+  const auto schedule = json(replay(config, recording, {"--format", "json"}).out);
+  CHECK(at(schedule, "/schedule/requests").GetUint64() > 6);
+  CHECK(at(schedule, "/schedule/exchanges").GetUint64() > 4);
+  CHECK(at(schedule, "/schedule/weights").GetUint64() >= 6);
 
   std::string other = stage.toml({.probe = "timeout = \"5s\"\nfall = 10"});
   for (std::size_t at = other.find("http://"); at != std::string::npos; at = other.find("http://", at + 1))
@@ -77,6 +82,10 @@ TEST_CASE("a recording of run replays to the same weights, and to others under o
   CHECK(kept);
   const auto lines = csv(replay(patient, recording, {"--format", "csv"}).out);
   CHECK(lines.size() == at(doc, "/differences").Size() + 1);
+  // Other weights are set, so the schedule is the same until then.
+  CHECK(at(doc, "/schedule/compared").GetUint64() > 10);
+  CHECK(at(doc, "/schedule/compared").GetUint64() < at(doc, "/schedule/turns").GetUint64());
+  REQUIRE(at(doc, "/schedule/differences").Size() == 1);
 
   const std::string scores =
       stage.folder.write("latency.toml", stage.toml({.backend = "strategy = \"inverse-latency\""}));
@@ -114,6 +123,8 @@ TEST_CASE("SIGHUP and a restart each begin a section of the recording") {
   CHECK(r.out.find("same weights in all ") != std::string::npos);
   CHECK(r.out.find("the configuration was read again") != std::string::npos);
   CHECK(r.out.find("the program was started again") != std::string::npos);
+  // The first section was recorded with another file, which has led to the same weights.
+  CHECK_MESSAGE(r.out.find("same schedule in all ") != std::string::npos, r.out);
 }
 
 TEST_CASE("run goes on when it cannot record, and says so once") {

@@ -18,6 +18,7 @@
 #include "config/load.hpp"
 #include "model/effort.hpp"
 #include "model/play.hpp"
+#include "unit/folder.hpp"
 #include "weighter/strategy/strategy.hpp"
 
 using namespace rpcw;
@@ -27,26 +28,6 @@ using namespace rpcw::store;
 namespace {
 
 namespace fs = std::filesystem;
-
-/// A folder of its own under the system's temporary one.
-class Folder {
- public:
-  Folder() {
-    std::string pattern = (fs::temp_directory_path() / "rpcw-XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  [[nodiscard]] std::string path(std::string_view name) const { return (path_ / name).string(); }
-
- private:
-  fs::path path_;
-};
 
 std::string read(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -456,9 +437,13 @@ TEST_CASE("a line that was cut off is a note, any other damage an error that nam
     CHECK(error_of("[1]\n", config).starts_with("file0:1: "));
   }
   SUBCASE("another version") {
-    std::string newer = text;
-    newer.replace(newer.find("\"version\":7"), 11, "\"version\":6");
-    CHECK(error_of(newer, config) == "file0:1: version: is 6, and this program reads version 7");
+    const auto of_version = [&](int version) {
+      std::string other = text;
+      return other.replace(other.find("\"version\":8"), 11, fmt::format("\"version\":{}", version));
+    };
+    CHECK(error_of(of_version(6), config) == "file0:1: version: is 6, and this program reads the versions 7 and 8");
+    CHECK(error_of(of_version(9), config) == "file0:1: version: is 9, and this program reads the versions 7 and 8");
+    CHECK(replayed({of_version(7)}, config).other == 0);
   }
   SUBCASE("another program's version is a note") {
     std::string other = text;

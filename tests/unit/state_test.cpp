@@ -16,6 +16,7 @@
 #include "store/file.hpp"
 #include "store/state_codec.hpp"
 #include "store/state_file.hpp"
+#include "unit/folder.hpp"
 #include "weighter/plan/planner.hpp"
 
 using namespace rpcw;
@@ -94,27 +95,6 @@ void more(Chaos& c) {
       if (c.pick(0, 10) == 0) t.forks.minority.clear();
   }
 }
-
-/// A folder of its own under the system's temporary one.
-class Folder {
- public:
-  Folder() {
-    std::string pattern = (fs::temp_directory_path() / "rpcw-state-XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  [[nodiscard]] std::string path(std::string_view name = "") const { return (path_ / name).string(); }
-  [[nodiscard]] std::size_t files() const {
-    return static_cast<std::size_t>(std::distance(fs::directory_iterator(path_), fs::directory_iterator{}));
-  }
-
- private:
-  fs::path path_;
-};
 
 std::string content(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
