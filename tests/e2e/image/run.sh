@@ -4,6 +4,9 @@
 #
 #   tests/e2e/image/run.sh [RPC-WEIGHTER]     default: build/release/src/rpc-weighter
 #
+# IMAGE_ROOT names the root of an image that was built, and IMAGE_SAYS what its program's --version is: see scripts/image.
+# A program for arm64 runs under qemu-aarch64-static elsewhere.
+#
 # Needs root, curl, and the simulator beside the program (tests/sim/rpc-sim of the build tree).
 set -euo pipefail
 
@@ -15,9 +18,11 @@ if [[ $(id -u) != 0 ]]; then
   exit
 fi
 
-root=$work/root
-"$repo/scripts/image-root" "$binary" "$root"
-inside() { chroot --userspec=10001:10001 "$root" /usr/bin/rpc-weighter "$@"; }
+root=${IMAGE_ROOT:-$work/root}
+said=${IMAGE_SAYS:-$("$binary" --version)}
+[[ -n ${IMAGE_ROOT:-} ]] || "$repo/scripts/image-root" "$binary" "$root"
+program=(/usr/bin/rpc-weighter)
+inside() { chroot --userspec=10001:10001 "$root" "${program[@]}" "$@"; }
 
 size() {
   local kib
@@ -32,9 +37,16 @@ no_privilege() { [[ -z $(find "$root" -perm /6000) ]]; }
 check "no file has set-user-id or set-group-id" no_privilege
 certificates() { openssl storeutl -noout -certs "$root/etc/ssl/certs/ca-certificates.crt" | grep -q 'Total found: [0-9][0-9]'; }
 check "CA certificates are there" certificates
-same_version() { [[ $(inside --version) == "$("$binary" --version)" ]]; }
+if [[ $(readelf -h "$root/usr/bin/rpc-weighter") == *AArch64* && $(uname -m) != aarch64 ]]; then
+  cp "$(command -v qemu-aarch64-static)" "$root/emulator"
+  program=(/emulator "${program[@]}")
+fi
+same_version() { [[ $(inside --version) == "$said" ]]; }
 check "the program runs as user 10001" same_version
 check "the built-in chains are listed" inside chains
+cp "$repo/examples/config.toml" "$root/etc/rpc-weighter/config.toml"
+example() { QUICKNODE_HOST=q.example QUICKNODE_KEY=k ALCHEMY_KEY=k ANKR_KEY=k inside check --config /etc/rpc-weighter/config.toml; }
+check "the example's configuration is one" example
 
 # A real run, with simulated providers; no HAProxy, so there is nothing to push.
 start_sim "$work/ports" --count 3
@@ -50,7 +62,7 @@ check "three simulated providers are healthy" scores
 health() { inside health --config /etc/rpc-weighter/config.toml; }
 no_health() { if health; then return 1; fi; }
 check "health fails while no agent runs" no_health
-chroot --userspec=10001:10001 "$root" /usr/bin/rpc-weighter run --config /etc/rpc-weighter/config.toml >"$work/run.log" 2>&1 &
+chroot --userspec=10001:10001 "$root" "${program[@]}" run --config /etc/rpc-weighter/config.toml >"$work/run.log" 2>&1 &
 agent=$!
 pids+=("$agent")
 check "the agent gets ready" until_true curl -sf --unix-socket "$root/tmp/agent.sock" http://localhost/readyz
