@@ -10,14 +10,13 @@ WORKDIR /src
 COPY scripts scripts
 RUN scripts/deps --build-only && apt-get install -y --no-install-recommends ca-certificates
 # Without a default, which would take precedence over the architecture that is asked for.
-ARG BUILDARCH
 ARG TARGETARCH
-RUN if [ "$BUILDARCH-$TARGETARCH" = amd64-arm64 ]; then scripts/deps --arm64 && scripts/sysroot arm64; fi
+RUN if [ "$(dpkg --print-architecture)-$TARGETARCH" = amd64-arm64 ]; then scripts/deps --arm64 && scripts/sysroot arm64; fi
 # What .dockerignore lets through: only what the program is built from.
 COPY . .
 ARG REVISION=
 RUN export RPCW_REVISION=$REVISION \
- && if [ "$BUILDARCH-$TARGETARCH" = amd64-arm64 ]; then \
+ && if [ "$(dpkg --print-architecture)-$TARGETARCH" = amd64-arm64 ]; then \
       scripts/build arm64 rpc-weighter \
    && scripts/image-root build/arm64/src/rpc-weighter /image build/sysroot-arm64 \
    && qemu-aarch64-static -L /image /image/usr/bin/rpc-weighter --version; \
