@@ -25,10 +25,11 @@ inline constexpr std::size_t kMostPointers = 16;
 inline constexpr std::size_t kMostSteps = 8;
 
 /// Picks the values at some JSON pointers (RFC 6901) out of a text in one pass, building no
-/// document: a block with a thousand transaction hashes costs no memory. Nesting of any depth is safe. With duplicate
-/// keys the last one wins. `out` is as long as `pointers`. Returns false when the text is not one whole JSON value in
-/// UTF-8; of what no pointer leads to or into only the end is looked for.
-/// Throws std::logic_error for more pointers than kMostPointers, or of more than kMostSteps steps.
+/// document: a block with a thousand transaction hashes costs no memory. RapidJSON's SAX reader in its place misses a
+/// goal of bench/scale, see docs/benchmarks.md. Nesting of any depth is safe. With duplicate keys the last one wins.
+/// `out` is as long as `pointers`. Returns false when the text is not one whole JSON value in UTF-8; of what no pointer
+/// leads to or into only the end is looked for. Throws std::logic_error for more pointers than kMostPointers, or of
+/// more than kMostSteps steps.
 bool pick(std::string_view json, std::span<const std::string_view> pointers, std::span<Picked> out);
 
 /// The same for each element of an array, one after the other: `visit` finds them in `out`, and may end it by false.
