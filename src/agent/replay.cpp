@@ -392,7 +392,7 @@ class Replayer {
                        fmt::gmtime(std::chrono::system_clock::to_time_t(section.time)), why(section.cause)));
     fit_ = std::make_unique<Fit>(section, config_, notes_);
     state_.emplace(fit_->config());
-    state_->restore_blind(section.blind);
+    state_->restore(section.blind, section.cold);
     servers_.clear();
     for (const config::Backend& b : fit_->config().backends) {
       ever_fit_ = true;

@@ -189,7 +189,7 @@ bool TurnReplay::recall() {
       return false;
   }
   for (Known& k : std::exchange(known_, {})) state.restore(k.backend, std::move(k.state));
-  state.restore_blind(section_.blind);
+  state.restore(section_.blind, section_.cold);
   return true;
 }
 

@@ -242,6 +242,7 @@ void write_section(JsonWriter& out, Cause cause, WallTime time, std::uint64_t st
   out.field("wall_ms", time);
   out.field("steps", steps);
   out.field("blind", state.blind());
+  if (state.cold()) out.field("cold", true);
   out.key("backends");
   out.begin_array();
   for (const config::Backend& b : state.config().backends) {
@@ -370,6 +371,7 @@ Section LineReader::read_section(const JsonField& in) {
   out.time = in["wall_ms"].wall();
   out.steps = in["steps"].integer<std::uint64_t>();
   out.blind = in["blind"].boolean();
+  out.cold = read_flag(in["cold"]);
 
   targets_.clear();
   backends_.clear();

@@ -83,6 +83,8 @@ struct Section {
   /// How many steps this process had recorded before: tells whether a file goes on where another one ended.
   std::uint64_t steps = 0;
   bool blind = false;
+  /// As SystemState has it.
+  bool cold = false;
   /// Targets are numbered as a state of these backends numbers them.
   std::vector<SectionBackend> backends;
 };

@@ -113,9 +113,17 @@ TEST_CASE("SIGHUP and a restart each begin a section of the recording") {
     CHECK(program.wait() == -SIGKILL);
   }
   stage.mend_provider(1);
-  {
-    Program program({"run", "--config", stage.folder.path("config.toml"), "--record", recording});
-    REQUIRE(stage.reaches(kAll));
+  // The second of these remembers what the first one knew.
+  for (int i = 0; i < 2; ++i) {
+    const std::size_t before = read(recording).size();
+    Program program({"run", "--config", stage.folder.path("config.toml"), "--record", recording, "--state",
+                     stage.folder.path("state")});
+    // Its own section has a decision.
+    REQUIRE(eventually([&] {
+      const std::string text = read(recording);
+      const std::size_t start = text.find("\"cause\":\"start\"", before);
+      return start != std::string::npos && text.find("\"event\":\"decide\"", start) != std::string::npos;
+    }));
     CHECK(program.stop(SIGINT) == 0);
   }
   const Result r = replay(stage.folder.path("config.toml"), recording);

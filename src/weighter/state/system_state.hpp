@@ -145,7 +145,10 @@ class SystemState {
   [[nodiscard]] const BackendState& backend(std::size_t backend) const { return backends_[backend]; }
   /// Puts it back. Precondition: each list in it is as long as the file's, or empty where it may be.
   void restore(std::size_t backend, BackendState&& known) { backends_[backend] = std::move(known); }
-  void restore_blind(bool blind) { blind_ = blind; }
+  void restore(bool blind, bool cold) {
+    blind_ = blind;
+    cold_ = cold;
+  }
 
  private:
   TargetHistory& mutable_history(std::size_t target);
