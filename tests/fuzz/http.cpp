@@ -21,7 +21,7 @@ using Local = asio::local::stream_protocol;
 struct Server {
   Server()
       : path(fmt::format("/tmp/rpcw-fuzz-{}.sock", ::getpid())),
-        server(io.get_executor(), [this](const observe::HttpRequest& request) {
+        server(io.get_executor(), [](const observe::HttpRequest& request) {
           must(request.path.starts_with('/') || request.path.empty(), "a path begins with /");
           observe::HttpAnswer out;
           out.body = std::string(request.query.size() * 600, 'x');

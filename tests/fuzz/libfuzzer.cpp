@@ -1,4 +1,5 @@
 // One libFuzzer program for all targets: --target=NAME chooses.
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -13,6 +14,8 @@ const rpcw::fuzz::Target* chosen = nullptr;
 }  // namespace
 
 extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
+  // At the soft limit of processor time (ulimit -S -t) libFuzzer ends in order, with its figures.
+  std::signal(SIGXCPU, [](int) { std::raise(SIGUSR1); });
   constexpr std::string_view kOption = "--target=";
   for (int i = 1; i < *argc; ++i)
     if (const std::string_view word = (*argv)[i]; word.starts_with(kOption))
