@@ -35,7 +35,7 @@ constexpr std::array kFailures{Reason::kTimeout,   Reason::kConnectFailed, Reaso
                                Reason::kBadAnswer, Reason::kRateLimited,   Reason::kTooLarge,   Reason::kDnsFailed};
 constexpr std::array kErrors{haproxy::Error::kConnect, haproxy::Error::kTimeout, haproxy::Error::kClosedEarly,
                              haproxy::Error::kMalformed};
-constexpr std::array<std::string_view, 5> kStatuses{"UP", "DOWN", "MAINT", "no check", "DRAIN"};
+constexpr std::array<std::string_view, 5> kServerStatuses{"UP", "DOWN", "MAINT", "no check", "DRAIN"};
 /// Events of one input; each costs some microseconds.
 constexpr std::size_t kMostSteps = 600;
 
@@ -379,7 +379,7 @@ class World {
     haproxy::ServerRow& server = row.servers[c_.below(row.servers.size())];
     switch (c_.below(5)) {
       case 0:
-        server.status = c_.of(kStatuses);
+        server.status = c_.of(kServerStatuses);
         server.admin_state = server.status == "MAINT"   ? haproxy::kForcedMaint
                              : server.status == "DRAIN" ? haproxy::kForcedDrain
                                                         : 0;

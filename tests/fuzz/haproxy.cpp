@@ -55,7 +55,7 @@ void haproxy(std::string_view bytes) {
     const rpcw::haproxy::Verdict verdict = rpcw::haproxy::classify_set_weight(text);
     must(verdict.done() == verdict.words.empty(), "a refusal has words, a confirmation none");
     rpcw::haproxy::line_too_big(text);
-    rpcw::haproxy::parse_info(text);
+    (void)rpcw::haproxy::parse_info(text);
     rpcw::haproxy::parse_worker(text);
     rpcw::haproxy::parse_tables(text);
     if (auto read = rpcw::haproxy::add_stat(text, rows); !read) must(!read.error().empty(), "an error says why");

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstdio>
 #include <fstream>
 #include <numeric>
 #include <sstream>
@@ -193,7 +192,11 @@ std::pair<int, int> version_of(const HaproxyProcess& haproxy) {
   std::pair<int, int> out;
   const std::size_t at = info.find("\nVersion: ");
   REQUIRE(at != std::string::npos);
-  REQUIRE(std::sscanf(info.c_str() + at, "\nVersion: %d.%d", &out.first, &out.second) == 2);
+  std::istringstream text(info.substr(at));
+  std::string name;
+  char dot = 0;
+  text >> name >> out.first >> dot >> out.second;
+  REQUIRE(text);
   return out;
 }
 

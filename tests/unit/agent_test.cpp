@@ -303,10 +303,10 @@ TEST_CASE("agent: its view is warm when each target has answered, or failed as o
   s.start();
   REQUIRE(s.asked());
   CHECK_FALSE(s.agent->warm());
-  const auto a_answers = [&](HeadObservation b) {
+  const auto a_answers = [&](const HeadObservation& b) {
     const auto handlers = std::exchange(s.probes->heads, {});
     for (const auto& [target, handler] : handlers)
-      const_cast<rpc::Probes::HeadHandler&>(handler)(target == 0 ? FakeProbes::good() : std::move(b));
+      const_cast<rpc::Probes::HeadHandler&>(handler)(target == 0 ? FakeProbes::good() : b);
   };
   for (int failures = 1; failures <= 3; ++failures) {
     a_answers(FakeProbes::refused());

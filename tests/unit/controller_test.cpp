@@ -365,7 +365,7 @@ struct Steps {
       std::deque<std::string> todo;
       const auto add = [&todo](Texts&& more) { std::ranges::move(more, std::back_inserter(todo)); };
       for (add(p.pass(50ms)); !todo.empty(); todo.pop_front()) {
-        const std::string what = todo.front();
+        const std::string& what = todo.front();
         const TargetId target = what.ends_with('1') ? 1 : 0;
         if (what.starts_with("head")) add(head(target));
         if (what.starts_with("syncing")) p.synced(target);
@@ -568,7 +568,7 @@ TEST_CASE("controller: HAProxy is read four times as often while clients send re
       std::deque<std::string> todo;
       const auto add = [&todo](Texts&& more) { std::ranges::move(more, std::back_inserter(todo)); };
       for (add(p.pass(50ms)); !todo.empty(); todo.pop_front()) {
-        const std::string what = todo.front();
+        const std::string& what = todo.front();
         if (what == "head 0" || what == "head 1") p.head(what.back() == '0' ? 0 : 1, ++block / 2);
         if (what != "refresh 0") continue;
         ++reads;

@@ -73,8 +73,9 @@ void differences(const T& a, const T& b, const std::string& path, std::vector<st
       return;
     }
     for (std::size_t i = 0; i < a.size(); ++i) {
-      const typename T::value_type x = a[i];
-      const typename T::value_type y = b[i];
+      // A copy only where an element is none that can be referred to, as in a vector<bool>.
+      const typename T::value_type& x = a[i];
+      const typename T::value_type& y = b[i];
       differences(x, y, fmt::format("{}[{}]", path, i), out);
     }
   } else if constexpr (Kind<T>::value == 3) {

@@ -205,7 +205,9 @@ TEST_CASE("families: one's own") {
   own->head.error = "/error/message";
   own->head.headers = {{"Accept", "text/json"}};
   own->rate_limited = {"slow down"};
-  own->identity.emplace().id = "/network";
+  OwnFamily::Identity identity;
+  identity.id = "/network";
+  own->identity = std::move(identity);
   own->syncing.emplace().syncing = "/s";
   own->syncing->behind = "/b";
   own->peers.emplace().peers = "/p";

@@ -10,24 +10,25 @@ extern const Strategy kAdaptive, kInverseLatency, kEqual, kLeader;
 }
 namespace {
 
-constexpr std::array kAll{&strategy::kAdaptive, &strategy::kInverseLatency, &strategy::kEqual, &strategy::kLeader};
+constexpr std::array kStrategies{&strategy::kAdaptive, &strategy::kInverseLatency, &strategy::kEqual,
+                                 &strategy::kLeader};
 
 }  // namespace
 
 std::span<const Strategy* const> strategies() {
-  return kAll;
+  return kStrategies;
 }
 
 std::vector<std::string_view> strategy_names() {
   std::vector<std::string_view> out;
-  for (const Strategy* s : kAll) out.push_back(s->name);
+  for (const Strategy* s : kStrategies) out.push_back(s->name);
   return out;
 }
 
 const Strategy& strategy_named(std::string_view name) {
-  const auto at = std::ranges::find(kAll, name, &Strategy::name);
-  assert(at != kAll.end());
-  return at == kAll.end() ? *kAll.front() : **at;
+  const auto at = std::ranges::find(kStrategies, name, &Strategy::name);
+  assert(at != kStrategies.end());
+  return at == kStrategies.end() ? *kStrategies.front() : **at;
 }
 
 }  // namespace rpcw
