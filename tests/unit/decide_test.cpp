@@ -559,7 +559,8 @@ TEST_CASE("leader: one that has just returned is not given the lead while there 
   for (std::size_t i = 0; i < 3; ++i) w.good(i, i == 0 ? 20ms : 80ms);
   w.history->leader.server = 2;
   w.history->leader.looked_up = true;
-  w.history->servers[0].ejection.returned_at = w.now.mono;
+  // Its ramp is nearly over: its score alone would give it the lead.
+  w.history->servers[0].ejection.returned_at = w.now.mono - w.backend.ramp * 9 / 10;
   for (int i = 0; i < 2; ++i) {
     w.bad(2, Reason::kHttpStatus);
     w.decision();
