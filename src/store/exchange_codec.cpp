@@ -19,7 +19,7 @@ using haproxy::ServerRow;
 // ---- fields and their names; a test of every field fails when one is forgotten
 
 template <typename F>
-void each_member(std::type_identity<Counters>, F&& f) {
+void each_member(std::type_identity<Counters>, const F& f) {
   f("econ", &Counters::econ);
   f("eresp", &Counters::eresp);
   f("hrsp_1xx", &Counters::hrsp_1xx);
@@ -41,7 +41,7 @@ void each_member(std::type_identity<Counters>, F&& f) {
 }
 
 template <typename F>
-void each_member(std::type_identity<ServerRow>, F&& f) {
+void each_member(std::type_identity<ServerRow>, const F& f) {
   f("backend", &ServerRow::backend);
   f("name", &ServerRow::name);
   f("sid", &ServerRow::sid);
@@ -63,7 +63,7 @@ void each_member(std::type_identity<ServerRow>, F&& f) {
 
 /// But for its servers.
 template <typename F>
-void each_member(std::type_identity<BackendRow>, F&& f) {
+void each_member(std::type_identity<BackendRow>, const F& f) {
   f("name", &BackendRow::name);
   f("iid", &BackendRow::iid);
   f("algo", &BackendRow::algo);
@@ -76,7 +76,7 @@ void each_member(std::type_identity<BackendRow>, F&& f) {
 }
 
 template <typename F>
-void each_member(std::type_identity<Instance>, F&& f) {
+void each_member(std::type_identity<Instance>, const F& f) {
   f("version", &Instance::version);
   f("pid", &Instance::pid);
   f("uptime_s", &Instance::uptime);
