@@ -1,5 +1,5 @@
-# The agent alone; HAProxy comes from its own image. The image holds the program, its libraries and CA certificates:
-# no shell, nothing else to run, 27 MB.
+# The agent alone; HAProxy comes from its own image. The image holds the program, its libraries, CA certificates and time
+# zones: no shell, nothing else to run, 27 MB.
 #
 #   docker build -t rpc-weighter:0.1.0 --build-arg VERSION=0.1.0 --build-arg REVISION=$(git rev-parse HEAD) .
 #   docker buildx build --platform linux/amd64,linux/arm64 …     each is compiled on this machine's own architecture
@@ -8,7 +8,7 @@ FROM --platform=$BUILDPLATFORM debian:12 AS build
 WORKDIR /src
 # First, and alone: as long as scripts/ is the same, the packages come from the build cache, of either architecture.
 COPY scripts scripts
-RUN scripts/deps --build-only && apt-get install -y --no-install-recommends ca-certificates
+RUN scripts/deps --build-only && apt-get install -y --no-install-recommends ca-certificates tzdata
 # Without a default, which would take precedence over the architecture that is asked for.
 ARG TARGETARCH
 RUN if [ "$(dpkg --print-architecture)-$TARGETARCH" = amd64-arm64 ]; then scripts/deps --arm64 && scripts/sysroot arm64; fi

@@ -37,6 +37,8 @@ no_privilege() { [[ -z $(find "$root" -perm /6000) ]]; }
 check "no file has set-user-id or set-group-id" no_privilege
 certificates() { openssl storeutl -noout -certs "$root/etc/ssl/certs/ca-certificates.crt" | grep -q 'Total found: [0-9][0-9]'; }
 check "CA certificates are there" certificates
+zones() { TZ=:"$root/usr/share/zoneinfo/Asia/Tokyo" date -d @0 +%H | grep -qx 09; }
+check "time zones are there" zones
 if [[ $(readelf -h "$root/usr/bin/rpc-weighter") == *AArch64* && $(uname -m) != aarch64 ]]; then
   cp "$(command -v qemu-aarch64-static)" "$root/emulator"
   program=(/emulator "${program[@]}")
