@@ -116,15 +116,17 @@ TEST_CASE("a HAProxy that goes is told once, and so is its return") {
   Stage stage;
   Program program({"run", "--config", stage.config()});
   REQUIRE(stage.reaches(kAll));
+  // A read that was under way may fail in another way before, which is told as well.
+  constexpr std::string_view kGone = "is HAProxy running here";
   for (std::size_t round = 1; round <= 2; ++round) {
     stage.haproxy.stop();
-    CHECK(program.says("HAProxy cannot be used", round));
+    CHECK(program.says(kGone, round));
     CHECK(stage.goes_on(8));
     stage.haproxy.restart();
     CHECK(program.says("is back: version", round));
     CHECK(stage.reaches(kAll));
   }
-  CHECK(program.count("HAProxy cannot be used") == 2);
+  CHECK(program.count(kGone) == 2);
   CHECK(program.count("is back") == 2);
   CHECK(program.stop() == 0);
 }
