@@ -264,18 +264,18 @@ TEST_CASE("--samples asks as often as it says") {
 
 TEST_CASE("a lost connection is tried again, a dead provider as often as fall says") {
   const Stage stage(2);
-  stage.providers[0]->update([](sim::Behaviour& b) {
-    // On for the first request, off before the next one, which comes fast_interval later.
-    b.fault = sim::Fault::reset;
-    b.flap_ms = 2000;
-  });
+  stage.break_provider(0, sim::Fault::reset);
   stage.break_provider(1, sim::Fault::reset);
   const Result r = once(stage.config({.probe = "fall = 3\ntimeout = \"5s\""}), {"--format", "json"});
   CHECK(r.code == 1);
   CHECK(at(json(r.out), "/backends/0/servers/1/state").GetString() == std::string("ejected"));
   CHECK(stage.providers[1]->stats().by_method.at("eth_getBlockByNumber") == 3);
 
-  stage.providers[0]->update([](sim::Behaviour&) {});  // starts the flapping anew
+  stage.providers[0]->update([](sim::Behaviour& b) {
+    // On for the first request, off before the next one, which comes fast_interval later.
+    b.fault = sim::Fault::reset;
+    b.flap_ms = 2000;
+  });
   std::string config = stage.toml({.probe = "fall = 2"});
   config.replace(config.find("fast_interval = \"100ms\""), 23, "fast_interval = \"1200ms\"");
   config.replace(config.find("interval = \"200ms\""), 18, "interval = \"5s\"");
