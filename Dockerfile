@@ -1,5 +1,5 @@
 # The agent alone; HAProxy comes from its own image. The image holds the program, its libraries, CA certificates and time
-# zones: no shell, nothing else to run, 27 MB.
+# zones: no shell, nothing else to run, 28 MB.
 #
 #   docker build -t rpc-weighter:0.1.0 --build-arg VERSION=0.1.0 --build-arg REVISION=$(git rev-parse HEAD) .
 #   docker buildx build --platform linux/amd64,linux/arm64 …     each is compiled on this machine's own architecture
