@@ -53,7 +53,7 @@ class TurnReplay {
   ActionWords words_;
   /// What was asked and not answered yet.
   std::multiset<std::string> asked_;
-  /// Targets that were removed: nobody looks at answers that come for them.
+  /// Removed targets; answers for them are ignored.
   std::set<control::TargetId> gone_;
   std::set<std::string> noted_;
   Schedule out_;
