@@ -178,7 +178,11 @@ std::string ActionWords::of(const control::Action& a, Now now) {
       name = w.server.empty() ? fmt::format("{}/#{}", w.backend, w.target) : fmt::format("{}/{}", w.backend, w.server);
       return "watch " + name;
     }
-    std::string operator()(const action::RemoveTarget& w) const { return "leave " + names[w.target]; }
+    std::string operator()(const action::RemoveTarget& w) const {
+      std::string out = "leave " + names[w.target];
+      names.erase(w.target);
+      return out;
+    }
     std::string operator()(const action::ExpectFiles&) const { return {}; }
     std::string operator()(const action::SendHead& w) const { return "head of " + names[w.target]; }
     std::string operator()(const action::SendCheck& w) const {
@@ -254,8 +258,11 @@ void TurnWriter::begin(const control::Event& event, Now now) {
 std::string_view TurnWriter::end(std::span<const control::Action> actions, Now now) {
   line_.key("did");
   line_.begin_array();
-  for (const control::Action& a : actions)
+  for (const control::Action& a : actions) {
     if (const std::string words = words_.of(a, now); !words.empty()) line_.text(words);
+    // HAProxys behind a name may come and go for years.
+    if (const auto* closed = std::get_if<action::CloseEndpoint>(&a)) reads_.erase(closed->endpoint);
+  }
   line_.end_array();
   line_.end_object();
   return line_.view();
