@@ -80,6 +80,7 @@ Report make_report(const SystemState& state, Now now, const haproxy::Instance* i
       br.notes.push_back({"no_servers", instance != nullptr ? "HAProxy has no backend of this name"
                                                             : "no HAProxy could be asked for its list of servers"});
     }
+    br.servers.reserve(cfg.servers.size());
     for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
       ServerReport& sr = br.servers.emplace_back();
       sr.name = cfg.servers[i].name;
