@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "haproxy/protocol.hpp"
+#include "haproxy/replies.hpp"
 #include "micro/measure.hpp"
 #include "micro/scene.hpp"
 

@@ -6,7 +6,7 @@
 #include <iterator>
 #include <stdexcept>
 
-#include "haproxy/protocol.hpp"
+#include "haproxy/replies.hpp"
 
 namespace rpcw::bench {
 

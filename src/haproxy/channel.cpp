@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "base/tuple_token.hpp"
+#include "haproxy/replies.hpp"
 
 namespace rpcw::haproxy {
 

@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "haproxy/replies.hpp"
+
 namespace rpcw::haproxy {
 
 namespace asio = boost::asio;

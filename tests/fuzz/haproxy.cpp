@@ -4,6 +4,7 @@
 
 #include "fuzz/targets.hpp"
 #include "haproxy/protocol.hpp"
+#include "haproxy/replies.hpp"
 #include "weighter/state/haproxy_view.hpp"
 
 namespace rpcw::fuzz {

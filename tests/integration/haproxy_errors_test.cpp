@@ -28,6 +28,7 @@
 #include "fake_server.hpp"
 #include "haproxy/client.hpp"
 #include "haproxy/discovery.hpp"
+#include "haproxy/replies.hpp"
 #include "haproxy_blocking.hpp"
 #include "haproxy_process.hpp"
 

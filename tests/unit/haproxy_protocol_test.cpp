@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "haproxy/protocol.hpp"
+#include "haproxy/replies.hpp"
 
 using namespace rpcw::haproxy;
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "haproxy/protocol.hpp"
+#include "haproxy/replies.hpp"
 #include "weighter/state/haproxy_view.hpp"
 #include "weighter/state/topology.hpp"
 
