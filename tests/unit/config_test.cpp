@@ -362,6 +362,10 @@ TEST_CASE("config: TOML syntax errors and redefinitions come alone") {
       {"a = \"\\\"\" é",
        {"1:10: TOML syntax: a character beyond ASCII is only possible in quotation marks and comments (are the "
         "quotation marks typographic ones?)"}},
+      // Behind a wrong value the library looks on through what looks like a string.
+      {"a = 1[\"é\"]",
+       {"1:6: TOML syntax: Error while parsing decimal integer: expected digit, saw '[' (text, and a number with a unit, "
+        "needs quotation marks: \"5s\")"}},
       {"url = https://user:SECRET@h/",
        {"1:7: TOML syntax: Error while parsing value: could not determine value type (text, and a number with a unit, "
         "needs quotation marks: \"5s\")"}},
