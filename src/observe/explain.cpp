@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/json_parse.hpp"
 #include "base/text.hpp"
 #include "observe/report_json.hpp"
 
@@ -198,8 +199,8 @@ bool is_report(const rapidjson::Document& document) {
 std::expected<std::string, std::string> explain(const std::string& report, std::string_view backend,
                                                 std::string_view server) {
   rapidjson::Document document;
-  document.Parse<rapidjson::kParseFullPrecisionFlag>(report.c_str(), report.size());
-  if (!is_report(document)) return std::unexpected("the answer is no report of rpc-weighter");
+  if (parse_json(report, document).IsError() || !is_report(document))
+    return std::unexpected("the answer is no report of rpc-weighter");
   const Value& backends = document["backends"];
   const Value* b = named(backends, backend);
   if (b == nullptr)

@@ -3,12 +3,13 @@
 #include <fmt/format.h>
 #include <rapidjson/encodings.h>
 #include <rapidjson/error/en.h>
-#include <rapidjson/memorystream.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <utility>
+
+#include "base/json_parse.hpp"
 
 namespace rpcw::store {
 namespace {
@@ -88,14 +89,12 @@ std::expected<JsonDocument, std::string> JsonDocument::parse(std::string_view te
   if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos)
     return std::unexpected(fmt::format("byte {}: a NUL byte is no JSON", nul));
   JsonDocument out;
-  rapidjson::MemoryStream bytes(text.data(), text.size());
-  // Full precision, or the last bit of a double would be a matter of luck.
-  constexpr unsigned kFlags =
-      rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag | rapidjson::kParseValidateEncodingFlag;
-  out.document_->ParseStream<kFlags, rapidjson::UTF8<>>(bytes);
-  if (out.document_->HasParseError())
-    return std::unexpected(fmt::format("byte {}: is no JSON: {}", out.document_->GetErrorOffset(),
-                                       rapidjson::GetParseError_En(out.document_->GetParseError())));
+  if (const rapidjson::ParseResult parsed = parse_json(text, *out.document_); parsed.IsError()) {
+    const std::string_view why = parsed.Code() == rapidjson::kParseErrorTermination
+                                     ? "A number that neither 64 bits nor a double can hold."
+                                     : rapidjson::GetParseError_En(parsed.Code());
+    return std::unexpected(fmt::format("byte {}: is no JSON: {}", parsed.Offset(), why));
+  }
   return out;
 }
 
