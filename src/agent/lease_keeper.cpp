@@ -21,6 +21,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/json_parse.hpp"
 #include "base/lifetime_guard.hpp"
 #include "base/read_file.hpp"
 #include "observe/log.hpp"
@@ -155,7 +156,7 @@ class LeaseKeeper::Impl {
   void carry_out(lease::action::Write&& a) {
     rapidjson::Document doc;
     // All that others have written into the Lease stays.
-    if (a.create || doc.Parse(document_.data(), document_.size()).HasParseError() || !doc.IsObject()) doc.SetObject();
+    if (a.create || parse_json(document_, doc).IsError() || !doc.IsObject()) doc.SetObject();
     const auto set = [&doc](const char* pointer, const auto& value) { rapidjson::Pointer(pointer).Set(doc, value); };
     set("/apiVersion", "coordination.k8s.io/v1");
     set("/kind", "Lease");
@@ -247,8 +248,7 @@ class LeaseKeeper::Impl {
     constexpr long kNotFound = 404;
     constexpr long kConflict = 409;
     rapidjson::Document doc;
-    doc.Parse(answer.body.data(), answer.body.size());
-    const bool object = !doc.HasParseError() && doc.IsObject();
+    const bool object = !parse_json(answer.body, doc).IsError() && doc.IsObject();
     if (answer.status == kNotFound && !writes && object) return lease::event::Found{};
     if (answer.status == kConflict && writes) return lease::event::Conflict{};
     if (answer.status != kOk && answer.status != kCreated) {

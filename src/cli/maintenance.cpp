@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "agent/haproxys.hpp"
+#include "base/json_parse.hpp"
 #include "base/wait_group.hpp"
 #include "cli/ask_agent.hpp"
 #include "cli/cli.hpp"
@@ -32,6 +33,7 @@
 #include "haproxy/protocol.hpp"
 #include "observe/csv.hpp"
 #include "observe/json.hpp"
+#include "observe/report_json.hpp"
 #include "weighter/state/haproxy_view.hpp"
 
 namespace rpcw::cli {
@@ -109,15 +111,17 @@ AgentView ask_view(const MaintenanceOptions& options, const std::string& backend
   const auto answer = ask_agent(*agent, "/api/v1/status?backend=" + backend, kPatience);
   if (!answer || answer->status != 200) return {};
   rapidjson::Document report;
-  report.Parse(answer->body.data(), answer->body.size());
   AgentView out;
-  if (report.HasParseError() || !report.IsObject() || !report.HasMember("backends")) return out;
-  for (const auto& b : report["backends"].GetArray()) {
-    if (b["name"].GetString() != backend) continue;
-    for (const auto& s : b["servers"].GetArray()) {
-      out.managed.emplace(s["name"].GetString());
-      if (s["state"].GetString() == std::string_view("healthy")) out.healthy.emplace(s["name"].GetString());
-    }
+  // Something else may listen there.
+  if (parse_json(answer->body, report).IsError()) return out;
+  const rapidjson::Value* backends = observe::list(report, "backends");
+  const rapidjson::Value* known = backends != nullptr ? observe::named(*backends, backend) : nullptr;
+  const rapidjson::Value* servers = known != nullptr ? observe::list(*known, "servers") : nullptr;
+  if (servers == nullptr) return out;
+  for (const rapidjson::Value& s : servers->GetArray()) {
+    const std::string name(observe::text(s, "name"));
+    out.managed.insert(name);
+    if (observe::text(s, "state") == "healthy") out.healthy.insert(name);
   }
   return out;
 }

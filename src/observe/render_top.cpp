@@ -8,6 +8,7 @@
 #include <cmath>
 #include <optional>
 
+#include "base/json_parse.hpp"
 #include "base/text.hpp"
 #include "observe/report_json.hpp"
 
@@ -174,12 +175,10 @@ std::string header(const TopView& view, std::size_t name_width) {
 
 bool read_top(const std::string& status, const std::string& history, TopState& out) {
   rapidjson::Document report;
-  report.Parse(status.c_str(), status.size());
-  const Value* backends = report.HasParseError() ? nullptr : list(report, "backends");
+  const Value* backends = parse_json(status, report).IsError() ? nullptr : list(report, "backends");
   if (backends == nullptr) return false;
   rapidjson::Document hour;
-  hour.Parse(history.c_str(), history.size());
-  const Value* hours = hour.HasParseError() ? nullptr : list(hour, "backends");
+  const Value* hours = parse_json(history, hour).IsError() ? nullptr : list(hour, "backends");
   TopState fresh;
   fresh.time = shown(report, "time");
   std::size_t reachable = 0;

@@ -124,6 +124,7 @@ TEST_CASE("top: sparklines from 120 columns on, and colours where they are wante
 TEST_CASE("top: what is no report changes nothing") {
   TopState shown = state();
   for (const char* text : {"", "[]", "{}", "{\"backends\":1}", "<html>"}) CHECK_FALSE(read_top(text, "", shown));
+  CHECK_FALSE(read_top(std::string(4'000'000, '['), "", shown));
   CHECK(shown.backends.size() == 2);
   CHECK(read_top("{\"backends\":[{},{\"servers\":[1]}]}", "nonsense", shown));
   CHECK(shown.backends.size() == 2);
