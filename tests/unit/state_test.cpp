@@ -562,3 +562,12 @@ TEST_CASE("the file is replaced in one step, for its owner alone") {
     CHECK(folder.files() == 2);
   }
 }
+
+TEST_CASE("the fuzzer's seed of a state file is of the version that is read") {
+  std::ifstream in(RPCW_TEST_DATA "/../fuzz/corpus/state/fresh");
+  std::ostringstream text;
+  text << in.rdbuf();
+  const auto stored = store::decode(text.str(), {});
+  REQUIRE_MESSAGE(stored.has_value(), stored.error());
+  CHECK(stored->backends.size() == 1);
+}
