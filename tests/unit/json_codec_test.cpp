@@ -169,7 +169,7 @@ TEST_CASE("numbers of any length and size are read to the bit, or refused") {
     return fine ? std::optional(out.GetDouble()) : std::nullopt;
   };
   const std::string zeros(560, '0');
-  // RapidJSON 1.1.0 reads the first two far beyond its table.
+  // Here RapidJSON 1.1.0 reads far beyond its table.
   CHECK(read("0." + zeros + "65268") == std::nullopt);
   CHECK(read("0.000000000000000000000000000001e-293") == 1e-323);
   CHECK(read("1." + zeros + "1") == 1.0);
