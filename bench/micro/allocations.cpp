@@ -5,16 +5,16 @@
 
 namespace {
 
-thread_local std::uint64_t count = 0;
+thread_local std::uint64_t allocated = 0;
 
 void* counted(std::size_t size) {
-  ++count;
+  ++allocated;
   if (void* memory = std::malloc(size)) return memory;
   throw std::bad_alloc();
 }
 
 void* counted(std::size_t size, std::size_t alignment) {
-  ++count;
+  ++allocated;
   if (void* memory = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment)) return memory;
   throw std::bad_alloc();
 }
@@ -44,7 +44,7 @@ void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
 namespace rpcw::bench {
 
 std::uint64_t allocations() {
-  return count;
+  return allocated;
 }
 
 }  // namespace rpcw::bench

@@ -1,7 +1,6 @@
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <exception>
 #include <filesystem>
 #include <iterator>
@@ -9,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/command_line.hpp"
 #include "common/files.hpp"
 #include "common/machine.hpp"
 
@@ -106,15 +106,10 @@ int run(const Arguments& arguments, char* program) {
 
 int main(int argc, char** argv) {
   Arguments arguments;
-  CLI::App app("Time and allocations of the parts that do no I/O, for backends of 10 to 10,000 servers");
-  app.add_option("--out", arguments.out, "Folder for the table and the JSON")->capture_default_str()->take_last();
-  app.add_flag("--full", arguments.full, "Half a second for each figure instead of a twentieth");
-  app.add_option("--only", arguments.only, "Regular expression of names, such as \"weighter/.*\"");
-  CLI11_PARSE(app, argc, argv);
-  try {
-    return run(arguments, argv[0]);
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "micro-bench: {}\n", e.what());
-    return 1;
-  }
+  CommandLine line("micro-bench",
+                   "Time and allocations of the parts that do no I/O, for backends of 10 to 10,000 servers");
+  line.folder(arguments.out, "Folder for the table and the JSON");
+  line.flag("--full", arguments.full, "Half a second for each figure instead of a twentieth");
+  line.text("--only", arguments.only, "Regular expression of names, such as \"weighter/.*\"");
+  return line.run(argc, argv, [&] { return run(arguments, argv[0]); });
 }

@@ -5,7 +5,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <boost/asio/co_spawn.hpp>
@@ -22,6 +21,7 @@
 #include <system_error>
 #include <vector>
 
+#include "common/command_line.hpp"
 #include "common/files.hpp"
 #include "common/json.hpp"
 #include "common/machine.hpp"
@@ -292,17 +292,9 @@ int run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   Arguments arguments;
-  CLI::App app("Many changed weights into a HAProxy, beside a bare socket writer");
-  app.add_option("--out", arguments.out, "Folder for tables, JSON and charts")->capture_default_str()->take_last();
-  app.add_flag("--full", arguments.full, "Three times the runs");
-  app.add_option("--servers", arguments.servers, "How many weights, 1 to 60,000")
-      ->check(CLI::Range(std::size_t{1}, std::size_t{60'000}))
-      ->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
-  try {
-    return run(arguments);
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "push-bench: {}\n", e.what());
-    return 1;
-  }
+  CommandLine line("push-bench", "Many changed weights into a HAProxy, beside a bare socket writer");
+  line.folder(arguments.out, "Folder for tables, JSON and charts");
+  line.flag("--full", arguments.full, "Three times the runs");
+  line.number("--servers", arguments.servers, "How many weights, 1 to 60,000", 1, 60'000);
+  return line.run(argc, argv, [&] { return run(arguments); });
 }

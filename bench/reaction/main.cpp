@@ -1,11 +1,11 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <exception>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
 
+#include "common/command_line.hpp"
 #include "common/files.hpp"
 #include "reaction/report.hpp"
 
@@ -52,16 +52,11 @@ int run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   Arguments arguments;
-  CLI::App app("How soon rpc-weighter takes a faulty provider's weight, and what the probes for that cost");
-  app.add_option("--out", arguments.out, "Folder for tables, JSON and charts")->capture_default_str()->take_last();
-  app.add_flag("--full", arguments.full, "Five intervals instead of two, and four times the trials");
-  app.add_option("--seed", arguments.seed)->capture_default_str();
-  app.add_option("--weighter", arguments.weighter, "The program to be measured")->check(CLI::ExistingFile);
-  CLI11_PARSE(app, argc, argv);
-  try {
-    return run(arguments);
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "reaction-bench: {}\n", e.what());
-    return 1;
-  }
+  CommandLine line("reaction-bench",
+                   "How soon rpc-weighter takes a faulty provider's weight, and what the probes for that cost");
+  line.folder(arguments.out, "Folder for tables, JSON and charts");
+  line.flag("--full", arguments.full, "Five intervals instead of two, and four times the trials");
+  line.number("--seed", arguments.seed, "The first one");
+  line.weighter(arguments.weighter);
+  return line.run(argc, argv, [&] { return run(arguments); });
 }

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
@@ -11,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/command_line.hpp"
 #include "common/files.hpp"
 #include "common/signals.hpp"
 #include "scale/report.hpp"
@@ -74,17 +74,11 @@ int run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   Arguments arguments;
-  CLI::App app("What a pass over many providers costs beside a bare libcurl loop, and what an idle agent does");
-  app.add_option("--out", arguments.out, "Folder for tables, JSON and charts")->capture_default_str()->take_last();
-  app.add_flag("--full", arguments.full, "Three times the runs, and two minutes of the idle agent");
-  app.add_option("--providers", arguments.providers, "Passes over so many, 1 to 60,000; repeatable")
-      ->check(CLI::Range(std::size_t{1}, std::size_t{60'000}));
-  app.add_option("--weighter", arguments.weighter, "The program to be measured")->check(CLI::ExistingFile);
-  CLI11_PARSE(app, argc, argv);
-  try {
-    return run(arguments);
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "scale-bench: {}\n", e.what());
-    return 1;
-  }
+  CommandLine line("scale-bench",
+                   "What a pass over many providers costs beside a bare libcurl loop, and what an idle agent does");
+  line.folder(arguments.out, "Folder for tables, JSON and charts");
+  line.flag("--full", arguments.full, "Three times the runs, and two minutes of the idle agent");
+  line.numbers("--providers", arguments.providers, "Passes over so many, 1 to 60,000; repeatable", 1, 60'000);
+  line.weighter(arguments.weighter);
+  return line.run(argc, argv, [&] { return run(arguments); });
 }

@@ -23,8 +23,6 @@
 namespace rpcw::bench {
 namespace {
 
-/// Under load and before the scenario's start: all contestants have found their weights.
-constexpr double kWarmUp = 8.0;
 /// Until the last program has been started.
 constexpr std::chrono::seconds kLeadTime{1};
 constexpr std::chrono::milliseconds kWatch{100};

@@ -18,7 +18,6 @@ namespace {
 
 using model::Outcome;
 
-constexpr double kWarmUp = 8.0;
 /// Of the longest probe interval: a contestant starts up to this long before the warm-up, so that the faults of a
 /// scenario meet its probes at another moment for each seed.
 constexpr double kPhase = 5.0;

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <exception>
 #include <filesystem>
@@ -9,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/command_line.hpp"
 #include "common/files.hpp"
 #include "traffic/arena.hpp"
 #include "traffic/chart.hpp"
@@ -26,7 +26,7 @@ struct Arguments {
   bool full = false;
   std::vector<std::string> scenarios;
   std::vector<std::string> contestants;
-  unsigned seeds = 0;
+  std::uint64_t seeds = 0;
   std::uint64_t seed = 1;
   std::string weighter = RPC_WEIGHTER;
   bool computed = false;
@@ -87,10 +87,10 @@ int run(const Arguments& arguments) {
 
   std::vector<Summary> summaries;
   for (const Scenario& scenario : what) {
-    const unsigned by_form = arguments.full && scenario.form != Form::kAlone ? 3 : 1;
-    const unsigned seeds = arguments.seeds != 0 ? arguments.seeds : arguments.computed ? 40 : by_form;
+    const std::uint64_t by_form = arguments.full && scenario.form != Form::kAlone ? 3 : 1;
+    const std::uint64_t seeds = arguments.seeds != 0 ? arguments.seeds : arguments.computed ? 40 : by_form;
     std::vector<Run> runs;
-    for (unsigned i = 0; i < seeds; ++i) {
+    for (std::uint64_t i = 0; i < seeds; ++i) {
       if (arguments.computed) {
         write_logs(out / "logs", runs.emplace_back(compute_scenario(scenario, who, arguments.seed + i)));
         continue;
@@ -120,24 +120,19 @@ int run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   Arguments arguments;
-  CLI::App app("What clients get through HAProxy while providers fail, with rpc-weighter and without");
-  app.add_option("--out", arguments.out, "Folder for tables, JSON, charts and logs")
-      ->capture_default_str()
-      ->take_last();
-  app.add_flag("--full", arguments.full, "All scenarios with three seeds, and each fault alone");
-  app.add_option("--scenario", arguments.scenarios, "Only this one; repeatable");
-  app.add_option("--contestant", arguments.contestants, "Only this one; repeatable");
-  app.add_option("--seeds", arguments.seeds, "Runs of each scenario");
-  app.add_option("--seed", arguments.seed, "The first one")->capture_default_str();
-  app.add_flag("--computed", arguments.computed,
-               "No HAProxy and no clock: the rules in a model, over many seeds (default 40) within seconds");
-  app.add_option("--weighter", arguments.weighter, "The program to be measured")->check(CLI::ExistingFile);
-  CLI11_PARSE(app, argc, argv);
-  try {
+  CommandLine line("traffic-bench",
+                   "What clients get through HAProxy while providers fail, with rpc-weighter and without");
+  line.folder(arguments.out, "Folder for tables, JSON, charts and logs");
+  line.flag("--full", arguments.full, "All scenarios with three seeds, and each fault alone");
+  line.texts("--scenario", arguments.scenarios, "Only this one; repeatable");
+  line.texts("--contestant", arguments.contestants, "Only this one; repeatable");
+  line.number("--seeds", arguments.seeds, "Runs of each scenario; 0: as many as fit it");
+  line.number("--seed", arguments.seed, "The first one");
+  line.flag("--computed", arguments.computed,
+            "No HAProxy and no clock: the rules in a model, over many seeds (default 40) within seconds");
+  line.weighter(arguments.weighter);
+  return line.run(argc, argv, [&] {
     allow_many_descriptors();
     return run(arguments);
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "traffic-bench: {}\n", e.what());
-    return 1;
-  }
+  });
 }

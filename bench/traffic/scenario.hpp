@@ -35,6 +35,9 @@ inline constexpr std::chrono::milliseconds kMaxBlockAge{15'000};
 /// Arrivals a second, of each contestant.
 inline constexpr double kRequestsPerSecond = 150;
 
+/// Seconds under load before a scenario's start: all contestants have found their weights.
+inline constexpr double kWarmUp = 8.0;
+
 struct Method {
   std::string_view name;
   std::string_view params;
