@@ -41,8 +41,7 @@ std::string value_of(const HttpRequest& request, std::string_view key) {
 }  // namespace
 
 Site::Site(boost::asio::io_context& io)
-    : io_(io),
-      metrics_(std::make_shared<Metrics>(read_clocks().wall)),
+    : metrics_(std::make_shared<Metrics>(read_clocks().wall)),
       events_(io.get_executor()),
       beat_timer_(io),
       last_beat_(read_clocks().mono),

@@ -59,7 +59,6 @@ class Site final : public control::Observer {
   [[nodiscard]] bool knows(const std::string& backend);
   void beat();
 
-  boost::asio::io_context& io_;
   Source source_;
   std::shared_ptr<Metrics> metrics_;
   std::shared_ptr<History> history_ = std::make_shared<History>();

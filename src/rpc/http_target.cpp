@@ -29,7 +29,7 @@ Slist header_lines(const config::Headers& headers) {
       {{"Content-Type", " application/json"}, {"Accept", " application/json"}, {"Expect", ""}}};
   for (const auto& [name, value] : kOurs) {
     const bool given = std::ranges::any_of(
-        headers, [name = name](const auto& header) { return strcasecmp(header.first.c_str(), name) == 0; });
+        headers, [name](const auto& header) { return strcasecmp(header.first.c_str(), name) == 0; });
     if (!given) append(out, fmt::format("{}:{}", name, value));
   }
   for (const auto& [name, value] : headers)

@@ -17,10 +17,10 @@
 #include <system_error>
 #include <utility>
 
+#include "process.hpp"
+
 namespace rpcw::test {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 sockaddr_in loopback(std::uint16_t port) {
   sockaddr_in out{};

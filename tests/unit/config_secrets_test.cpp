@@ -199,8 +199,8 @@ TEST_CASE("config: no error shows a secret") {
       "[[backend]]\nname = \"x\"\nchain = \"base\"\ndiscover = \"http://{addr}/{SECRET}\"",
       "[[backend]]\nname = \"x\"\nchain = \"base\"\ndiscover = \"http://{addr/SECRET\"",
       "[[backend]]\nname = \"x\"\nchain = \"base\"\ndiscover = \"http://{addr}:0/SECRET ${KEY}\"",
-      "[[backend]]\nname = \"https://u:SECRET@h/SECRET\"\nchain = \"https://u:SECRET@h/SECRET\"\nstrategy = "
-      "\"https://u:SECRET@h/SECRET\"\nmax_lag = \"https://u:SECRET@h/SECRET\"",
+      ("[[backend]]\nname = \"https://u:SECRET@h/SECRET\"\nchain = \"https://u:SECRET@h/SECRET\"\nstrategy = "
+       "\"https://u:SECRET@h/SECRET\"\nmax_lag = \"https://u:SECRET@h/SECRET\""),
       "[[chain]]\nname = \"https://u:SECRET@h/SECRET\"\nfamily = \"https://u:SECRET@h/SECRET\"",
   };
   const auto check_one = [](const std::string& text) {

@@ -56,7 +56,7 @@ class Filler {
       if constexpr (requires { v.resize(2); }) v.resize(2);
       for (auto& x : v) fill(x);
     } else {
-      boost::pfr::for_each_field(v, [this](auto& field) { fill(field); });
+      boost::pfr::for_each_field(v, [this](auto& field) { this->fill(field); });
     }
   }
 
