@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "integration/http_get.hpp"
 #include "integration/load.hpp"
 #include "integration/program_stage.hpp"
 
@@ -173,6 +174,33 @@ TEST_CASE("clients that a stick table binds leave an ejected server where on_eje
         if (i != which) others += load.of(stage.providers[i]->name());
       return others > 20;
     }));
+    CHECK(program.count("entries are cleared") == 1);
+    CHECK(program.stop() == 0);
+  }
+  SUBCASE("clear-stick: a request under way binds its client again, and is no way to stay") {
+    keys.backend = "strategy = \"equal\"\non_eject = \"clear-stick\"";
+    Program program({"run", "--config", stage.config_for(haproxy, keys)});
+    REQUIRE(eventually([&] { return weights_of(haproxy) == kThirds; }));
+    const std::string body = R"({"jsonrpc":"2.0","id":1,"method":"eth_gasPrice","params":[]})";
+    const std::string request = fmt::format(
+        "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{}", body.size(), body);
+    const auto ask = [&] {
+      const RawConnection client(cfg.frontend);
+      return client.send(request) ? parse_reply(client.read_to_end()).status : 0;
+    };
+    REQUIRE(ask() == 200);
+    std::size_t which = 0;
+    while (which < 3 && !stage.providers[which]->stats().by_method.contains("eth_gasPrice")) ++which;
+    REQUIRE(which < 3);
+    stage.providers[which]->set({.latency_ms = 4000});
+    const RawConnection late(cfg.frontend);
+    REQUIRE(late.send(request));
+    CHECK(program.says("its stick-table entries are cleared"));
+    CHECK(parse_reply(late.read_to_end()).status == 200);
+    stage.break_provider(which, sim::Fault::http_status);
+    CHECK(eventually([&] { return ask() == 200; }));
+    CHECK(ask() == 200);
+    CHECK(weights_of(haproxy)[stage.providers[which]->name()] == 0);
     CHECK(program.count("entries are cleared") == 1);
     CHECK(program.stop() == 0);
   }

@@ -156,7 +156,10 @@ std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&&
           : haproxy::Worker::kNew;
   // A new worker has the weights of its file, and counters that may have been loaded from another file.
   const bool same_worker = was_reachable && worker == haproxy::Worker::kSame;
-  if (same_worker) note_foreign(*event.instance);
+  if (same_worker) {
+    note_foreign(*event.instance);
+    clear_again(*event.instance);
+  }
   std::vector<std::size_t> suspects = count_traffic(same_worker ? &*instance_ : nullptr, *event.instance);
   unconfirmed_.clear();
   read_begun_ = reading_since_;
@@ -211,6 +214,7 @@ void EndpointControl::note_worker(bool was_reachable, std::int64_t old_pid, hapr
   logged_.clear();
   percent_.clear();
   contended_.clear();
+  cleared_.clear();
 }
 
 void EndpointControl::failed(const haproxy::Failure& failure) {
@@ -435,10 +439,23 @@ void EndpointControl::note_ejection(const Key& key) {
       if (cfg.servers[i].name != key.second || decided[i].state != State::kEjected) continue;
       const haproxy::ServerRow* row = instance_ ? instance_->server(key.first, key.second) : nullptr;
       using Kind = haproxy::ReleaseCommand::Kind;
+      cleared_.erase(key);
       to_release_.push_back(
           {cfg.on_eject == config::OnEject::kShutdownSessions ? Kind::kShutdownSessions : Kind::kClearStick, key.first,
            key.second, row != nullptr ? row->sid : 0});
     }
+  }
+}
+
+/// HAProxy writes an entry when the answer comes (process_store_rules): a request that was under way when the entries
+/// were cleared binds its client again, and each later one does the same.
+void EndpointControl::clear_again(const haproxy::Instance& fresh) {
+  for (const auto& [key, command] : cleared_) {
+    const haproxy::ServerRow* was = instance_->server(key.first, key.second);
+    const haproxy::ServerRow* is = fresh.server(key.first, key.second);
+    if (was != nullptr && is != nullptr && was->uweight == 0 && is->uweight == 0 && was->counters.stot &&
+        is->counters.stot > was->counters.stot)
+      to_release_.push_back(command);
   }
 }
 
@@ -465,7 +482,10 @@ void EndpointControl::on(event::ClientsReleased&& event) {
     else if (k >= event.replies->size() || !(*event.replies)[k].empty())
       trouble = k < event.replies->size() ? (*event.replies)[k] : "HAProxy gave no answer";
     if (trouble.empty()) {
-      log(config::LogLevel::kInfo, fmt::format("{}: {}, since it is ejected (on_eject)", name(), what));
+      if (sessions || cleared_.emplace(Key{r.backend, r.server}, r).second)
+        log(config::LogLevel::kInfo, fmt::format("{}: {}, since it is ejected (on_eject)", name(), what));
+      else
+        log(config::LogLevel::kDebug, fmt::format("{}: {} again, since requests still come to it", name(), what));
       continue;
     }
     log_once(fmt::format("on_eject of {}/{} was not done: {}", r.backend, r.server, trouble));

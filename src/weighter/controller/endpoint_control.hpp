@@ -74,6 +74,7 @@ class EndpointControl {
   bool push();
   [[nodiscard]] std::vector<WeightChange> planned() const;
   void push_once();
+  void clear_again(const haproxy::Instance& fresh);
   bool release();
   void note_ejection(const Key& key);
   void read_all();
@@ -157,6 +158,8 @@ class EndpointControl {
   std::vector<Key> sent_to_;
   /// Of servers whose ejection this HAProxy has confirmed: to be sent next, and under way.
   std::vector<haproxy::ReleaseCommand> to_release_;
+  /// Since the ejection of its server each was done at least once.
+  std::map<Key, haproxy::ReleaseCommand> cleared_;
   std::vector<haproxy::ReleaseCommand> releasing_;
 
   // Single pass.
