@@ -250,13 +250,12 @@ listen h2
     CHECK(pair.took < probe.timeout);
     if (when == When::kInAnswer) {
       CHECK(pair.subject.head.has_value());
-    } else if (when == When::kInAnswerForGood) {
+    } else if (when == When::kInAnswerForGood || !pair.subject.head) {
+      // libcurl may repeat by itself what was not answered at all. Whether it sees the GOAWAY or only the connection's
+      // end is a matter of what arrives first.
       const ProbeFailure f = failure(pair.subject);
       INFO(f.detail);
       CHECK((f.code == Reason::kBadAnswer || f.code == Reason::kConnectFailed));
-    } else if (!pair.subject.head) {
-      // libcurl may repeat it by itself: it was not answered at all.
-      CHECK(failure(pair.subject).code == Reason::kConnectFailed);
     }
     CHECK(stage.head().head.has_value());
     CHECK(stage.head().head.has_value());
