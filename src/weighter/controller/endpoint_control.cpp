@@ -429,31 +429,40 @@ void EndpointControl::confirm(const Key& key, const WeightChange& change) {
   log(config::LogLevel::kDebug, fmt::format("{}: {}/{} set to {}", name(), key.first, key.second, change.to));
 }
 
-/// Weight 0 keeps new clients away; clients that are bound to the server need `on_eject`.
-void EndpointControl::note_ejection(const Key& key) {
+const config::Backend* EndpointControl::ejected_from(const Key& key) const {
   for (std::size_t b = 0; b < c_.config.backends.size(); ++b) {
     const config::Backend& cfg = c_.config.backends[b];
-    if (cfg.name != key.first || cfg.on_eject == config::OnEject::kNone) continue;
+    if (cfg.name != key.first) continue;
     const std::vector<ServerDecision>& decided = c_.state.decision(b).servers;
-    for (std::size_t i = 0; i < cfg.servers.size() && i < decided.size(); ++i) {
-      if (cfg.servers[i].name != key.second || decided[i].state != State::kEjected) continue;
-      const haproxy::ServerRow* row = instance_ ? instance_->server(key.first, key.second) : nullptr;
-      using Kind = haproxy::ReleaseCommand::Kind;
-      cleared_.erase(key);
-      to_release_.push_back(
-          {cfg.on_eject == config::OnEject::kShutdownSessions ? Kind::kShutdownSessions : Kind::kClearStick, key.first,
-           key.second, row != nullptr ? row->sid : 0});
-    }
+    for (std::size_t i = 0; i < cfg.servers.size() && i < decided.size(); ++i)
+      if (cfg.servers[i].name == key.second && decided[i].state == State::kEjected) return &cfg;
   }
+  return nullptr;
+}
+
+/// Weight 0 keeps new clients away; clients that are bound to the server need `on_eject`.
+void EndpointControl::note_ejection(const Key& key) {
+  const config::Backend* cfg = ejected_from(key);
+  if (cfg == nullptr || cfg->on_eject == config::OnEject::kNone) return;
+  const haproxy::ServerRow* row = instance_ ? instance_->server(key.first, key.second) : nullptr;
+  using Kind = haproxy::ReleaseCommand::Kind;
+  cleared_.erase(key);
+  to_release_.push_back(
+      {cfg->on_eject == config::OnEject::kShutdownSessions ? Kind::kShutdownSessions : Kind::kClearStick, key.first,
+       key.second, row != nullptr ? row->sid : 0});
 }
 
 /// HAProxy writes an entry when the answer comes (process_store_rules): a request that was under way when the entries
 /// were cleared binds its client again, and each later one does the same.
 void EndpointControl::clear_again(const haproxy::Instance& fresh) {
+  // One that stands by at weight 0 after its return may keep its clients.
+  std::erase_if(cleared_, [&](const auto& entry) {
+    return ejected_from(entry.first) == nullptr || fresh.server(entry.first.first, entry.first.second) == nullptr;
+  });
   for (const auto& [key, command] : cleared_) {
     const haproxy::ServerRow* was = instance_->server(key.first, key.second);
     const haproxy::ServerRow* is = fresh.server(key.first, key.second);
-    if (was != nullptr && is != nullptr && was->uweight == 0 && is->uweight == 0 && was->counters.stot &&
+    if (was != nullptr && was->uweight == 0 && is->uweight == 0 && was->counters.stot &&
         is->counters.stot > was->counters.stot)
       to_release_.push_back(command);
   }

@@ -74,6 +74,8 @@ class EndpointControl {
   bool push();
   [[nodiscard]] std::vector<WeightChange> planned() const;
   void push_once();
+  /// The backend of a server that is ejected by the last decision; nullptr: it is not.
+  [[nodiscard]] const config::Backend* ejected_from(const Key& key) const;
   void clear_again(const haproxy::Instance& fresh);
   bool release();
   void note_ejection(const Key& key);
