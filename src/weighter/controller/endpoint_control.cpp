@@ -54,7 +54,7 @@ void EndpointControl::step() {
 }
 
 bool EndpointControl::done() const {
-  return finished_ && !busy() && to_release_.empty();
+  return finished_ && !busy() && !clients_.is_due();
 }
 
 void EndpointControl::set_listed(bool listed) {
@@ -158,7 +158,7 @@ std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&&
   const bool same_worker = was_reachable && worker == haproxy::Worker::kSame;
   if (same_worker) {
     note_foreign(*event.instance);
-    clear_again(*event.instance);
+    clients_.look(*instance_, *event.instance, [&](const Key& key) { return ejected_from(key) != nullptr; });
   }
   std::vector<std::size_t> suspects = count_traffic(same_worker ? &*instance_ : nullptr, *event.instance);
   unconfirmed_.clear();
@@ -214,7 +214,7 @@ void EndpointControl::note_worker(bool was_reachable, std::int64_t old_pid, hapr
   logged_.clear();
   percent_.clear();
   contended_.clear();
-  cleared_.clear();
+  clients_.forget_worker();
 }
 
 void EndpointControl::failed(const haproxy::Failure& failure) {
@@ -425,7 +425,10 @@ void EndpointControl::confirm(const Key& key, const WeightChange& change) {
     if (haproxy::BackendRow* row = instance_->backend(key.first))
       if (haproxy::ServerRow* s = row->server(key.second))
         s->uweight = change.percent && change.to > 0 ? s->iweight.value_or(1) : change.to;
-  if (change.to == 0 && change.from > 0) note_ejection(key);
+  if (const config::Backend* cfg = change.to == 0 && change.from > 0 ? ejected_from(key) : nullptr) {
+    const haproxy::ServerRow* row = instance_ ? instance_->server(key.first, key.second) : nullptr;
+    clients_.ejected(key, cfg->on_eject, row != nullptr ? row->sid : 0);
+  }
   log(config::LogLevel::kDebug, fmt::format("{}: {}/{} set to {}", name(), key.first, key.second, change.to));
 }
 
@@ -440,67 +443,34 @@ const config::Backend* EndpointControl::ejected_from(const Key& key) const {
   return nullptr;
 }
 
-/// Weight 0 keeps new clients away; clients that are bound to the server need `on_eject`.
-void EndpointControl::note_ejection(const Key& key) {
-  const config::Backend* cfg = ejected_from(key);
-  if (cfg == nullptr || cfg->on_eject == config::OnEject::kNone) return;
-  const haproxy::ServerRow* row = instance_ ? instance_->server(key.first, key.second) : nullptr;
-  using Kind = haproxy::ReleaseCommand::Kind;
-  cleared_.erase(key);
-  to_release_.push_back(
-      {cfg->on_eject == config::OnEject::kShutdownSessions ? Kind::kShutdownSessions : Kind::kClearStick, key.first,
-       key.second, row != nullptr ? row->sid : 0});
-}
-
-/// HAProxy writes an entry when the answer comes (process_store_rules): a request that was under way when the entries
-/// were cleared binds its client again, and each later one does the same.
-void EndpointControl::clear_again(const haproxy::Instance& fresh) {
-  // One that stands by at weight 0 after its return may keep its clients.
-  std::erase_if(cleared_, [&](const auto& entry) {
-    return ejected_from(entry.first) == nullptr || fresh.server(entry.first.first, entry.first.second) == nullptr;
-  });
-  for (const auto& [key, command] : cleared_) {
-    const haproxy::ServerRow* was = instance_->server(key.first, key.second);
-    const haproxy::ServerRow* is = fresh.server(key.first, key.second);
-    if (was != nullptr && was->uweight == 0 && is->uweight == 0 && was->counters.stot &&
-        is->counters.stot > was->counters.stot)
-      to_release_.push_back(command);
-  }
-}
-
 bool EndpointControl::release() {
-  if (!c_.acting) to_release_.clear();
-  if (to_release_.empty()) return false;
-  releasing_ = std::exchange(to_release_, {});
+  if (!c_.acting) clients_.drop();
+  if (!clients_.is_due()) return false;
   exchange_ = Exchange::kRelease;
-  c_.act(action::ReleaseClients{id_, releasing_});
+  c_.act(action::ReleaseClients{id_, clients_.take()});
   return true;
 }
 
 void EndpointControl::on(event::ClientsReleased&& event) {
   exchange_ = Exchange::kNone;
-  for (std::size_t k = 0; k < releasing_.size(); ++k) {
-    const haproxy::ReleaseCommand& r = releasing_[k];
-    const bool sessions = r.kind == haproxy::ReleaseCommand::Kind::kShutdownSessions;
-    const std::string what =
-        fmt::format("{}/{}: {}", r.backend, r.server,
-                    sessions ? "its sessions are shut down" : "its stick-table entries are cleared");
-    std::string trouble;
-    if (!event.replies)
-      trouble = event.replies.error().detail;
-    else if (k >= event.replies->size() || !(*event.replies)[k].empty())
-      trouble = k < event.replies->size() ? (*event.replies)[k] : "HAProxy gave no answer";
-    if (trouble.empty()) {
-      if (sessions || cleared_.emplace(Key{r.backend, r.server}, r).second)
-        log(config::LogLevel::kInfo, fmt::format("{}: {}, since it is ejected (on_eject)", name(), what));
-      else
-        log(config::LogLevel::kDebug, fmt::format("{}: {} again, since requests still come to it", name(), what));
+  const std::vector<ClientRelease::Result> results =
+      event.replies ? clients_.answered(*event.replies) : clients_.failed(event.replies.error().detail);
+  for (const ClientRelease::Result& r : results) {
+    const std::string server = fmt::format("{}/{}", r.command.backend, r.command.server);
+    if (!r.trouble.empty()) {
+      std::string what = fmt::format("on_eject of {} was not done: {}", server, r.trouble);
+      log_once(what);
+      report_.errors.push_back(std::move(what));
       continue;
     }
-    log_once(fmt::format("on_eject of {}/{} was not done: {}", r.backend, r.server, trouble));
-    report_.errors.push_back(fmt::format("on_eject of {}/{} was not done: {}", r.backend, r.server, trouble));
+    const bool sessions = r.command.kind == haproxy::ReleaseCommand::Kind::kShutdownSessions;
+    const std::string what = fmt::format(
+        "{}: {}: {}", name(), server, sessions ? "its sessions are shut down" : "its stick-table entries are cleared");
+    if (r.again)
+      log(config::LogLevel::kDebug, what + " again, since requests still come to it");
+    else
+      log(config::LogLevel::kInfo, what + ", since it is ejected (on_eject)");
   }
-  releasing_.clear();
   woken_ = true;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "weighter/controller/context.hpp"
+#include "weighter/plan/client_release.hpp"
 #include "weighter/plan/planner.hpp"
 #include "weighter/plan/repairs.hpp"
 #include "weighter/report.hpp"
@@ -76,9 +77,7 @@ class EndpointControl {
   void push_once();
   /// The backend of a server that is ejected by the last decision; nullptr: it is not.
   [[nodiscard]] const config::Backend* ejected_from(const Key& key) const;
-  void clear_again(const haproxy::Instance& fresh);
   bool release();
-  void note_ejection(const Key& key);
   void read_all();
   void failed(const haproxy::Failure& failure);
   void note_cost(std::uint64_t bytes);
@@ -158,11 +157,7 @@ class EndpointControl {
   /// The push under way: its changes and their servers. Another list may give the servers other numbers meanwhile.
   std::vector<WeightChange> sent_;
   std::vector<Key> sent_to_;
-  /// Of servers whose ejection this HAProxy has confirmed: to be sent next, and under way.
-  std::vector<haproxy::ReleaseCommand> to_release_;
-  /// Since the ejection of its server each was done at least once.
-  std::map<Key, haproxy::ReleaseCommand> cleared_;
-  std::vector<haproxy::ReleaseCommand> releasing_;
+  ClientRelease clients_;
 
   // Single pass.
   bool push_allowed_ = false;

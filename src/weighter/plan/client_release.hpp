@@ -1,0 +1,59 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "config/config.hpp"
+#include "weighter/state/exchange.hpp"
+#include "weighter/state/haproxy_view.hpp"
+
+namespace rpcw {
+
+/// `on_eject` at one HAProxy: weight 0 keeps new clients away from an ejected server; those that are bound to it have
+/// to be released. Says which commands are due and what became of them.
+class ClientRelease {
+ public:
+  /// Backend and server, by name: their numbers change with HAProxy's list.
+  using Key = std::pair<std::string, std::string>;
+
+  /// What became of one command.
+  struct Result {
+    haproxy::ReleaseCommand command;
+    /// It was done before since the server was ejected.
+    bool again = false;
+    /// Why it was not done; empty: it was.
+    std::string trouble;
+  };
+
+  /// HAProxy has confirmed weight 0 of a server that is ejected. `sid`: its ServerRow::sid.
+  void ejected(const Key& key, config::OnEject how, unsigned sid);
+  /// Two reads of one worker in a row. HAProxy writes a stick table's entry when the answer comes
+  /// (process_store_rules), so a request that was under way when the entries were cleared binds its client again, and
+  /// each later one does the same: while requests come to a server that is still ejected, its entries are cleared
+  /// again.
+  void look(const haproxy::Instance& before, const haproxy::Instance& after,
+            const std::function<bool(const Key&)>& is_ejected);
+  /// Another worker has other sessions, and tables of its own.
+  void forget_worker() { cleared_.clear(); }
+  /// Another agent acts now: nothing is due.
+  void drop() { due_.clear(); }
+
+  [[nodiscard]] bool is_due() const { return !due_.empty(); }
+  /// What is due, to be sent now, and to be answered before the next call.
+  const std::vector<haproxy::ReleaseCommand>& take();
+  /// HAProxy's words to each command taken; empty: it was done.
+  std::vector<Result> answered(const std::vector<std::string>& replies);
+  /// None of them was answered.
+  std::vector<Result> failed(const std::string& why);
+
+ private:
+  std::vector<haproxy::ReleaseCommand> due_;
+  std::vector<haproxy::ReleaseCommand> sent_;
+  /// Entries that were cleared at least once since the ejection of their server.
+  std::map<Key, haproxy::ReleaseCommand> cleared_;
+};
+
+}  // namespace rpcw
