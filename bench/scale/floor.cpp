@@ -51,9 +51,9 @@ std::size_t discard(char*, std::size_t size, std::size_t count, void*) {
 
 int main(int argc, char** argv) {
   if (argc < 5) return 2;
-  const auto port = static_cast<std::uint16_t>(std::atoi(argv[1]));
-  const auto providers = static_cast<std::size_t>(std::atoi(argv[2]));
-  const auto in_flight = static_cast<std::size_t>(std::atoi(argv[3]));
+  const auto port = static_cast<std::uint16_t>(std::strtoul(argv[1], nullptr, 10));
+  const auto providers = static_cast<std::size_t>(std::strtoul(argv[2], nullptr, 10));
+  const auto in_flight = static_cast<std::size_t>(std::strtoul(argv[3], nullptr, 10));
   const std::vector<std::string> bodies(argv + 4, argv + argc);
 
   rlimit limit{};

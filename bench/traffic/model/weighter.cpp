@@ -125,12 +125,12 @@ void Weighter::ask(control::TargetId target, const Check& check) {
   const Outcome outcome = provider(target).ask("eth_chainId", time_.now());
   time_.after(std::min(outcome.seconds, timeout()), [this, target, check, outcome] {
     const Provider& p = provider(target);
-    Answer a{time_.clocks(), check, AnswerValue{}};
+    rpcw::Answer a{time_.clocks(), check, AnswerValue{}};
     if (const auto failure = failure_of(outcome, timeout()))
       a.value = std::unexpected(*failure);
-    else if (check.kind == CheckKind::kIdentity)
+    else if (check.kind == rpcw::CheckKind::kIdentity)
       a.value->text = std::to_string(p.chain_id());
-    else if (check.kind == CheckKind::kBlock && check.argument <= p.height(time_.now()))
+    else if (check.kind == rpcw::CheckKind::kBlock && check.argument <= p.height(time_.now()))
       a.value->text = p.hash(check.argument);
     tell(control::event::CheckAnswered{target, std::move(a)});
   });
