@@ -25,6 +25,7 @@ target_include_directories(rpcw_options SYSTEM BEFORE INTERFACE ${rpcw_rapidjson
 target_compile_options(rpcw_options INTERFACE -Wno-deprecated-declarations)
 
 if(RPCW_SANITIZE MATCHES undefined)
-  # It opens a pipe to see whether memory can be read, and takes what it finds for broken where descriptors have run out.
-  target_compile_options(rpcw_options INTERFACE -fno-sanitize=vptr)
+  # vptr opens a pipe to see whether memory can be read, and takes what it finds for broken where descriptors have run out.
+  # object-size looks for what AddressSanitizer finds, and takes a fifth of the time to compile.
+  target_compile_options(rpcw_options INTERFACE -fno-sanitize=vptr,object-size)
 endif()
