@@ -33,7 +33,9 @@ TEST_CASE("TLS with a certificate of our own, in once and in run") {
   CHECK(without.out.find("client certificate") != std::string::npos);
 
   const std::string config = stage.config({.endpoints = endpoints, .haproxy = trust + us});
-  CHECK(run({"once", "--config", config}).code == 0);
+  const Result with = run({"once", "--config", config});
+  CAPTURE(with.out);
+  CHECK(with.code == 0);
   CHECK(weights_of(haproxy) == kThirds);
   Program program({"run", "--config", config});
   stage.break_provider(1);
