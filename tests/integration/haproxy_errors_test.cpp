@@ -123,7 +123,6 @@ bool at_once() {
   return true;
 }
 
-#ifndef __SANITIZE_ADDRESS__
 /// No descriptor can be opened while it lives. Those that are open go on.
 class NoDescriptors {
  public:
@@ -140,7 +139,6 @@ class NoDescriptors {
  private:
   rlimit before_{};
 };
-#endif
 
 // ---- TCP
 
@@ -436,8 +434,6 @@ TEST_CASE("errors: places where nothing serves the runtime API") {
   }
 }
 
-// UndefinedBehaviorSanitizer opens a pipe to look at an object's type, and takes its failure for a wrong type.
-#ifndef __SANITIZE_ADDRESS__
 TEST_CASE("errors: without a descriptor the cause is named, and afterwards all is well") {
   FakeServer server(answering({}));
   Blocking by_path(unix_endpoint(server.path()), kPatience);
@@ -467,7 +463,6 @@ TEST_CASE("errors: without a descriptor the cause is named, and afterwards all i
   CHECK(contains(found.error().detail, "cannot look up the name: eventfd: Too many open files"));
   CHECK(by_path.read().pid == 7);
 }
-#endif
 
 TEST_CASE("errors: a connection that is not accepted") {
   const Listener listener(0);
