@@ -21,6 +21,10 @@ rpcw_rapidjson_line(internal/stack.h
 rpcw_rapidjson_line(internal/diyfp.h "int s = __builtin_clzll(f);" "int s = f == 0 ? 0 : __builtin_clzll(f);")
 target_include_directories(rpcw_options SYSTEM BEFORE INTERFACE ${rpcw_rapidjson})
 
+# CMake names the header besides its precompiled form, by a path that ccache does not take for one: no other clone would have
+# the same command.
+set(CMAKE_CXX_COMPILE_OPTIONS_USE_PCH -Xclang -include-pch -Xclang <PCH_FILE>)
+
 # With a precompiled header clang takes what std::stable_sort of GCC 12's library calls for a use of ours.
 target_compile_options(rpcw_options INTERFACE -Wno-deprecated-declarations)
 
