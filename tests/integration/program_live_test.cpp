@@ -1,6 +1,7 @@
 // Live traffic as evidence: real requests through a real HAProxy, whose counters show what probes cannot.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -91,7 +92,9 @@ TEST_CASE("live: a provider whose real methods fail goes out, and is probed at o
   CHECK(t.reaches({{"a", 128}, {"b", 0}, {"c", 128}}));
   CHECK(t.program.says("rpc/b: "));
   CHECK(t.program.says("-> ejected, weight 85 -> 0 (live_errors: "));
-  CHECK(eventually([&] { return probes(*stage.providers[1]) > before; }));
+  const bool probed = eventually([&] { return probes(*stage.providers[1]) > before; });
+  CAPTURE(fmt::format("{}", fmt::join(t.program.lines(), "\n")));
+  CHECK(probed);
   // Clients notice no more of it.
   REQUIRE(t.flows(20));
   const std::uint64_t failed = t.load.with_status(500);
