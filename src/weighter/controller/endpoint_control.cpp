@@ -8,7 +8,7 @@
 #include "base/text.hpp"
 #include "weighter/plan/back_off.hpp"
 #include "weighter/plan/haproxy_notes.hpp"
-#include "weighter/state/live_delta.hpp"
+#include "weighter/state/traffic.hpp"
 
 namespace rpcw::control {
 namespace {
@@ -33,7 +33,7 @@ constexpr milliseconds kUnlistedStay{60'000};
 }  // namespace
 
 EndpointControl::EndpointControl(Context& context, EndpointId id, const config::Endpoint& endpoint)
-    : c_(context), id_(id), endpoint_(endpoint), next_read_(context.mono()), repairs_() {
+    : c_(context), id_(id), endpoint_(endpoint), next_read_(context.mono()) {
   report_.endpoint = endpoint.text;
   c_.act(action::OpenEndpoint{id, endpoint});
 }
@@ -148,7 +148,6 @@ std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&&
   note_cost(event.bytes);
   const bool was_reachable = instance_.has_value();
   const std::int64_t old_pid = was_reachable ? instance_->pid : 0;
-  foreign_.clear();
   const haproxy::Instance* const before = last();
   const haproxy::Worker worker =
       before != nullptr
@@ -156,11 +155,11 @@ std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&&
           : haproxy::Worker::kNew;
   // A new worker has the weights of its file, and counters that may have been loaded from another file.
   const bool same_worker = was_reachable && worker == haproxy::Worker::kSame;
-  if (same_worker) {
-    note_foreign(*event.instance);
+  const haproxy::Instance* const counted_from = same_worker ? &*instance_ : nullptr;
+  writers_.look(c_.config.backends, counted_from, *event.instance, unconfirmed_);
+  if (same_worker)
     clients_.look(*instance_, *event.instance, [&](const Key& key) { return ejected_from(key) != nullptr; });
-  }
-  std::vector<std::size_t> suspects = count_traffic(same_worker ? &*instance_ : nullptr, *event.instance);
+  std::vector<std::size_t> suspects = observe_traffic(counted_from, *event.instance);
   unconfirmed_.clear();
   read_begun_ = reading_since_;
   instance_ = std::move(*event.instance);
@@ -209,11 +208,10 @@ void EndpointControl::note_worker(bool was_reachable, std::int64_t old_pid, hapr
     unlogged_.reset();
     next_push_.reset();
   }
-  paused_.clear();
-  repairs_ = {};
+  refused_.clear();
+  writers_ = {};
   logged_.clear();
   percent_.clear();
-  contended_.clear();
   clients_.forget_worker();
 }
 
@@ -247,72 +245,27 @@ void EndpointControl::note_cost(std::uint64_t bytes) {
 }
 
 /// `before`: the same worker's last read; nullptr: there was none.
-std::vector<std::size_t> EndpointControl::count_traffic(const haproxy::Instance* before, haproxy::Instance& fresh) {
+std::vector<std::size_t> EndpointControl::observe_traffic(const haproxy::Instance* before, haproxy::Instance& fresh) {
   const MonoTime elapsed = c_.mono() - std::exchange(counted_at_, c_.mono());
-  const auto& backends = c_.config.backends;
+  const Traffic traffic = count_traffic(c_.config, c_.state, before, fresh, elapsed);
   std::vector<std::size_t> suspects;
-  std::uint64_t requests = 0;
-  /// By the backend that judges them; empty: nothing was counted.
-  std::vector<std::vector<LiveDelta>> counted(backends.size());
-  for (std::uint32_t b = 0; b < backends.size(); ++b) {
-    haproxy::BackendRow* row = fresh.backend(backends[b].name);
-    if (!backends[b].live || row == nullptr) continue;
-    std::vector<std::string_view> names;
-    names.reserve(backends[b].servers.size());
-    for (const config::Server& s : backends[b].servers) names.push_back(s.name);
-    const haproxy::BackendRow* was = before != nullptr ? before->backend(backends[b].name) : nullptr;
-    const std::vector<LiveDelta> deltas = rpcw::count_traffic(was, *row, names, elapsed);
-    if (was == nullptr) continue;
-    for (const LiveDelta& d : deltas) requests += d.requests;
-    const std::uint32_t judge = c_.state.judged_by(b);
-    std::vector<LiveDelta>& sum = counted[judge];
-    sum.resize(backends[judge].servers.size());
-    for (std::size_t i = 0; i < deltas.size(); ++i) {
-      const auto at = judge == b ? std::optional(static_cast<std::uint32_t>(i)) : c_.state.judged_as(b)[i];
-      if (!at) continue;
-      // A follower that comes first in the file must not give the latency.
-      if (judge == b) {
-        LiveDelta others = std::exchange(sum[*at], deltas[i]);
-        add(sum[*at], others);
-      } else {
-        add(sum[*at], deltas[i]);
-      }
-    }
-  }
-  for (std::uint32_t b = 0; b < backends.size(); ++b)
-    if (!counted[b].empty())
-      for (const std::size_t s : c_.state.observe_live(b, counted[b], c_.mono())) suspects.push_back(s);
+  for (std::uint32_t b = 0; b < traffic.by_judge.size(); ++b)
+    if (!traffic.by_judge[b].empty())
+      for (const std::size_t s : c_.state.observe_live(b, traffic.by_judge[b], c_.mono())) suspects.push_back(s);
   if (before != nullptr) {
     in_doubt_ = !suspects.empty();
-    busy_ = static_cast<double>(requests) >= kBusyRequests * std::chrono::duration<double>(elapsed).count();
+    busy_ = static_cast<double>(traffic.requests) >= kBusyRequests * std::chrono::duration<double>(elapsed).count();
   }
   return suspects;
 }
 
 // ---- other writers
 
-void EndpointControl::note_foreign(const haproxy::Instance& fresh) {
-  const auto& backends = c_.config.backends;
-  for (const config::Backend& backend : backends) {
-    const haproxy::BackendRow* before = instance_->backend(backend.name);
-    const haproxy::BackendRow* after = fresh.backend(backend.name);
-    if (before == nullptr || after == nullptr) continue;
-    for (const config::Server& server : backend.servers) {
-      const haproxy::ServerRow* was = before->server(server.name);
-      const haproxy::ServerRow* is = after->server(server.name);
-      if (was != nullptr && is != nullptr && was->uweight != is->uweight &&
-          // A weight that was not confirmed may have been set by us.
-          !unconfirmed_.contains({backend.name, was->name}))
-        foreign_.insert({backend.name, was->name});
-    }
-  }
-}
-
-/// Counts a repair; true: there have been so many that the server is left alone for now.
+/// Whether the server is to be left alone. Logs and counts a repair if another writer has changed it.
 bool EndpointControl::is_contended(const WeightChange& change) {
   const Key key = key_of(change);
-  // One repair for each time that it was seen changed, however often the push is tried.
-  if (foreign_.erase(key) == 0) return false;
+  const OtherWriters::Repair repair = writers_.repair(key, c_.mono());
+  if (repair == OtherWriters::Repair::kNone) return false;
   c_.act(action::Repaired{id_, key.first, key.second});
   log(config::LogLevel::kInfo,
       fmt::format("HAProxy {}: {}/{} was set to {} by another writer; setting {} again", name(), key.first, key.second,
@@ -322,20 +275,17 @@ bool EndpointControl::is_contended(const WeightChange& change) {
        {"server", key.second},
        {"from_weight", fmt::format("{}", change.from)},
        {"to_weight", fmt::format("{}", change.to)}});
-  const auto pause = repairs_.repaired(key, c_.mono());
-  if (!pause) return false;
-  contended_[key] = paused_[key] = c_.mono() + *pause;
+  if (repair != OtherWriters::Repair::kFight) return false;
   mark_contended();
   log_notes();
   return true;
 }
 
 void EndpointControl::mark_contended() {
-  std::erase_if(contended_, [&](const auto& entry) { return entry.second <= c_.mono(); });
-  for (const auto& [key, until] : contended_) {
-    haproxy::BackendRow* row = instance_->backend(key.first);
-    haproxy::ServerRow* server = row != nullptr ? row->server(key.second) : nullptr;
-    if (server != nullptr) server->contended = true;
+  for (const auto& [backend, server] : writers_.left_alone(c_.mono())) {
+    haproxy::BackendRow* rows = instance_->backend(backend);
+    haproxy::ServerRow* row = rows != nullptr ? rows->server(server) : nullptr;
+    if (row != nullptr) row->contended = true;
   }
 }
 
@@ -363,9 +313,9 @@ void EndpointControl::send(const std::vector<WeightChange>& changes) {
 bool EndpointControl::push() {
   // What was read before may be what another agent has changed since.
   if (!c_.acting || read_begun_ < c_.acting_since) return false;
-  std::erase_if(paused_, [&](const auto& entry) { return entry.second <= c_.mono(); });
+  std::erase_if(refused_, [&](const auto& entry) { return entry.second <= c_.mono(); });
   std::vector<WeightChange> changes = planned();
-  if (changes.empty() && paused_.empty()) report_.errors.clear();
+  if (changes.empty() && refused_.empty()) report_.errors.clear();
   if (c_.options.dry_run) {
     for (const WeightChange& change : changes) {
       const auto [backend, server] = key_of(change);
@@ -382,9 +332,12 @@ bool EndpointControl::push() {
 
 /// Without the servers that are left alone.
 std::vector<WeightChange> EndpointControl::planned() const {
-  if (paused_.empty()) return plan_changes(c_.state, *instance_);
-  return plan_changes(c_.state, *instance_, [this](std::string_view backend, std::string_view server) {
-    return paused_.contains({std::string(backend), std::string(server)});
+  std::set<Key> left_alone;
+  for (const auto& [key, until] : refused_) left_alone.insert(key);
+  for (Key& key : writers_.left_alone(c_.mono())) left_alone.insert(std::move(key));
+  if (left_alone.empty()) return plan_changes(c_.state, *instance_);
+  return plan_changes(c_.state, *instance_, [&](std::string_view backend, std::string_view server) {
+    return left_alone.contains({std::string(backend), std::string(server)});
   });
 }
 
@@ -499,7 +452,7 @@ void EndpointControl::on(event::WeightsAnswered&& event) {
     } else if (o.refusal == haproxy::Refusal::kStaticAlgorithm && !sent_[k].percent) {
       refused_static(backend);
     } else if (o.kind == haproxy::Outcome::Kind::kRefused) {
-      paused_[sent_to_[k]] = c_.mono() + kRefusalPause;
+      refused_[sent_to_[k]] = c_.mono() + kRefusalPause;
       // The others may have to carry what this one does not.
       woken_ = true;
       log_once(fmt::format("set weight {}/{} {} was refused: {}", backend, server, sent_[k].to, o.detail), "refused");

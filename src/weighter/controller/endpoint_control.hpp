@@ -12,8 +12,8 @@
 
 #include "weighter/controller/context.hpp"
 #include "weighter/plan/client_release.hpp"
+#include "weighter/plan/other_writers.hpp"
 #include "weighter/plan/planner.hpp"
-#include "weighter/plan/repairs.hpp"
 #include "weighter/report.hpp"
 
 namespace rpcw::control {
@@ -69,7 +69,7 @@ class EndpointControl {
 
  private:
   enum class Exchange : std::uint8_t { kNone, kInfo, kServers, kLevel, kWeights, kRelease };
-  using Key = Repairs::Key;
+  using Key = OtherWriters::Key;
 
   void read();
   bool push();
@@ -82,8 +82,7 @@ class EndpointControl {
   void failed(const haproxy::Failure& failure);
   void note_cost(std::uint64_t bytes);
   [[nodiscard]] milliseconds interval() const;
-  std::vector<std::size_t> count_traffic(const haproxy::Instance* before, haproxy::Instance& fresh);
-  void note_foreign(const haproxy::Instance& fresh);
+  std::vector<std::size_t> observe_traffic(const haproxy::Instance* before, haproxy::Instance& fresh);
   void note_worker(bool was_reachable, std::int64_t old_pid, haproxy::Worker worker);
   bool is_contended(const WeightChange& change);
   void mark_contended();
@@ -144,12 +143,9 @@ class EndpointControl {
   /// When the last read of the servers, and the one under way, began.
   MonoTime read_begun_{};
   MonoTime reading_since_{};
-  /// Servers that are left alone until then, since they were refused or are contended.
-  std::map<Key, MonoTime> paused_;
-  std::map<Key, MonoTime> contended_;
-  /// Servers whose weight another writer has changed since the read before.
-  std::set<Key> foreign_;
-  Repairs repairs_;
+  /// Servers whose weight was refused, and until when it is not sent again.
+  std::map<Key, MonoTime> refused_;
+  OtherWriters writers_;
   /// Backends of this worker that take only 0 % and 100 %.
   std::set<std::string> percent_;
   /// Logged about this worker already.

@@ -1,47 +1,8 @@
-#include "weighter/plan/repairs.hpp"
+#include "weighter/plan/haproxy_notes.hpp"
 
 #include <doctest/doctest.h>
 
-#include "weighter/plan/haproxy_notes.hpp"
-
 using namespace rpcw;
-using namespace std::chrono_literals;
-
-namespace {
-
-const Repairs::Key kServer{"rpc", "a"};
-
-MonoTime at(std::chrono::seconds t) {
-  return 1h + t;
-}
-
-}  // namespace
-
-TEST_CASE("five repairs within a minute are a fight, four are not") {
-  Repairs repairs;
-  for (const auto t : {0s, 10s, 20s, 30s}) CHECK_FALSE(repairs.repaired(kServer, at(t)));
-  CHECK_FALSE(repairs.repaired({"rpc", "b"}, at(31s)));
-  CHECK(repairs.repaired(kServer, at(59s)) == 60s);
-}
-
-TEST_CASE("a repair every quarter of a minute goes on for ever") {
-  Repairs repairs;
-  for (int i = 0; i < 100; ++i) CHECK_FALSE(repairs.repaired(kServer, at(15s * i)));
-}
-
-TEST_CASE("each fight that follows is left alone for twice as long, up to ten minutes; peace forgives") {
-  Repairs repairs;
-  auto now = 0s;
-  const auto fight = [&] {
-    std::optional<milliseconds> pause;
-    while (!pause) pause = repairs.repaired(kServer, at(now += 1s));
-    now += std::chrono::ceil<std::chrono::seconds>(*pause);
-    return *pause;
-  };
-  for (const auto pause : {60s, 120s, 240s, 480s, 600s, 600s}) CHECK(fight() == pause);
-  now += 700s;
-  CHECK(fight() == 60s);
-}
 
 TEST_CASE("notes name the servers of the file only, and the first five of them") {
   config::Backend backend;

@@ -1,0 +1,47 @@
+#include "weighter/plan/other_writers.hpp"
+
+#include <algorithm>
+
+namespace rpcw {
+
+void OtherWriters::look(const std::vector<config::Backend>& ours, const haproxy::Instance* before,
+                        const haproxy::Instance& after, const std::set<Key>& unconfirmed) {
+  changed_.clear();
+  if (before == nullptr) return;
+  for (const config::Backend& backend : ours) {
+    const haproxy::BackendRow* rows_before = before->backend(backend.name);
+    const haproxy::BackendRow* rows_after = after.backend(backend.name);
+    if (rows_before == nullptr || rows_after == nullptr) continue;
+    for (const config::Server& server : backend.servers) {
+      const haproxy::ServerRow* was = rows_before->server(server.name);
+      const haproxy::ServerRow* is = rows_after->server(server.name);
+      if (was == nullptr || is == nullptr || was->uweight == is->uweight) continue;
+      Key key{backend.name, was->name};
+      if (!unconfirmed.contains(key)) changed_.insert(std::move(key));
+    }
+  }
+}
+
+OtherWriters::Repair OtherWriters::repair(const Key& key, MonoTime now) {
+  if (changed_.erase(key) == 0) return Repair::kNone;
+  Server& s = servers_[key];
+  while (!s.repairs.empty() && now - s.repairs.front() >= kWindow) s.repairs.pop_front();
+  s.repairs.push_back(now);
+  if (s.repairs.size() < kFight) return Repair::kPutBack;
+  s.repairs.clear();
+  // Quiet for as long as it was left alone: a new fight, not the old one.
+  if (s.left_alone_until != MonoTime{} && now - s.left_alone_until > std::max<MonoTime>(s.pause, kWindow))
+    s.pause = kFirstPause;
+  s.left_alone_until = now + s.pause;
+  s.pause = std::min(s.pause * 2, kLongestPause);
+  return Repair::kFight;
+}
+
+std::vector<OtherWriters::Key> OtherWriters::left_alone(MonoTime now) const {
+  std::vector<Key> out;
+  for (const auto& [key, server] : servers_)
+    if (server.left_alone_until > now) out.push_back(key);
+  return out;
+}
+
+}  // namespace rpcw

@@ -1,0 +1,107 @@
+#include "weighter/plan/other_writers.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace rpcw;
+using namespace std::chrono_literals;
+using Repair = OtherWriters::Repair;
+
+namespace {
+
+const OtherWriters::Key kServer{"rpc", "a"};
+
+MonoTime at(std::chrono::seconds t) {
+  return 1h + t;
+}
+
+std::vector<config::Backend> ours() {
+  config::Backend backend;
+  backend.name = "rpc";
+  backend.servers.push_back({"a", {}, 1.0});
+  backend.servers.push_back({"b", {}, 1.0});
+  return {backend};
+}
+
+/// HAProxy as read: the weights of rpc/a, rpc/b and rpc/other, which is not ours.
+haproxy::Instance read(unsigned a, unsigned b, unsigned other = 1) {
+  haproxy::Instance out;
+  haproxy::BackendRow& backend = out.backends.emplace_back();
+  backend.name = "rpc";
+  for (const auto& [name, weight] : {std::pair{"a", a}, {"b", b}, {"other", other}}) {
+    haproxy::ServerRow& server = backend.servers.emplace_back();
+    server.name = name;
+    server.uweight = weight;
+  }
+  backend.index();
+  return out;
+}
+
+/// Another writer changes rpc/a, and its weight is to be put back.
+Repair changed_and_repaired(OtherWriters& writers, MonoTime now) {
+  const haproxy::Instance before = read(100, 100);
+  writers.look(ours(), &before, read(1, 100), {});
+  return writers.repair(kServer, now);
+}
+
+}  // namespace
+
+TEST_CASE("another writer is known by a weight that differs between two reads of one worker") {
+  OtherWriters writers;
+  const haproxy::Instance before = read(100, 100, 100);
+  writers.look(ours(), &before, read(1, 1, 1), {{"rpc", "b"}});
+  CHECK(writers.repair(kServer, at(0s)) == Repair::kPutBack);
+  // It may have been us.
+  CHECK(writers.repair({"rpc", "b"}, at(0s)) == Repair::kNone);
+  // It is no server of ours.
+  CHECK(writers.repair({"rpc", "other"}, at(0s)) == Repair::kNone);
+}
+
+TEST_CASE("a change by another writer is one repair, however often the push is tried") {
+  OtherWriters writers;
+  CHECK(changed_and_repaired(writers, at(0s)) == Repair::kPutBack);
+  for (int i = 0; i < 10; ++i) CHECK(writers.repair(kServer, at(1s)) == Repair::kNone);
+}
+
+TEST_CASE("what another writer did is over with the next read, and with the worker") {
+  OtherWriters writers;
+  const haproxy::Instance before = read(100, 100);
+  const haproxy::Instance after = read(1, 100);
+  writers.look(ours(), &before, after, {});
+  SUBCASE("read again") {
+    writers.look(ours(), &after, after, {});
+  }
+  SUBCASE("another worker") {
+    writers.look(ours(), nullptr, after, {});
+  }
+  CHECK(writers.repair(kServer, at(0s)) == Repair::kNone);
+}
+
+TEST_CASE("five repairs within a minute are a fight, four are not") {
+  OtherWriters writers;
+  for (const auto t : {0s, 10s, 20s, 30s}) CHECK(changed_and_repaired(writers, at(t)) == Repair::kPutBack);
+  CHECK(writers.left_alone(at(30s)).empty());
+  CHECK(changed_and_repaired(writers, at(59s)) == Repair::kFight);
+  CHECK(writers.left_alone(at(59s)) == std::vector{kServer});
+  CHECK(writers.left_alone(at(118s)) == std::vector{kServer});
+  CHECK(writers.left_alone(at(119s)).empty());
+}
+
+TEST_CASE("a repair every quarter of a minute goes on for ever") {
+  OtherWriters writers;
+  for (int i = 0; i < 100; ++i) CHECK(changed_and_repaired(writers, at(15s * i)) == Repair::kPutBack);
+}
+
+TEST_CASE("each fight that follows is left alone for twice as long, up to ten minutes; peace forgives") {
+  OtherWriters writers;
+  auto now = 0s;
+  const auto fight = [&] {
+    while (changed_and_repaired(writers, at(now += 1s)) != Repair::kFight) {
+    }
+    const auto begin = now;
+    while (!writers.left_alone(at(now)).empty()) now += 1s;
+    return now - begin;
+  };
+  for (const auto pause : {60s, 120s, 240s, 480s, 600s, 600s}) CHECK(fight() == pause);
+  now += 700s;
+  CHECK(fight() == 60s);
+}
