@@ -33,3 +33,15 @@ if(RPCW_SANITIZE MATCHES undefined)
   # object-size looks for what AddressSanitizer finds, and takes a fifth of the time to compile.
   target_compile_options(rpcw_options INTERFACE -fno-sanitize=vptr,object-size)
 endif()
+
+# What is to be watched is the library. The tests' own code takes a fifth less time to compile without, and runs sooner.
+# AddressSanitizer stays: containers that it marks must be the same everywhere.
+set(unwatched)
+if(RPCW_SANITIZE MATCHES undefined)
+  list(APPEND unwatched -fno-sanitize=undefined)
+endif()
+if(RPCW_SANITIZE MATCHES fuzzer)
+  # What fuzzer-no-link stands for. That word itself must be the same as for the precompiled header.
+  list(APPEND unwatched -fno-sanitize-coverage=inline-8bit-counters,pc-table,trace-cmp,indirect-calls,stack-depth)
+endif()
+target_compile_options(rpcw_options INTERFACE "$<$<BOOL:$<TARGET_PROPERTY:RPCW_TEST_CODE>>:${unwatched}>")
