@@ -198,6 +198,7 @@ class Maintenance {
       co_return;
     }
     if (plan.kind == DrainPlan::Kind::kOut) {
+      drained_.insert(&h);
       tell_out(h, "is already in");
       co_return;
     }
@@ -206,6 +207,7 @@ class Maintenance {
     commands.push_back(haproxy::set_state_command(place_.backend, place_.server, true));
     if (!co_await send(h, std::move(commands))) co_return;
     if (options_.force || serving(h)) {
+      drained_.insert(&h);
       tell_out(h, "is in");
       co_return;
     }
@@ -284,16 +286,16 @@ class Maintenance {
     say(h, fmt::format("{} {}, {}", is, admin_state_text(*row), sessions_text(row->counters.scur.value_or(0))));
   }
 
+  /// At those that have drained it.
   asio::awaitable<void> wait_for_sessions() {
     const auto deadline = steady_clock::now() + options_.wait;
-    std::vector<const Haproxy*> gone;
     asio::steady_timer pause(io_);
     while (true) {
       std::uint64_t open = 0;
       for (const Haproxy& h : haproxys_.reached) {
         std::string why;
         const haproxy::ServerRow* row = find_server(h.instance, place_.backend, place_.server, why);
-        if (row != nullptr && std::ranges::find(gone, &h) == gone.end()) open += row->counters.scur.value_or(0);
+        if (row != nullptr && drained_.contains(&h)) open += row->counters.scur.value_or(0);
       }
       if (open == 0) {
         if (result_ == kDone) print(fmt::format("{}: no session is open\n", place_.text()));
@@ -309,9 +311,9 @@ class Maintenance {
       pause.expires_at(std::min(deadline, steady_clock::now() + kPoll));
       co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
       for (Haproxy& h : haproxys_.reached) {
-        if (std::ranges::find(gone, &h) != gone.end()) continue;
+        if (!drained_.contains(&h)) continue;
         if (!co_await read(h)) {
-          gone.push_back(&h);
+          drained_.erase(&h);
           continue;
         }
         const haproxy::ServerRow* row = row_at(h);
@@ -319,7 +321,7 @@ class Maintenance {
         if (row != nullptr)
           fail_at(h, fmt::format("{} is no longer drained: HAProxy was reloaded, or another operator put it back",
                                  place_.text()));
-        gone.push_back(&h);
+        drained_.erase(&h);
       }
     }
   }
@@ -331,6 +333,8 @@ class Maintenance {
   const std::vector<std::string> backends_;
   Haproxys haproxys_;
   AgentView agent_;
+  /// Where the server is out, by this command or before it.
+  std::set<const Haproxy*> drained_;
   ExitCode result_ = kDone;
 };
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <boost/asio/ip/tcp.hpp>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -118,6 +119,29 @@ TEST_CASE("drain --wait: until the last session is over, else 1 and how many are
   check(haproxy, "set server rpc/a state ready");
   CHECK(undone.wait() == 3);
   CHECK(contains(undone.err(), "rpc/a is no longer drained"));
+}
+
+TEST_CASE("drain --wait: a HAProxy that has refused the drain is not waited for") {
+  const Stage stage;
+  const std::uint16_t port = free_port();
+  const HaproxyProcess other(
+      haproxy_cfg(stage.providers, {.options = {{"b", "weight 0"}, {"c", "backup"}}, .frontend = port}));
+  const std::string deaf =
+      fmt::format("{}/operator.sock", std::filesystem::path(other.admin_socket()).parent_path().string());
+  const std::string config =
+      stage.config({.endpoints = fmt::format("\"unix:{}\", \"unix:{}\"", stage.haproxy.admin_socket(), deaf)});
+  // Its session goes on.
+  stage.providers[0]->set({.fault = sim::Fault::hang});
+  const auto client = open_request(port);
+  REQUIRE(eventually([&] { return stage.providers[0]->stats().requests == 1; }));
+  const Result r = run({"drain", "rpc/a", "--config", config, "--wait", "1m"});
+  CAPTURE(r.err);
+  CHECK(r.code == 3);
+  CHECK(contains(r.err, "Permission denied"));
+  CHECK_FALSE(contains(r.err, "no longer drained"));
+  CHECK_FALSE(contains(r.err, "still open"));
+  CHECK(admin_state(stage.haproxy, "a") == "8");
+  CHECK(admin_state(other, "a") == "0");
 }
 
 TEST_CASE("drain never takes the last server, unless it is forced; a dry run sends nothing") {
