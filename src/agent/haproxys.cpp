@@ -14,26 +14,57 @@ namespace asio = boost::asio;
 
 namespace {
 
-asio::awaitable<Haproxys> reach_place(asio::io_context& io, milliseconds timeout, config::Endpoint endpoint,
-                                      std::shared_ptr<haproxy::TlsContext> tls, std::vector<std::string> backends) {
-  Haproxys out;
-  haproxy::Discovery discovery(std::move(endpoint));
-  auto found = co_await discovery.find(timeout);
-  if (!found) {
-    out.failures.push_back(std::move(found.error().detail));
-    co_return out;
+/// All parts at the same time; what they have reached, in their order.
+asio::awaitable<Haproxys> gather(asio::io_context& io, std::size_t count,
+                                 std::function<asio::awaitable<Haproxys>(std::size_t)> part) {
+  // Shared with the coroutines, which may be destroyed after this one when the loop ends before they do.
+  const auto parts = std::make_shared<std::vector<Haproxys>>(count);
+  WaitGroup all(io.get_executor());
+  for (std::size_t i = 0; i < count; ++i) {
+    all.expect();
+    asio::co_spawn(
+        io,
+        [&all, &part, parts, i]() -> asio::awaitable<void> {
+          (*parts)[i] = co_await part(i);
+          all.arrive();
+        },
+        rethrow);
   }
-  for (const config::Endpoint& e : *found) {
-    Haproxy one{std::make_unique<haproxy::Client>(io.get_executor(), e, tls, timeout), {}};
-    auto instance = co_await one.client->read(backends);
-    if (instance) {
-      one.instance = std::move(*instance);
-      out.reached.push_back(std::move(one));
-    } else {
-      out.failures.push_back(std::move(instance.error().detail));
-    }
+  co_await all.wait();
+  Haproxys out;
+  for (Haproxys& p : *parts) {
+    std::ranges::move(p.reached, std::back_inserter(out.reached));
+    std::ranges::move(p.failures, std::back_inserter(out.failures));
   }
   co_return out;
+}
+
+asio::awaitable<Haproxys> reach(asio::io_context& io, milliseconds timeout, const config::Endpoint& address,
+                                std::shared_ptr<haproxy::TlsContext> tls, const std::vector<std::string>& backends) {
+  Haproxys out;
+  Haproxy one{std::make_unique<haproxy::Client>(io.get_executor(), address, tls, timeout), {}};
+  auto instance = co_await one.client->read(backends);
+  if (instance) {
+    one.instance = std::move(*instance);
+    out.reached.push_back(std::move(one));
+  } else {
+    out.failures.push_back(std::move(instance.error().detail));
+  }
+  co_return out;
+}
+
+/// Each address of a name.
+asio::awaitable<Haproxys> reach_place(asio::io_context& io, milliseconds timeout, config::Endpoint endpoint,
+                                      std::shared_ptr<haproxy::TlsContext> tls, std::vector<std::string> backends) {
+  haproxy::Discovery discovery(std::move(endpoint));
+  const auto found = co_await discovery.find(timeout);
+  if (!found) {
+    Haproxys out;
+    out.failures.push_back(found.error().detail);
+    co_return out;
+  }
+  co_return co_await gather(io, found->size(),
+                            [&](std::size_t i) { return reach(io, timeout, (*found)[i], tls, backends); });
 }
 
 }  // namespace
@@ -41,26 +72,9 @@ asio::awaitable<Haproxys> reach_place(asio::io_context& io, milliseconds timeout
 asio::awaitable<Haproxys> reach_haproxys(asio::io_context& io, const config::Haproxy& where,
                                          std::vector<std::string> backends) {
   const auto tls = haproxy::tls_context(where.tls);
-  // Shared with the coroutines, which may be destroyed after this one when the loop ends before they do.
-  const auto parts = std::make_shared<std::vector<Haproxys>>(where.endpoints.size());
-  WaitGroup all(io.get_executor());
-  for (std::size_t i = 0; i < parts->size(); ++i) {
-    all.expect();
-    asio::co_spawn(
-        io,
-        [&io, &where, &all, &backends, tls, parts, i]() -> asio::awaitable<void> {
-          (*parts)[i] = co_await reach_place(io, where.timeout, where.endpoints[i], tls, backends);
-          all.arrive();
-        },
-        rethrow);
-  }
-  co_await all.wait();
-  Haproxys out;
-  for (Haproxys& part : *parts) {
-    std::ranges::move(part.reached, std::back_inserter(out.reached));
-    std::ranges::move(part.failures, std::back_inserter(out.failures));
-  }
-  co_return out;
+  co_return co_await gather(io, where.endpoints.size(), [&](std::size_t i) {
+    return reach_place(io, where.timeout, where.endpoints[i], tls, backends);
+  });
 }
 
 asio::awaitable<void> for_each(asio::io_context& io, std::vector<Haproxy>& haproxys,
