@@ -199,7 +199,8 @@ class Runner {
   std::expected<void, std::string> open_ports(const config::Config& wanted) {
     if (auto opened = site_.configure(wanted.http); !opened) return opened;
     auto opened = agent_checks_.configure(wanted.agent_check);
-    if (!opened) static_cast<void>(site_.configure(config_->http));
+    // A reload before this one may not be through yet.
+    if (!opened) static_cast<void>(site_.configure((next_ ? *next_ : *config_).http));
     return opened;
   }
 
