@@ -61,14 +61,15 @@ class Explanation {
     const Value* head = member(backend_, "head");
     const Value* block = member(server_, "block");
     if (head != nullptr)
-      line(fmt::format("The agreed head is {}; {:g} operators agree on it.",
-                       head->FindMember("number")->value.GetUint64(), number(*head, "agreed_by").value_or(0)));
+      line(fmt::format("The agreed head is {:.0f}; {:g} operator{} on it.", number(*head, "number").value_or(0),
+                       number(*head, "agreed_by").value_or(0),
+                       number(*head, "agreed_by") == 1.0 ? " agrees" : "s agree"));
     else
       line("No head is agreed on.");
     if (block != nullptr) {
       const auto lag = number(*block, "lag");
       const auto age = number(*block, "age_ms");
-      line(fmt::format("Its newest block is {}{}{}.", block->FindMember("number")->value.GetUint64(),
+      line(fmt::format("Its newest block is {:.0f}{}{}.", number(*block, "number").value_or(0),
                        lag ? fmt::format(", {:g} behind", *lag) : "",
                        age ? fmt::format(", {} old", span_text(milliseconds{static_cast<std::int64_t>(*age)})) : ""));
     } else {
@@ -127,12 +128,13 @@ class Explanation {
   }
 
   void weight() {
+    const auto is_backup = [](const Value& s) {
+      const Value* backup = member(s, "backup");
+      return backup != nullptr && backup->IsTrue();
+    };
     double scores = 0;
-    double weights = 0;
-    for (const Value& s : backend_["servers"].GetArray()) {
-      if (!stands_by(s)) scores += s["score"].GetDouble();
-      weights += s["weight"].GetDouble();
-    }
+    for (const Value& s : backend_["servers"].GetArray())
+      if (!stands_by(s) && is_backup(s) == is_backup(server_)) scores += s["score"].GetDouble();
     const double score = server_["score"].GetDouble();
     const double weight = server_["weight"].GetDouble();
     if (const std::string_view fallback = text(backend_, "fallback"); !fallback.empty())
@@ -156,10 +158,13 @@ class Explanation {
                        100 * input("quota_share", 0)));
     if (limit == "identity") line("It does not tell its chain id now, so its share must not grow.");
     line("Small changes are not made: a weight can differ a little from its part.");
-    if (weights > 0)
-      line(fmt::format("weight = {:g}, {:.1f} % of the backend's {:g}", weight, 100 * weight / weights, weights));
-    else
-      line(fmt::format("weight = {:g}", weight));
+    line(fmt::format("weight = {:g}{}", weight, [&] {
+      const auto share = number(server_, "share");
+      if (weight == 0 || !share) return std::string();
+      if (*share == 0)
+        return std::string(is_backup(server_) ? ", for when no active server is left" : ", of no effect now");
+      return fmt::format(", {:.1f} % of the traffic", 100 * *share);
+    }()));
     if (const auto current = number(server_, "current_weight"))
       line(fmt::format("HAProxy {} {:g}.", *current == weight ? "has the same:" : "had", *current));
     else

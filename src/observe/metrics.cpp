@@ -62,26 +62,6 @@ Metrics::ServerCounters::ServerCounters() : probe_seconds(kProbeBounds) {
 
 Metrics::EndpointCounters::EndpointCounters() : read_seconds(kExchangeBounds), set_seconds(kExchangeBounds) {}
 
-std::vector<double> shares_of(const BackendReport& backend) {
-  const auto counts = [](const ServerReport& s, bool backup) {
-    return s.backup.value_or(false) == backup && s.decision.state != State::kDisabled;
-  };
-  const auto sum = [&](bool backup) {
-    unsigned out = backup ? 0 : backend.unmanaged_weight;
-    for (const ServerReport& s : backend.servers)
-      if (counts(s, backup)) out += s.decision.weight;
-    return out;
-  };
-  const unsigned active = sum(false);
-  const bool backups_serve = active == 0;
-  const unsigned total = backups_serve ? sum(true) : active;
-  std::vector<double> out;
-  out.reserve(backend.servers.size());
-  for (const ServerReport& s : backend.servers)
-    out.push_back(total > 0 && counts(s, backups_serve) ? static_cast<double>(s.decision.weight) / total : 0.0);
-  return out;
-}
-
 // ---- counting
 
 Metrics::ServerCounters* Metrics::server_of(control::TargetId target) {

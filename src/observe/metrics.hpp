@@ -107,8 +107,4 @@ class Metrics final : public control::Observer {
   Histogram loop_lag_seconds_{kLagBounds};
 };
 
-/// A server's part of the weights of its backend, in [0, 1]: of the active servers', or of the backups' once no active
-/// one has any. In the order of the report.
-std::vector<double> shares_of(const BackendReport& backend);
-
 }  // namespace rpcw::observe

@@ -117,7 +117,8 @@ class Document {
     for (const BackendNote& n : b.notes) coded(n.code, n.detail);
     w_.EndArray();
     key("servers").StartArray();
-    for (const ServerReport& s : b.servers) server(s);
+    const std::vector<double> shares = shares_of(b);
+    for (std::size_t i = 0; i < b.servers.size(); ++i) server(b.servers[i], shares[i]);
     w_.EndArray();
     if (!b.references.empty()) {
       key("references").StartArray();
@@ -134,7 +135,8 @@ class Document {
     w_.EndObject();
   }
 
-  void server(const ServerReport& s) {
+  /// `share`: see shares_of.
+  void server(const ServerReport& s, double share) {
     const ServerDecision& d = s.decision;
     w_.StartObject();
     text("name", s.name);
@@ -156,6 +158,7 @@ class Document {
     integer("probe_interval_ms", interval > 0 ? std::optional(interval) : std::nullopt);
     number("probe_budget_per_day",
            s.probe_budget_per_s ? std::optional(std::round(*s.probe_budget_per_s * kSecondsADay)) : std::nullopt);
+    number("share", share);
     inputs(d.inputs);
     w_.EndObject();
   }

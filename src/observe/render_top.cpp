@@ -55,6 +55,7 @@ TopServer read_server(const Value& server, const Value* history) {
     for (const Value& r : reasons->GetArray())
       out.reason += fmt::format("{}{}: {}", out.reason.empty() ? "" : "; ", shown(r, "code"), shown(r, "detail"));
   out.weight = static_cast<unsigned>(std::clamp(number(server, "weight").value_or(0), 0.0, 256.0));
+  out.share = number(server, "share").value_or(0);
   out.latency_ms = number_or_none(server, "latency_ms");
   if (const Value* block = member(server, "block")) out.lag_ms = number_or_none(*block, "lag_ms");
   if (const Value* inputs = member(server, "inputs")) out.errors = number_or_none(*inputs, "error_rate");
@@ -76,13 +77,8 @@ TopBackend read_backend(const Value& backend, const Value* history) {
   if (const std::string fallback = shown(backend, "fallback"); !fallback.empty()) out.facts += ", fallback " + fallback;
   const Value* servers = list(backend, "servers");
   const Value* hours = history != nullptr ? list(*history, "servers") : nullptr;
-  double weights = 0;
   if (servers != nullptr)
-    for (const Value& s : servers->GetArray()) {
-      out.servers.push_back(read_server(s, same_named(hours, s)));
-      weights += out.servers.back().weight;
-    }
-  for (TopServer& s : out.servers) s.share = weights > 0 ? s.weight / weights : 0;
+    for (const Value& s : servers->GetArray()) out.servers.push_back(read_server(s, same_named(hours, s)));
   return out;
 }
 

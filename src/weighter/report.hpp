@@ -105,4 +105,9 @@ class SystemState;
 /// `instance`: the first reachable HAProxy as it was before the decision, for `current_weight`; nullptr: none.
 Report make_report(const SystemState& state, Now now, const haproxy::Instance* instance);
 
+/// Each server's part of the traffic by the weights of its backend, in [0, 1]: of the active servers', those that the
+/// file does not name included, or of the backups' where no active one has any. 0: it is disabled, or the other group
+/// has the traffic. In the order of the report.
+std::vector<double> shares_of(const BackendReport& backend);
+
 }  // namespace rpcw

@@ -138,7 +138,7 @@ TEST_CASE("the JSON report is the contract's, field by field") {
 
   const char* const members =
       "name url state reasons latency_ms block score weight current_weight admin_state backup "
-      "quota_requests_per_second probe_interval_ms probe_budget_per_day inputs";
+      "quota_requests_per_second probe_interval_ms probe_budget_per_day share inputs";
   const auto& good = b["servers"][0];
   CHECK(names(good) == members);
   CHECK(good["name"].GetString() == std::string("a"));

@@ -15,9 +15,9 @@ constexpr const char* kStatus = R"({"schema":1,"time":"2026-01-02T03:04:05.678Z"
  "haproxy":[{"endpoint":"unix:/a","reachable":true},{"endpoint":"unix:/b","reachable":false}],
  "backends":[{"name":"rpc","chain":"ethereum","strategy":"adaptive","fallback":null,"head":{"number":19000123,"agreed_by":3},
   "servers":[
-   {"name":"quick","state":"healthy","reasons":[],"latency_ms":12.4,"block":{"number":19000123,"lag":0,"lag_ms":0},"weight":192,"inputs":{"error_rate":0.012}},
+   {"name":"quick","state":"healthy","reasons":[],"latency_ms":12.4,"block":{"number":19000123,"lag":0,"lag_ms":0},"weight":192,"share":0.75,"inputs":{"error_rate":0.012}},
    {"name":"a-server-with-a-very-long-name","state":"ejected","reasons":[{"code":"timeout","detail":"no\u001b[31m answer in 3 s"}],"latency_ms":null,"block":null,"weight":0,"inputs":{"error_rate":null}},
-   {"name":"slow","state":"degraded","reasons":[],"latency_ms":2345,"block":{"number":1,"lag":10,"lag_ms":120000},"weight":64,"inputs":{"error_rate":0}}]},
+   {"name":"slow","state":"degraded","reasons":[],"latency_ms":2345,"block":{"number":1,"lag":10,"lag_ms":120000},"weight":64,"share":0.25,"inputs":{"error_rate":0}}]},
   {"name":"other","chain":"base","strategy":"leader","fallback":"equal","head":null,"servers":[]}]})";
 constexpr const char* kHistory =
     R"({"schema":1,"step_ms":10000,"backends":[{"name":"rpc","servers":[{"name":"quick","weight":[null,128,256],"latency_ms":[null,10,20],"lag_ms":[],"state":[]}]}]})";
