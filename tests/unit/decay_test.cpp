@@ -28,3 +28,10 @@ TEST_CASE("natural_log is ln x") {
   for (const double x : {1e-9, 0.3, 0.5, 0.999, 1.0, 1.001, 2.0, 20.0, 1410.0, 1e9})
     CHECK(natural_log(x) == doctest::Approx(std::log(x)).epsilon(1e-11));
 }
+
+TEST_CASE("power: whole exponents, by multiplications alone") {
+  CHECK(power(511.0 / 512.0, 0) == 1.0);
+  CHECK(power(0.5, 3) == 0.125);
+  CHECK(power(511.0 / 512.0, 10'000) == doctest::Approx(std::pow(511.0 / 512.0, 10'000)).epsilon(1e-12));
+  CHECK(power(511.0 / 512.0, std::uint64_t{1} << 60U) == 0.0);
+}

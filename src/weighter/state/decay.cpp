@@ -31,6 +31,15 @@ double blend(MonoTime elapsed, milliseconds tau) {
   return t / (t + static_cast<double>(tau.count()) * 1000.0);
 }
 
+double power(double base, std::uint64_t exponent) {
+  double out = 1.0;
+  for (; exponent > 0; exponent /= 2) {
+    if (exponent % 2 == 1) out *= base;
+    base *= base;
+  }
+  return out;
+}
+
 double natural_log(double x) {
   int halves = 0;
   // In [0.5, 1), where the series of 2 artanh y converges: y lies between -1/3 and 0, and 9^-12 is below 1e-11.

@@ -72,7 +72,7 @@ double part_left(double then, double now) {
   constexpr double kSamples = constants::kRtimeSamples;
   if (now <= 0) return 0.0;
   return std::min(then, kSamples) / std::min(now, kSamples) *
-         std::pow(1.0 - 1.0 / kSamples, std::max(now, kSamples) - std::max(then, kSamples));
+         power(1.0 - 1.0 / kSamples, static_cast<std::uint64_t>(std::max(now, kSamples) - std::max(then, kSamples)));
 }
 
 /// The mean of the newest answers, taken out of the average that HAProxy shows.
