@@ -298,6 +298,33 @@ TEST_CASE("controller: a target that does not answer is not asked again, whateve
   CHECK(std::ranges::any_of(life.done, [](const std::string& what) { return what.starts_with("set 0: b"); }));
 }
 
+TEST_CASE("controller: a HAProxy that has left is closed only when its last exchange has ended") {
+  config::Config config = two_servers(0);
+  const auto address = [](const char* of) {
+    config::Endpoint out;
+    out.kind = config::Endpoint::Kind::kDns;
+    out.address = "haproxy.test";
+    out.resolved = of;
+    out.text = fmt::format("tcp:{}:9999", of);
+    return out;
+  };
+  config.haproxy.endpoints.push_back(address(""));
+  Play p(config);
+  p.give(control::event::Started{});
+  p.give(control::event::NameResolved{0, std::vector{address("10.0.0.1")}});
+  // So large that its servers are not read each time.
+  p.give(control::event::ServersRead{0, shown({{"a", 100}, {"b", 100}}), 100'000'000});
+  p.give(control::event::NameResolved{0, std::vector{address("10.0.0.2")}});
+  REQUIRE(p.pass(1s) == Texts{"info 0"});
+  p.pass(61s);
+  // Another worker: its servers are to be read, which is an exchange of its own.
+  const Texts then = p.give(control::event::InfoRead{0, haproxy::Info{"2.6.12", 8, 1s}});
+  REQUIRE(std::ranges::count(then, "refresh 0") == 1);
+  CHECK(std::ranges::count(then, "close 0") == 0);
+  const Texts last = p.read(0, shown({{"a", 100}, {"b", 100}}, 8));
+  CHECK(std::ranges::count(last, "close 0") == 1);
+}
+
 TEST_CASE("controller: a wake-up used up at its very moment is followed by another one for that moment") {
   Play p(two_servers());
   p.settle();
@@ -814,4 +841,26 @@ TEST_CASE("controller: many targets are asked in combined requests, a window of 
   CHECK(together(begun) == 8 + 512);
   CHECK(together(p.head(0, 100)) == 0);
   CHECK(together(p.synced(0)) == 1);
+}
+
+TEST_CASE("controller: combined requests that wait go on when all targets before them have left HAProxy") {
+  config::Config file = two_servers();
+  file.probe.max_in_flight = 8;
+  file.backends[0].servers.clear();
+  file.backends[0].discover = "http://{addr}/";
+  const auto servers = [](int from, int to) {
+    std::vector<std::pair<std::string, unsigned>> out;
+    for (int i = from; i < to; ++i) out.emplace_back(fmt::format("s{}", i), 1);
+    haproxy::Instance instance = shown(std::move(out));
+    for (haproxy::ServerRow& row : instance.backends[0].servers) row.addr = fmt::format("{}.test:80", row.name);
+    return instance;
+  };
+  const auto together = [](const Texts& actions) {
+    return std::ranges::count_if(actions, [](const std::string& what) { return what.starts_with("together"); });
+  };
+  Play p(file);
+  p.give(control::event::Started{});
+  REQUIRE(together(p.read(0, servers(0, 1000))) == 8 + 512);
+  p.pass(1s);
+  CHECK(together(p.read(0, servers(600, 1000))) == 400);
 }

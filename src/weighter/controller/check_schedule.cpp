@@ -28,6 +28,15 @@ constexpr double kWorthAnExtra = 0.5;
 /// Combined first rounds handed over beyond those that can be under way: 10,000 waiting ones would take 10 MB.
 constexpr std::size_t kQueuedAhead = 512;
 
+/// In [0, 1]. Not by <random>'s distributions: a schedule replays the same with every standard library, and only the
+/// engines' numbers are laid down.
+double random_part(std::minstd_rand& random) {
+  constexpr double kNumbers = std::minstd_rand::max() - std::minstd_rand::min() + 1.0;
+  const double low = static_cast<double>(random() - std::minstd_rand::min());
+  const double high = static_cast<double>(random() - std::minstd_rand::min());
+  return (low + high * kNumbers) / (kNumbers * kNumbers);
+}
+
 }  // namespace
 
 CheckSchedule::CheckSchedule(Context& context, const config::Config& file, FirstChecks before)
@@ -145,6 +154,8 @@ void CheckSchedule::targets_changed(const std::vector<std::string>& before) {
     if (gone.together > 0) --together_open_;
     std::erase_if(queue_, [&](const Queued& q) { return q.target == gone.id; });
   }
+  // Those that are gone never answer, and others may have waited for them.
+  send_queued();
   answered_ = static_cast<std::size_t>(std::ranges::count_if(probes_, &Probe::answered));
   count_blockers();
   set_allowances();
@@ -518,9 +529,9 @@ void CheckSchedule::schedule(Probe& p) {
         p.kept->spend(cost);
     }
   }
-  std::uniform_real_distribution<double> spread(1.0 - kJitter, 1.0 + kJitter);
-  c_.timers.set({Timers::Kind::kProbe, p.id},
-                p.last_start + std::chrono::duration_cast<MonoTime>(interval * spread(random_)));
+  constexpr double kLeast = 1.0 - kJitter;
+  const double spread = kLeast + (1.0 + kJitter - kLeast) * random_part(random_);
+  c_.timers.set({Timers::Kind::kProbe, p.id}, p.last_start + std::chrono::duration_cast<MonoTime>(interval * spread));
 }
 
 }  // namespace rpcw::control

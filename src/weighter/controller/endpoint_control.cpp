@@ -65,7 +65,8 @@ void EndpointControl::set_listed(bool listed) {
 }
 
 bool EndpointControl::has_left() {
-  if (!unlisted_ || (instance_ && c_.mono() - *unlisted_ <= kUnlistedStay)) return false;
+  // What is under way ends first: closing it would take away what the exchange needs.
+  if (busy() || !unlisted_ || (instance_ && c_.mono() - *unlisted_ <= kUnlistedStay)) return false;
   log(config::LogLevel::kInfo, fmt::format("HAProxy {} has left: its name does not lead to it any more{}", name(),
                                            instance_ ? "" : ", and it does not answer"));
   return true;
@@ -526,13 +527,15 @@ void EndpointControl::log_notes() {
     for (const BackendNote& note : haproxy_notes(cfg, *row))
       if (told_in_log(note))
         log_once(fmt::format("{}: {}: {}", cfg.name, note.code, note.detail),
-                 note.code == "contended" ? "contended" : "note_on");
+                 note.code == "contended" ? "contended" : "note_on",
+                 {{"backend", cfg.name}, {"note", std::string(note.code)}});
   }
 }
 
-void EndpointControl::log_once(const std::string& what, std::string_view event) {
+void EndpointControl::log_once(const std::string& what, std::string_view event,
+                               std::vector<std::pair<std::string_view, std::string>> fields) {
   if (c_.runs() && logged_.insert(what).second)
-    log(config::LogLevel::kWarn, fmt::format("{}: {}", name(), what), event);
+    log(config::LogLevel::kWarn, fmt::format("{}: {}", name(), what), event, std::move(fields));
 }
 
 /// The failure's detail begins with the endpoint.

@@ -91,8 +91,9 @@ class EndpointControl {
   void send(const std::vector<WeightChange>& changes);
   [[nodiscard]] Key key_of(const WeightChange& change) const;
   void log_notes();
-  void log_once(const std::string& what, std::string_view event = "message");
-  /// `fields`: besides the endpoint.
+  /// `fields`: besides the endpoint, here and below.
+  void log_once(const std::string& what, std::string_view event = "message",
+                std::vector<std::pair<std::string_view, std::string>> fields = {});
   void log(config::LogLevel level, std::string message, std::string_view event = "message",
            std::vector<std::pair<std::string_view, std::string>> fields = {});
   void lost(const haproxy::Failure& failure);
