@@ -7,6 +7,7 @@
 
 #include "base/text.hpp"
 #include "observe/render.hpp"
+#include "weighter/allocate/fallback.hpp"
 #include "weighter/constants.hpp"
 #include "weighter/strategy/strategy.hpp"
 
@@ -105,7 +106,7 @@ std::string_view lead(Reason code) {
     case Reason::kLatencyTooHigh:
       return "too slow: ";
     case Reason::kBlockAhead:
-      return "cannot be: ";
+      return "impossible block: ";
     case Reason::kWrongChain:
       return "wrong chain: ";
     case Reason::kForked:
@@ -153,21 +154,24 @@ bool counts(const ServerReport& s) {
 /// The servers that get requests at all: HAProxy uses backups only when it has no active server.
 struct Traffic {
   bool by_backups = false;
-  /// Of the weights of those that get requests, servers that the file does not name included.
-  unsigned sum = 0;
+  /// By servers that the file does not name alone.
+  bool by_others = false;
+  /// See shares_of.
+  std::vector<double> shares;
 
-  explicit Traffic(const BackendReport& b) {
-    by_backups = b.unmanaged_weight == 0 &&
-                 std::ranges::none_of(b.servers, [](const ServerReport& s) { return !is_backup(s) && counts(s); });
-    if (!by_backups) sum = b.unmanaged_weight;
-    for (const ServerReport& s : b.servers)
-      if (carries(s)) sum += s.decision.weight;
+  explicit Traffic(const BackendReport& b) : shares(shares_of(b)), backend(b) {
+    const bool any = std::ranges::any_of(shares, [](double share) { return share > 0; });
+    by_others = !any && b.unmanaged_weight > 0;
+    for (const ServerReport& s : b.servers) by_backups = by_backups || (part(s) > 0 && is_backup(s));
   }
 
-  [[nodiscard]] bool carries(const ServerReport& s) const { return is_backup(s) == by_backups && counts(s); }
+  /// `s`: one of the backend's.
   [[nodiscard]] double part(const ServerReport& s) const {
-    return carries(s) ? static_cast<double>(s.decision.weight) / sum : 0.0;
+    return shares[static_cast<std::size_t>(&s - backend.servers.data())];
   }
+
+ private:
+  const BackendReport& backend;
 };
 
 /// The server that leads; nullptr: none does.
@@ -177,12 +181,10 @@ const ServerReport* leader_of(const BackendReport& b) {
   return at == b.servers.end() ? nullptr : &*at;
 }
 
-/// The weights of a fallback, which the report has.
-std::string_view fallback_text(const BackendReport& b) {
-  if (b.fallback == config::Fallback::kKeep) return "the last weights are kept";
-  const bool some_have_none = std::ranges::any_of(
+/// Whether the report's fallback gives nothing to some that HAProxy could use.
+bool some_have_none(const BackendReport& b) {
+  return std::ranges::any_of(
       b.servers, [](const ServerReport& s) { return s.decision.state != State::kDisabled && s.decision.weight == 0; });
-  return some_have_none ? "those that answer get the same weight, the others nothing" : "all get the same weight";
 }
 
 /// "backup", "leader", "standby", or nothing. `leader`: of its backend, see `leader_of`.
@@ -267,11 +269,14 @@ class Table {
       line(painted(b.name, "1"));
       paragraph(head, "");
     }
-    if (b.fallback) paragraph(fmt::format("Fewer than min_healthy servers are healthy: {}.", fallback_text(b)), "33");
+    if (b.fallback)
+      paragraph(
+          fmt::format("Fewer than min_healthy servers are healthy: {}.", fallback_text(*b.fallback, some_have_none(b))),
+          "33");
     const Traffic traffic(b);
-    if (traffic.by_backups && traffic.sum > 0 && !b.fallback)
+    if (traffic.by_backups && !b.fallback)
       paragraph("No active server is healthy: the backup servers have the traffic.", "33");
-    if (b.unmanaged_weight > 0 && traffic.sum == b.unmanaged_weight && !b.fallback)
+    if (traffic.by_others && !b.fallback)
       paragraph("No active server of the file is healthy: those not in it have the traffic.", "33");
     rows(b, traffic);
     for (const ReferenceReport& r : b.references) paragraph(sentence(r), r.verdict.reasons.empty() ? "" : "33");

@@ -692,7 +692,7 @@ TEST_CASE("a latency that counts for far more than the answers took is told in w
   CHECK(slowness_text(w.decision().servers[0]) == "");
   w.now.mono += 1s;
   const BackendDecision d = w.decision();
-  CHECK(slowness_text(d.servers[0]) == "silent or slow of late: counts with 8.8 s, its answers took 40 ms");
+  CHECK(slowness_text(d.servers[0]) == "no answer yet or slow: scored with 8.8 s, its usual latency is 40 ms");
   CHECK(slowness_text(d.servers[1]) == "");
   CHECK(d.servers[0].score < d.servers[1].score / 200);
 }

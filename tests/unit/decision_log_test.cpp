@@ -186,6 +186,13 @@ TEST_CASE("decision log: a fallback and its end are told once") {
   CHECK(t.tell().empty());
   t.after.fallback.reset();
   CHECK(t.tell() == Lines{"rpc: enough servers are healthy again, weights follow the scores"});
+  t.after.fallback = config::Fallback::kLeastBad;
+  t.after.servers[0].weight = 0;
+  CHECK(t.tell().back() ==
+        "rpc: 0 of 3 servers healthy, min_healthy is 1: those that answer share by the age of their newest blocks, the "
+        "others get nothing");
+  t.after.fallback.reset();
+  t.tell();
   for (ServerDecision& s : t.after.servers) s.state = State::kDisabled;
   t.after.fallback = config::Fallback::kEqual;
   CHECK(

@@ -184,7 +184,7 @@ std::string slowness_text(const ServerDecision& server) {
   const double used = *server.inputs.latency_used_ms;
   // As much as makes silence count in the first place.
   if (used < static_cast<double>(no_answer_noticed(median).count())) return {};
-  return fmt::format("silent or slow of late: counts with {}, its answers took {}",
+  return fmt::format("no answer yet or slow: scored with {}, its usual latency is {}",
                      span_text(milliseconds{static_cast<std::int64_t>(used)}),
                      span_text(milliseconds{static_cast<std::int64_t>(median)}));
 }

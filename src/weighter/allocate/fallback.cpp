@@ -130,4 +130,17 @@ Standing standing_of(const ServerDecision& server) {
   return out;
 }
 
+std::string_view fallback_text(config::Fallback fallback, bool some_have_none) {
+  switch (fallback) {
+    case config::Fallback::kKeep:
+      return "the last weights are kept";
+    case config::Fallback::kLeastBad:
+      return some_have_none ? "those that answer share by the age of their newest blocks, the others get nothing"
+                            : "all share by the age of their newest blocks";
+    case config::Fallback::kEqual:
+      break;
+  }
+  return some_have_none ? "those that answer get the same weight, the others nothing" : "all get the same weight";
+}
+
 }  // namespace rpcw

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/text.hpp"
+#include "weighter/allocate/fallback.hpp"
 #include "weighter/judge/judge.hpp"
 
 namespace rpcw {
@@ -63,9 +64,7 @@ bool shares_among_some(const BackendDecision& decision) {
 std::string_view what_follows(const BackendDecision& after) {
   if (std::ranges::all_of(after.servers, [](const ServerDecision& s) { return s.state == State::kDisabled; }))
     return "all are in MAINT or DRAIN, and keep their weights for when they are not";
-  if (*after.fallback == config::Fallback::kKeep) return "the last weights are kept";
-  return shares_among_some(after) ? "those that answer get the same weight, the others nothing"
-                                  : "all get the same weight";
+  return fallback_text(*after.fallback, shares_among_some(after));
 }
 
 }  // namespace
