@@ -62,3 +62,16 @@ TEST_CASE("notes tell that a hash moves clients, and the dead band that holds") 
   row.algo = "leastconn";
   CHECK(haproxy_notes(backend, row).empty());
 }
+
+TEST_CASE("notes tell that mode tcp balances connections") {
+  haproxy::BackendRow row;
+  row.algo = "roundrobin";
+  row.mode = "http";
+  CHECK(haproxy_notes({}, row).empty());
+  row.mode = "tcp";
+  const auto notes = haproxy_notes({}, row);
+  REQUIRE(notes.size() == 1);
+  CHECK(notes[0].code == "per_connection");
+  // That is how most of them are meant.
+  CHECK_FALSE(told_in_log(notes[0]));
+}

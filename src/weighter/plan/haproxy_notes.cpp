@@ -86,6 +86,11 @@ std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const hap
   for (const std::string& name : row.double_names)
     if (is_ours(backend, name)) out.push_back({"duplicate_names", several_of(row, name)});
   if (!row.cookie.empty() || row.stick_table) out.push_back({"persistence", bound_clients(backend, row)});
+  // https://docs.haproxy.org/2.6/configuration.html#4-balance: in mode tcp a server is chosen for a connection.
+  if (row.mode == "tcp")
+    out.push_back({"per_connection",
+                   "HAProxy balances connections here (mode tcp), not requests: one that is open stays at its server, "
+                   "whatever the weights"});
   if (hashes(row.algo) && !row.percent)
     out.push_back({"hash_dead_band",
                    fmt::format("`balance {}` chooses a server by a hash, so each change of a weight moves clients: a "
