@@ -12,6 +12,7 @@
 #include "base/text.hpp"
 #include "cli/print.hpp"
 #include "config/nearest.hpp"
+#include "config/quantity.hpp"
 #include "observe/csv.hpp"
 #include "rpc/family/registry.hpp"
 
@@ -69,7 +70,7 @@ std::string shortened(std::string_view identity) {
 }
 
 std::string age_of(const Chain& chain) {
-  return chain.max_block_age ? span_text(*chain.max_block_age) : "off";
+  return chain.max_block_age ? config::duration_text(*chain.max_block_age) : "off";
 }
 
 template <typename Visit>
@@ -166,7 +167,7 @@ std::string table_list() {
     out += fmt::format("\n{}: {}\n", family.name(), family.title());
     for (const Chain* c : chains)
       out += fmt::format("{:<20} {:<26} {:<20} {:>10} {:>8} {:>8}\n", c->name, c->title, shortened(c->identity),
-                         span_text(c->block_time), age_of(*c), span_text(c->max_lag));
+                         config::duration_text(c->block_time), age_of(*c), config::duration_text(c->max_lag));
   });
   return out + "\n`rpc-weighter chains NAME` shows one chain whole, with its requests.\n";
 }
@@ -179,9 +180,9 @@ std::string table_of(const Chain& chain) {
   std::string out = fmt::format("{}: {}\n", chain.name, chain.title);
   out += line("family", fmt::format("{}: {}", family->name(), family->title()));
   out += line("identity", chain.identity.empty() ? "not checked" : std::string_view(chain.identity));
-  out += line("block time", span_text(chain.block_time));
+  out += line("block time", config::duration_text(chain.block_time));
   out += line("too old", age_of(chain));
-  out += line("max lag", span_text(chain.max_lag));
+  out += line("max lag", config::duration_text(chain.max_lag));
   out += line("fork depth", fmt::format("{} blocks", chain.fork_depth));
   out += line("checked", fmt::format("{}", fmt::join(words_of(chain.offers, true), ", ")));
   if (const auto missing = words_of(chain.offers, false); !missing.empty())
@@ -239,9 +240,10 @@ std::string chains_page() {
         "\n| name | | identity | block time | too old | max lag | source |\n"
         "|---|---|---|---|---|---|---|\n";
     for (const Chain* c : chains)
-      out += fmt::format("| `{}` | {} | {} | {} | {} | {} | {} |\n", c->name, c->title,
-                         c->identity.empty() ? "not checked" : fmt::format("`{}`", c->identity),
-                         span_text(c->block_time), age_of(*c), span_text(c->max_lag), c->source);
+      out +=
+          fmt::format("| `{}` | {} | {} | {} | {} | {} | {} |\n", c->name, c->title,
+                      c->identity.empty() ? "not checked" : fmt::format("`{}`", c->identity),
+                      config::duration_text(c->block_time), age_of(*c), config::duration_text(c->max_lag), c->source);
   });
   return out;
 }
