@@ -44,9 +44,10 @@ std::string status_line(const Report& report) {
   }
   const auto reachable = std::ranges::count_if(report.haproxy, &EndpointReport::reachable);
   const auto all = static_cast<std::ptrdiff_t>(report.haproxy.size());
-  std::string haproxy = "HAProxy answers";
-  if (reachable < all) haproxy = fmt::format("{} of {} HAProxys answer", reachable, all);
-  return fmt::format("{} of {} server{} of {} backend{} healthy{}; {}", healthy, servers, servers == 1 ? "" : "s",
+  // Those that ask by agent-check are not listed.
+  std::string haproxy = all == 0 ? "" : "; HAProxy answers";
+  if (reachable < all) haproxy = fmt::format("; {} of {} HAProxys answer", reachable, all);
+  return fmt::format("{} of {} server{} of {} backend{} healthy{}{}", healthy, servers, servers == 1 ? "" : "s",
                      report.backends.size(), report.backends.size() == 1 ? "" : "s",
                      fallbacks.empty() ? "" : fmt::format(", fallback in {}", fallbacks), haproxy);
 }

@@ -51,6 +51,35 @@ bool has(const std::string& text, std::string_view part) {
 
 }  // namespace
 
+TEST_CASE("explain: a backup's weight is no part of what the active servers share") {
+  Report r = report();
+  ServerReport spare = r.backends[0].servers[0];
+  spare.name = "spare";
+  spare.backup = true;
+  spare.decision.weight = 256;
+  r.backends[0].servers.push_back(spare);
+  CHECK(has(of(r, "a"), "All scores add up to 0.02; its part is 50.0 %."));
+  CHECK(has(of(r, "a"), "weight = 128, 50.0 % of the traffic\n"));
+  CHECK(has(of(r, "spare"), "weight = 256, for when no active server is left\n"));
+  for (std::size_t i = 0; i < 2; ++i) r.backends[0].servers[i].decision.weight = 0;
+  CHECK(has(of(r, "spare"), "weight = 256, 100.0 % of the traffic\n"));
+}
+
+TEST_CASE("explain: a report whose blocks have no number is no end of the program") {
+  std::string text = render_json(report());
+  const auto from = text.find("\"number\":19000123");
+  REQUIRE(from != std::string::npos);
+  SUBCASE("none") {
+    text.replace(from, 17, "\"other\":1");
+  }
+  SUBCASE("negative") {
+    text.replace(from, 17, "\"number\":-1");
+  }
+  const auto explained = explain(text, "rpc", "a");
+  REQUIRE(explained);
+  CHECK(has(*explained, "The agreed head is"));
+}
+
 TEST_CASE("explain: the factors multiply to the score of the report") {
   const std::string text = of(report(), "a");
   CHECK(text.starts_with("a of rpc is healthy.\n"));
@@ -59,7 +88,7 @@ TEST_CASE("explain: the factors multiply to the score of the report") {
   CHECK(has(text, "1 failures of 10 attempts"));
   CHECK(has(text, "score = 1 × 1 × 1 × 1 × 1 × 1 ÷ (max(50, 20)^1 × (1 + 20 × 0.05)) = 0.01\n"));
   CHECK(has(text, "its part is 50.0 %."));
-  CHECK(has(text, "weight = 128, 50.0 % of the backend's 256\n"));
+  CHECK(has(text, "weight = 128, 50.0 % of the traffic\n"));
   CHECK(text.ends_with("HAProxy has the same: 128.\n"));
 }
 
@@ -115,4 +144,7 @@ TEST_CASE("the line that systemd shows") {
   r.backends[0].fallback = config::Fallback::kEqual;
   r.haproxy.emplace_back().endpoint = "unix:/b";
   CHECK(status_line(r) == "1 of 2 servers of 1 backend healthy, fallback in rpc; 1 of 2 HAProxys answer");
+  // With drive = "agent" alone HAProxy asks, and none is asked.
+  r.haproxy.clear();
+  CHECK(status_line(r) == "1 of 2 servers of 1 backend healthy, fallback in rpc");
 }
