@@ -23,9 +23,22 @@
 namespace rpcw::cli {
 namespace {
 
+/// Of the commands that say no other ones.
 constexpr const char* kExitCodes =
     "Exit codes: 0 done; 1 a backend has no healthy server; 2 wrong command line or configuration;\n"
-    "3 HAProxy was not reached, refused or did not confirm a command; 4 an error of our own.\n";
+    "3 HAProxy was not reached, refused or did not confirm a command, or lacks a named backend or server;\n"
+    "4 a file or port that cannot be used, or a bug.\n";
+
+constexpr const char* kCheckCodes =
+    "Exit codes: 0 the configuration can be used; 1 with --online, a provider is not well; 2 wrong command line or\n"
+    "configuration; 3 with --online, HAProxy was not reached or lacks a named backend or server; 4 a bug.\n";
+constexpr const char* kHealthCodes =
+    "Exit codes: 0 the agent is well; 1 it is not, or does not answer; 2 wrong command line or configuration.\n";
+constexpr const char* kMaintenanceCodes =
+    "Exit codes: 0 done; 1 sessions are still open after --wait; 2 wrong command line or configuration, or refused and\n"
+    "nothing sent; 3 a HAProxy was not reached, refused the command or lacks the server; 4 a bug.\n";
+constexpr const char* kDiscoverCodes =
+    "Exit codes: 0 done; 1 there is no backend to manage; 2 wrong command line; 3 HAProxy was not reached; 4 a bug.\n";
 
 void add_config(CLI::App& command, Options& options) {
   command.add_option("-c,--config", options.config_file, "The configuration (TOML)")->required()->type_name("FILE");
@@ -181,11 +194,13 @@ int run_command(int argc, const char* const* argv) try {
 
   CLI::App* check_cmd = app.add_subcommand("check", "Validate the configuration and show how it is understood");
   add_config(*check_cmd, options);
-  check_cmd->add_flag("--online", options.online, "Also ask HAProxy and every provider");
+  check_cmd->footer(kCheckCodes);
+  check_cmd->add_flag("--online", options.online, "Also ask HAProxy and every provider; sets no weight");
   check_cmd->callback([&] { action = [&] { return command_check(options); }; });
 
   CLI::App* health_cmd = app.add_subcommand("health", "Ask a running agent whether it is well; 0 or 1");
   AgentOptions agent;
+  health_cmd->footer(kHealthCodes);
   add_agent(*health_cmd, agent);
   health_cmd->callback([&] { action = [&] { return command_health(agent); }; });
 
@@ -213,6 +228,7 @@ int run_command(int argc, const char* const* argv) try {
 
   MaintenanceOptions maintenance;
   CLI::App* drain_cmd = app.add_subcommand("drain", "Take a server out of HAProxy; sessions that are open go on");
+  drain_cmd->footer(kMaintenanceCodes);
   add_place(*drain_cmd, maintenance);
   drain_cmd
       ->add_option_function<std::string>(
@@ -224,6 +240,7 @@ int run_command(int argc, const char* const* argv) try {
   drain_cmd->callback([&] { action = [&] { return command_drain(maintenance); }; });
 
   CLI::App* ready_cmd = app.add_subcommand("ready", "Put a server back that was drained or in maintenance");
+  ready_cmd->footer(kMaintenanceCodes);
   add_place(*ready_cmd, maintenance);
   ready_cmd->callback([&] { action = [&] { return command_ready(maintenance); }; });
 
@@ -236,12 +253,14 @@ int run_command(int argc, const char* const* argv) try {
 
   CLI::App* discover_cmd = app.add_subcommand("discover", "Print a configuration to start from, for what HAProxy has");
   DiscoverOptions discover;
+  discover_cmd->footer(kDiscoverCodes);
   discover_cmd
       ->add_option("--haproxy", discover.endpoint, "unix:PATH, tcp:HOST:PORT, dns:NAME:PORT or master:unix:PATH")
       ->required()
       ->type_name("ENDPOINT");
   discover_cmd
-      ->add_option("-b,--backend", discover.backends, "Only this backend, whatever speaks against it; may be repeated")
+      ->add_option("-b,--backend", discover.backends,
+                   "Only this backend, even if it would be left out; may be repeated")
       ->type_name("NAME")
       ->take_all()
       ->allow_extra_args(false);

@@ -365,7 +365,7 @@ void Backends::warn_of_shared_operators(Reader& r, const Backend& backend) const
     if (group.names.size() > 1)
       r.warning(
           group.place, "",
-          fmt::format("the servers {} share the domain {} and count as separate voices on the chain's head; if "
+          fmt::format("the servers {} share the domain {} and have separate votes on the agreed head; if "
                       "one operator runs them, give them the same operator",
                       quoted_list(group.names), group.hidden ? url::shown_host(domain, url::HostShown::kEnd) : domain));
 }

@@ -451,8 +451,8 @@ TEST_CASE("config: warnings") {
         a, b);
   };
   const std::string same =
-      "7:1: backend.b: the servers \"s\" and \"t\" share the domain alchemy.com and count as separate voices on the "
-      "chain's head; if one operator runs them, give them the same operator";
+      "7:1: backend.b: the servers \"s\" and \"t\" share the domain alchemy.com and have separate votes on the "
+      "agreed head; if one operator runs them, give them the same operator";
   CHECK(joined(warnings(with("url = \"https://a.g.alchemy.com/\"", "url = \"https://b.g.alchemy.com/\""))) == same);
   CHECK(warnings(with("url = \"https://a.alchemy.com/\"", "url = \"https://a.alchemy.org/\"")).empty());
   CHECK(
