@@ -337,7 +337,7 @@ void Backends::warn_of_unused_rates(Reader& r, const Backend& backend) const {
                             backend.servers[i].name));
 }
 
-// Two keys at one vendor are one voice on the chain's head, and would count as two.
+// Two keys at one vendor have one vote on the agreed head, and would count as two.
 void Backends::warn_of_shared_operators(Reader& r, const Backend& backend) const {
   struct Group {
     std::vector<std::string> names;
