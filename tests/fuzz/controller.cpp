@@ -126,6 +126,7 @@ class World {
       out.haproxy.endpoints.push_back({.kind = config::Endpoint::Kind::kUnix,
                                        .address = fmt::format("/{}", i),
                                        .text = fmt::format("unix:/{}", i)});
+    if (c_.below(3) == 0) out.haproxy.endpoints.push_back(address_of_name({}));
     config::Backend& backend = out.backends.emplace_back();
     backend.name = "rpc";
     backend.chain = {"c", "evm", "1", 2s, 60s, 30s, 3};
@@ -155,6 +156,16 @@ class World {
       reference.operator_name = "reference";
     }
     if (c_.below(3) == 0) backend.canaries.emplace_back().method = "eth_call";
+    return out;
+  }
+
+  /// `resolved` is empty for the name itself.
+  static config::Endpoint address_of_name(std::string resolved) {
+    config::Endpoint out;
+    out.kind = config::Endpoint::Kind::kDns;
+    out.address = "haproxy.test";
+    out.text = resolved.empty() ? "dns:haproxy.test:9999" : fmt::format("tcp:{}:9999", resolved);
+    out.resolved = std::move(resolved);
     return out;
   }
 
@@ -214,7 +225,7 @@ class World {
   // ---- what the outside does
 
   void step() {
-    switch (c_.below(14)) {
+    switch (c_.below(15)) {
       case 0:
         pass(milliseconds{c_.byte() * 4});
         return give(control::event::TimeReached{});
@@ -247,10 +258,24 @@ class World {
       case 12:
         wall_ += std::chrono::minutes{static_cast<int>(c_.byte()) - 128};
         return;
+      case 13:
+        return answer_name();
       default:
         if (c_.below(16) == 0) return give(control::event::StopRequested{});
         for (auto& [id, proxy] : proxies_) traffic(proxy);
     }
+  }
+
+  void answer_name() {
+    if (lookups_.empty()) return;
+    const std::size_t place = lookups_.extract(lookups_.begin()).value();
+    std::vector<config::Endpoint> found;
+    for (const char* address : {"10.0.0.1", "10.0.0.2", "10.0.0.3"})
+      if (c_.below(2) == 0) found.push_back(address_of_name(address));
+    if (found.empty())
+      return give(control::event::NameResolved{
+          place, std::unexpected(haproxy::Failure{haproxy::Error::kResolve, "no such name"})});
+    give(control::event::NameResolved{place, std::move(found)});
   }
 
   void answer_head(bool good) {
@@ -322,7 +347,8 @@ class World {
       case Proxy::Owed::kServers:
         if (!good) return give(control::event::ServersRead{id, std::unexpected(failure), 10});
         proxy.told = proxy.truth;
-        return give(control::event::ServersRead{id, proxy.truth, 1000});
+        // So much that its servers are not read each time.
+        return give(control::event::ServersRead{id, proxy.truth, c_.below(4) == 0 ? 100'000'000U : 1000U});
       case Proxy::Owed::kRelease:
         if (!good) return give(control::event::ClientsReleased{id, std::unexpected(failure)});
         return give(control::event::ClientsReleased{id, std::vector<std::string>(proxy.released)});
@@ -449,7 +475,9 @@ class World {
     checks_.emplace_back(target, check);
   }
   void carry_out(const control::action::Recall&) { must(false, "no state was promised"); }
-  void carry_out(const control::action::ResolveName&) { must(false, "no endpoint has a name"); }
+  void carry_out(const control::action::ResolveName& a) {
+    must(lookups_.insert(a.place).second, "at most one look-up of a name is under way");
+  }
   void carry_out(const control::action::OpenEndpoint& a) {
     Proxy& proxy = proxies_[a.endpoint];
     must(!proxy.open, "an endpoint is opened once");
@@ -546,6 +574,8 @@ class World {
   WallTime wall_{std::chrono::seconds{1'800'000'000}};
   std::uint64_t height_ = 1000;
   std::optional<MonoTime> wake_;
+  /// Names that are being looked up, by place.
+  std::set<std::size_t> lookups_;
   bool finished_ = false;
   bool decided_ = false;
   std::set<TargetId> targets_;
