@@ -25,7 +25,7 @@ class LeaseKeeper {
     std::function<void()> resumed;
   };
 
-  /// `standby` has a lease. `joins`: see lease::Election. Throws std::runtime_error when libcurl cannot start.
+  /// `standby` has a lease. `joins`: see lease::Election.
   LeaseKeeper(boost::asio::io_context& io, config::Standby standby, Effects effects, bool joins = false);
   ~LeaseKeeper();
   LeaseKeeper(const LeaseKeeper&) = delete;

@@ -155,7 +155,8 @@ void TurnReplay::begin(ControllerBegun&& begun) {
 void TurnReplay::take(Turn&& turn) {
   ++out_.turns;
   if (controller_ == nullptr) return;
-  if (!turn.event || !expected(*turn.event)) return leave_off("an answer is there to what was not asked");
+  if (!turn.event || !expected(*turn.event))
+    return leave_off("the recording has an answer to a request that the replayed controller did not send");
   std::vector<std::string> did;
   for (const control::Action& a : controller_->on(std::move(*turn.event), turn.now)) {
     if (std::string words = words_.of(a, turn.now); !words.empty()) did.push_back(std::move(words));

@@ -28,7 +28,9 @@ std::expected<AgentAddress, std::string> agent_address(const AgentOptions& optio
 AgentAddress agent_address(const config::Listen& at);
 
 struct AgentReply {
+  /// HTTP's.
   long status = 0;
+  /// At most 64 MiB: a longer one is an error.
   std::string body;
 };
 

@@ -89,9 +89,9 @@ Reading read_config(const Options& options, Needs needs) {
   return out;
 }
 
-std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs, Vote vote) {
-  const auto complain = [vote](const std::string& text) {
-    if (vote == Vote::kLog)
+std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs, FindingsTo to) {
+  const auto complain = [to](const std::string& text) {
+    if (to == FindingsTo::kLog)
       log::error(text);
     else
       std::fprintf(stderr, "%s\n", text.c_str());
@@ -99,15 +99,15 @@ std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs
   for (const std::string& text : reading.errors) complain(text);
   if (reading.error_count > 0)
     complain(fmt::format("{} error{} in the configuration{}", reading.error_count, reading.error_count == 1 ? "" : "s",
-                         vote == Vote::kLog ? "" : "; nothing was probed or sent"));
+                         to == FindingsTo::kLog ? "" : "; nothing was probed or sent"));
   if (!reading.config || needs == Needs::kRules || needs == Needs::kEndpoints) return std::move(reading.config);
   if (auto ok = ensure_open_files(*reading.config); !ok) {
     complain(ok.error());
     return std::unexpected(kOwnError);
   }
-  if (vote != Vote::kPlain) log::configure(reading.config->log);
+  if (to != FindingsTo::kTerminal) log::configure(reading.config->log);
   for (const std::string& text : reading.warnings) {
-    if (vote == Vote::kPlain)
+    if (to == FindingsTo::kTerminal)
       std::fprintf(stderr, "warning: %s\n", text.c_str());
     else
       log::warn(text);
@@ -115,8 +115,8 @@ std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs
   return std::move(reading.config);
 }
 
-std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Vote vote) {
-  return take_config(read_config(options, needs), needs, vote);
+std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, FindingsTo to) {
+  return take_config(read_config(options, needs), needs, to);
 }
 
 }  // namespace rpcw::cli

@@ -18,11 +18,11 @@ enum class Needs {
   kRun,      ///< a way to HAProxy: its socket, or its agent-check
   kHaproxy,  ///< HAProxy's socket
 };
-/// How findings are told.
-enum class Vote {
-  kPlain,  ///< lines for the person at the terminal
-  kStart,  ///< the same, but what a daemon that does start warns of goes to its log
-  kLog,    ///< a running daemon's log
+/// Where findings go.
+enum class FindingsTo {
+  kTerminal,  ///< to the person at the terminal
+  kStart,     ///< errors to the terminal; warnings of an agent that starts to its log
+  kLog,       ///< to a running agent's log
 };
 
 /// A configuration that was read, with all that is to be said of it and has not been said.
@@ -39,12 +39,13 @@ struct Reading {
 /// it.
 Reading read_config(const Options& options, Needs needs);
 
-/// Says what is to be said and raises the limit on open files. On success, and unless the voice is plain, the log is as
-/// the file says. On failure everything has been said on standard error, and the exit code is the error.
-std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs, Vote vote);
+/// Reports errors and warnings, and raises the limit on open files. Unless findings go to the terminal alone, the log
+/// is as the file says from then on. On failure everything has been reported, and the error is the exit code.
+std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs, FindingsTo to);
 
-/// Both.
-std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs, Vote vote = Vote::kPlain);
+/// read_config, then take_config.
+std::expected<config::Config, ExitCode> load_config(const Options& options, Needs needs,
+                                                    FindingsTo to = FindingsTo::kTerminal);
 
 /// Raises the limit on open files to what this configuration may need. The error is a sentence.
 std::expected<void, std::string> ensure_open_files(const config::Config& config);

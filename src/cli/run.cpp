@@ -358,7 +358,7 @@ class Runner {
   }
 
   asio::awaitable<void> take(std::string why, Reading reading) {
-    auto loaded = take_config(std::move(reading), Needs::kRun, Vote::kLog);
+    auto loaded = take_config(std::move(reading), Needs::kRun, FindingsTo::kLog);
     std::string trouble = loaded ? std::string{} : "is not usable";
     if (loaded) {
       const std::expected<void, std::string> standing_by = co_await join(loaded->standby);
@@ -407,8 +407,8 @@ class Runner {
     // Until then this agent sets weights as before, so that a Lease that cannot be had leaves HAProxy to it.
     if (co_await joining_->joined()) co_return std::expected<void, std::string>{};
     const std::string why = joining_->report().error;
-    co_return std::unexpected(fmt::format("standby.lease: it was not found out who holds {}{}{}", wanted.text(),
-                                          why.empty() ? "" : ": ", why));
+    co_return std::unexpected(
+        fmt::format("standby.lease {}: the holder is not known{}{}", wanted.text(), why.empty() ? "" : ": ", why));
   }
 
   asio::awaitable<void> flush_recording() {
@@ -436,7 +436,7 @@ class Runner {
 
   const Options& options_;
   asio::io_context io_{1};
-  /// By pointer: the daemon refers to it while the next one is being prepared.
+  /// By pointer: the agent refers to it while the next one is being prepared.
   std::unique_ptr<config::Config> config_;
   std::unique_ptr<config::Config> next_;
   /// Of the file as it was last read.
@@ -481,7 +481,7 @@ class Runner {
 }  // namespace
 
 int command_run(const Options& options) {
-  auto config = load_config(options, Needs::kRun, Vote::kStart);
+  auto config = load_config(options, Needs::kRun, FindingsTo::kStart);
   if (!config) return config.error();
   Runner runner(options, std::move(*config));
   if (const auto opened = runner.open_ports(); !opened) {

@@ -46,7 +46,7 @@ class History {
     std::string name;
     friend auto operator<=>(const Server&, const Server&) = default;
   };
-  /// The newest point is at (begin_ + count - 1) % kMostPoints.
+  /// at(0) is the oldest point. A full ring overwrites it.
   struct Ring {
     std::vector<Point> points;
     std::size_t first = 0;

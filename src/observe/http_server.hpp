@@ -26,7 +26,7 @@ class HttpServer {
     std::size_t connections = 64;
     /// From the first byte of a request, or from the connection's start, to the end of the head.
     std::chrono::milliseconds head_time{5000};
-    /// For the client to take a piece of an answer.
+    /// For the client to take a whole answer; of a stream without end, each piece.
     std::chrono::milliseconds write_time{10000};
     /// Between two requests.
     std::chrono::milliseconds idle_time{30000};

@@ -282,7 +282,7 @@ class MetricsText {
     return t ? std::optional(static_cast<double>(t->count()) / 1000.0) : std::nullopt;
   }
   static constexpr std::array kGauges{
-      Gauge{"rpc_weighter_server_weight", "The weight that is held for HAProxy, 0 to 256.",
+      Gauge{"rpc_weighter_server_weight", "The applied weight, 0 to 256.",
             [](const ServerReport& s) { return std::optional<double>(s.decision.weight); }},
       Gauge{"rpc_weighter_server_score", "What the strategy gives the server; 0: no traffic.",
             [](const ServerReport& s) { return std::optional<double>(s.decision.score); }},

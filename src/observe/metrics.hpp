@@ -41,7 +41,7 @@ class Histogram {
 /// prometheus-cpp writes all series in one go, while the loop must turn in between, and knows no OpenMetrics.
 class Metrics final : public control::Observer {
  public:
-  /// Sets `loop_lag_seconds` and `config_*` to nothing that has happened yet but the first load of the configuration.
+  /// All counters are 0. `config_loaded`: when the configuration was first read.
   explicit Metrics(WallTime config_loaded) : reloaded_at_(config_loaded) {}
 
   void on_event(const control::Event& event, Now now) override;

@@ -15,10 +15,10 @@ namespace rpcw::observe {
 struct TopServer {
   std::string name;
   std::string state;
-  /// The first reason's code and all details; empty: none.
+  /// All reasons as `code: detail`, joined by "; "; empty: none.
   std::string reason;
   unsigned weight = 0;
-  /// 0..1 of the weights of its backend.
+  /// 0..1 of its backend's traffic by the weights.
   double share = 0;
   /// Negative: not known.
   double latency_ms = -1;
@@ -69,6 +69,7 @@ struct TopView {
   std::size_t columns = 80;
   /// 0: as many as there are.
   std::size_t rows = 0;
+  /// Index, modulo their number.
   std::size_t backend = 0;
   TopSort sort = TopSort::kFile;
   /// Servers that are left out at the top.

@@ -17,7 +17,7 @@ using std::chrono::seconds;
 /// How far a head may be dated into the future before it is a lie rather than a clock that is a little off. Ethereum
 /// clients themselves refuse blocks more than 15 s ahead.
 inline constexpr milliseconds kClockTolerance = seconds{15};
-/// A head is a voice for this many probe intervals (plus a time-out) after it came.
+/// A head counts as a vote for this many probe intervals (plus a time-out) after it came.
 inline constexpr int kVoteIntervals = 3;
 /// A head's jump is explained when it covers at most this many times the time that its timestamps advanced, plus
 /// max_lag: blocks come in bursts, but not for long.
@@ -59,7 +59,7 @@ inline constexpr double kErrorWeight = 20.0;
 
 // ---- coming back
 
-/// A time-out is longer or shorter by up to this part, so that servers thrown out together do not return together.
+/// A time-out is longer or shorter by up to this part, so that servers ejected together are not readmitted together.
 inline constexpr double kEjectJitter = 0.1;
 /// One ejection is forgiven for each time of health that is twice the last time-out, but at least a minute.
 inline constexpr int kPayBackTimeOuts = 2;
@@ -140,12 +140,13 @@ inline constexpr double kSizeAnswers = 16;
 inline constexpr double kSizeSpreadSamples = 20;
 /// Fewer recent requests say nothing about quotas and latency.
 inline constexpr double kLiveEnough = 20;
-/// Failures above the others' rate, and how many: what is told as live_errors, and what takes a server out, in the
-/// quick memory and in the long one. A tenth of all requests failing is worse than doing without the server.
+/// `live_errors` is reported from this rate above the others' and this many failures on.
 inline constexpr double kLiveFailing = 0.02;
 inline constexpr double kLiveFailingFailures = 3;
+/// Ejects by the counts of kLiveRecent.
 inline constexpr double kLiveOutRecent = 0.20;
 inline constexpr double kLiveOutRecentFailures = 5;
+/// Ejects by the counts of kLiveMinute: a tenth of all requests failing is worse than doing without the server.
 inline constexpr double kLiveOutMinute = 0.10;
 inline constexpr double kLiveOutMinuteFailures = 20;
 /// What is beyond chance: so many standard deviations.

@@ -80,7 +80,7 @@ TEST_CASE("agent: weights reach a HAProxy that gives no socket, and are back aft
   // What is not ours changes nothing in HAProxy, and is told once.
   for (const char* asked : {"rpc/x\n", "rpc/x\n", "other/a\n", "hello\n", "\n"}) CHECK(answer(port, asked) == "\n");
   CHECK(program.says("agent-check: it was asked for a server that rpc does not have"));
-  CHECK(program.says("agent-check: it was asked for a backend that the configuration does not have"));
+  CHECK(program.says("agent-check: HAProxy asked for a backend that is not in the configuration"));
   CHECK(program.says("agent-check: it was not asked for \"backend/server\""));
   CHECK(program.count("agent-check:") == 3);
   CHECK(answer(port, std::string(5000, 'x')).empty());

@@ -76,8 +76,8 @@ TEST_CASE("an agent-check that sets weights is named, and not fought for long") 
   Program program({"run", "--config", config});
   CHECK(program.says("rpc: agent_check: server b has an `agent-check`"));
   CHECK(
-      program.says("rpc: contended: server b is left alone for a while, since somebody else keeps changing the "
-                   "weight: its `agent-check` does"));
+      program.says("rpc: contended: server b has a weight that another writer keeps changing, so it is not set for a "
+                   "while: look for the server's `agent-check`"));
   CHECK(eventually([&] { return weights_of(haproxy) == Weights{{"a", 86}, {"b", 7}, {"c", 85}}; }));
   // The others are served as ever.
   stage.break_provider(0);

@@ -503,7 +503,7 @@ TEST_CASE("a marked key in what is asked of the agent-check's port is not repeat
     connection.send(asked + "\n");
     outputs.add("answer", connection.read_to_end());
   }
-  CHECK(program.says("agent-check: it was asked for a backend that the configuration does not have"));
+  CHECK(program.says("agent-check: HAProxy asked for a backend that is not in the configuration"));
   CHECK(program.stop() == 0);
   outputs.add("log", program.err());
 }

@@ -57,7 +57,7 @@ struct Allocation {
   // All by server.
   BackendDecision out;
   std::vector<bool> disqualified;
-  /// Scores without what is for a moment.
+  /// Scores without failure penalties and missing answers.
   std::vector<double> steady;
   /// The part of the traffic that max_rate allows; absent: any.
   std::vector<std::optional<double>> plan_shares;
@@ -69,7 +69,7 @@ struct Allocation {
   std::optional<unsigned> serving_tier;
   /// It serves since this decision.
   bool tier_joined = false;
-  /// A server comes from nothing, or has less than half of what its score would give, as shares grow only so fast.
+  /// Growth limits keep some server below half of its share by score, or a server starts from share 0.
   bool far_from_share = false;
 
  private:

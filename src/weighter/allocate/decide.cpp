@@ -71,8 +71,8 @@ void mark_cut(Allocation& a, const Members& sharing, const std::vector<double>& 
 void share(Allocation& a, const Members& group) {
   const Members sharing = a.sharing(group);
   std::vector<double> scores;
-  // Doubt and silence are for a moment: they take their part of a share at once and give it back at once, and growth
-  // knows nothing of them.
+  // Growth limits use the steady scores. Failure penalties and missing answers are applied afterwards, so they take
+  // effect and end at once.
   for (const std::size_t i : sharing) scores.push_back(a.steady[i]);
   const std::vector<double> shares = grown_shares(a, sharing, scores);
   std::vector<double> penalised = shares;

@@ -65,9 +65,9 @@ struct ScoreInputs {
   double rate_limit_factor = 1.0;
   double ramp = 1.0;
   double preference = 1.0;
-  /// The part of the traffic that its quota carries; absent: no limit is known.
+  /// The part of the traffic that its quota or `max_rate` allows, the less of the two; absent: no limit is known.
   std::optional<double> quota_share;
-  /// What kept the share below what the score would give: "growth", "quota", "identity", "exposure" or
+  /// What kept the share below what the score would give: "growth", "quota", "identity", "exposure", "max_rate" or
   /// "max_share"; empty: nothing.
   std::string_view limited_by;
 
@@ -80,11 +80,15 @@ struct ServerDecision {
   ScoreInputs inputs;
   /// The strategy's product; 0: not eligible.
   double score = 0;
-  /// What we hold for HAProxy, 0..256.
+  /// The applied weight, 0..256.
   unsigned weight = 0;
+  /// The newest one that it has shown; absent: none.
   std::optional<Head> head;
+  /// Absent: there is no head, or its chain's heads have no time.
   std::optional<milliseconds> head_age;
+  /// Behind the agreed head; absent: one of the two is not there.
   std::optional<std::uint64_t> lag_blocks;
+  /// Median of the newest probes; absent: none has succeeded.
   std::optional<std::chrono::microseconds> latency;
 };
 

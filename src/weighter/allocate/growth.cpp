@@ -65,9 +65,8 @@ double part_left(const Allocation& a, std::size_t i) {
   return fell ? a.steady[i] / before[i] : 1.0;
 }
 
-/// What each server of the group had before; empty: nothing that growth could be measured from.
-/// A server's own fall is taken from it first: else the others, which may grow only so fast, would leave with it what
-/// it has lost the right to.
+/// Each server's earlier share of the group; empty: growth cannot be measured. A server's own fall is taken out before
+/// they are normalised: the growth limit on the others must not keep weight on it.
 std::vector<double> shares_before(const Allocation& a, const Members& sharing) {
   std::vector<double> out;
   double sum = 0;

@@ -233,7 +233,7 @@ Legacy Controller::legacy() const {
   return out;
 }
 
-/// The configuration with the server_list's servers. Each remark is logged once.
+/// The configuration with the servers of `server_lists_`. Each remark is logged once.
 config::Config Controller::expanded() {
   Expansion out = with_servers(file_, server_lists_);
   for (std::string& remark : out.remarks)

@@ -109,7 +109,7 @@ class Controller {
   /// What `expanded` found before the first event, to be logged with it.
   std::vector<std::string> remarks_;
   ServerLists server_lists_;
-  /// The file's, with the server_list's servers. Stays where it is, as its servers come and go.
+  /// The file's, with the servers of `server_lists_`. Stays where it is, as its servers come and go.
   config::Config config_;
   SystemState state_;
   Context c_;

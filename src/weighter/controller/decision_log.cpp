@@ -73,11 +73,11 @@ void DecisionLog::tell_of_followers(const std::string& backend, std::size_t coun
   const auto [last, first] = followers_told_.emplace(backend, now);
   if (!first && now - last->second < kFollowersAgain) return;
   last->second = now;
-  write(config::LogLevel::kInfo, "summary",
-        fmt::format("{}: the weights of {} servers change, and nothing else of them; such changes of many at once "
-                    "are logged once in {}",
-                    backend, count, span_text(kFollowersAgain)),
-        {{"backend", backend}});
+  write(
+      config::LogLevel::kInfo, "summary",
+      fmt::format("{}: {} servers have another weight and the same state (logged at most once in {} for each backend)",
+                  backend, count, span_text(kFollowersAgain)),
+      {{"backend", backend}});
 }
 
 void DecisionLog::tell_of_notes(const std::string& backend, const std::vector<BackendNote>& notes, MonoTime now) {

@@ -67,8 +67,8 @@ void EndpointControl::set_listed(bool listed) {
 bool EndpointControl::has_left() {
   // What is under way ends first: closing it would take away what the exchange needs.
   if (busy() || !unlisted_ || (instance_ && c_.mono() - *unlisted_ <= kUnlistedStay)) return false;
-  log(config::LogLevel::kInfo, fmt::format("HAProxy {} has left: its name does not lead to it any more{}", name(),
-                                           instance_ ? "" : ", and it does not answer"));
+  log(config::LogLevel::kInfo, fmt::format("HAProxy {} is no longer managed: its name does not lead to it any more{}",
+                                           name(), instance_ ? "" : ", and it does not answer"));
   return true;
 }
 

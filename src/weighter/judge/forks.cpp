@@ -192,7 +192,7 @@ void scan_for_forks(BackendHistory& history, const config::Backend& backend, std
                     MonoTime now) {
   ForkCheck& check = history.forks;
   if (!backend.chain.offers.block || check.height || (check.ever && now < check.next_scan)) return;
-  check.next_scan = now + kForkLookEvery;
+  check.next_scan = now + kForkScanEvery;
   if (votes.empty() || !several_operators(votes)) return;
   Groups groups(history, votes);
   std::vector<Group> found = groups.take();

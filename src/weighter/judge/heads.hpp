@@ -19,7 +19,7 @@ struct AgreedHead {
   friend bool operator==(const AgreedHead&, const AgreedHead&) = default;
 };
 
-/// An operator's opinion on the head. Two keys at one vendor are one voice.
+/// An operator's opinion on the head. Two keys at one vendor have one vote.
 struct Vote {
   std::string_view operator_name;
   std::uint64_t number = 0;
@@ -63,9 +63,8 @@ HeadView scan_heads(BackendHistory& history, const config::Backend& backend, con
 /// timestamps advance, plus max_lag.
 bool rise_explained(std::uint64_t blocks, milliseconds dated, milliseconds block_time, milliseconds max_lag);
 
-/// Whether the target's newest block is older than `limit`. Of the time since it was told, what `interval`, that
-/// between two probes, goes beyond half of `limit` does not count: it was not looked for, and nothing newer could be
-/// shown.
+/// Whether the target's newest block is older than `limit`. A slow probe interval must not age a block: of the time
+/// since the answer at most one `interval`, the part of it above half of `limit`, is not counted.
 bool too_old(const TargetHistory& target, milliseconds limit, milliseconds interval, Now now);
 
 /// Whether `head` is dated further into the future than a clock may be off.

@@ -38,8 +38,7 @@ class Judge {
     out_.blind = !history_.servers.empty() && std::ranges::all_of(history_.servers, [](const TargetHistory& t) {
       return t.probes.failure && is_transport(t.probes.failure->code);
     });
-    if (heads.no_quorum)
-      note("no_quorum", "operators are more than max_lag apart and no majority can tell who is right");
+    if (heads.no_quorum) note("no_quorum", "operators are more than max_lag apart, and no head has a majority");
     if (!history_.forks.tie.empty()) note("fork_tie", history_.forks.tie);
     if (heads.halted)
       note("halted", "all heads are too old and agree: the chain stands still, or this machine's clock is wrong");
@@ -133,7 +132,7 @@ class Judge {
     const bool only_old =
         bad && std::ranges::all_of(v.reasons, [](const ReasonNote& n) { return n.code == Reason::kBlockTooOld; });
     const bool stands_still_with_all = out_.halted && only_old;
-    // What is asked seldom counts once for each answer, not again with each head in between.
+    // Sync state and canaries count once for each answer, not again with each head.
     const bool only_slow = bad && std::ranges::all_of(v.reasons, [](const ReasonNote& n) {
                              return n.code == Reason::kSyncing || n.code == Reason::kCanaryFailed;
                            });
@@ -240,8 +239,8 @@ class Judge {
            constants::kLiveOutMost * static_cast<double>(history_.servers.size());
   }
 
-  /// Requests wait and a probe does: the rest of its time-out would tell no more. Strategies that weigh no latency
-  /// would leave it all its traffic until then.
+  /// Requests pile up, and a probe has had no answer for half of its time-out: it is ejected now. Strategies without
+  /// latency would send it traffic until the time-out.
   bool hangs(std::size_t i) const {
     const TargetHistory& t = history_.servers[i];
     if (!live_[i].waiting_ms || !t.probes.sent_at) return false;
@@ -366,7 +365,7 @@ class Judge {
     }
     if (t.heads.jumped && t.heads.previous)
       return ReasonNote{Reason::kBlockAhead,
-                        fmt::format("head {} came too soon: no block time explains it, and nobody confirms it",
+                        fmt::format("head {} rose faster than the block time allows, and no other operator confirms it",
                                     t.heads.newest->number)};
     return std::nullopt;
   }

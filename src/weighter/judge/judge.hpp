@@ -97,7 +97,7 @@ BackendVerdict judge(BackendHistory& history, const config::Backend& backend, co
 /// Lowers the verdict while a return is under way: by 0.1 at its beginning, rising to 1 over `ramp`. Notes its end.
 void apply_ramp(EjectionHistory& ejection, const config::Backend& backend, MonoTime now, ServerVerdict& verdict);
 
-/// 1 up to one block and 2 s behind, then linear down to 0 at `max_lag`.
+/// In [0, 1]: 1 up to one block and 2 s behind, then linear down to 0 at `max_lag`.
 double freshness(milliseconds lag, milliseconds block_time, milliseconds max_lag);
 
 /// How long the `count`th ejection in a row lasts: eject_time, doubled for each before it, up to max_eject_time, longer

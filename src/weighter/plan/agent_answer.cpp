@@ -20,7 +20,7 @@ AgentAnswer agent_answer(const SystemState& state, const haproxy::Instance* show
   const std::vector<config::Backend>& backends = state.config().backends;
   const auto backend = std::ranges::find(backends, asked.substr(0, slash), &config::Backend::name);
   // Foreign text is not shown: any client may send it.
-  if (backend == backends.end()) return refused("it was asked for a backend that the configuration does not have");
+  if (backend == backends.end()) return refused("HAProxy asked for a backend that is not in the configuration");
   if (backend->drive != config::Drive::kAgent)
     return refused(
         fmt::format("it was asked for {}, whose weights go over the socket; set drive = \"agent\" there, or "

@@ -150,9 +150,9 @@ std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const hap
                                           "again"});
   if (fought_over.count() > 0)
     out.push_back(
-        {"contended", with_verb(fought_over, "is", "are") +
-                          " left alone for a while, since somebody else keeps changing the weight: " +
-                          (by_agent ? "its `agent-check` does" : "another rpc-weighter, a script or a person may")});
+        {"contended", with_verb(fought_over, "has", "have") +
+                          " a weight that another writer keeps changing, so it is not set for a while: look for " +
+                          (by_agent ? "the server's `agent-check`" : "another rpc-weighter, a script or a person")});
   return out;
 }
 

@@ -13,8 +13,8 @@ namespace rpcw {
 std::vector<std::string> out_of_reach(const config::Config& config, const haproxy::Instance& instance);
 
 /// What HAProxy's settings and state of a backend mean for the weights of the servers that the file names:
-/// `ignores_weights`, `hash_dead_band`, `duplicate_names`, `persistence`, `agent_check`, `agent_unanswered`, `tracks`,
-/// `slowstart`, `down`, `contended`.
+/// `ignores_weights`, `duplicate_names`, `persistence`, `per_connection`, `hash_dead_band`, `agent_check`,
+/// `agent_unanswered`, `tracks`, `slowstart`, `down`, `configured_zero`, `stuck_at_zero`, `contended`.
 std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const haproxy::BackendRow& row);
 
 /// Whether the operator has to change something because of the note; the other notes are everyday events.

@@ -15,7 +15,7 @@
 
 namespace rpcw {
 
-/// Who else sets weights at one HAProxy: finds what they have changed, and servers whose weight another writer keeps
+/// Finds weights that another writer has changed at one HAProxy, and servers whose weight another writer keeps
 /// changing. To put such a one back again and again would only make the traffic swing, so it is left alone for a while.
 /// No clock: the time is an argument.
 class OtherWriters {
@@ -36,7 +36,7 @@ class OtherWriters {
             const std::set<Key>& unconfirmed);
 
   enum class Repair : std::uint8_t {
-    /// Nobody else has changed it since the last read but one, or it was counted already.
+    /// No other writer has changed it since the last read but one, or it was counted already.
     kNone,
     /// It is put back.
     kPutBack,

@@ -23,13 +23,14 @@ struct WeightChange {
   bool percent = false;
 };
 
+/// Whether a server's weight stays as it is, since it was refused or is contended; empty: of none.
+using LeftAlone = std::function<bool(std::string_view backend, std::string_view server)>;
+
 /// Servers whose weight in `instance` is not the applied one, in an order that never leaves a backend without a server
 /// meanwhile: rises come before falls. Servers that it does not have are left out, as are backends without any verdict
 /// and those whose weights are answers to its agent-check; empty while the state is `cold`. Where the decision would
 /// leave this HAProxy with no server (it joins the views of several, and some servers may be left alone), those that it
 /// can use share equally: the best standing that is there.
-/// `left_alone`: servers whose weight stays as it is, since it was refused or is contended; empty: none.
-using LeftAlone = std::function<bool(std::string_view backend, std::string_view server)>;
 std::vector<WeightChange> plan_changes(const SystemState& state, const haproxy::Instance& instance,
                                        const LeftAlone& left_alone = {});
 

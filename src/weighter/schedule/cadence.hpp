@@ -26,8 +26,8 @@ inline constexpr milliseconds kBudgetSavedFor{3'600'000};
 
 /// Chain id. A provider that is moved to another chain under the same URL is found within this time.
 inline constexpr milliseconds kIdentityEvery{60'000};
-/// After an answer that does not tell it; doubled with each one in a row, up to kIdentityEvery. A server that is
-/// another chain has traffic until it is found out.
+/// Delay after an answer without a chain id, doubled with each one in a row, up to kIdentityEvery. A server of another
+/// chain has traffic until it is found out.
 inline constexpr milliseconds kIdentityRefused{1'000};
 /// The same of one that shows other blocks than the others while chains may not be compared yet: heads that contradict
 /// each other for a moment are nothing rare at the tip of a chain.
@@ -43,12 +43,11 @@ inline constexpr milliseconds kUnsupportedPause{86'400'000};
 /// Chains are not compared more often than this, whatever the heads say; and that often while a server is on a fork.
 inline constexpr milliseconds kForkCheckLeast{10'000};
 inline constexpr milliseconds kForkedEvery{30'000};
-/// Heads are looked at for signs of a fork this often.
-inline constexpr milliseconds kForkLookEvery{200};
+/// Heads are scanned for signs of a fork this often.
+inline constexpr milliseconds kForkScanEvery{200};
 
-/// From so many requests at once their number costs more time than one more round trip to a provider without JSON-RPC
-/// batches: then the checks of a provider go in one batch. It does as well with fewer, but a provider that counts,
-/// refuses or loses batches is found out only by asking it again, and below this nothing is gained for that.
+/// From this many requests at once the checks of a provider go into one batch. Below it batches save nothing, and a
+/// provider that refuses them costs requests more.
 inline constexpr std::size_t kRequestsWorthBatching = 100;
 
 /// While no server of a backend is healthy, each is probed after at least this part of the time that this has lasted,

@@ -252,17 +252,17 @@ struct TargetHistory {
 /// Median of the newest latencies (the mean of two); absent: none is known.
 std::optional<std::chrono::microseconds> median_latency(const LatencyHistory& latency);
 
-/// The cause of what it was like before is over: the latency is what its last `probes` good probes took.
+/// Restarts the latency from the newest `probes` good probes, at most the 3 that are kept. 0: no change.
 void restart_latency(LatencyHistory& latency, unsigned probes);
-/// The same for its live traffic: nothing is known of it.
+/// Forgets the latency of live traffic.
 void restart_live_latency(LiveHistory& live);
 
 /// Of a target that another process has known and was not asked for `slept`: unchanged, unless that is so long, or its
 /// head is dated so far in the future, that nothing of its head and its ejection says anything about now.
 TargetHistory awoken(TargetHistory&& history, milliseconds slept, Now now);
 
-/// What is still true of a target after some minutes in which it was not asked: how it has fared, not where its chain
-/// was.
+/// What stays valid of a target after minutes without probes: latency, errors, traffic and ejections; not head, chain
+/// id or the node's state.
 TargetHistory outlasting(TargetHistory&& history);
 
 /// The chain's pace, measured from agreed heads.
@@ -360,7 +360,8 @@ BackendHistory empty_history(const config::Backend& backend);
 BackendHistory with_servers(BackendHistory&& was, std::vector<TargetHistory>&& servers,
                             std::vector<TargetHistory>&& references, std::span<const std::optional<std::size_t>> from);
 
-/// Folds an answer, or its absence, in. A failure that is `ours` changes nothing but `not_asked`.
+/// Folds an answer, or its absence, in. A failure that is `ours` sets `probes.not_sent`, ends `sent_at`, and
+/// changes nothing else.
 void fold(TargetHistory& history, HeadObservation&& observation);
 /// A check without an answer changes nothing: what was known stays so, and it is asked again. One whose method does not
 /// exist, by two answers in a row that came while heads did, is dropped for a day; identity never is. `answer` is not

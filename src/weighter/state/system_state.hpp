@@ -113,17 +113,16 @@ class SystemState {
   /// the next `decide`.
   void adopt(SystemState&& other);
 
-  /// Calls `change`, which changes the servers of the configuration that this state refers to and nothing else of it,
-  /// and goes on with what is known of those that stay: questions that are under way stay asked, and the weights that
-  /// are held stay so. One that is new has no share and the weight 0 until a decision gives it more; a backend with new
-  /// servers only holds nothing. Targets have other indices afterwards.
-  /// One that was here within constants::kAbsence is no stranger: its ejections, its failures and its quota are known,
-  /// while its head and chain are asked for as of a new server.
+  /// Calls `change`, which may change only the servers of the configuration that this state refers to. Servers that
+  /// stay keep their history, their checks under way and their applied weight. New ones start with no share and weight
+  /// 0; a backend of new ones alone has no applied weights. Indices of targets change. A server that left within
+  /// constants::kAbsence keeps its latency, its errors, its ejections and its quota, while its head and chain are asked
+  /// for as of a new one.
   void change_servers(const std::function<void()>& change, MonoTime now);
 
-  /// Whether weights are held for this backend.
+  /// Whether this backend has applied weights.
   [[nodiscard]] bool decided(std::size_t backend) const { return backends_[backend].decided; }
-  /// While it is held up, `decide` leaves a backend out (unless all are wanted).
+  /// While it is blocked, `decide` leaves a backend out (unless all are wanted).
   void block_decisions(std::uint32_t backend, bool blocked);
 
   /// The knowledge to store, one for each backend.
