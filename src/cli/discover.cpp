@@ -13,12 +13,12 @@
 #include <utility>
 
 #include "agent/server_list_read.hpp"
-#include "agent/starter.hpp"
 #include "base/wait_group.hpp"
 #include "cli/cli.hpp"
 #include "cli/load.hpp"
 #include "cli/open_sockets.hpp"
 #include "cli/print.hpp"
+#include "cli/starter.hpp"
 #include "config/endpoint.hpp"
 #include "config/load.hpp"
 #include "config/tls_files.hpp"

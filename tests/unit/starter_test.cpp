@@ -1,4 +1,4 @@
-#include "agent/starter.hpp"
+#include "cli/starter.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "agent/starter.hpp"
+#include "cli/starter.hpp"
 
 #include <fmt/format.h>
 
@@ -202,6 +202,113 @@ std::string describe_servers(const std::vector<Entry>& entries) {
   return out;
 }
 
+/// The backend that `c` may follow: one of `leaders` that has the same nodes, as far as is known of the same chain;
+/// nullptr: none.
+const Candidate* leader_of(const Candidate& c, const std::vector<Candidate>& all,
+                           const std::vector<std::string>& leaders,
+                           const std::map<std::string, ChainAnswers>& answers) {
+  for (const Candidate& other : all) {
+    if (std::ranges::find(leaders, other.name) == leaders.end() || !same_nodes(c, other)) continue;
+    const ChainAnswers::Network* mine = network_of(answers, c.name);
+    const ChainAnswers::Network* theirs = network_of(answers, other.name);
+    // On one machine there may be nodes of two chains.
+    if (mine != nullptr && (theirs == nullptr || *mine != *theirs)) continue;
+    return &other;
+  }
+  return nullptr;
+}
+
+/// The servers of a backend, by what can be made of them.
+struct Entries {
+  std::vector<Entry> usable;
+  /// Those whose address cannot be probed, each a comment.
+  std::string odd;
+  /// How many have no address.
+  std::size_t slots = 0;
+};
+
+/// `follows`: its servers are probed for another backend.
+Entries entries_of(const Candidate& c, std::string_view url_template, bool follows) {
+  Entries out;
+  for (const ServerLists::Server& s : c.list.servers) {
+    Entry e{.server = &s, .row = c.row(s.name)};
+    if (s.addr.empty()) {
+      ++out.slots;
+      continue;
+    }
+    const std::string url = fill_template(std::string(url_template), c.name, s);
+    if (!config::is_plain_name(s.name) || url.empty() || !url::parse(url)) {
+      out.odd += fmt::format("# Server {} ({}) has no address that could be probed{}.\n", haproxy::presentable(s.name),
+                             haproxy::presentable(s.addr),
+                             config::is_plain_name(s.name) ? "; a [[backend.server]] with a url brings it in" : "");
+      continue;
+    }
+    if (e.row->tls && !follows) e.url = tls_url(e);
+    out.usable.push_back(std::move(e));
+  }
+  return out;
+}
+
+/// Comments on what HAProxy has, before the backend's table.
+std::string remarks(const Candidate& c, const Entries& entries, const std::string& objection) {
+  std::string out = "\n";
+  if (!objection.empty()) out += fmt::format("# Asked for, but note: {}.\n", objection);
+  out += fmt::format("# HAProxy has now ({}{}):\n", c.first->algo.empty() ? "" : "balance ",
+                     haproxy::presentable(c.first->algo)) +
+         describe_servers(entries.usable);
+  if (entries.slots > 0)
+    out += fmt::format("#   {} slot{} without an address\n", entries.slots, entries.slots == 1 ? "" : "s");
+  return out + entries.odd;
+}
+
+std::string following_table(const Candidate& c, const Candidate& leader, bool asked) {
+  return fmt::format("[[backend]]\nname = {}\n", toml_string(c.name)) +
+         line(fmt::format("follows = {}", toml_string(leader.name)),
+              asked ? "its servers have the same names and hosts there, so they are probed once"
+                    : "a guess: its servers have the same names and hosts there, so probe them once") +
+         strategy_line(*c.first);
+}
+
+/// `chain`: its lines. See chain_lines.
+std::string judged_table(const Candidate& c, const Entries& entries, std::string_view url_template,
+                         const std::string& chain) {
+  std::string out = fmt::format("[[backend]]\nname = {}\n", toml_string(c.name)) + chain +
+                    line(fmt::format("discover = {}", toml_string(url_template)),
+                         "who is there, HAProxy says; add the path that your nodes want") +
+                    strategy_line(*c.first);
+  for (const Entry& e : entries.usable)
+    if (!e.url.empty())
+      out += fmt::format(
+          "\n  # HAProxy speaks TLS to it. A certificate is for a name{}; add the path with the key.\n"
+          "  [[backend.server]]\n  name = {}\n  url = {}\n",
+          e.row->fqdn.empty() ? ", which HAProxy does not show: put it in place of the address" : "",
+          toml_string(e.server->name), toml_string(e.url));
+  return out;
+}
+
+std::string header(std::span<const haproxy::Instance> haproxys, const std::vector<std::string>& left_out) {
+  std::string versions;
+  for (const haproxy::Instance& h : haproxys)
+    if (versions.find(h.version) == std::string::npos)
+      versions += fmt::format("{}{}", versions.empty() ? "" : ", ", h.version);
+  std::string out = fmt::format(
+      "# A configuration to start from, made by `rpc-weighter discover` from HAProxy {}.\n"
+      "# Look through it, above all at each backend's `chain`; then `rpc-weighter check --config FILE --online`.\n",
+      versions);
+  if (!left_out.empty()) out += "#\n# Left out:\n";
+  for (const std::string& what : left_out) out += fmt::format("#   {}\n", what);
+  return out;
+}
+
+std::string haproxy_table(const StarterWishes& wishes) {
+  std::string out = fmt::format("\n[haproxy]\nendpoints = [{}]\n", toml_string(wishes.endpoint));
+  for (const auto& [key, path] :
+       {std::pair("ca_file", &wishes.tls.ca_file), std::pair("cert_file", &wishes.tls.cert_file),
+        std::pair("key_file", &wishes.tls.key_file)})
+    if (!path->empty()) out += fmt::format("{} = {}\n", key, toml_string(*path));
+  return out;
+}
+
 }  // namespace
 
 Starter make_starter(const StarterWishes& wishes, std::span<const haproxy::Instance> haproxys,
@@ -228,95 +335,33 @@ Starter make_starter(const StarterWishes& wishes, std::span<const haproxy::Insta
     // By its own name, TLS that is passed through reaches the right host; the address may be a port of HAProxy's.
     const std::string_view url_template =
         c.first->mode == "tcp" && named_as_hosts(c) ? kByName : std::string_view(kTemplate);
-    const Candidate* leader = nullptr;
-    if (!wishes.for_probing)
-      for (const Candidate& other : all) {
-        if (std::ranges::find(leaders, other.name) == leaders.end() || !same_nodes(c, other)) continue;
-        const ChainAnswers::Network* mine = network_of(answers, c.name);
-        const ChainAnswers::Network* theirs = network_of(answers, other.name);
-        // On one machine there may be nodes of two chains.
-        if (mine != nullptr && (theirs == nullptr || *mine != *theirs)) continue;
-        leader = &other;
-        break;
-      }
-    std::vector<Entry> usable;
-    std::string odd;
-    std::size_t slots = 0;
-    for (const ServerLists::Server& s : c.list.servers) {
-      Entry e{.server = &s, .row = c.row(s.name)};
-      if (s.addr.empty()) {
-        ++slots;
-        continue;
-      }
-      const std::string url = fill_template(std::string(url_template), c.name, s);
-      if (!config::is_plain_name(s.name) || url.empty() || !url::parse(url)) {
-        odd += fmt::format("# Server {} ({}) has no address that could be probed{}.\n", haproxy::presentable(s.name),
-                           haproxy::presentable(s.addr),
-                           config::is_plain_name(s.name) ? "; a [[backend.server]] with a url brings it in" : "");
-        continue;
-      }
-      if (e.row->tls && leader == nullptr) e.url = tls_url(e);
-      usable.push_back(std::move(e));
-    }
-    if (usable.empty() && slots == 0) {
+    const Candidate* leader = wishes.for_probing ? nullptr : leader_of(c, all, leaders, answers);
+    const Entries entries = entries_of(c, url_template, leader != nullptr);
+    if (entries.usable.empty() && entries.slots == 0) {
       leave_out(c.rows.empty() ? "it has no servers" : "none of its servers has an address that could be probed");
       continue;
     }
     const bool spoken = wishes.for_probing || leader != nullptr || network_of(answers, c.name) != nullptr;
-    const std::string why = usable.empty() && !wished ? "none of its server-template's slots is in use"
-                                                      : objection(c, usable.size(), spoken);
+    const std::string why = entries.usable.empty() && !wished ? "none of its server-template's slots is in use"
+                                                              : objection(c, entries.usable.size(), spoken);
     if (!why.empty() && !wished) {
       leave_out(why + "; `--backend` takes it all the same");
       continue;
     }
     out.backends.push_back(c.name);
-    if (leader == nullptr) leaders.push_back(c.name);
-    tables += "\n";
-    if (!why.empty()) tables += fmt::format("# Asked for, but note: {}.\n", why);
-    tables += fmt::format("# HAProxy has now ({}{}):\n", c.first->algo.empty() ? "" : "balance ",
-                          haproxy::presentable(c.first->algo)) +
-              describe_servers(usable);
-    if (slots > 0) tables += fmt::format("#   {} slot{} without an address\n", slots, slots == 1 ? "" : "s");
-    tables += odd;
-    tables += fmt::format("[[backend]]\nname = {}\n", toml_string(c.name));
+    tables += remarks(c, entries, why);
     if (leader != nullptr) {
-      tables += line(fmt::format("follows = {}", toml_string(leader->name)),
-                     answers.empty() ? "a guess: its servers have the same names and hosts there, so probe them once"
-                                     : "its servers have the same names and hosts there, so they are probed once");
-      tables += strategy_line(*c.first);
+      tables += following_table(c, *leader, !answers.empty());
       continue;
     }
+    leaders.push_back(c.name);
     const auto said = answers.find(c.name);
-    tables += chain_lines(said == answers.end() ? nullptr : &said->second, own_chains);
-    tables += line(fmt::format("discover = {}", toml_string(url_template)),
-                   "who is there, HAProxy says; add the path that your nodes want");
-    tables += strategy_line(*c.first);
-    for (const Entry& e : usable)
-      if (!e.url.empty())
-        tables += fmt::format(
-            "\n  # HAProxy speaks TLS to it. A certificate is for a name{}; add the path with the key.\n"
-            "  [[backend.server]]\n  name = {}\n  url = {}\n",
-            e.row->fqdn.empty() ? ", which HAProxy does not show: put it in place of the address" : "",
-            toml_string(e.server->name), toml_string(e.url));
+    tables += judged_table(c, entries, url_template,
+                           chain_lines(said == answers.end() ? nullptr : &said->second, own_chains));
   }
 
-  std::string versions;
-  for (const haproxy::Instance& h : haproxys)
-    if (versions.find(h.version) == std::string::npos)
-      versions += fmt::format("{}{}", versions.empty() ? "" : ", ", h.version);
-  out.text = fmt::format(
-      "# A configuration to start from, made by `rpc-weighter discover` from HAProxy {}.\n"
-      "# Look through it, above all at each backend's `chain`; then `rpc-weighter check --config FILE --online`.\n",
-      versions);
-  if (!out.left_out.empty()) out.text += "#\n# Left out:\n";
-  for (const std::string& what : out.left_out) out.text += fmt::format("#   {}\n", what);
-  if (out.backends.empty()) return out;
-  out.text += fmt::format("\n[haproxy]\nendpoints = [{}]\n", toml_string(wishes.endpoint));
-  for (const auto& [key, path] :
-       {std::pair("ca_file", &wishes.tls.ca_file), std::pair("cert_file", &wishes.tls.cert_file),
-        std::pair("key_file", &wishes.tls.key_file)})
-    if (!path->empty()) out.text += fmt::format("{} = {}\n", key, toml_string(*path));
-  out.text += tables + own_chains;
+  out.text = header(haproxys, out.left_out);
+  if (!out.backends.empty()) out.text += haproxy_table(wishes) + tables + own_chains;
   return out;
 }
 
