@@ -37,9 +37,8 @@ std::string status_line(const Report& report) {
   std::string fallbacks;
   for (const BackendReport& b : report.backends) {
     servers += b.servers.size();
-    healthy += static_cast<std::size_t>(std::ranges::count_if(b.servers, [](const ServerReport& s) {
-      return s.decision.state == State::kHealthy || s.decision.state == State::kDegraded;
-    }));
+    healthy += static_cast<std::size_t>(
+        std::ranges::count_if(b.servers, [](const ServerReport& s) { return may_serve(s.decision.state); }));
     if (b.fallback) fallbacks += fmt::format("{}{}", fallbacks.empty() ? "" : ", ", b.name);
   }
   const auto reachable = std::ranges::count_if(report.haproxy, &EndpointReport::reachable);

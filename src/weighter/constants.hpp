@@ -62,8 +62,8 @@ inline constexpr double kErrorWeight = 20.0;
 /// A time-out is longer or shorter by up to this part, so that servers ejected together are not readmitted together.
 inline constexpr double kEjectJitter = 0.1;
 /// One ejection is forgiven for each time of health that is twice the last time-out, but at least a minute.
-inline constexpr int kPayBackTimeOuts = 2;
-inline constexpr milliseconds kPayBackLeast = seconds{60};
+inline constexpr int kForgiveTimeOuts = 2;
+inline constexpr milliseconds kForgiveLeast = seconds{60};
 /// Where a ramp starts. From there it rises with the fourth root of the time: half of the score is back after a
 /// sixteenth of it, since what the others carry meanwhile is what fails when one of them does.
 inline constexpr double kRampStart = 0.1;

@@ -69,8 +69,7 @@ unsigned Allocation::disabled_weight(std::size_t i) const {
 }
 
 bool Allocation::eligible(std::size_t i) const {
-  const State state = out.servers[i].state;
-  return state == State::kHealthy || state == State::kDegraded;
+  return may_serve(out.servers[i].state);
 }
 
 bool Allocation::out_of_reach(std::size_t i) const {

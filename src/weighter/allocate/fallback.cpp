@@ -91,7 +91,7 @@ void fall_back(Allocation& a, const Members& active, const Members& backups) {
 }
 
 Standing standing_of(const ServerDecision& server) {
-  if (server.state == State::kHealthy || server.state == State::kDegraded) return Standing::kAnswers;
+  if (may_serve(server.state)) return Standing::kAnswers;
   const bool unheard = server.state == State::kUnknown && server.reasons.empty();
   Standing out = unheard ? Standing::kNoAnswer : Standing::kAnswers;
   for (const ReasonNote& note : server.reasons) {

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "base/text.hpp"
 #include "weighter/constants.hpp"
+#include "weighter/judge/ejection.hpp"
 #include "weighter/judge/live.hpp"
 #include "weighter/schedule/agenda.hpp"
 
@@ -24,44 +24,46 @@ milliseconds whole_ms(MonoTime t) {
 class Judge {
  public:
   Judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now)
-      : history_(history), backend_(backend), probe_(probe), now_(now) {}
+      : history_(history),
+        backend_(backend),
+        probe_(probe),
+        now_(now),
+        heads_(scan_heads(history, backend, probe, now)),
+        block_time_(block_time_for_lag(history.block_time, backend.chain)),
+        blind_(is_blind(history)),
+        ejections_(history, backend, probe, now.mono, blind_) {}
 
   BackendVerdict run() {
-    const HeadView heads = scan_heads(history_, backend_, probe_, now_);
-    heads_ = heads;
-    agreed_ = heads.agreed;
-    agreed_timestamp_ = heads.agreed_timestamp;
-    block_time_ = block_time_for_lag(history_.block_time, backend_.chain);
-    out_.head = heads.agreed;
-    out_.halted = heads.halted;
-    clock_behind_ = heads.clock_behind;
-    out_.blind = !history_.servers.empty() && std::ranges::all_of(history_.servers, [](const TargetHistory& t) {
-      return t.probes.failure && is_transport(t.probes.failure->code);
-    });
-    if (heads.no_quorum) note("no_quorum", "operators are more than max_lag apart, and no head has a majority");
+    out_.head = heads_.agreed;
+    out_.halted = heads_.halted;
+    out_.blind = blind_;
+    if (heads_.no_quorum) note("no_quorum", "operators are more than max_lag apart, and no head has a majority");
     if (!history_.forks.tie.empty()) note("fork_tie", history_.forks.tie);
-    if (heads.halted)
+    if (heads_.halted)
       note("halted", "all heads are too old and agree: the chain stands still, or this machine's clock is wrong");
 
-    note_unverified(heads.agreed || heads.no_quorum);
-    if (clock_behind_) note("halted", "all heads are dated in the future: this machine's clock is behind");
+    note_unverified(heads_.agreed || heads_.no_quorum);
+    if (heads_.clock_behind) note("halted", "all heads are dated in the future: this machine's clock is behind");
 
     out_.servers.resize(history_.servers.size());
     if (backend_.live) live_ = scan_live(history_.servers, now_.mono);
-    out_by_traffic_ = static_cast<std::size_t>(std::ranges::count_if(history_.servers, is_out_by_traffic));
     sum_up_stretches();
     for (std::size_t i = 0; i < history_.servers.size(); ++i) judge_server(i);
     for (std::size_t i = 0; i < history_.references.size(); ++i) judge_reference(i);
-    if (out_.blind) forgive_outage();
-    if (std::ranges::none_of(out_.servers, usable)) waive_time_outs();
-    for (std::size_t i = 0; i < out_.servers.size(); ++i) describe_return(i);
+    if (blind_) ejections_.forgive_outage();
+    if (std::ranges::none_of(out_.servers, may_serve, &ServerVerdict::state)) waive_time_outs();
+    for (std::size_t i = 0; i < out_.servers.size(); ++i)
+      if (ServerVerdict& v = out_.servers[i]; v.state == State::kEjected && v.reasons.empty())
+        v.reasons.push_back(ejections_.describe_return(i));
     return std::move(out_);
   }
 
  private:
-  static bool is_out_by_traffic(const TargetHistory& t) { return t.ejection.is_out && !t.live.ejected_because.empty(); }
-
-  static bool usable(const ServerVerdict& v) { return v.state == State::kHealthy || v.state == State::kDegraded; }
+  static bool is_blind(const BackendHistory& history) {
+    return !history.servers.empty() && std::ranges::all_of(history.servers, [](const TargetHistory& t) {
+      return t.probes.failure && is_transport(t.probes.failure->code);
+    });
+  }
 
   void note(std::string_view code, std::string detail) { out_.notes.push_back({code, std::move(detail)}); }
 
@@ -89,6 +91,37 @@ class Judge {
   void judge_server(std::size_t i) {
     TargetHistory& t = history_.servers[i];
     ServerVerdict& v = out_.servers[i];
+    measure(i);
+    const bool news = t.health.judged != t.probes.observations;
+    if (news && has_new_head(t)) take_head(i);
+    if (auto why = disqualification(t)) {
+      v.disqualified = true;
+      v.state = State::kEjected;
+      v.reasons.push_back(std::move(*why));
+      if (news) t.health.good_in_row = 0;
+      t.health.judged = t.probes.observations;
+      ejections_.eject(i);
+      return;
+    }
+    if (t.probes.observations == 0) {
+      if (t.probes.not_sent) v.reasons.push_back({t.probes.not_sent->code, t.probes.not_sent->detail});
+      return;
+    }
+    v.reasons = faults(t, backend_.servers[i].target);
+    const bool stands_still_with_all =
+        out_.halted && !v.reasons.empty() &&
+        std::ranges::all_of(v.reasons, [](const ReasonNote& n) { return n.code == Reason::kBlockTooOld; });
+    count_news(i, news, stands_still_with_all);
+    if (t.ejection.is_out || stands_still_with_all)
+      v.state = State::kEjected;
+    else
+      conclude(i);
+  }
+
+  /// Latency, errors and the age of its head, as they are now.
+  void measure(std::size_t i) {
+    const TargetHistory& t = history_.servers[i];
+    ServerVerdict& v = out_.servers[i];
     v.latency = median_latency(t.latency);
     v.smoothed_latency_ms = t.latency.smoothed_ms;
     if (backend_.live) v.live_latency_ms = live_[i].latency_ms;
@@ -104,75 +137,65 @@ class Judge {
       v.error_rate = live_[i].error_rate;
     }
     v.head_age = head_age(t);
-    const bool news = t.health.judged != t.probes.observations;
-    if (news && has_new_head(t)) {
-      compare_with_agreed(t);
-      t.heads.level_with_others = t.heads.lag_blocks &&
-                                  lag_time(*t.heads.lag_blocks, block_time_) <= backend_.chain.max_lag &&
-                                  heads_.others_near(backend_.servers[i].target.operator_name);
-      notice_fall(t);
-    }
+  }
 
-    if (auto why = never(t)) {
-      v.disqualified = true;
-      v.state = State::kEjected;
-      v.reasons.push_back(std::move(*why));
-      if (news) t.health.good_in_row = 0;
-      t.health.judged = t.probes.observations;
-      eject(i);
-      return;
-    }
-    if (t.probes.observations == 0) {
-      if (t.probes.not_sent) v.reasons.push_back({t.probes.not_sent->code, t.probes.not_sent->detail});
-      return;
-    }
+  void take_head(std::size_t i) {
+    TargetHistory& t = history_.servers[i];
+    compare_with_agreed(t);
+    t.heads.level_with_others = t.heads.lag_blocks &&
+                                lag_time(*t.heads.lag_blocks, block_time_) <= backend_.chain.max_lag &&
+                                heads_.others_near(backend_.servers[i].target.operator_name);
+    notice_fall(t);
+  }
 
-    v.reasons = hard(t, backend_.servers[i].target);
+  /// Counts what has come since the last judgement toward fall and rise.
+  void count_news(std::size_t i, bool news, bool stands_still_with_all) {
+    TargetHistory& t = history_.servers[i];
+    ServerVerdict& v = out_.servers[i];
     const bool bad = !v.reasons.empty();
-    const bool only_old =
-        bad && std::ranges::all_of(v.reasons, [](const ReasonNote& n) { return n.code == Reason::kBlockTooOld; });
-    const bool stands_still_with_all = out_.halted && only_old;
     // Sync state and canaries count once for each answer, not again with each head.
     const bool only_slow = bad && std::ranges::all_of(v.reasons, [](const ReasonNote& n) {
                              return n.code == Reason::kSyncing || n.code == Reason::kCanaryFailed;
                            });
     const bool counts = only_slow ? t.health.node_judged != t.node.observations : news;
     const bool was_out = t.ejection.is_out;
-    if (counts && !t.probes.limited && !stands_still_with_all) count(i, bad);
+    if (counts && !t.probes.limited && !stands_still_with_all) ejections_.count(i, bad);
     if (stands_still_with_all) {
       t.heads.stood_still = true;
     } else if (std::exchange(t.heads.stood_still, t.heads.stood_still && bad) && bad) {
       // Another server has moved on, and this one has not: it has been bad for long enough already.
-      eject(i, true);
+      ejections_.eject(i, true);
     }
     if (!stands_still_with_all && limited_for_too_long(i)) {
       v.reasons.push_back({Reason::kRateLimited, t.probes.limited->detail});
-      eject(i);
+      ejections_.eject(i);
     }
     // What was counted of it until now belongs to what it has been out for.
     if (backend_.live && was_out && !t.ejection.is_out) live_[i] = {};
     t.health.judged = t.probes.observations;
     t.health.node_judged = t.node.observations;
     if (news && t.probes.limited && backend_.live) probe_was_limited(t, now_.mono);
-    if (backend_.live && !t.ejection.is_out && (live_[i].out || hangs(i)) && live_may_take_out()) {
+    if (backend_.live && !t.ejection.is_out && (live_[i].out || hangs(i)) && ejections_.traffic_may_eject()) {
       t.live.ejected_because = live_[i].out ? live_errors_text(i) : hang_text(t);
-      eject(i);
+      ejections_.eject(i);
     }
-    if (t.ejection.is_out || stands_still_with_all) {
-      v.state = State::kEjected;
-      return;
-    }
+  }
+
+  /// The state and the factors of a server that is not out; its faults are in the verdict.
+  void conclude(std::size_t i) {
+    TargetHistory& t = history_.servers[i];
+    ServerVerdict& v = out_.servers[i];
     if (!t.heads.newest && t.probes.limited) {
       // It lives, but has never shown a head: nothing can be said of it.
       v.reasons.push_back({Reason::kRateLimited, t.probes.limited->detail});
       return;
     }
     v.state = State::kHealthy;
-    if (bad) {
+    if (!v.reasons.empty()) {
       v.state = State::kDegraded;
       v.failure_penalty = constants::kFailurePenalty;
     }
-    soften(t, v);
+    apply_factors(t, v);
     if (backend_.live) weigh_live(i);
   }
 
@@ -181,10 +204,10 @@ class Judge {
     ReferenceVerdict& v = out_.references.emplace_back();
     if (t.health.judged != t.probes.observations && has_new_head(t)) compare_with_agreed(t);
     t.health.judged = t.probes.observations;
-    if (auto why = never(t))
+    if (auto why = disqualification(t))
       v.reasons.push_back(std::move(*why));
     else
-      v.reasons = hard(t, backend_.references[i]);
+      v.reasons = faults(t, backend_.references[i]);
     for (const auto& trouble : {t.probes.limited, t.probes.not_sent})
       if (trouble) v.reasons.push_back({trouble->code, trouble->detail});
     v.head = t.heads.newest;
@@ -204,7 +227,8 @@ class Judge {
   /// merely because others were asked after it.
   void compare_with_agreed(TargetHistory& t) const {
     t.heads.lag_blocks.reset();
-    if (agreed_) t.heads.lag_blocks = agreed_->number - std::min(agreed_->number, t.heads.newest->number);
+    if (heads_.agreed)
+      t.heads.lag_blocks = heads_.agreed->number - std::min(heads_.agreed->number, t.heads.newest->number);
   }
 
   /// A node that is restored from a backup falls back once. A head that does so again and again comes from two pools of
@@ -233,11 +257,6 @@ class Judge {
   }
 
   // ---- live traffic
-
-  bool live_may_take_out() const {
-    return static_cast<double>(out_by_traffic_ + 1) <=
-           constants::kLiveOutMost * static_cast<double>(history_.servers.size());
-  }
 
   /// Requests pile up, and a probe has had no answer for half of its time-out: it is ejected now. Strategies without
   /// latency would send it traffic until the time-out.
@@ -304,7 +323,7 @@ class Judge {
   }
 
   /// What lowers a score without being a failure.
-  void soften(TargetHistory& t, ServerVerdict& v) const {
+  void apply_factors(TargetHistory& t, ServerVerdict& v) const {
     const auto lower = [&v](double& factor, double to, Reason reason, std::string detail) {
       factor = to;
       v.state = State::kDegraded;
@@ -345,23 +364,25 @@ class Judge {
   }
 
   /// Weight 0 at once, whatever the history says. Absent: nothing of the kind.
-  std::optional<ReasonNote> never(const TargetHistory& t) const {
+  std::optional<ReasonNote> disqualification(const TargetHistory& t) const {
     if (t.identity.status == IdentityHistory::Status::kWrong)
       return ReasonNote{Reason::kWrongChain, fmt::format("answers for chain {}, {} is {}", t.identity.seen,
                                                          backend_.chain.name, backend_.chain.identity)};
     if (!t.forks.minority.empty()) return ReasonNote{Reason::kForked, t.forks.minority};
     if (!t.heads.newest || t.probes.failure) return std::nullopt;
-    if (!clock_behind_ && in_future(*t.heads.newest, now_))
+    if (!heads_.clock_behind && in_future(*t.heads.newest, now_))
       return ReasonNote{Reason::kBlockAhead, fmt::format("head {} is dated {} in the future", t.heads.newest->number,
                                                          span_text(t.heads.newest->timestamp - now_.wall))};
-    if (agreed_ && t.heads.newest->number > agreed_->number) {
-      const std::uint64_t ahead = t.heads.newest->number - agreed_->number;
+    if (heads_.agreed && t.heads.newest->number > heads_.agreed->number) {
+      const std::uint64_t ahead = t.heads.newest->number - heads_.agreed->number;
       // Its date tells a liar from one that is back first after an outage of all: then the agreed head is the old one.
-      if (!rise_explained(ahead, t.heads.newest->timestamp - agreed_timestamp_, block_time_, backend_.chain.max_lag))
-        return ReasonNote{Reason::kBlockAhead,
-                          fmt::format("head {} is {} blocks ahead of {}, on which {} operator{} agree{}",
-                                      t.heads.newest->number, ahead, agreed_->number, agreed_->agreed_by,
-                                      agreed_->agreed_by == 1 ? "" : "s", agreed_->agreed_by == 1 ? "s" : "")};
+      if (!rise_explained(ahead, t.heads.newest->timestamp - heads_.agreed_timestamp, block_time_,
+                          backend_.chain.max_lag))
+        return ReasonNote{
+            Reason::kBlockAhead,
+            fmt::format("head {} is {} blocks ahead of {}, on which {} operator{} agree{}", t.heads.newest->number,
+                        ahead, heads_.agreed->number, heads_.agreed->agreed_by,
+                        heads_.agreed->agreed_by == 1 ? "" : "s", heads_.agreed->agreed_by == 1 ? "s" : "")};
     }
     if (t.heads.jumped && t.heads.previous)
       return ReasonNote{Reason::kBlockAhead,
@@ -370,7 +391,7 @@ class Judge {
     return std::nullopt;
   }
 
-  std::vector<ReasonNote> hard(const TargetHistory& t, const config::Target& target) const {
+  std::vector<ReasonNote> faults(const TargetHistory& t, const config::Target& target) const {
     std::vector<ReasonNote> out;
     if (t.probes.failure) {
       out.push_back({t.probes.failure->code, t.probes.failure->detail});
@@ -420,170 +441,38 @@ class Judge {
                        span_text(lag_time(blocks, block_time_)), t.heads.newest->number + blocks, limit);
   }
 
-  // ---- fall and rise
-
-  /// Counts one new observation. The very first verdict decides alone.
-  void count(std::size_t i, bool bad) {
-    TargetHistory& t = history_.servers[i];
-    if (bad) {
-      t.health.good_in_row = 0;
-      ++t.health.bad_in_row;
-      t.ejection.quiet_since = now_.mono;
-      if (t.health.judged == 0 || t.health.bad_in_row >= probe_.fall) eject(i);
-      return;
-    }
-    t.health.bad_in_row = 0;
-    ++t.health.good_in_row;
-    if (t.ejection.is_out) {
-      if (t.health.good_in_row >= probe_.rise && now_.mono >= t.ejection.until) let_back(t);
-      return;
-    }
-    pay_back(i);
-  }
-
-  /// `forgiven`: all servers have the fault for which it is ejected, so it may return at once.
-  void eject(std::size_t i, bool forgiven = false) {
-    TargetHistory& t = history_.servers[i];
-    if (t.ejection.is_out) return;
-    t.ejection.is_out = true;
-    if (is_out_by_traffic(t)) ++out_by_traffic_;
-    t.ejection.since = now_.mono;
-    t.ejection.returned_at.reset();
-    t.ejection.forgiven = forgiven || out_.blind;
-    if (t.ejection.forgiven) {
-      t.ejection.until = now_.mono;
-      return;
-    }
-    constexpr unsigned kMost = 32;
-    t.ejection.count = std::min(t.ejection.count + 1, kMost);
-    t.ejection.until = now_.mono + eject_time(backend_, t.ejection.count, backend_.servers[i].name);
-  }
-
-  void let_back(TargetHistory& t) {
-    if (is_out_by_traffic(t)) --out_by_traffic_;
-    t.ejection.is_out = false;
-    t.ejection.quiet_since = now_.mono;
-    // It begins anew: what it did to the traffic before is paid for.
-    t.live.ejected_because.clear();
-    restart_live(t.live);
-    restart_latency(t.latency, t.health.good_in_row);
-    if (backend_.ramp > milliseconds{0} && !t.ejection.forgiven) t.ejection.returned_at = now_.mono;
-  }
-
-  void pay_back(std::size_t i) const {
-    TargetHistory& t = history_.servers[i];
-    if (t.ejection.count == 0) return;
-    const MonoTime last = eject_time(backend_, t.ejection.count, backend_.servers[i].name);
-    const MonoTime quiet = std::max(last * constants::kPayBackTimeOuts, MonoTime{constants::kPayBackLeast});
-    if (now_.mono - t.ejection.quiet_since < quiet) return;
-    --t.ejection.count;
-    t.ejection.quiet_since = now_.mono;
-  }
-
-  /// The first server's failure was the beginning of an outage of all: forgives the ejections since.
-  void forgive_outage() {
-    for (std::size_t i = 0; i < history_.servers.size(); ++i) {
-      TargetHistory& t = history_.servers[i];
-      const MonoTime window = 2 * config::interval_of(backend_.servers[i].target, probe_) + probe_.timeout;
-      if (!t.ejection.is_out || t.ejection.count == 0 || now_.mono - t.ejection.since > window ||
-          t.ejection.until <= now_.mono)
-        continue;
-      --t.ejection.count;
-      t.ejection.forgiven = true;
-      t.ejection.until = now_.mono;
-    }
-  }
-
   /// No server is left: all have traffic again by the fallback, whatever they answer. Each comes back as soon as it is
   /// well, not by its time-out: time-outs are for one server that fails while others do not.
   void waive_time_outs() {
     for (std::size_t i = 0; i < out_.servers.size(); ++i) {
-      TargetHistory& t = history_.servers[i];
       ServerVerdict& v = out_.servers[i];
-      if (v.disqualified || !t.ejection.is_out) continue;
-      t.ejection.forgiven = true;
-      t.ejection.until = std::min(t.ejection.until, now_.mono);
-      if (t.probes.failure || t.probes.limited || t.health.good_in_row < probe_.rise) continue;
-      let_back(t);
+      if (v.disqualified || !ejections_.waive_time_out(i)) continue;
       v.state = State::kHealthy;
       v.reasons.clear();
-      soften(t, v);
+      apply_factors(history_.servers[i], v);
     }
-  }
-
-  void describe_return(std::size_t i) {
-    const TargetHistory& t = history_.servers[i];
-    ServerVerdict& v = out_.servers[i];
-    if (v.state != State::kEjected || !v.reasons.empty()) return;
-    if (!t.live.ejected_because.empty()) {
-      v.reasons.push_back({Reason::kLiveErrors, t.live.ejected_because});
-      return;
-    }
-    std::string detail;
-    if (t.health.good_in_row < probe_.rise)
-      detail = fmt::format("{} of {} good probes in a row", t.health.good_in_row, probe_.rise);
-    else
-      detail = fmt::format("answers well, stays out for another {} (ejected {} time{})",
-                           span_text(std::max(whole_ms(t.ejection.until - now_.mono), milliseconds{0})),
-                           t.ejection.count, t.ejection.count == 1 ? "" : "s");
-    v.reasons.push_back({Reason::kWarmingUp, std::move(detail)});
   }
 
   BackendHistory& history_;
   const config::Backend& backend_;
   const config::Probe& probe_;
   const Now now_;
+  const HeadView heads_;
+  const milliseconds block_time_;
+  const bool blind_;
+  Ejections ejections_;
   BackendVerdict out_;
-  HeadView heads_;
-  std::optional<AgreedHead> agreed_;
-  WallTime agreed_timestamp_{};
-  milliseconds block_time_{};
-  bool clock_behind_ = false;
   /// Empty: not used.
   std::vector<LiveView> live_;
   /// Of all servers that have one.
   double stretches_ = 0;
   unsigned stretched_ = 0;
-  /// How many live traffic alone keeps out at this moment.
-  std::size_t out_by_traffic_ = 0;
 };
 
 }  // namespace
 
-std::string_view to_string(State state) {
-  switch (state) {
-    case State::kHealthy:
-      return "healthy";
-    case State::kDegraded:
-      return "degraded";
-    case State::kEjected:
-      return "ejected";
-    case State::kUnknown:
-      return "unknown";
-    case State::kDisabled:
-      return "disabled";
-  }
-  return "unknown";
-}
-
 BackendVerdict judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now) {
   return Judge(history, backend, probe, now).run();
-}
-
-void apply_ramp(EjectionHistory& ejection, const config::Backend& backend, MonoTime now, ServerVerdict& verdict) {
-  if (!ejection.returned_at) return;
-  const MonoTime back_for = now - *ejection.returned_at;
-  if (back_for >= backend.ramp) {
-    ejection.returned_at.reset();
-    return;
-  }
-  if (verdict.state != State::kHealthy && verdict.state != State::kDegraded) return;
-  const double part = static_cast<double>(back_for.count()) / static_cast<double>(MonoTime{backend.ramp}.count());
-  verdict.ramp = std::min(verdict.ramp, std::max(std::sqrt(std::sqrt(part)), constants::kRampStart));
-  verdict.state = State::kDegraded;
-  if (std::ranges::find(verdict.reasons, Reason::kWarmingUp, &ReasonNote::code) == verdict.reasons.end())
-    verdict.reasons.push_back(
-        {Reason::kWarmingUp, fmt::format("back for {} of {}", span_text(whole_ms(back_for)), span_text(backend.ramp))});
 }
 
 double freshness(milliseconds lag, milliseconds block_time, milliseconds max_lag) {
@@ -591,20 +480,6 @@ double freshness(milliseconds lag, milliseconds block_time, milliseconds max_lag
   if (lag <= full) return 1.0;
   if (lag >= max_lag) return 0.0;
   return static_cast<double>((max_lag - lag).count()) / static_cast<double>((max_lag - full).count());
-}
-
-MonoTime eject_time(const config::Backend& backend, unsigned count, std::string_view seed) {
-  milliseconds t = backend.eject_time;
-  for (unsigned i = 1; i < count && t < backend.max_eject_time; ++i) t *= 2;
-  t = std::min(t, backend.max_eject_time);
-  // Then the mixer of SplitMix64: any even spread will do, but it must be the same everywhere.
-  std::uint64_t h = fnv1a(seed, kFnvBasis + count);
-  h = (h ^ (h >> 30U)) * 0xbf58476d1ce4e5b9U;
-  h = (h ^ (h >> 27U)) * 0x94d049bb133111ebU;
-  h ^= h >> 31U;
-  const double unit = static_cast<double>(h >> 11U) / 9007199254740992.0;
-  const double factor = 1.0 + constants::kEjectJitter * (2.0 * unit - 1.0);
-  return MonoTime{static_cast<std::int64_t>(static_cast<double>(MonoTime{t}.count()) * factor)};
 }
 
 }  // namespace rpcw

@@ -1,107 +1,19 @@
 #pragma once
 
-#include <chrono>
-#include <cstdint>
-#include <optional>
-#include <string>
-#include <string_view>
-#include <vector>
-
 #include "base/time.hpp"
 #include "config/config.hpp"
-#include "weighter/judge/heads.hpp"
-#include "weighter/judge/reason.hpp"
+#include "weighter/judge/verdict.hpp"
 #include "weighter/state/history.hpp"
 
 /// From observations to verdicts. No I/O, no clock, no randomness: the time is an argument, and the same calls give the
 /// same verdicts.
 namespace rpcw {
 
-enum class State : std::uint8_t {
-  kHealthy,
-  kDegraded,  ///< counts for less
-  kEjected,   ///< weight 0
-  kUnknown,   ///< no verdict yet
-  kDisabled,  ///< MAINT or DRAIN by an operator of HAProxy
-};
-std::string_view to_string(State state);
-
-struct ServerVerdict {
-  State state = State::kUnknown;
-  std::vector<ReasonNote> reasons;
-  /// Wrong chain, forked, or a head that cannot be: gets nothing, whatever else holds.
-  bool disqualified = false;
-
-  // Factors of the score, each in [0, 1].
-  /// 0.5 after a failure that has not yet taken it out.
-  double failure_penalty = 1.0;
-  /// 0.25 while it limits our rate.
-  double rate_limit_factor = 1.0;
-  /// 0.5 with too few peers.
-  double peers_factor = 1.0;
-  /// 1 up to one block and 2 s behind the agreed head, then linear down to 0 at max_lag.
-  double freshness = 1.0;
-  /// From 0.1 to 1 over `ramp` after a return.
-  double ramp = 1.0;
-
-  /// Smoothed, of probes that were answered; absent: not known.
-  std::optional<double> smoothed_latency_ms;
-  /// The same, or the age of a probe that should have been answered when that is much more.
-  std::optional<double> latency_used_ms;
-  /// Median of the newest probes; absent: not known.
-  std::optional<std::chrono::microseconds> latency;
-  /// As of now, decayed.
-  Counts counts;
-  /// Where live traffic shows more errors than the probes, `counts`, this and `error_rate` are its; else 0.
-  double peers_error_rate = 0;
-  double error_rate = 0;
-  /// HAProxy's, averaged; absent: too little traffic.
-  std::optional<double> live_latency_ms;
-  /// The part of the backend's traffic that its quota carries; absent: no limit is known.
-  std::optional<double> quota_share;
-  /// The part of the backend's traffic that its configured max_rate is; absent: none is configured, or there is too
-  /// little traffic to tell. At most 1.
-  std::optional<double> plan_share;
-  /// Wall clock minus the head's timestamp, at least 0; absent: no head.
-  std::optional<milliseconds> head_age;
-};
-
-/// What a reference shows: it is compared with and has no weight, so it needs no state.
-struct ReferenceVerdict {
-  /// What would count against it if it were a server; empty: nothing.
-  std::vector<ReasonNote> reasons;
-  /// Its newest block; absent: it has shown none yet.
-  std::optional<Head> head;
-  /// As of a server.
-  std::optional<milliseconds> head_age;
-  std::optional<std::uint64_t> lag_blocks;
-  std::optional<std::chrono::microseconds> latency;
-};
-
-struct BackendVerdict {
-  std::vector<ServerVerdict> servers;
-  /// In the order of the file.
-  std::vector<ReferenceVerdict> references{};
-  std::optional<AgreedHead> head;
-  std::vector<BackendNote> notes;
-  /// Every server's newest probe failed before any HTTP answer, and there is at least one server.
-  bool blind = false;
-  /// All heads are too old at once and agree.
-  bool halted = false;
-};
-
 /// Judges a backend's targets as they stand and counts the observations that came since the last call toward fall and
 /// rise.
 BackendVerdict judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now);
 
-/// Lowers the verdict while a return is under way: by 0.1 at its beginning, rising to 1 over `ramp`. Notes its end.
-void apply_ramp(EjectionHistory& ejection, const config::Backend& backend, MonoTime now, ServerVerdict& verdict);
-
 /// In [0, 1]: 1 up to one block and 2 s behind, then linear down to 0 at `max_lag`.
 double freshness(milliseconds lag, milliseconds block_time, milliseconds max_lag);
-
-/// How long the `count`th ejection in a row lasts: eject_time, doubled for each before it, up to max_eject_time, longer
-/// or shorter by up to a tenth. The part is drawn from `seed`, so that the same history gives the same time-outs.
-MonoTime eject_time(const config::Backend& backend, unsigned count, std::string_view seed);
 
 }  // namespace rpcw

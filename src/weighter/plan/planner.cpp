@@ -33,7 +33,7 @@ std::vector<unsigned> targets_at(const config::Backend& backend, const BackendDe
     for (const std::size_t i : served) out[i] = std::max(1U, 256U / static_cast<unsigned>(served.size()));
     return !served.empty();
   };
-  const auto well = [](const ServerDecision& s) { return s.state == State::kHealthy || s.state == State::kDegraded; };
+  const auto well = [](const ServerDecision& s) { return may_serve(s.state); };
   const auto with = [](Standing standing) {
     return [standing](const ServerDecision& s) { return standing_of(s) == standing; };
   };
