@@ -12,6 +12,7 @@
 #include <exception>
 #include <functional>
 #include <map>
+#include <utility>
 
 #include "base/version.hpp"
 #include "cli/manual.hpp"
@@ -156,133 +157,174 @@ void write_no_core_file() {
   static_cast<void>(::setrlimit(RLIMIT_CORE, &limit));
 }
 
+/// What the command line says, and the command that it chooses. CLI11 keeps references to it.
+struct CommandLine {
+  Options options;
+  AgentOptions agent;
+  TopOptions top;
+  ExplainOptions explained;
+  MaintenanceOptions maintenance;
+  DiscoverOptions discover;
+  ChainsOptions chains;
+  std::string manual;
+  std::function<int()> action;
+};
+
+/// A command of that name, which does `action`.
+CLI::App& add_command(CLI::App& app, CommandLine& line, const char* name, const char* description,
+                      std::function<int()> action) {
+  CLI::App* const command = app.add_subcommand(name, description);
+  command->callback([&line, action = std::move(action)] { line.action = action; });
+  return *command;
+}
+
+void add_passes(CLI::App& app, CommandLine& line) {
+  Options& options = line.options;
+  CLI::App& run = add_command(app, line, "run", "Probe, decide and push until stopped (SIGHUP re-reads the file)",
+                              [&] { return command_run(options); });
+  add_config(run, options);
+  add_dry_run(run, options);
+  add_state(run, options);
+  run.add_option("--record", options.record_file, "Record what is observed and decided, for `replay`")
+      ->check(not_empty())
+      ->type_name("FILE");
+
+  CLI::App& once =
+      add_command(app, line, "once", "One pass: probe, decide, push, report", [&] { return command_once(options); });
+  add_config(once, options);
+  add_dry_run(once, options);
+  add_pass(once, options);
+  add_state(once, options);
+
+  CLI::App& scores = add_command(app, line, "scores", "One pass, nothing pushed; needs no HAProxy",
+                                 [&] { return command_scores(options); });
+  add_config(scores, options);
+  add_pass(scores, options);
+  add_state(scores, options);
+}
+
+void add_check(CLI::App& app, CommandLine& line) {
+  CLI::App& check = add_command(app, line, "check", "Validate the configuration and show how it is understood",
+                                [&] { return command_check(line.options); });
+  check.footer(kCheckCodes);
+  add_config(check, line.options);
+  check.add_flag("--online", line.options.online, "Also ask HAProxy and every provider; sets no weight");
+}
+
+/// What is asked of a running agent.
+void add_questions(CLI::App& app, CommandLine& line) {
+  CLI::App& health = add_command(app, line, "health", "Ask a running agent whether it is well; 0 or 1",
+                                 [&] { return command_health(line.agent); });
+  health.footer(kHealthCodes);
+  add_agent(health, line.agent);
+
+  CLI::App& top = add_command(app, line, "top", "The live table of a running agent in the terminal",
+                              [&] { return command_top(line.top); });
+  add_agent(top, line.top.agent);
+  top.add_flag("--no-color", line.top.no_colour, "No colours; so does NO_COLOR in the environment");
+
+  CLI::App& explain = add_command(app, line, "explain", "How the score and the weight of one server are made",
+                                  [&] { return command_explain(line.explained); });
+  add_agent(explain, line.explained.agent);
+  explain.add_option("-b,--backend", line.explained.backend, "Its backend")->required()->type_name("NAME");
+  explain.add_option("-s,--server", line.explained.server, "The server")->required()->type_name("NAME");
+}
+
+void add_replay(CLI::App& app, CommandLine& line) {
+  CLI::App& replay =
+      add_command(app, line, "replay", "What a recording of `run` gives under this configuration; needs no network",
+                  [&] { return command_replay(line.options); });
+  add_config(replay, line.options);
+  add_format(replay, line.options);
+  replay.add_option("recording", line.options.recordings, "What run --record wrote; several files: the oldest first")
+      ->required()
+      ->type_name("RECORDING");
+}
+
+void add_maintenance(CLI::App& app, CommandLine& line) {
+  MaintenanceOptions& options = line.maintenance;
+  CLI::App& drain = add_command(app, line, "drain", "Take a server out of HAProxy; sessions that are open go on",
+                                [&] { return command_drain(options); });
+  drain.footer(kMaintenanceCodes);
+  add_place(drain, options);
+  drain
+      .add_option_function<std::string>(
+          "--wait", [&](const std::string& text) { options.wait = *config::parse_duration(text); },
+          "Wait until no session is open, at most this long; 1 if some still are")
+      ->check(a_wait())
+      ->type_name("DURATION");
+  drain.add_flag("--force", options.force, "Even if no other server of the backend serves then");
+
+  CLI::App& ready = add_command(app, line, "ready", "Put a server back that was drained or in maintenance",
+                                [&] { return command_ready(options); });
+  ready.footer(kMaintenanceCodes);
+  add_place(ready, options);
+
+  CLI::App& status =
+      add_command(app, line, "status", "What HAProxy says of its servers: state, weight, open sessions; probes nothing",
+                  [&] { return command_status(options); });
+  add_config(status, options.common);
+  status.add_option("place", options.place, "Only this backend or server")->type_name("BACKEND[/SERVER]");
+  add_format(status, options.common);
+}
+
+void add_discover(CLI::App& app, CommandLine& line) {
+  DiscoverOptions& options = line.discover;
+  CLI::App& discover = add_command(app, line, "discover", "Print a configuration to start from, for what HAProxy has",
+                                   [&] { return command_discover(options); });
+  discover.footer(kDiscoverCodes);
+  discover.add_option("--haproxy", options.endpoint, "unix:PATH, tcp:HOST:PORT, dns:NAME:PORT or master:unix:PATH")
+      ->required()
+      ->type_name("ENDPOINT");
+  discover
+      .add_option("-b,--backend", options.backends, "Only this backend, even if it would be left out; may be repeated")
+      ->type_name("NAME")
+      ->take_all()
+      ->allow_extra_args(false);
+  discover.add_flag("--probe", options.probe, "Ask the servers what they speak and which chain they are on");
+  discover.add_option("--ca-file", options.ca_file, "TLS to HAProxy: who is trusted (PEM)")->type_name("FILE");
+  discover.add_option("--cert-file", options.cert_file, "TLS to HAProxy: our certificate")->type_name("FILE");
+  discover.add_option("--key-file", options.key_file, "TLS to HAProxy: its key")->type_name("FILE");
+}
+
+void add_chains(CLI::App& app, CommandLine& line) {
+  CLI::App& chains = add_command(app, line, "chains", "The chains it knows and their limits",
+                                 [&] { return command_chains(line.chains); });
+  chains.add_option("name", line.chains.name, "Show this one, with its requests as curl lines")->type_name("NAME");
+  add_format(chains, line.chains);
+}
+
+/// For packagers: not in the help.
+void add_manual(CLI::App& app, CommandLine& line) {
+  CLI::App& manual = add_command(app, line, "manual", "Print the manual page, or a shell's completions",
+                                 [&] { return print_manual(app, line.manual); });
+  manual.group("");
+  manual.add_option("what", line.manual, "man, bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"man", "bash", "zsh", "fish"}).description(""));
+}
+
 int run_command(int argc, const char* const* argv) try {
   // A peer that closes early must be an error of one exchange, not the end of the program.
   std::signal(SIGPIPE, SIG_IGN);
   // So must a limit on the size of files.
   std::signal(SIGXFSZ, SIG_IGN);
 
-  Options options;
-  std::function<int()> action;
+  CommandLine line;
   CLI::App app("Keeps HAProxy server weights in step with the health of blockchain RPC providers.", "rpc-weighter");
   app.footer(kExitCodes);
   const std::string built_from = revision().empty() ? "" : fmt::format(" ({})", revision());
   app.set_version_flag("--version", fmt::format("rpc-weighter {}{}", version(), built_from));
   app.require_subcommand(1);
-
-  CLI::App* run_cmd = app.add_subcommand("run", "Probe, decide and push until stopped (SIGHUP re-reads the file)");
-  add_config(*run_cmd, options);
-  add_dry_run(*run_cmd, options);
-  add_state(*run_cmd, options);
-  run_cmd->add_option("--record", options.record_file, "Record what is observed and decided, for `replay`")
-      ->check(not_empty())
-      ->type_name("FILE");
-  run_cmd->callback([&] { action = [&] { return command_run(options); }; });
-
-  CLI::App* once_cmd = app.add_subcommand("once", "One pass: probe, decide, push, report");
-  add_config(*once_cmd, options);
-  add_dry_run(*once_cmd, options);
-  add_pass(*once_cmd, options);
-  add_state(*once_cmd, options);
-  once_cmd->callback([&] { action = [&] { return command_once(options); }; });
-
-  CLI::App* scores_cmd = app.add_subcommand("scores", "One pass, nothing pushed; needs no HAProxy");
-  add_config(*scores_cmd, options);
-  add_pass(*scores_cmd, options);
-  add_state(*scores_cmd, options);
-  scores_cmd->callback([&] { action = [&] { return command_scores(options); }; });
-
-  CLI::App* check_cmd = app.add_subcommand("check", "Validate the configuration and show how it is understood");
-  add_config(*check_cmd, options);
-  check_cmd->footer(kCheckCodes);
-  check_cmd->add_flag("--online", options.online, "Also ask HAProxy and every provider; sets no weight");
-  check_cmd->callback([&] { action = [&] { return command_check(options); }; });
-
-  CLI::App* health_cmd = app.add_subcommand("health", "Ask a running agent whether it is well; 0 or 1");
-  AgentOptions agent;
-  health_cmd->footer(kHealthCodes);
-  add_agent(*health_cmd, agent);
-  health_cmd->callback([&] { action = [&] { return command_health(agent); }; });
-
-  CLI::App* top_cmd = app.add_subcommand("top", "The live table of a running agent in the terminal");
-  TopOptions top;
-  add_agent(*top_cmd, top.agent);
-  top_cmd->add_flag("--no-color", top.no_colour, "No colours; so does NO_COLOR in the environment");
-  top_cmd->callback([&] { action = [&] { return command_top(top); }; });
-
-  CLI::App* explain_cmd = app.add_subcommand("explain", "How the score and the weight of one server are made");
-  ExplainOptions explained;
-  add_agent(*explain_cmd, explained.agent);
-  explain_cmd->add_option("-b,--backend", explained.backend, "Its backend")->required()->type_name("NAME");
-  explain_cmd->add_option("-s,--server", explained.server, "The server")->required()->type_name("NAME");
-  explain_cmd->callback([&] { action = [&] { return command_explain(explained); }; });
-
-  CLI::App* replay_cmd =
-      app.add_subcommand("replay", "What a recording of `run` gives under this configuration; needs no network");
-  add_config(*replay_cmd, options);
-  add_format(*replay_cmd, options);
-  replay_cmd->add_option("recording", options.recordings, "What run --record wrote; several files: the oldest first")
-      ->required()
-      ->type_name("RECORDING");
-  replay_cmd->callback([&] { action = [&] { return command_replay(options); }; });
-
-  MaintenanceOptions maintenance;
-  CLI::App* drain_cmd = app.add_subcommand("drain", "Take a server out of HAProxy; sessions that are open go on");
-  drain_cmd->footer(kMaintenanceCodes);
-  add_place(*drain_cmd, maintenance);
-  drain_cmd
-      ->add_option_function<std::string>(
-          "--wait", [&](const std::string& text) { maintenance.wait = *config::parse_duration(text); },
-          "Wait until no session is open, at most this long; 1 if some still are")
-      ->check(a_wait())
-      ->type_name("DURATION");
-  drain_cmd->add_flag("--force", maintenance.force, "Even if no other server of the backend serves then");
-  drain_cmd->callback([&] { action = [&] { return command_drain(maintenance); }; });
-
-  CLI::App* ready_cmd = app.add_subcommand("ready", "Put a server back that was drained or in maintenance");
-  ready_cmd->footer(kMaintenanceCodes);
-  add_place(*ready_cmd, maintenance);
-  ready_cmd->callback([&] { action = [&] { return command_ready(maintenance); }; });
-
-  CLI::App* status_cmd =
-      app.add_subcommand("status", "What HAProxy says of its servers: state, weight, open sessions; probes nothing");
-  add_config(*status_cmd, maintenance.common);
-  status_cmd->add_option("place", maintenance.place, "Only this backend or server")->type_name("BACKEND[/SERVER]");
-  add_format(*status_cmd, maintenance.common);
-  status_cmd->callback([&] { action = [&] { return command_status(maintenance); }; });
-
-  CLI::App* discover_cmd = app.add_subcommand("discover", "Print a configuration to start from, for what HAProxy has");
-  DiscoverOptions discover;
-  discover_cmd->footer(kDiscoverCodes);
-  discover_cmd
-      ->add_option("--haproxy", discover.endpoint, "unix:PATH, tcp:HOST:PORT, dns:NAME:PORT or master:unix:PATH")
-      ->required()
-      ->type_name("ENDPOINT");
-  discover_cmd
-      ->add_option("-b,--backend", discover.backends,
-                   "Only this backend, even if it would be left out; may be repeated")
-      ->type_name("NAME")
-      ->take_all()
-      ->allow_extra_args(false);
-  discover_cmd->add_flag("--probe", discover.probe, "Ask the servers what they speak and which chain they are on");
-  discover_cmd->add_option("--ca-file", discover.ca_file, "TLS to HAProxy: who is trusted (PEM)")->type_name("FILE");
-  discover_cmd->add_option("--cert-file", discover.cert_file, "TLS to HAProxy: our certificate")->type_name("FILE");
-  discover_cmd->add_option("--key-file", discover.key_file, "TLS to HAProxy: its key")->type_name("FILE");
-  discover_cmd->callback([&] { action = [&] { return command_discover(discover); }; });
-
-  CLI::App* chains_cmd = app.add_subcommand("chains", "The chains it knows and their limits");
-  ChainsOptions chains;
-  chains_cmd->add_option("name", chains.name, "Show this one, with its requests as curl lines")->type_name("NAME");
-  add_format(*chains_cmd, chains);
-  chains_cmd->callback([&] { action = [&] { return command_chains(chains); }; });
-
-  CLI::App* manual_cmd = app.add_subcommand("manual", "Print the manual page, or a shell's completions");
-  manual_cmd->group("");  // for packagers: not in the help
-  std::string manual;
-  manual_cmd->add_option("what", manual, "man, bash, zsh or fish")
-      ->required()
-      ->check(CLI::IsMember({"man", "bash", "zsh", "fish"}).description(""));
-  manual_cmd->callback([&] { action = [&] { return print_manual(app, manual); }; });
+  // In the order of the help.
+  add_passes(app, line);
+  add_check(app, line);
+  add_questions(app, line);
+  add_replay(app, line);
+  add_maintenance(app, line);
+  add_discover(app, line);
+  add_chains(app, line);
+  add_manual(app, line);
 
   if (argc < 2) {
     std::fprintf(stderr, "%s", app.help().c_str());
@@ -298,7 +340,7 @@ int run_command(int argc, const char* const* argv) try {
     // CLI11's own numbers (106 and the like) mean nothing to our callers.
     return app.exit(e) == 0 ? kDone : kUsage;
   }
-  return action();
+  return line.action();
 } catch (const std::exception& e) {
   std::fprintf(stderr, "rpc-weighter: %s\n", e.what());
   return kOwnError;
