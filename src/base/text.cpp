@@ -100,4 +100,9 @@ std::uint64_t fnv1a(std::string_view text, std::uint64_t basis) {
   return h;
 }
 
+bool is_loopback(std::string_view host) {
+  if (host.starts_with("127.")) return host.find_first_not_of("0123456789.") == std::string_view::npos;
+  return host == "localhost" || host == "::1" || host == "[::1]";
+}
+
 }  // namespace rpcw

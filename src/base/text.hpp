@@ -53,4 +53,7 @@ class NameList {
 inline constexpr std::uint64_t kFnvBasis = 14695981039346656037U;
 std::uint64_t fnv1a(std::string_view text, std::uint64_t basis = kFnvBasis);
 
+/// "localhost", an IPv4 address 127.*, or ::1 with or without brackets: an address of this machine alone.
+bool is_loopback(std::string_view host);
+
 }  // namespace rpcw

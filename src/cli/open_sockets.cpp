@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/text.hpp"
+
 namespace rpcw::cli {
 namespace {
 
@@ -16,10 +18,6 @@ std::optional<std::string> open_file(const std::string& path) {
       "every user of this machine may open {} (mode {:o}) and take servers out; `mode 660 group haproxy` on its line "
       "keeps others away",
       path, status.st_mode & 0777U);
-}
-
-bool is_local(std::string_view host) {
-  return host == "localhost" || host == "::1" || host == "[::1]" || host.starts_with("127.");
 }
 
 std::string open_address(std::string_view address) {
@@ -52,7 +50,7 @@ std::vector<std::string> open_sockets(std::string_view reply) {
       if (auto open = open_file(std::string(address.substr(kUnix.size())))) out.push_back(*std::move(open));
     } else if (address.starts_with("ipv4@") || address.starts_with("ipv6@")) {
       const std::string_view place = address.substr(5);
-      if (!is_local(place.substr(0, place.rfind(':')))) out.push_back(open_address(address));
+      if (!is_loopback(place.substr(0, place.rfind(':')))) out.push_back(open_address(address));
     }
   }
   return out;
@@ -63,7 +61,7 @@ std::vector<std::string> open_endpoint(const config::Endpoint& endpoint, bool tl
     auto open = open_file(endpoint.address);
     return open ? std::vector{*std::move(open)} : std::vector<std::string>{};
   }
-  if (tls || is_local(endpoint.address)) return {};
+  if (tls || is_loopback(endpoint.address)) return {};
   return {open_address(endpoint.text)};
 }
 

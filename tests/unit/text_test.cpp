@@ -67,3 +67,9 @@ TEST_CASE("text: FNV-1a gives the published values") {
   CHECK(fnv1a("a") == 0xaf63dc4c8601ec8cU);
   CHECK(fnv1a("foobar") == 0x85944171f73967e8U);
 }
+
+TEST_CASE("loopback: names and addresses of this machine alone") {
+  for (const char* host : {"localhost", "127.0.0.1", "127.8.0.9", "::1", "[::1]"}) CHECK(is_loopback(host));
+  for (const char* host : {"", "10.0.0.1", "127.example.com", "::2", "localhost.example.com"})
+    CHECK_FALSE(is_loopback(host));
+}

@@ -1,7 +1,8 @@
 #include "weighter/plan/back_off.hpp"
 
 #include <algorithm>
-#include <boost/asio/ip/address.hpp>
+
+#include "base/text.hpp"
 
 namespace rpcw::haproxy {
 namespace {
@@ -11,11 +12,7 @@ constexpr milliseconds kLongestBackOff{5000};
 
 bool is_local(const config::Endpoint& endpoint) {
   if (endpoint.kind == config::Endpoint::Kind::kUnix || endpoint.kind == config::Endpoint::Kind::kMaster) return true;
-  if (endpoint.resolved.empty() && endpoint.address == "localhost") return true;
-  boost::system::error_code not_numeric;
-  const auto address =
-      boost::asio::ip::make_address(endpoint.resolved.empty() ? endpoint.address : endpoint.resolved, not_numeric);
-  return !not_numeric && address.is_loopback();
+  return is_loopback(endpoint.resolved.empty() ? endpoint.address : endpoint.resolved);
 }
 
 /// The attempt ended at once, so the next one costs no waiting.
