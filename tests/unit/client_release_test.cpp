@@ -65,10 +65,10 @@ TEST_CASE("on_eject: an ejected server's clients are released once") {
 
 TEST_CASE("on_eject: entries are cleared again while requests come to the ejected server") {
   ClientRelease release = cleared();
-  release.look(read(0, 10), read(0, 10), yes);
+  release.compare_reads(read(0, 10), read(0, 10), yes);
   CHECK_FALSE(release.is_due());
   for (int i = 0; i < 2; ++i) {
-    release.look(read(0, 10), read(0, 11), yes);
+    release.compare_reads(read(0, 10), read(0, 11), yes);
     REQUIRE(release.take().size() == 1);
     const auto results = release.answered({""});
     REQUIRE(results.size() == 1);
@@ -79,33 +79,33 @@ TEST_CASE("on_eject: entries are cleared again while requests come to the ejecte
   sessions.ejected(kServer, config::OnEject::kShutdownSessions, 7);
   sessions.take();
   sessions.answered({""});
-  sessions.look(read(0, 10), read(0, 11), yes);
+  sessions.compare_reads(read(0, 10), read(0, 11), yes);
   CHECK_FALSE(sessions.is_due());
 }
 
 TEST_CASE("on_eject: clients of a server that stands by, has weight, has gone or is another worker's stay") {
   ClientRelease release = cleared();
   SUBCASE("another writer gave it weight") {
-    release.look(read(0, 10), read(5, 11), yes);
+    release.compare_reads(read(0, 10), read(5, 11), yes);
     CHECK_FALSE(release.is_due());
-    release.look(read(5, 11), read(0, 12), yes);
+    release.compare_reads(read(5, 11), read(0, 12), yes);
     CHECK_FALSE(release.is_due());
     // And is not forgotten for that.
-    release.look(read(0, 12), read(0, 13), yes);
+    release.compare_reads(read(0, 12), read(0, 13), yes);
     CHECK(release.is_due());
     return;
   }
   SUBCASE("it stands by at weight 0 after its return") {
-    release.look(read(0, 10), read(0, 11), no);
+    release.compare_reads(read(0, 10), read(0, 11), no);
     CHECK_FALSE(release.is_due());
   }
   SUBCASE("its server has gone") {
-    release.look(read(0, 10), haproxy::Instance{}, yes);
+    release.compare_reads(read(0, 10), haproxy::Instance{}, yes);
   }
   SUBCASE("another worker") {
     release.forget_worker();
   }
-  release.look(read(0, 11), read(0, 12), yes);
+  release.compare_reads(read(0, 11), read(0, 12), yes);
   CHECK_FALSE(release.is_due());
 }
 
@@ -118,7 +118,7 @@ TEST_CASE("on_eject: what HAProxy did not do is told, and its entries are not he
     REQUIRE(results.size() == 1);
     CHECK(results[0].command.server == "a");
     CHECK(results[0].trouble == (answered ? "HAProxy gave no answer" : "no connection"));
-    release.look(read(0, 10), read(0, 11), yes);
+    release.compare_reads(read(0, 10), read(0, 11), yes);
     CHECK_FALSE(release.is_due());
   }
 }

@@ -19,7 +19,7 @@ TEST_CASE("notes name the servers of the file only, and the first five of them")
   REQUIRE(notes.size() == 1);
   CHECK(notes[0].code == "agent_check");
   CHECK(notes[0].detail.starts_with("servers a, b, c, d, e and 2 more have an `agent-check`"));
-  CHECK(told_in_log(notes[0]));
+  CHECK(is_logged(notes[0]));
 
   for (auto& server : row.servers) server.agent_status.clear();
   row.servers[1].throttle = 25;
@@ -30,7 +30,7 @@ TEST_CASE("notes name the servers of the file only, and the first five of them")
   notes = haproxy_notes(backend, row);
   REQUIRE(notes.size() == 1);
   CHECK(notes[0].detail.starts_with("server b (25 %) has only a part"));
-  CHECK_FALSE(told_in_log(notes[0]));
+  CHECK_FALSE(is_logged(notes[0]));
 
   row.servers[1].throttle.reset();
   row.servers[1].iweight = 100;
@@ -39,12 +39,12 @@ TEST_CASE("notes name the servers of the file only, and the first five of them")
   REQUIRE(notes.size() == 1);
   CHECK(notes[0].code == "configured_zero");
   CHECK(notes[0].detail.starts_with("server c has weight 0 in haproxy.cfg, and so nothing after a reload"));
-  CHECK_FALSE(told_in_log(notes[0]));
+  CHECK_FALSE(is_logged(notes[0]));
   row.percent = true;
   notes = haproxy_notes(backend, row);
   REQUIRE(notes.size() == 1);
   CHECK(notes[0].code == "stuck_at_zero");
-  CHECK(told_in_log(notes[0]));
+  CHECK(is_logged(notes[0]));
 }
 
 TEST_CASE("notes tell that a hash moves clients, and the dead band that holds") {
@@ -73,5 +73,5 @@ TEST_CASE("notes tell that mode tcp balances connections") {
   REQUIRE(notes.size() == 1);
   CHECK(notes[0].code == "per_connection");
   // That is how most of them are meant.
-  CHECK_FALSE(told_in_log(notes[0]));
+  CHECK_FALSE(is_logged(notes[0]));
 }

@@ -39,7 +39,7 @@ haproxy::Instance read(unsigned a, unsigned b, unsigned other = 1) {
 /// Another writer changes rpc/a, and its weight is to be put back.
 Repair changed_and_repaired(OtherWriters& writers, MonoTime now) {
   const haproxy::Instance before = read(100, 100);
-  writers.look(ours(), &before, read(1, 100), {});
+  writers.compare_reads(ours(), &before, read(1, 100), {});
   return writers.repair(kServer, now);
 }
 
@@ -48,7 +48,7 @@ Repair changed_and_repaired(OtherWriters& writers, MonoTime now) {
 TEST_CASE("another writer is known by a weight that differs between two reads of one worker") {
   OtherWriters writers;
   const haproxy::Instance before = read(100, 100, 100);
-  writers.look(ours(), &before, read(1, 1, 1), {{"rpc", "b"}});
+  writers.compare_reads(ours(), &before, read(1, 1, 1), {{"rpc", "b"}});
   CHECK(writers.repair(kServer, at(0s)) == Repair::kPutBack);
   // It may have been us.
   CHECK(writers.repair({"rpc", "b"}, at(0s)) == Repair::kNone);
@@ -66,12 +66,12 @@ TEST_CASE("what another writer did is over with the next read, and with the work
   OtherWriters writers;
   const haproxy::Instance before = read(100, 100);
   const haproxy::Instance after = read(1, 100);
-  writers.look(ours(), &before, after, {});
+  writers.compare_reads(ours(), &before, after, {});
   SUBCASE("read again") {
-    writers.look(ours(), &after, after, {});
+    writers.compare_reads(ours(), &after, after, {});
   }
   SUBCASE("another worker") {
-    writers.look(ours(), nullptr, after, {});
+    writers.compare_reads(ours(), nullptr, after, {});
   }
   CHECK(writers.repair(kServer, at(0s)) == Repair::kNone);
 }

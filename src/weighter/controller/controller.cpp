@@ -163,7 +163,7 @@ void Controller::settle() {
       log_waiting();
   }
   if (c_.runs()) {
-    if (std::exchange(c_.read_wanted, false)) endpoints_.look();
+    if (std::exchange(c_.read_wanted, false)) endpoints_.read_soon();
     if (std::exchange(c_.decision_wanted, false)) want_decision();
     endpoints_.step();
   } else {

@@ -13,10 +13,10 @@
 namespace rpcw {
 namespace {
 
-/// Servers of a backend that are told one by one when nothing but their weights differs.
-constexpr std::size_t kFollowersTold = 64;
-constexpr milliseconds kFollowersAgain{60'000};
-/// A note that comes and goes is told to begin this often at the most.
+/// Servers of a backend that are logged one by one when nothing but their weights differs.
+constexpr std::size_t kMostWeightLines = 64;
+constexpr milliseconds kSummaryAgain{60'000};
+/// A note that comes and goes is logged to begin this often at the most.
 constexpr milliseconds kNoteAgain{60'000};
 
 std::string reasons_text(const std::vector<ReasonNote>& reasons) {
@@ -36,7 +36,7 @@ bool is_large_step(unsigned from, unsigned to) {
 
 /// Counts servers of which only the weight is new. In a large backend some server nearly always moves, and all others
 /// with it: that would be thousands of lines a second.
-std::size_t count_followers(const BackendDecision& before, const BackendDecision& after) {
+std::size_t count_weight_only(const BackendDecision& before, const BackendDecision& after) {
   if (before.servers.size() != after.servers.size()) return 0;
   std::size_t out = 0;
   for (std::size_t i = 0; i < after.servers.size(); ++i)
@@ -69,18 +69,18 @@ std::string_view what_follows(const BackendDecision& after) {
 
 }  // namespace
 
-void DecisionLog::tell_of_followers(const std::string& backend, std::size_t count, MonoTime now) {
-  const auto [last, first] = followers_told_.emplace(backend, now);
-  if (!first && now - last->second < kFollowersAgain) return;
+void DecisionLog::log_summary(const std::string& backend, std::size_t count, MonoTime now) {
+  const auto [last, first] = summarised_.emplace(backend, now);
+  if (!first && now - last->second < kSummaryAgain) return;
   last->second = now;
   write(
       config::LogLevel::kInfo, "summary",
       fmt::format("{}: {} servers have another weight and the same state (logged at most once in {} for each backend)",
-                  backend, count, span_text(kFollowersAgain)),
+                  backend, count, span_text(kSummaryAgain)),
       {{"backend", backend}});
 }
 
-void DecisionLog::tell_of_notes(const std::string& backend, const std::vector<BackendNote>& notes, MonoTime now) {
+void DecisionLog::log_notes(const std::string& backend, const std::vector<BackendNote>& notes, MonoTime now) {
   for (const BackendNote& n : notes) {
     const auto [it, first] = notes_.try_emplace({backend, std::string(n.code)}, Note{now});
     if (!first && (it->second.open || now - it->second.begun < kNoteAgain)) continue;
@@ -88,10 +88,10 @@ void DecisionLog::tell_of_notes(const std::string& backend, const std::vector<Ba
     write(config::LogLevel::kWarn, "note_on", fmt::format("{}: {}: {}", backend, n.code, n.detail),
           {{"backend", backend}, {"note", std::string(n.code)}});
   }
-  for (auto& [key, told] : notes_) {
-    if (key.first != backend || !told.open || std::ranges::find(notes, key.second, &BackendNote::code) != notes.end())
+  for (auto& [key, logged] : notes_) {
+    if (key.first != backend || !logged.open || std::ranges::find(notes, key.second, &BackendNote::code) != notes.end())
       continue;
-    told.open = false;
+    logged.open = false;
     write(config::LogLevel::kInfo, "note_off", fmt::format("{}: {} is over", backend, key.second),
           {{"backend", backend}, {"note", key.second}});
   }
@@ -111,56 +111,51 @@ void DecisionLog::log_head(const std::string& backend, const std::optional<Agree
           {{"backend", backend}});
 }
 
-void DecisionLog::decided(const config::Backend& backend, const BackendDecision& before, const BackendDecision& after,
-                          MonoTime now) {
-  const std::size_t followers = count_followers(before, after);
-  const bool many = followers > kFollowersTold;
-  if (many) tell_of_followers(backend.name, followers, now);
-  auto& told_of = told_[backend.name];
-  // Servers that have left the list would be remembered for good; what stays is told once more.
-  if (told_of.size() > backend.servers.size()) told_of.clear();
-  for (std::size_t i = 0; i < after.servers.size(); ++i) {
-    const ServerDecision& s = after.servers[i];
-    const std::string& server = backend.servers[i].name;
-    const bool known = i < before.servers.size();
-    const State old_state = known ? before.servers[i].state : State::kUnknown;
-    const bool moved = !known || old_state != s.state || before.servers[i].weight != s.weight;
-    const bool only_follows = !moved || (many && old_state == s.state);
-    if (only_follows && !(known && other_reason(before.servers[i], s))) continue;
-    // Each is told once a state, however often they take turns: a server whose time-outs and 503s alternate all night,
-    // or that lags and warms up in turn, makes one line of each.
-    Told& told = told_of.try_emplace(server, Told{{}, known ? before.servers[i].weight : 0}).first->second;
-    if (only_follows && told.reasons.contains(s.reasons.front().code)) continue;
-    if (old_state != s.state) told.reasons.clear();
-    const bool new_reason = !s.reasons.empty() && told.reasons.insert(s.reasons.front().code).second;
-    const bool small = old_state == s.state && !new_reason && !is_large_step(told.weight, s.weight);
-    const unsigned old_weight = known ? before.servers[i].weight : 0;
-    if (!small) told.weight = s.weight;
-    const std::string reasons = s.reasons.empty() ? slowness_text(s) : reasons_text(s.reasons);
-    const std::string state = old_state == s.state ? std::string(to_string(s.state))
-                                                   : fmt::format("{} -> {}", to_string(old_state), to_string(s.state));
-    const std::string weight =
-        known && old_weight != s.weight ? fmt::format("{} -> {}", old_weight, s.weight) : fmt::format("{}", s.weight);
-    const std::string message = fmt::format("{}/{}: {}, weight {}{}", backend.name, server, state, weight,
-                                            reasons.empty() ? "" : " (" + reasons + ")");
-    const bool bad = s.state == State::kEjected && old_state != State::kEjected;
-    const std::string_view event = old_state != s.state     ? "state_changed"
-                                   : old_weight != s.weight ? "weight_changed"
-                                                            : "reason_changed";
-    const config::LogLevel level = bad     ? config::LogLevel::kWarn
-                                   : small ? config::LogLevel::kDebug
-                                           : config::LogLevel::kInfo;
-    write(level, event, message,
-          {{"backend", backend.name},
-           {"server", server},
-           {"from_state", std::string(to_string(old_state))},
-           {"to_state", std::string(to_string(s.state))},
-           {"from_weight", fmt::format("{}", old_weight)},
-           {"to_weight", fmt::format("{}", s.weight)}},
-          s.reasons);
-  }
-  log_head(backend.name, before.head, after.head);
-  tell_of_notes(backend.name, after.notes, now);
+void DecisionLog::log_server(const config::Backend& backend, std::size_t i, const BackendDecision& before,
+                             const BackendDecision& after, bool many) {
+  const ServerDecision& s = after.servers[i];
+  const std::string& server = backend.servers[i].name;
+  const bool known = i < before.servers.size();
+  const State old_state = known ? before.servers[i].state : State::kUnknown;
+  const bool moved = !known || old_state != s.state || before.servers[i].weight != s.weight;
+  const bool only_follows = !moved || (many && old_state == s.state);
+  if (only_follows && !(known && other_reason(before.servers[i], s))) return;
+  // Each is logged once a state, however often they take turns: a server whose time-outs and 503s alternate all
+  // night, or that lags and warms up in turn, makes one line of each.
+  Logged& logged =
+      logged_[backend.name].try_emplace(server, Logged{{}, known ? before.servers[i].weight : 0}).first->second;
+  if (only_follows && logged.reasons.contains(s.reasons.front().code)) return;
+  if (old_state != s.state) logged.reasons.clear();
+  const bool new_reason = !s.reasons.empty() && logged.reasons.insert(s.reasons.front().code).second;
+  const bool small = old_state == s.state && !new_reason && !is_large_step(logged.weight, s.weight);
+  const unsigned old_weight = known ? before.servers[i].weight : 0;
+  if (!small) logged.weight = s.weight;
+  const std::string reasons = s.reasons.empty() ? slowness_text(s) : reasons_text(s.reasons);
+  const std::string state = old_state == s.state ? std::string(to_string(s.state))
+                                                 : fmt::format("{} -> {}", to_string(old_state), to_string(s.state));
+  const std::string weight =
+      known && old_weight != s.weight ? fmt::format("{} -> {}", old_weight, s.weight) : fmt::format("{}", s.weight);
+  const std::string message = fmt::format("{}/{}: {}, weight {}{}", backend.name, server, state, weight,
+                                          reasons.empty() ? "" : " (" + reasons + ")");
+  const bool bad = s.state == State::kEjected && old_state != State::kEjected;
+  const std::string_view event = old_state != s.state     ? "state_changed"
+                                 : old_weight != s.weight ? "weight_changed"
+                                                          : "reason_changed";
+  const config::LogLevel level = bad     ? config::LogLevel::kWarn
+                                 : small ? config::LogLevel::kDebug
+                                         : config::LogLevel::kInfo;
+  write(level, event, message,
+        {{"backend", backend.name},
+         {"server", server},
+         {"from_state", std::string(to_string(old_state))},
+         {"to_state", std::string(to_string(s.state))},
+         {"from_weight", fmt::format("{}", old_weight)},
+         {"to_weight", fmt::format("{}", s.weight)}},
+        s.reasons);
+}
+
+void DecisionLog::log_fallback(const config::Backend& backend, const BackendDecision& before,
+                               const BackendDecision& after) {
   if (before.fallback == after.fallback || backend.servers.empty()) return;
   if (!after.fallback)
     write(config::LogLevel::kInfo, "fallback_off",
@@ -171,6 +166,20 @@ void DecisionLog::decided(const config::Backend& backend, const BackendDecision&
           fmt::format("{}: {} of {} servers healthy, min_healthy is {}: {}", backend.name, after.healthy,
                       after.servers.size(), backend.min_healthy, what_follows(after)),
           {{"backend", backend.name}, {"fallback", std::string(config::to_string(*after.fallback))}});
+}
+
+void DecisionLog::decided(const config::Backend& backend, const BackendDecision& before, const BackendDecision& after,
+                          MonoTime now) {
+  const std::size_t weight_only = count_weight_only(before, after);
+  const bool many = weight_only > kMostWeightLines;
+  if (many) log_summary(backend.name, weight_only, now);
+  auto& logged = logged_[backend.name];
+  // Servers that have left the list would be remembered for good; what stays is logged once more.
+  if (logged.size() > backend.servers.size()) logged.clear();
+  for (std::size_t i = 0; i < after.servers.size(); ++i) log_server(backend, i, before, after, many);
+  log_head(backend.name, before.head, after.head);
+  log_notes(backend.name, after.notes, now);
+  log_fallback(backend, before, after);
 }
 
 }  // namespace rpcw

@@ -30,7 +30,7 @@ class DecisionLog {
 
  private:
   /// Of a server, without lines for level debug.
-  struct Told {
+  struct Logged {
     /// The first reasons since it came into its present state.
     std::set<Reason> reasons;
     unsigned weight = 0;
@@ -42,20 +42,24 @@ class DecisionLog {
   }
   void log_head(const std::string& backend, const std::optional<AgreedHead>& before,
                 const std::optional<AgreedHead>& after);
-  void tell_of_followers(const std::string& backend, std::size_t count, MonoTime now);
-  void tell_of_notes(const std::string& backend, const std::vector<BackendNote>& notes, MonoTime now);
+  /// `many`: servers of which nothing but the weight differs are left to the summary.
+  void log_server(const config::Backend& backend, std::size_t server, const BackendDecision& before,
+                  const BackendDecision& after, bool many);
+  void log_fallback(const config::Backend& backend, const BackendDecision& before, const BackendDecision& after);
+  void log_summary(const std::string& backend, std::size_t count, MonoTime now);
+  void log_notes(const std::string& backend, const std::vector<BackendNote>& notes, MonoTime now);
 
   Write log_;
   /// By backend, by server.
-  std::map<std::string, std::map<std::string, Told>> told_;
-  /// By backend and code: when a note was told to begin, and whether its end was not told yet.
+  std::map<std::string, std::map<std::string, Logged>> logged_;
+  /// By backend and code: when a note was logged to begin, and whether its end was not logged yet.
   struct Note {
     MonoTime begun{};
     bool open = true;
   };
   std::map<std::pair<std::string, std::string>, Note> notes_;
-  /// By backend: when it was told last that many weights have moved.
-  std::map<std::string, MonoTime> followers_told_;
+  /// By backend: when it was logged last that many weights have moved.
+  std::map<std::string, MonoTime> summarised_;
 };
 
 }  // namespace rpcw

@@ -20,8 +20,8 @@ constexpr milliseconds kRefusalPause{30'000};
 /// 40 MB a second, as bench/watch-cost has measured on a busy machine.
 constexpr std::uint64_t kBytesPerSecond = 200'000;
 
-/// In doubt its servers are read this soon after the last time.
-constexpr milliseconds kInDoubt{250};
+/// While the last read has shown something suspicious, its servers are read again this soon.
+constexpr milliseconds kReadWhenSuspicious{250};
 /// HAProxy's counters show a fault sooner than probes do and cost no provider anything. While so many requests a second
 /// flow, they are read this many times in a watch_interval.
 constexpr double kBusyRequests = 10;
@@ -91,26 +91,26 @@ std::string EndpointControl::unsettled() const {
 
 // ---- reading
 
-void EndpointControl::look() {
-  if (!instance_ || c_.mono() < last_look_ + std::max(kInDoubt, affordable_)) return;
-  in_doubt_ = true;
+void EndpointControl::read_soon() {
+  if (!instance_ || c_.mono() < servers_read_at_ + std::max(kReadWhenSuspicious, affordable_)) return;
+  suspicious_ = true;
   next_read_ = c_.mono();
 }
 
 void EndpointControl::read_again() {
-  last_look_ = {};
+  servers_read_at_ = {};
   next_read_ = c_.mono();
 }
 
 milliseconds EndpointControl::interval() const {
   const milliseconds usual = c_.config.haproxy.watch_interval;
-  const milliseconds wanted = in_doubt_ ? kInDoubt : busy_ ? usual / kReadsWhenBusy : usual;
-  return std::min(usual, std::max({wanted, kInDoubt, affordable_}));
+  const milliseconds wanted = suspicious_ ? kReadWhenSuspicious : busy_ ? usual / kReadsWhenBusy : usual;
+  return std::min(usual, std::max({wanted, kReadWhenSuspicious, affordable_}));
 }
 
 void EndpointControl::read() {
   // The read itself is due at the interval's end, and must not find that it is a moment too early.
-  if (instance_ && c_.mono() < last_look_ + std::max(affordable_, interval()) - interval() / 2) {
+  if (instance_ && c_.mono() < servers_read_at_ + std::max(affordable_, interval()) - interval() / 2) {
     exchange_ = Exchange::kInfo;
     c_.act(action::ReadInfo{id_});
     return;
@@ -157,9 +157,9 @@ std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&&
   // A new worker has the weights of its file, and counters that may have been loaded from another file.
   const bool same_worker = was_reachable && worker == haproxy::Worker::kSame;
   const haproxy::Instance* const counted_from = same_worker ? &*instance_ : nullptr;
-  writers_.look(c_.config.backends, counted_from, *event.instance, unconfirmed_);
+  writers_.compare_reads(c_.config.backends, counted_from, *event.instance, unconfirmed_);
   if (same_worker)
-    clients_.look(*instance_, *event.instance, [&](const Key& key) { return ejected_from(key) != nullptr; });
+    clients_.compare_reads(*instance_, *event.instance, [&](const Key& key) { return ejected_from(key) != nullptr; });
   std::vector<std::size_t> suspects = observe_traffic(counted_from, *event.instance);
   unconfirmed_.clear();
   read_begun_ = reading_since_;
@@ -234,8 +234,8 @@ void EndpointControl::failed(const haproxy::Failure& failure) {
 
 void EndpointControl::note_cost(std::uint64_t bytes) {
   affordable_ = milliseconds(bytes * 1000 / kBytesPerSecond);
-  last_look_ = c_.mono();
-  in_doubt_ = false;
+  servers_read_at_ = c_.mono();
+  suspicious_ = false;
   const milliseconds usual = c_.config.haproxy.watch_interval;
   if (affordable_ <= usual || std::exchange(pace_logged_, true)) return;
   log(config::LogLevel::kInfo,
@@ -254,7 +254,7 @@ std::vector<std::size_t> EndpointControl::observe_traffic(const haproxy::Instanc
     if (!traffic.by_judge[b].empty())
       for (const std::size_t s : c_.state.observe_live(b, traffic.by_judge[b], c_.mono())) suspects.push_back(s);
   if (before != nullptr) {
-    in_doubt_ = !suspects.empty();
+    suspicious_ = !suspects.empty();
     busy_ = static_cast<double>(traffic.requests) >= kBusyRequests * std::chrono::duration<double>(elapsed).count();
   }
   return suspects;
@@ -500,7 +500,7 @@ void EndpointControl::push_failed(const haproxy::Failure& failure, std::set<Key>
   // A read of all servers comes first and shows what was set.
   next_push_ = c_.mono() + pushes_.back_off;
   next_read_ = c_.mono() + usual;
-  last_look_ = {};
+  servers_read_at_ = {};
 }
 
 /// After a read that worked: only then it is known that pushes alone do not.
@@ -525,7 +525,7 @@ void EndpointControl::log_notes() {
     const haproxy::BackendRow* row = instance_->backend(cfg.name);
     if (row == nullptr) continue;
     for (const BackendNote& note : haproxy_notes(cfg, *row))
-      if (told_in_log(note))
+      if (is_logged(note))
         log_once(fmt::format("{}: {}: {}", cfg.name, note.code, note.detail),
                  note.code == "contended" ? "contended" : "note_on",
                  {{"backend", cfg.name}, {"note", std::string(note.code)}});

@@ -41,7 +41,7 @@ class EndpointControl {
   /// Targets may be different now: they are pushed with the next step.
   void wake() { woken_ = true; }
   /// Something looks wrong that this HAProxy may see as well: it is read soon, as far as that costs it little.
-  void look();
+  void read_soon();
   /// Its servers are read again at once.
   void read_again();
   /// Whether its name still leads to it. A HAProxy that its name does not lead to any more is watched until it does not
@@ -115,13 +115,13 @@ class EndpointControl {
   bool was_tried_ = false;
   std::string trouble_;
   /// Servers are read with every read, or less often where that would cost HAProxy too much: `affordable_` apart.
-  MonoTime last_look_{};
+  MonoTime servers_read_at_{};
   milliseconds affordable_{0};
   MonoTime next_read_{};
   /// When traffic was counted last.
   MonoTime counted_at_{};
   /// The last read has shown something that the next one should settle.
-  bool in_doubt_ = false;
+  bool suspicious_ = false;
   /// At the last read clients sent enough for a quick look at the next counts to tell something.
   bool busy_ = false;
   bool pace_logged_ = false;

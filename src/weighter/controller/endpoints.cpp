@@ -49,9 +49,9 @@ void Endpoints::read_again() {
     for (const auto& member : place.members) member->read_again();
 }
 
-void Endpoints::look() {
+void Endpoints::read_soon() {
   for (Place& place : places_)
-    for (const auto& member : place.members) member->look();
+    for (const auto& member : place.members) member->read_soon();
 }
 
 EndpointControl* Endpoints::find(EndpointId id) {

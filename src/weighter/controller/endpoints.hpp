@@ -28,7 +28,7 @@ class Endpoints {
   /// All servers of all HAProxys are read again at once.
   void read_again();
   /// Something looks wrong that HAProxys may see as well.
-  void look();
+  void read_soon();
 
   void on(event::NameResolved&& event);
   /// nullptr: there is none of that number any more.

@@ -12,8 +12,8 @@ void ClientRelease::ejected(const Key& key, config::OnEject how, unsigned sid) {
   due_.push_back({kind, key.first, key.second, sid});
 }
 
-void ClientRelease::look(const haproxy::Instance& before, const haproxy::Instance& after,
-                         const std::function<bool(const Key&)>& is_ejected) {
+void ClientRelease::compare_reads(const haproxy::Instance& before, const haproxy::Instance& after,
+                                  const std::function<bool(const Key&)>& is_ejected) {
   // One that stands by at weight 0 after its return may keep its clients.
   std::erase_if(cleared_, [&](const auto& entry) {
     return !is_ejected(entry.first) || after.server(entry.first.first, entry.first.second) == nullptr;

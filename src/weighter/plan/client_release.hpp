@@ -34,8 +34,8 @@ class ClientRelease {
   /// (process_store_rules), so a request that was under way when the entries were cleared binds its client again, and
   /// each later one does the same: while requests come to a server that is still ejected, its entries are cleared
   /// again.
-  void look(const haproxy::Instance& before, const haproxy::Instance& after,
-            const std::function<bool(const Key&)>& is_ejected);
+  void compare_reads(const haproxy::Instance& before, const haproxy::Instance& after,
+                     const std::function<bool(const Key&)>& is_ejected);
   /// Another worker has other sessions, and tables of its own.
   void forget_worker() { cleared_.clear(); }
   /// Another agent acts now: nothing is due.

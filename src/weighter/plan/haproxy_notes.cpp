@@ -156,7 +156,7 @@ std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const hap
   return out;
 }
 
-bool told_in_log(const BackendNote& note) {
+bool is_logged(const BackendNote& note) {
   return note.code == "agent_check" || note.code == "tracks" || note.code == "stuck_at_zero" ||
          note.code == "contended";
 }

@@ -18,6 +18,6 @@ std::vector<std::string> out_of_reach(const config::Config& config, const haprox
 std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const haproxy::BackendRow& row);
 
 /// Whether the operator has to change something because of the note; the other notes are everyday events.
-bool told_in_log(const BackendNote& note);
+bool is_logged(const BackendNote& note);
 
 }  // namespace rpcw

@@ -4,8 +4,8 @@
 
 namespace rpcw {
 
-void OtherWriters::look(const std::vector<config::Backend>& ours, const haproxy::Instance* before,
-                        const haproxy::Instance& after, const std::set<Key>& unconfirmed) {
+void OtherWriters::compare_reads(const std::vector<config::Backend>& ours, const haproxy::Instance* before,
+                                 const haproxy::Instance& after, const std::set<Key>& unconfirmed) {
   changed_.clear();
   if (before == nullptr) return;
   for (const config::Backend& backend : ours) {

@@ -32,8 +32,8 @@ class OtherWriters {
 
   /// HAProxy was read. `before`: the same worker's last read; nullptr: there was none. `unconfirmed`: servers whose
   /// weight may have been set by us since then.
-  void look(const std::vector<config::Backend>& ours, const haproxy::Instance* before, const haproxy::Instance& after,
-            const std::set<Key>& unconfirmed);
+  void compare_reads(const std::vector<config::Backend>& ours, const haproxy::Instance* before,
+                     const haproxy::Instance& after, const std::set<Key>& unconfirmed);
 
   enum class Repair : std::uint8_t {
     /// No other writer has changed it since the last read but one, or it was counted already.
