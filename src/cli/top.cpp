@@ -28,7 +28,6 @@ constexpr auto kHistory = 10s;
 constexpr std::chrono::milliseconds kAnswer{2000};
 
 volatile std::sig_atomic_t ended = 0;
-volatile std::sig_atomic_t resized = 0;
 
 /// The terminal without echo and line editing, on its second screen; as it was at the end.
 class Screen {
@@ -82,7 +81,6 @@ class Top {
         next = Clock::now() + kRedraw;
         if (!view_.paused) read();
       }
-      resized = 0;
       Screen::measure(view_);
       Screen::draw(state_, view_);
       if (!wait_for_key(next)) return;
@@ -192,7 +190,10 @@ int command_top(const TopOptions& options) {
     return kDone;
   }
   struct sigaction action {};
-  action.sa_handler = [](int number) { (number == SIGWINCH ? resized : ended) = 1; };
+  // A window of another size only ends the wait for a key: each frame is measured anew.
+  action.sa_handler = [](int number) {
+    if (number != SIGWINCH) ended = 1;
+  };
   for (const int number : {SIGWINCH, SIGINT, SIGTERM, SIGHUP}) sigaction(number, &action, nullptr);
   top.run();
   return kDone;

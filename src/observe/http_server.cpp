@@ -142,7 +142,6 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
     Impl& server;
     const std::shared_ptr<std::unordered_set<Session*>> sessions;
     std::weak_ptr<Session> weak;
-    bool counted = true;
   };
 
   /// Sends a body as it is written, in chunks where the client's version knows them.
@@ -257,7 +256,6 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
     const auto session = std::make_shared<Session>(std::move(socket), *this);
     session->weak = session;
     if (connections_ >= limits_.connections) {
-      session->counted = false;
       if (refused_ < kMostRefused) asio::co_spawn(executor_, refuse(shared_from_this(), session), rethrow);
       return;
     }

@@ -87,7 +87,7 @@ void Controller::on_timer(Timers::Key key) {
     case Timers::Kind::kDecide:
       return decide();
     case Timers::Kind::kName:
-      return endpoints_.on_name_timer(key.id);
+      return endpoints_.look_up(key.id);
     case Timers::Kind::kEndpoint:
     case Timers::Kind::kPatience:
       return;  // `settle` looks at what is due

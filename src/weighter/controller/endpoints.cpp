@@ -80,10 +80,6 @@ void Endpoints::look_up(std::size_t place) {
   c_.act(action::ResolveName{place});
 }
 
-void Endpoints::on_name_timer(std::uint32_t place) {
-  look_up(place);
-}
-
 void Endpoints::on(event::NameResolved&& event) {
   Place& place = places_[event.place];
   place.looking_up = false;

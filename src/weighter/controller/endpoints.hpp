@@ -35,7 +35,8 @@ class Endpoints {
   EndpointControl* find(EndpointId id);
   /// After a read: closes it when it has left. True: it was closed.
   bool close_if_left(EndpointId id);
-  void on_name_timer(std::uint32_t place);
+  /// Looks the name of this place up again, unless that is under way.
+  void look_up(std::size_t place);
 
   [[nodiscard]] bool busy() const;
   /// Every place was looked up and every HAProxy tried once.
@@ -78,7 +79,6 @@ class Endpoints {
   };
 
   void add(Place& place, const config::Endpoint& endpoint);
-  void look_up(std::size_t place);
   void take(Place& place, const std::vector<config::Endpoint>& found);
   void not_found(Place& place, const haproxy::Failure& failure);
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 
 #include "base/text.hpp"
@@ -54,6 +55,80 @@ bool is_ours(const config::Backend& backend, const std::string& name) {
          std::ranges::find(backend.servers, name, &config::Server::name) != backend.servers.end();
 }
 
+/// The servers of a backend by what is to be told of them.
+struct ByState {
+  NameList agents;
+  NameList without_agent;
+  NameList unanswered;
+  NameList trackers;
+  NameList slow;
+  NameList down;
+  NameList zeros;
+  NameList fought_over;
+  /// An agent-check may be the other writer.
+  bool by_agent = false;
+};
+
+ByState by_state(const config::Backend& backend, const haproxy::BackendRow& row) {
+  ByState out;
+  const bool driven_by_agent = backend.drive == config::Drive::kAgent;
+  for (const config::Server& named : backend.servers) {
+    const haproxy::ServerRow* s = row.server(named.name);
+    if (s == nullptr) continue;
+    if (!s->agent_status.empty() && !driven_by_agent) out.agents.add(s->name);
+    if (s->agent_status.empty() && driven_by_agent) out.without_agent.add(s->name);
+    if (driven_by_agent && (s->agent_status.starts_with("L4") || s->agent_status.starts_with("L7")))
+      out.unanswered.add(s->name, fmt::format(" ({})", s->agent_status));
+    if (!s->tracked.empty()) out.trackers.add(s->name, fmt::format(" ({})", s->tracked));
+    if (s->throttle && s->uweight > 0) out.slow.add(s->name, fmt::format(" ({} %)", *s->throttle));
+    if (rpcw::down(*s)) out.down.add(s->name);
+    if (s->iweight == 0U) out.zeros.add(s->name);
+    if (!s->contended) continue;
+    out.fought_over.add(s->name);
+    out.by_agent = out.by_agent || !s->agent_status.empty();
+  }
+  return out;
+}
+
+/// `percent`: see haproxy::BackendRow.
+std::vector<BackendNote> state_notes(const ByState& s, bool percent) {
+  std::vector<BackendNote> out;
+  if (s.agents.count() > 0)
+    out.push_back(
+        {"agent_check", with_verb(s.agents, "has", "have") +
+                            " an `agent-check`: if the agent's answer has a weight, HAProxy sets it again every "
+                            "`agent-inter`, and what is set here does not last"});
+  if (s.without_agent.count() > 0)
+    out.push_back({"agent_check", with_verb(s.without_agent, "has", "have") +
+                                      " no `agent-check`, so the weight of drive = \"agent\" does not reach HAProxy"});
+  if (s.unanswered.count() > 0)
+    out.push_back({"agent_unanswered", with_verb(s.unanswered, "has", "have") +
+                                           " an `agent-check` that got no answer the last time, and the last weight"});
+  if (s.trackers.count() > 0)
+    out.push_back({"tracks", with_verb(s.trackers, "tracks", "track") +
+                                 " another one, and is in maintenance or DOWN whenever that one is"});
+  if (s.slow.count() > 0)
+    out.push_back(
+        {"slowstart", with_verb(s.slow, "has", "have") + " only a part of the weight for now, by `slowstart`"});
+  if (s.down.count() > 0)
+    out.push_back(
+        {"down", with_verb(s.down, "is", "are") + " DOWN by HAProxy's own check, and gets nothing until that passes"});
+  if (s.zeros.count() > 0 && percent)
+    out.push_back({"stuck_at_zero", with_verb(s.zeros, "has", "have") +
+                                        " weight 0 in haproxy.cfg, of which a static algorithm takes only 0 % and 100 "
+                                        "%: nothing in any case"});
+  else if (s.zeros.count() > 0)
+    out.push_back({"configured_zero", with_verb(s.zeros, "has", "have") +
+                                          " weight 0 in haproxy.cfg, and so nothing after a reload until it is set "
+                                          "again"});
+  if (s.fought_over.count() > 0)
+    out.push_back(
+        {"contended", with_verb(s.fought_over, "has", "have") +
+                          " a weight that another writer keeps changing, so it is not set for a while: look for " +
+                          (s.by_agent ? "the server's `agent-check`" : "another rpc-weighter, a script or a person")});
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::string> out_of_reach(const config::Config& config, const haproxy::Instance& instance) {
@@ -96,63 +171,8 @@ std::vector<BackendNote> haproxy_notes(const config::Backend& backend, const hap
                    fmt::format("`balance {}` chooses a server by a hash, so each change of a weight moves clients: a "
                                "weight changes by at least {:g} % of itself, or to or from 0",
                                row.algo, 100 * std::max(backend.hash_dead_band, constants::kDeadBand))});
-  const bool driven_by_agent = backend.drive == config::Drive::kAgent;
-  NameList agents;
-  NameList without_agent;
-  NameList unanswered;
-  NameList trackers;
-  NameList slow;
-  NameList down;
-  NameList zeros;
-  NameList fought_over;
-  bool by_agent = false;
-  for (const config::Server& named : backend.servers) {
-    const haproxy::ServerRow* s = row.server(named.name);
-    if (s == nullptr) continue;
-    if (!s->agent_status.empty() && !driven_by_agent) agents.add(s->name);
-    if (s->agent_status.empty() && driven_by_agent) without_agent.add(s->name);
-    if (driven_by_agent && (s->agent_status.starts_with("L4") || s->agent_status.starts_with("L7")))
-      unanswered.add(s->name, fmt::format(" ({})", s->agent_status));
-    if (!s->tracked.empty()) trackers.add(s->name, fmt::format(" ({})", s->tracked));
-    if (s->throttle && s->uweight > 0) slow.add(s->name, fmt::format(" ({} %)", *s->throttle));
-    if (rpcw::down(*s)) down.add(s->name);
-    if (s->iweight == 0U) zeros.add(s->name);
-    if (!s->contended) continue;
-    fought_over.add(s->name);
-    by_agent = by_agent || !s->agent_status.empty();
-  }
-  if (agents.count() > 0)
-    out.push_back(
-        {"agent_check", with_verb(agents, "has", "have") +
-                            " an `agent-check`: if the agent's answer has a weight, HAProxy sets it again every "
-                            "`agent-inter`, and what is set here does not last"});
-  if (without_agent.count() > 0)
-    out.push_back({"agent_check", with_verb(without_agent, "has", "have") +
-                                      " no `agent-check`, so the weight of drive = \"agent\" does not reach HAProxy"});
-  if (unanswered.count() > 0)
-    out.push_back({"agent_unanswered", with_verb(unanswered, "has", "have") +
-                                           " an `agent-check` that got no answer the last time, and the last weight"});
-  if (trackers.count() > 0)
-    out.push_back({"tracks", with_verb(trackers, "tracks", "track") +
-                                 " another one, and is in maintenance or DOWN whenever that one is"});
-  if (slow.count() > 0)
-    out.push_back({"slowstart", with_verb(slow, "has", "have") + " only a part of the weight for now, by `slowstart`"});
-  if (down.count() > 0)
-    out.push_back(
-        {"down", with_verb(down, "is", "are") + " DOWN by HAProxy's own check, and gets nothing until that passes"});
-  if (zeros.count() > 0 && row.percent)
-    out.push_back({"stuck_at_zero", with_verb(zeros, "has", "have") +
-                                        " weight 0 in haproxy.cfg, of which a static algorithm takes only 0 % and 100 "
-                                        "%: nothing in any case"});
-  else if (zeros.count() > 0)
-    out.push_back({"configured_zero", with_verb(zeros, "has", "have") +
-                                          " weight 0 in haproxy.cfg, and so nothing after a reload until it is set "
-                                          "again"});
-  if (fought_over.count() > 0)
-    out.push_back(
-        {"contended", with_verb(fought_over, "has", "have") +
-                          " a weight that another writer keeps changing, so it is not set for a while: look for " +
-                          (by_agent ? "the server's `agent-check`" : "another rpc-weighter, a script or a person")});
+  const ByState found = by_state(backend, row);
+  std::ranges::move(state_notes(found, row.percent), std::back_inserter(out));
   return out;
 }
 
