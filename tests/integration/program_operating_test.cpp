@@ -176,7 +176,7 @@ TEST_CASE("the alerts are what promtool accepts, and each fires when it should a
     if (title.starts_with("Haproxy")) title.replace(0, 7, "HAProxy");
     CHECK_MESSAGE(contains(page, "\n### " + title + "\n"), title);
   }
-  CHECK(count == 11);
+  CHECK(count == 12);
 }
 
 // ---- the manual and the shells

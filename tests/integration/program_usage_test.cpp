@@ -360,7 +360,7 @@ TEST_CASE("chains lists what it knows") {
   const Result r = run({"chains"});
   CHECK(r.code == 0);
   CHECK(contains(r.out, "ethereum"));
-  CHECK(contains(r.out, "12 s"));
+  CHECK(contains(r.out, "12s"));
 }
 
 TEST_CASE("a key in a host name is in no report, no error and no file") {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "model/direct.hpp"
+#include "weighter/judge/ejection.hpp"
 #include "weighter/schedule/agenda.hpp"
 
 using namespace rpcw;

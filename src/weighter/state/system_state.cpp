@@ -7,6 +7,7 @@
 
 #include "base/text.hpp"
 #include "weighter/constants.hpp"
+#include "weighter/judge/ejection.hpp"
 #include "weighter/judge/forks.hpp"
 #include "weighter/judge/heads.hpp"
 #include "weighter/schedule/agenda.hpp"
