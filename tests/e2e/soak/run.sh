@@ -4,7 +4,7 @@
 #
 #   tests/e2e/soak/run.sh [RPC-WEIGHTER]     default: build/release/src/rpc-weighter
 #
-#   SOAK_SECONDS=1800   how long, besides the warm-up of a sixth of that (default: 40)
+#   SOAK_SECONDS=1800   how long, besides the warm-up of a sixth of that (default: 100, so two minutes in all)
 #   SOAK_SEED=7         of all that is drawn (default: 1)
 #   SOAK_OUT=FOLDER     writes soak.json and soak.svg there
 #
@@ -16,4 +16,4 @@ source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 need_haproxy
 out=${SOAK_OUT:-}
 if [[ -n $out ]]; then out=$(realpath "$out"); fi
-run_group node "$here/test.mjs" "$work" "$haproxy" "$sim" "$binary" "${SOAK_SECONDS:-40}" "${SOAK_SEED:-1}" "$out"
+run_group node "$here/test.mjs" "$work" "$haproxy" "$sim" "$binary" "${SOAK_SECONDS:-100}" "${SOAK_SEED:-1}" "$out"

@@ -24,7 +24,7 @@ assert(seconds >= 30 && Number.isInteger(Number(seed_text)), 'SOAK_SECONDS is at
 // Growth that the time of measuring may bring, by the slope. Half an hour moves around the same values: 4 MiB are what the
 // allocator keeps of large answers, and the history of 50 servers. A server that hangs has a second connection, so that
 // descriptors vary by one for each of the 50. A short soak still warms up, and may have a little
-// more: in 40 s a leak of a kibibyte at each probe would be 6.5 MiB, one of a descriptor at each fault 170.
+// more: in 100 s a leak of a kibibyte at each probe would be 16 MiB, one of a descriptor at each fault 420.
 const short = seconds < 600;
 const most_growth = short ? { mib: 5, files: 75 } : { mib: 4, files: 50 };
 
