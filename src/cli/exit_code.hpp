@@ -1,5 +1,8 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
+
 namespace rpcw::cli {
 
 /// What the program ends with; scripts and CI rely on the numbers. When several apply, the order is kOwnError, kUsage,
@@ -11,10 +14,16 @@ enum ExitCode : int {
   kUnhealthy = 1,
   /// The command line or the configuration is wrong; nothing was probed or sent.
   kUsage = 2,
-  /// HAProxy could not be reached, refused or did not confirm a command, or lacks a named server.
+  /// HAProxy could not be reached, refused or did not confirm a command, or lacks a named backend or server.
   kHaproxy = 3,
   /// A file or port that cannot be used, or a bug.
   kOwnError = 4,
 };
+
+/// Of several results the one that counts.
+constexpr ExitCode worse(ExitCode a, ExitCode b) {
+  constexpr std::array kOrder{kDone, kUnhealthy, kHaproxy, kUsage, kOwnError};
+  return std::ranges::find(kOrder, a) > std::ranges::find(kOrder, b) ? a : b;
+}
 
 }  // namespace rpcw::cli
