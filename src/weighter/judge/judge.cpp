@@ -17,10 +17,6 @@ namespace {
 using std::chrono::duration_cast;
 using std::chrono::microseconds;
 
-milliseconds whole_ms(MonoTime t) {
-  return duration_cast<milliseconds>(t);
-}
-
 class Judge {
  public:
   Judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now)
@@ -270,7 +266,7 @@ class Judge {
 
   std::string hang_text(const TargetHistory& t) const {
     return fmt::format("requests pile up, and a probe has had no answer for {}",
-                       span_text(whole_ms(now_.mono - *t.probes.sent_at)));
+                       span_text(duration_cast<milliseconds>(now_.mono - *t.probes.sent_at)));
   }
 
   std::string live_errors_text(std::size_t i) const {
