@@ -10,9 +10,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
-#include <cstdio>
 #include <functional>
-#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -21,7 +19,6 @@
 
 #include "agent/haproxys.hpp"
 #include "base/json_parse.hpp"
-#include "base/wait_group.hpp"
 #include "cli/ask_agent.hpp"
 #include "cli/cli.hpp"
 #include "cli/haproxy_command.hpp"

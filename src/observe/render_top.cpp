@@ -55,7 +55,7 @@ TopServer read_server(const Value& server, const Value* history) {
     for (const Value& r : reasons->GetArray())
       out.reason += fmt::format("{}{}: {}", out.reason.empty() ? "" : "; ", shown(r, "code"), shown(r, "detail"));
   out.weight = static_cast<unsigned>(std::clamp(number(server, "weight").value_or(0), 0.0, 256.0));
-  out.share = number(server, "share").value_or(0);
+  out.share = number_or_none(server, "share");
   out.latency_ms = number_or_none(server, "latency_ms");
   if (const Value* block = member(server, "block")) out.lag_ms = number_or_none(*block, "lag_ms");
   if (const Value* inputs = member(server, "inputs")) out.errors = number_or_none(*inputs, "error_rate");
@@ -131,7 +131,7 @@ std::vector<const TopServer*> sorted(const TopBackend& backend, TopSort sort) {
       case TopSort::kFile:
         return false;
       case TopSort::kShare:
-        return a->weight > b->weight;
+        return a->share > b->share;
       case TopSort::kLatency:
         return a->latency_ms > b->latency_ms;
       case TopSort::kState:
@@ -142,6 +142,11 @@ std::vector<const TopServer*> sorted(const TopBackend& backend, TopSort sort) {
   return out;
 }
 
+/// Negative: not known.
+std::string percent(double part) {
+  return part < 0 ? "-" : fmt::format("{:.1f}%", 100 * part);
+}
+
 std::string_view name_of(TopSort sort) {
   constexpr std::array<std::string_view, 4> kNames{"file", "share", "latency", "state"};
   return kNames.at(static_cast<std::size_t>(sort));
@@ -150,8 +155,8 @@ std::string_view name_of(TopSort sort) {
 std::string server_line(const TopServer& s, const TopView& view, std::size_t name_width) {
   const bool wide = view.columns >= kWide && view.utf8;
   std::string out = padded(s.name, name_width) + " " + coloured(padded(s.state, 8), colour_of(s.state), view.colour) +
-                    fmt::format(" {:>4} {:>5.1f}% {:>8} {:>7} {:>6} ", s.weight, 100 * s.share, span(s.latency_ms),
-                                span(s.lag_ms), s.errors < 0 ? "-" : fmt::format("{:.1f}%", 100 * s.errors));
+                    fmt::format(" {:>4} {:>6} {:>8} {:>7} {:>6} ", s.weight, percent(s.share), span(s.latency_ms),
+                                span(s.lag_ms), percent(s.errors));
   std::size_t used = name_width + 1 + 8 + 6 + 6 + 9 + 8 + 7 + 1;
   if (wide) {
     out += sparkline(s.latency_hour, kSpark) + " " + sparkline(s.weight_hour, kSpark) + " ";

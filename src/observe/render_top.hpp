@@ -18,9 +18,9 @@ struct TopServer {
   /// All reasons as `code: detail`, joined by "; "; empty: none.
   std::string reason;
   unsigned weight = 0;
-  /// 0..1 of its backend's traffic by the weights.
-  double share = 0;
-  /// Negative: not known.
+  /// 0..1 of its backend's traffic by the weights; negative, as below: not known, as with an agent of an earlier
+  /// version.
+  double share = -1;
   double latency_ms = -1;
   double lag_ms = -1;
   double errors = -1;

@@ -16,7 +16,7 @@ constexpr const char* kStatus = R"({"schema":1,"time":"2026-01-02T03:04:05.678Z"
  "backends":[{"name":"rpc","chain":"ethereum","strategy":"adaptive","fallback":null,"head":{"number":19000123,"agreed_by":3},
   "servers":[
    {"name":"quick","state":"healthy","reasons":[],"latency_ms":12.4,"block":{"number":19000123,"lag":0,"lag_ms":0},"weight":192,"share":0.75,"inputs":{"error_rate":0.012}},
-   {"name":"a-server-with-a-very-long-name","state":"ejected","reasons":[{"code":"timeout","detail":"no\u001b[31m answer in 3 s"}],"latency_ms":null,"block":null,"weight":0,"inputs":{"error_rate":null}},
+   {"name":"a-server-with-a-very-long-name","state":"ejected","reasons":[{"code":"timeout","detail":"no\u001b[31m answer in 3 s"}],"latency_ms":null,"block":null,"weight":0,"share":0,"inputs":{"error_rate":null}},
    {"name":"slow","state":"degraded","reasons":[],"latency_ms":2345,"block":{"number":1,"lag":10,"lag_ms":120000},"weight":64,"share":0.25,"inputs":{"error_rate":0}}]},
   {"name":"other","chain":"base","strategy":"leader","fallback":"equal","head":null,"servers":[]}]})";
 constexpr const char* kHistory =
@@ -130,4 +130,22 @@ TEST_CASE("top: what is no report changes nothing") {
   CHECK(shown.backends.size() == 2);
   CHECK_FALSE(render_top(shown, {}).empty());
   CHECK_FALSE(render_top({}, {.rows = 5}).empty());
+}
+
+TEST_CASE("top: a backup's weight is no share, and the share of an earlier agent is not known") {
+  constexpr const char* kDocument = R"({"schema":1,"time":"2026-01-02T03:04:05.678Z","haproxy":[],"backends":[
+   {"name":"rpc","chain":"ethereum","strategy":"adaptive","fallback":null,"head":null,"servers":[
+    {"name":"earlier","state":"healthy","reasons":[],"weight":100},
+    {"name":"spare","state":"healthy","reasons":[],"weight":256,"share":0},
+    {"name":"active","state":"healthy","reasons":[],"weight":128,"share":1}]}]})";
+  TopState top;
+  REQUIRE(read_top(kDocument, "", top));
+  TopView view;
+  view.sort = TopSort::kShare;
+  const std::string text = joined(render_top(top, view));
+  CHECK(text.find("active") < text.find("spare"));
+  CHECK(text.find("spare") < text.find("earlier"));
+  CHECK(has(text, " 128 100.0% "));
+  CHECK(has(text, " 256   0.0% "));
+  CHECK(has(text, " 100      - "));
 }
