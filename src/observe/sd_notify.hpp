@@ -22,6 +22,8 @@ class SdNotify {
   SdNotify(const SdNotify&) = delete;
   SdNotify& operator=(const SdNotify&) = delete;
 
+  /// Whether systemd, or another service manager, wants to be told.
+  [[nodiscard]] bool wanted() const { return socket_ >= 0; }
   /// How often `watchdog` must be called: half of what systemd waits for; absent: it does not.
   [[nodiscard]] std::optional<std::chrono::microseconds> watchdog_interval() const { return watchdog_; }
 
