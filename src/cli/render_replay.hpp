@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "agent/replay.hpp"
+#include "agent/replay/replay.hpp"
 #include "observe/render.hpp"
 
 /// What a replay has shown.

@@ -18,7 +18,7 @@
 #include <utility>
 #include <vector>
 
-#include "agent/replay.hpp"
+#include "agent/replay/replay.hpp"
 #include "fuzz/targets.hpp"
 #include "store/recording.hpp"
 #include "weighter/allocate/scale.hpp"

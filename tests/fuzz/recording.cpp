@@ -1,7 +1,7 @@
 #include <sstream>
 #include <string>
 
-#include "agent/replay.hpp"
+#include "agent/replay/replay.hpp"
 #include "fuzz/known.hpp"
 #include "fuzz/targets.hpp"
 

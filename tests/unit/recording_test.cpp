@@ -13,7 +13,7 @@
 #include <memory>
 #include <sstream>
 
-#include "agent/replay.hpp"
+#include "agent/replay/replay.hpp"
 #include "base/version.hpp"
 #include "config/load.hpp"
 #include "model/effort.hpp"

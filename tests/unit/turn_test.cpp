@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "agent/replay.hpp"
+#include "agent/replay/replay.hpp"
 #include "model/effort.hpp"
 #include "model/two_servers.hpp"
 #include "store/exchange_codec.hpp"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/replay.hpp"
+#include "agent/replay/replay.hpp"
 #include "config/config.hpp"
 #include "store/recording_format.hpp"
 #include "weighter/controller/controller.hpp"

@@ -1,4 +1,4 @@
-#include "agent/replay_turns.hpp"
+#include "agent/replay/turns.hpp"
 
 #include <fmt/format.h>
 

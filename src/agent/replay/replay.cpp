@@ -1,4 +1,4 @@
-#include "agent/replay.hpp"
+#include "agent/replay/replay.hpp"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -9,7 +9,7 @@
 #include <set>
 #include <utility>
 
-#include "agent/replay_turns.hpp"
+#include "agent/replay/turns.hpp"
 #include "base/version.hpp"
 
 namespace rpcw::store {
