@@ -142,7 +142,7 @@ class Agent::Impl {
   // ---- checks
 
   void carry_out(action::ExpectFiles&& a) {
-    const auto ok = rpc::ensure_open_files(a.count);
+    const auto ok = ensure_open_files(a.count);
     if (ok) return;
     if (!runs_) throw std::runtime_error(ok.error());
     // With too few, checks fail; the weights of those that are known are kept all the same.

@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
-namespace rpcw::rpc {
+namespace rpcw {
 
 std::expected<void, std::string> ensure_open_files(std::size_t wanted) {
   rlimit limit{};
@@ -24,4 +24,4 @@ std::expected<void, std::string> ensure_open_files(std::size_t wanted) {
   return {};
 }
 
-}  // namespace rpcw::rpc
+}  // namespace rpcw

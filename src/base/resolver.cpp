@@ -17,7 +17,7 @@
 #include <unordered_map>
 #include <utility>
 
-namespace rpcw::rpc {
+namespace rpcw {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -164,4 +164,4 @@ Resolver::Lookup Resolver::system_lookup() {
   };
 }
 
-}  // namespace rpcw::rpc
+}  // namespace rpcw

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace rpcw::rpc {
+namespace rpcw {
 
 /// Looks host names up off the loop, on at most a given number of threads, so that a slow name server can neither hold
 /// up a probe of another provider nor pile up threads. libcurl's own threaded resolver does either: it waits for the
@@ -49,4 +49,4 @@ class Resolver {
   std::shared_ptr<State> state_;
 };
 
-}  // namespace rpcw::rpc
+}  // namespace rpcw

@@ -215,7 +215,7 @@ int command_explain(const ExplainOptions& options) {
 int command_check(const Options& options) {
   auto config = load_config(options, options.online ? Needs::kRun : Needs::kNothing);
   if (!config) return config.error();
-  print(config::describe(*config));
+  print(describe(*config));
   if (!options.online) return kDone;
   const PassResult result = make_pass(*config, {control::Mode::kOnce, true, 1});
   print("\n" + render(result.report, Format::kTable, *config));

@@ -14,7 +14,7 @@
 #include "weighter/schedule/pace.hpp"
 #include "weighter/strategy/strategy.hpp"
 
-namespace rpcw::config {
+namespace rpcw::cli {
 namespace {
 
 constexpr std::size_t kColumns = 80;
@@ -66,7 +66,7 @@ class Page {
 };
 
 std::string every(milliseconds interval) {
-  return fmt::format("every {}", duration_text(interval));
+  return fmt::format("every {}", config::duration_text(interval));
 }
 
 std::string grouped(std::uint64_t value) {
@@ -76,39 +76,39 @@ std::string grouped(std::uint64_t value) {
   return out;
 }
 
-void add_tls(std::vector<std::string>& parts, const TlsFiles& tls) {
+void add_tls(std::vector<std::string>& parts, const config::TlsFiles& tls) {
   // Paths are not shown: they may come from variables.
   if (!tls.ca_file.empty()) parts.emplace_back("a CA of your own");
   if (!tls.cert_file.empty()) parts.emplace_back("a client certificate");
 }
 
-void describe_haproxy(Page& page, const Config& config) {
-  const Haproxy& haproxy = config.haproxy;
+void describe_haproxy(Page& page, const config::Config& config) {
+  const config::Haproxy& haproxy = config.haproxy;
   page.heading("haproxy");
   std::vector<std::string> endpoints;
-  for (const Endpoint& endpoint : haproxy.endpoints) endpoints.push_back(endpoint.text);
+  for (const config::Endpoint& endpoint : haproxy.endpoints) endpoints.push_back(endpoint.text);
   if (endpoints.empty())
     endpoints.emplace_back(
-        std::ranges::all_of(config.backends, [](const Backend& b) { return b.drive == Drive::kAgent; })
+        std::ranges::all_of(config.backends, [](const config::Backend& b) { return b.drive == config::Drive::kAgent; })
             ? "none: HAProxy asks by its agent-check"
             : "none: only `scores` and `check` can be used");
   page.line("endpoints", endpoints);
   std::vector<std::string> parts{fmt::format("read {}", every(haproxy.watch_interval)),
-                                 fmt::format("time-out {}", duration_text(haproxy.timeout))};
+                                 fmt::format("time-out {}", config::duration_text(haproxy.timeout))};
   add_tls(parts, haproxy.tls);
   page.line("exchanges", parts);
 }
 
-void describe_probe(Page& page, const Probe& probe) {
+void describe_probe(Page& page, const config::Probe& probe) {
   page.heading("probe");
   std::vector<std::string> interval;
   if (probe.auto_interval)
-    interval = {"auto", fmt::format("{} for own nodes", duration_text(std::min(probe.interval, kOwnEvery))),
-                fmt::format("{} for others", duration_text(probe.interval))};
+    interval = {"auto", fmt::format("{} for own nodes", config::duration_text(std::min(probe.interval, kOwnEvery))),
+                fmt::format("{} for others", config::duration_text(probe.interval))};
   else
     interval = {every(probe.interval)};
   interval.push_back(fmt::format("{} in doubt", every(probe.fast_interval)));
-  interval.push_back(fmt::format("time-out {}", duration_text(probe.timeout)));
+  interval.push_back(fmt::format("time-out {}", config::duration_text(probe.timeout)));
   page.line("interval", interval);
   if (probe.budget > 0)
     page.line("budget",
@@ -117,7 +117,7 @@ void describe_probe(Page& page, const Probe& probe) {
   page.line("verdict", {fmt::format("out after {} failed", probe.fall), fmt::format("back after {} good", probe.rise)});
   page.line("at most",
             {fmt::format("{} requests at a time", probe.max_in_flight), fmt::format("{} look-ups", probe.max_lookups),
-             fmt::format("{} an answer", size_text(probe.max_response_bytes))});
+             fmt::format("{} an answer", config::size_text(probe.max_response_bytes))});
   std::vector<std::string> way;
   if (probe.proxy == "environment")
     way.emplace_back("a proxy if the environment names one");
@@ -127,7 +127,7 @@ void describe_probe(Page& page, const Probe& probe) {
   if (!way.empty()) page.line("connection", way);
 }
 
-std::vector<std::string> details(const Target& target, std::string_view default_operator) {
+std::vector<std::string> details(const config::Target& target, std::string_view default_operator) {
   std::vector<std::string> out;
   if (target.operator_name != default_operator) out.push_back(fmt::format("operator {}", target.operator_name));
   if (!target.headers.empty()) {
@@ -150,12 +150,13 @@ std::string redact_template(std::string_view text) {
                      authority.substr(port));
 }
 
-void describe_limits(Page& page, const Backend& backend) {
+void describe_limits(Page& page, const config::Backend& backend) {
   const Chain& chain = backend.chain;
-  std::vector<std::string> parts{
-      fmt::format("latency {}", duration_text(backend.max_latency)),
-      chain.max_block_age ? fmt::format("block age {}", duration_text(*chain.max_block_age)) : "block age not limited",
-      fmt::format("lag {}", duration_text(chain.max_lag))};
+  std::vector<std::string> parts{fmt::format("latency {}", config::duration_text(backend.max_latency)),
+                                 chain.max_block_age
+                                     ? fmt::format("block age {}", config::duration_text(*chain.max_block_age))
+                                     : "block age not limited",
+                                 fmt::format("lag {}", config::duration_text(chain.max_lag))};
   if (backend.max_block_lag)
     parts.push_back(fmt::format("lag {} block{}", *backend.max_block_lag, *backend.max_block_lag == 1 ? "" : "s"));
   if (backend.min_peers > 0) parts.push_back(fmt::format("at least {} peers", backend.min_peers));
@@ -163,9 +164,9 @@ void describe_limits(Page& page, const Backend& backend) {
 }
 
 /// Its interval and bill: `every 5s, 19 008 requests a day`. Where HAProxy has the address: also those of an own node.
-std::vector<std::string> pace_parts(const Config& config, const Backend& backend, const Target& target,
-                                    bool reference) {
-  const milliseconds interval = interval_of(target, config.probe);
+std::vector<std::string> pace_parts(const config::Config& config, const config::Backend& backend,
+                                    const config::Target& target, bool reference) {
+  const milliseconds interval = config::interval_of(target, config.probe);
   const std::uint64_t a_day = bill_of(backend, reference, interval).sum();
   std::vector<std::string> out{every(interval), fmt::format("{} requests a day", grouped(a_day))};
   if (target.pace.budget > 0)
@@ -185,15 +186,15 @@ struct Cost {
   Bill a_day;
 };
 
-Cost cost_of(const Config& config, const Backend& backend) {
+Cost cost_of(const config::Config& config, const config::Backend& backend) {
   Cost out;
   if (!backend.follows.empty()) return out;
-  const auto add = [&](const Target& target, bool reference) {
+  const auto add = [&](const config::Target& target, bool reference) {
     ++out.targets;
-    out.a_day += bill_of(backend, reference, interval_of(target, config.probe));
+    out.a_day += bill_of(backend, reference, config::interval_of(target, config.probe));
   };
-  for (const Server& server : backend.servers) add(server.target, false);
-  for (const Target& reference : backend.references) add(reference, true);
+  for (const config::Server& server : backend.servers) add(server.target, false);
+  for (const config::Target& reference : backend.references) add(reference, true);
   return out;
 }
 
@@ -201,7 +202,7 @@ std::string sum_text(std::uint64_t a_day) {
   return fmt::format("{} requests a day, {} in {} days", grouped(a_day), grouped(a_day * kMonthDays), kMonthDays);
 }
 
-void describe_cost(Page& page, const Config& config, const Backend& backend) {
+void describe_cost(Page& page, const config::Config& config, const config::Backend& backend) {
   const bool discovers = !backend.discover.empty();
   const Cost cost = cost_of(config, backend);
   if (cost.targets > 0) {
@@ -214,14 +215,14 @@ void describe_cost(Page& page, const Config& config, const Backend& backend) {
   }
   if (!discovers) return;
   // Which servers there are and where they stand, HAProxy's list will tell.
-  Target found;
+  config::Target found;
   found.pace = pace_of(found, false, backend, config.probe);
   std::vector<std::string> parts = pace_parts(config, backend, found, false);
   parts.front().insert(0, cost.targets > 0 ? "each other server found: " : "each server found: ");
   page.line(cost.targets > 0 ? "" : "cost", parts);
 }
 
-std::vector<std::string> strategy_parts(const Backend& backend) {
+std::vector<std::string> strategy_parts(const config::Backend& backend) {
   const Strategy& strategy = strategy_named(backend.strategy);
   std::vector<std::string> parts{fmt::format("{} ({})", strategy.name, strategy.description)};
   if (strategy.single_leader) {
@@ -234,24 +235,24 @@ std::vector<std::string> strategy_parts(const Backend& backend) {
   return parts;
 }
 
-std::vector<std::string> drive_parts(const Config& config, const Backend& backend) {
-  if (backend.drive == Drive::kAgent)
+std::vector<std::string> drive_parts(const config::Config& config, const config::Backend& backend) {
+  if (backend.drive == config::Drive::kAgent)
     return {fmt::format("answers to HAProxy's agent-check on {}",
                         config.agent_check.listen ? config.agent_check.listen->text : "")};
   return {};
 }
 
 /// Its chain, limits and costs are those of the backend that it follows.
-void describe_follower(Page& page, const Config& config, const Backend& backend) {
+void describe_follower(Page& page, const config::Config& config, const config::Backend& backend) {
   page.line("follows", {fmt::format("{}: its servers are judged there", backend.follows), "no probes of its own"});
   page.line("strategy", strategy_parts(backend));
   if (const auto way = drive_parts(config, backend); !way.empty()) page.line("weights", way);
-  for (const Server& server : backend.servers)
+  for (const config::Server& server : backend.servers)
     page.line("server", {server.preference != 1.0 ? fmt::format("{}, preference {:g}", server.name, server.preference)
                                                   : server.name});
 }
 
-void describe_backend(Page& page, const Config& config, const Backend& backend) {
+void describe_backend(Page& page, const config::Config& config, const config::Backend& backend) {
   page.heading(fmt::format("backend {}", backend.name));
   if (!backend.follows.empty()) return describe_follower(page, config, backend);
   const Chain& chain = backend.chain;
@@ -265,10 +266,11 @@ void describe_backend(Page& page, const Config& config, const Backend& backend) 
   if (const auto way = drive_parts(config, backend); !way.empty()) page.line("weights", way);
   std::vector<std::string> way_back;
   if (backend.eject_time.count() > 0)
-    way_back = {fmt::format("after {}", duration_text(backend.eject_time)),
-                fmt::format("doubled each time up to {}", duration_text(backend.max_eject_time))};
-  way_back.push_back(backend.ramp.count() == 0 ? std::string("at once")
-                                               : fmt::format("to its share within {}", duration_text(backend.ramp)));
+    way_back = {fmt::format("after {}", config::duration_text(backend.eject_time)),
+                fmt::format("doubled each time up to {}", config::duration_text(backend.max_eject_time))};
+  way_back.push_back(backend.ramp.count() == 0
+                         ? std::string("at once")
+                         : fmt::format("to its share within {}", config::duration_text(backend.ramp)));
   page.line("return", way_back);
   page.line("fallback",
             {fmt::format("{} when {}", to_string(backend.fallback),
@@ -276,17 +278,18 @@ void describe_backend(Page& page, const Config& config, const Backend& backend) 
                                                   : fmt::format("fewer than {} are healthy", backend.min_healthy))});
 
   std::size_t widest = 0;
-  for (const Server& server : backend.servers) widest = std::max(widest, width(server.name));
-  for (const Server& server : backend.servers) {
+  for (const config::Server& server : backend.servers) widest = std::max(widest, width(server.name));
+  for (const config::Server& server : backend.servers) {
     page.line("server", {padded(server.name, widest) + "  " +
-                         (server.target.url.empty() ? "if HAProxy has it" : shown_url(server.target))});
+                         (server.target.url.empty() ? "if HAProxy has it" : config::shown_url(server.target))});
     auto more = details(server.target, server.name);
     if (server.target.url.empty() && !server.target.headers.empty())
       more.emplace_back(backend.headers_to_discovered          ? "sent to any address that HAProxy has"
                         : sends_headers_to_discovered(backend) ? "sent to the host of discover alone"
                                                                : "not sent");
     if (server.preference != 1.0) more.push_back(fmt::format("preference {:g}", server.preference));
-    if (server.max_rate > 0) more.push_back(fmt::format("at most {} of the traffic", rate_text(server.max_rate)));
+    if (server.max_rate > 0)
+      more.push_back(fmt::format("at most {} of the traffic", config::rate_text(server.max_rate)));
     if (server.tier > 0)
       more.push_back(fmt::format("tier {}: serves while fewer than {} of the lower tiers are healthy", server.tier,
                                  backend.min_healthy));
@@ -294,19 +297,19 @@ void describe_backend(Page& page, const Config& config, const Backend& backend) 
     page.line("", pace_parts(config, backend, server.target, false));
   }
   if (!backend.discover.empty()) page.line("servers", {"HAProxy's own list", redact_template(backend.discover)});
-  for (const Target& reference : backend.references) {
-    page.line("reference", {shown_url(reference)});
+  for (const config::Target& reference : backend.references) {
+    page.line("reference", {config::shown_url(reference)});
     const std::string_view known = reference.operator_given ? std::string_view{} : reference.operator_name;
     if (auto more = details(reference, known); !more.empty()) page.line("", more);
     page.line("", pace_parts(config, backend, reference, true));
   }
-  for (const Canary& canary : backend.canaries) page.line("canary", {name_of(canary), every(canary.interval)});
+  for (const config::Canary& canary : backend.canaries) page.line("canary", {name_of(canary), every(canary.interval)});
   describe_cost(page, config, backend);
 }
 
 }  // namespace
 
-std::string describe(const Config& config) {
+std::string describe(const config::Config& config) {
   constexpr std::array<std::string_view, 5> kLevels{"trace", "debug", "info", "warn", "error"};
   Page page;
   page.heading("rpc-weighter");
@@ -317,14 +320,14 @@ std::string describe(const Config& config) {
   describe_probe(page, config.probe);
   page.heading("http");
   std::vector<std::string> listen;
-  for (const Listen& at : config.http.listen) listen.push_back(at.text);
+  for (const config::Listen& at : config.http.listen) listen.push_back(at.text);
   if (listen.empty()) listen.emplace_back("off");
   page.line("listen", listen);
   if (!config.http.hosts.empty()) page.line("hosts", config.http.hosts);
   Cost all;
   std::size_t with_cost = 0;
   bool discovers = false;
-  for (const Backend& backend : config.backends) {
+  for (const config::Backend& backend : config.backends) {
     describe_backend(page, config, backend);
     const Cost cost = cost_of(config, backend);
     if (cost.targets > 0) ++with_cost;
@@ -339,4 +342,4 @@ std::string describe(const Config& config) {
   return page.take();
 }
 
-}  // namespace rpcw::config
+}  // namespace rpcw::cli

@@ -17,7 +17,7 @@
 namespace rpcw::cli {
 
 std::expected<void, std::string> ensure_open_files(const config::Config& config) {
-  return rpc::ensure_open_files(open_files_for(config));
+  return rpcw::ensure_open_files(open_files_for(config));
 }
 
 Reading read_config(const Options& options, Needs needs) {

@@ -12,13 +12,13 @@
 #include "observe/csv.hpp"
 #include "store/json_codec.hpp"
 
-namespace rpcw::observe {
+namespace rpcw::cli {
 namespace {
 
-using store::Difference;
+using replay::Difference;
+using replay::Result;
+using replay::ServerTotals;
 using store::Outcome;
-using store::Replayed;
-using store::ServerTotals;
 
 milliseconds whole_ms(MonoTime t) {
   return std::chrono::duration_cast<milliseconds>(t);
@@ -81,7 +81,7 @@ std::string cut(const std::string& actions) {
 }
 
 /// Lines; empty: none was recorded.
-std::string schedule_text(const store::Schedule& s) {
+std::string schedule_text(const replay::Schedule& s) {
   if (s.turns == 0) return {};
   std::string out;
   const std::string what = fmt::format("{} to providers, {} with HAProxy, {} set", plural(s.requests, "request"),
@@ -90,7 +90,7 @@ std::string schedule_text(const store::Schedule& s) {
     out += fmt::format("same schedule in all {}: {}\n", plural(s.turns, "turn"), what);
   else
     out += fmt::format("same schedule in {} of {}: {}\n", s.compared, plural(s.turns, "turn"), what);
-  for (const store::Schedule::Difference& d : s.differences)
+  for (const replay::Schedule::Difference& d : s.differences)
     out += fmt::format("another schedule from {} UTC on, not compared any further:\n  recorded: {}\n  replayed: {}\n",
                        date_and_time(d.at), cut(d.recorded), cut(d.replayed));
   for (const std::string& n : s.notes) out += fmt::format("note: a part of the schedule was not compared: {}\n", n);
@@ -99,7 +99,7 @@ std::string schedule_text(const store::Schedule& s) {
 
 }  // namespace
 
-std::string render_replay_table(const Replayed& r, const TableStyle& style) {
+std::string render_replay_table(const Result& r, const observe::TableStyle& style) {
   const std::string_view arrow = style.utf8 ? "→" : "->";
   std::string out;
   if (r.decisions == 0) {
@@ -135,7 +135,7 @@ std::string render_replay_table(const Replayed& r, const TableStyle& style) {
   return out + "\n" + table(rows, {false, true, true, true, false});
 }
 
-std::string render_replay_json(const Replayed& r) {
+std::string render_replay_json(const Result& r) {
   store::JsonWriter out;
   out.begin_object();
   out.field("schema", std::uint64_t{1});
@@ -183,7 +183,7 @@ std::string render_replay_json(const Replayed& r) {
   out.field("weights", r.schedule.weights);
   out.key("differences");
   out.begin_array();
-  for (const store::Schedule::Difference& d : r.schedule.differences) {
+  for (const replay::Schedule::Difference& d : r.schedule.differences) {
     out.begin_object();
     out.field("at", rfc3339(d.at));
     out.field("recorded", d.recorded);
@@ -215,15 +215,16 @@ std::string render_replay_json(const Replayed& r) {
   return std::string(out.view()) + "\n";
 }
 
-std::string render_replay_csv(const Replayed& r) {
+std::string render_replay_csv(const Result& r) {
   std::string out =
       "from,lasted_ms,backend,server,recorded_weight,recorded_state,recorded_reasons,replayed_weight,replayed_state,"
       "replayed_reasons\n";
   for (const Difference& d : r.differences)
     out += fmt::format("{},{},{},{},{},{},{},{},{},{}\n", rfc3339(d.from), whole_ms(d.lasted).count(),
-                       csv_field(d.backend), csv_field(d.server), d.recorded.weight, to_string(d.recorded.state),
-                       codes(d.recorded), d.replayed.weight, to_string(d.replayed.state), codes(d.replayed));
+                       observe::csv_field(d.backend), observe::csv_field(d.server), d.recorded.weight,
+                       to_string(d.recorded.state), codes(d.recorded), d.replayed.weight, to_string(d.replayed.state),
+                       codes(d.replayed));
   return out;
 }
 
-}  // namespace rpcw::observe
+}  // namespace rpcw::cli

@@ -13,14 +13,14 @@
 namespace rpcw::cli {
 namespace {
 
-std::string render(const store::Replayed& replayed, Format format) {
+std::string render(const replay::Result& replayed, Format format) {
   switch (format) {
     case Format::kTable:
-      return observe::render_replay_table(replayed, table_style());
+      return render_replay_table(replayed, table_style());
     case Format::kJson:
-      return observe::render_replay_json(replayed);
+      return render_replay_json(replayed);
     case Format::kCsv:
-      return observe::render_replay_csv(replayed);
+      return render_replay_csv(replayed);
   }
   return {};
 }
@@ -33,7 +33,7 @@ int command_replay(const Options& options) {
   if (!config) return config.error();
 
   std::deque<std::ifstream> files;
-  std::vector<store::RecordingSource> sources;
+  std::vector<replay::Source> sources;
   for (const std::string& name : options.recordings) {
     std::ifstream& file = files.emplace_back(name, std::ios::binary);
     if (!file) {
@@ -42,10 +42,10 @@ int command_replay(const Options& options) {
     }
     sources.push_back({name, file});
   }
-  const auto replayed = store::replay(sources, *config);
+  const auto replayed = replay::run(sources, *config);
   if (!replayed) {
     std::fprintf(stderr, "%s\n", replayed.error().what.c_str());
-    return replayed.error().kind == store::ReplayError::Kind::kMisfit ? kUsage : kOwnError;
+    return replayed.error().kind == replay::Error::Kind::kMisfit ? kUsage : kOwnError;
   }
   print(render(*replayed, options.format));
   // Programs that read the output should not miss them.

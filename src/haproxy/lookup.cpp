@@ -55,7 +55,7 @@ struct Lookup::Shared {
 };
 
 Lookup::Function Lookup::system() {
-  return rpc::Resolver::system_lookup();
+  return Resolver::system_lookup();
 }
 
 std::shared_ptr<Lookup> Lookup::start(const std::string& host, std::uint16_t port, const Function& function) {

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "base/text.hpp"
+#include "weighter/allocate/traffic_share.hpp"
 #include "weighter/plan/haproxy_notes.hpp"
 #include "weighter/state/haproxy_view.hpp"
 #include "weighter/state/system_state.hpp"
@@ -114,23 +115,11 @@ Report make_report(const SystemState& state, Now now, const haproxy::Instance* i
 }
 
 std::vector<double> shares_of(const BackendReport& backend) {
-  const auto counts = [](const ServerReport& s, bool backup) {
-    return s.backup.value_or(false) == backup && s.decision.state != State::kDisabled;
-  };
-  const auto sum = [&](bool backup) {
-    unsigned out = backup ? 0 : backend.unmanaged_weight;
-    for (const ServerReport& s : backend.servers)
-      if (counts(s, backup)) out += s.decision.weight;
-    return out;
-  };
-  const unsigned active = sum(false);
-  const bool backups_serve = active == 0;
-  const unsigned total = backups_serve ? sum(true) : active;
-  std::vector<double> out;
-  out.reserve(backend.servers.size());
+  std::vector<TrafficClaim> claims;
+  claims.reserve(backend.servers.size());
   for (const ServerReport& s : backend.servers)
-    out.push_back(total > 0 && counts(s, backups_serve) ? static_cast<double>(s.decision.weight) / total : 0.0);
-  return out;
+    claims.push_back({s.decision.weight, s.backup.value_or(false), s.decision.state == State::kDisabled});
+  return traffic_shares(claims, backend.unmanaged_weight);
 }
 
 }  // namespace rpcw

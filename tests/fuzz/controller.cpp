@@ -598,7 +598,7 @@ void controller(std::string_view bytes) {
   world.reset();
   std::istringstream in(kept.text());
   if (in.view().empty()) return;
-  const auto replayed = store::replay({{"recording", in}}, config);
+  const auto replayed = replay::run({{"recording", in}}, config);
   must(replayed.has_value(), "what was recorded can be replayed");
   must(replayed->other == 0, "a replay decides the same");
   must(replayed->schedule.compared == replayed->schedule.turns, "a replay asks and pushes the same");

@@ -87,7 +87,7 @@ TEST_CASE("its connection is kept, or closed where none is needed any more") {
 TEST_CASE("without questions it is a head like any other, and real work goes by itself") {
   sim::World world;
   sim::Provider& provider = world.add("a");
-  Stage stage({target(provider.url())}, settings(), rpc::Resolver::system_lookup(), {{.method = "eth_call"}});
+  Stage stage({target(provider.url())}, settings(), Resolver::system_lookup(), {{.method = "eth_call"}});
   CHECK(stage.head_and_checks({}).head.head.has_value());
   CHECK(provider.stats().requests == 1);
   // The canary fails the HTTP request that it is in, and nothing else.

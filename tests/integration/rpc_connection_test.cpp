@@ -317,12 +317,11 @@ TEST_CASE("an explicit proxy is used") {
   SUBCASE("with a name, looked up by us and kept") {
     unsigned lookups = 0;
     probe.proxy = fmt::format("http://proxy.test:{}/", proxy.server.port());
-    Stage stage({target("http://provider.test:8545/")}, probe,
-                [&](const std::string& host) -> rpc::Resolver::Addresses {
-                  CHECK(host == "proxy.test");
-                  ++lookups;
-                  return std::vector<std::string>{"127.0.0.1"};
-                });
+    Stage stage({target("http://provider.test:8545/")}, probe, [&](const std::string& host) -> Resolver::Addresses {
+      CHECK(host == "proxy.test");
+      ++lookups;
+      return std::vector<std::string>{"127.0.0.1"};
+    });
     for (int i = 0; i < 3; ++i) CHECK(stage.head().head.has_value());
     CHECK(lookups == 1);
   }
@@ -340,7 +339,7 @@ TEST_CASE("an explicit proxy is used") {
 TEST_CASE("a proxy in trouble") {
   config::Probe probe = settings();
   const auto failure = [&](const std::string& url) {
-    Stage stage({target(url)}, probe, [](const std::string&) -> rpc::Resolver::Addresses {
+    Stage stage({target(url)}, probe, [](const std::string&) -> Resolver::Addresses {
       return std::unexpected(std::string("Name or service not known"));
     });
     const HeadObservation o = stage.head();
@@ -435,7 +434,7 @@ TEST_CASE("the environment's proxy in trouble") {
 TEST_CASE("IPv6, and a name in any spelling") {
   Recorder recorder;
   unsigned lookups = 0;
-  const auto lookup = [&](const std::string& host) -> rpc::Resolver::Addresses {
+  const auto lookup = [&](const std::string& host) -> Resolver::Addresses {
     ++lookups;
     CHECK((host == "provider.test" || host == "provider.test."));
     // The first one refuses; libcurl goes on to the next.

@@ -26,7 +26,7 @@ struct Subject {
     chain.offers = f.offers();
     chain.genesis = world.chain().time_of(0);
     set({});
-    stage = std::make_unique<Stage>(std::vector{target(provider.url())}, settings(), rpc::Resolver::system_lookup(),
+    stage = std::make_unique<Stage>(std::vector{target(provider.url())}, settings(), Resolver::system_lookup(),
                                     std::vector<config::Canary>{}, &chain);
   }
 
@@ -232,7 +232,7 @@ TEST_CASE("families: paths join the URL's own, and its query stays") {
       request = w.request();
       w.answer("{}");
     });
-    Stage stage({target(server.url() + more)}, settings(), rpc::Resolver::system_lookup(), {}, &s.chain);
+    Stage stage({target(server.url() + more)}, settings(), Resolver::system_lookup(), {}, &s.chain);
     CHECK_FALSE(stage.head().head.has_value());
     const std::string line = request.substr(0, request.find(" HTTP"));
     const std::string path = more[0] == 'k' ? "/key/status" : "/status";

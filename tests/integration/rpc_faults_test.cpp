@@ -132,7 +132,7 @@ TEST_CASE("what a node says of itself") {
 TEST_CASE("canaries ask what their owner wrote") {
   sim::World world;
   sim::Provider& provider = world.add("a");
-  Stage stage({target(provider.url())}, settings(), rpc::Resolver::system_lookup(),
+  Stage stage({target(provider.url())}, settings(), Resolver::system_lookup(),
               {{"eth_getBlockByNumber", R"(["0x10",false])", 60s}, {"eth_\"quoted\"", "[]", 60s}});
   provider.set({.unsupported_methods = {"eth_\"quoted\""}});
   CHECK(stage.check({CheckKind::kCanary, 0}).value.has_value());

@@ -21,7 +21,7 @@ const rpc::HttpRequest& head_request() {
 }
 
 /// Starts some requests, runs the loop until `reached`, destroys the client, and lets the loop run on.
-void end_at(const std::string& url, const std::function<bool()>& reached, rpc::Resolver::Lookup lookup,
+void end_at(const std::string& url, const std::function<bool()>& reached, Resolver::Lookup lookup,
             unsigned max_in_flight = 2) {
   config::Probe probe = settings();
   probe.max_in_flight = max_in_flight;
@@ -49,7 +49,7 @@ void end_at(const std::string& url, const std::function<bool()>& reached, rpc::R
   }));
 }
 
-rpc::Resolver::Addresses here(const std::string&) {
+Resolver::Addresses here(const std::string&) {
   return std::vector<std::string>{"127.0.0.1"};
 }
 
@@ -110,7 +110,7 @@ TEST_CASE("a client can end in the middle of anything") {
   }
   SUBCASE("with a look-up that has failed and not been told yet") {
     end_at("http://slow.test/", at_once,
-           [](const std::string&) -> rpc::Resolver::Addresses { return std::unexpected(std::string("no")); });
+           [](const std::string&) -> Resolver::Addresses { return std::unexpected(std::string("no")); });
   }
   SUBCASE("with connections kept") {
     end_at(

@@ -17,7 +17,7 @@
 
 using namespace rpcw;
 using namespace rpcw::test;
-using rpc::Resolver;
+using Resolver;
 
 namespace {
 

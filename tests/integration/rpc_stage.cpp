@@ -76,7 +76,7 @@ bool run_until(boost::asio::io_context& io, const std::function<bool()>& conditi
   return true;
 }
 
-Stage::Stage(std::vector<config::Target> targets, const config::Probe& probe, rpc::Resolver::Lookup lookup,
+Stage::Stage(std::vector<config::Target> targets, const config::Probe& probe, Resolver::Lookup lookup,
              std::vector<config::Canary> canaries, const Chain* chain)
     : canaries_(std::move(canaries)), targets_(std::move(targets)) {
   std::vector<rpc::Prober::Subject> subjects;

@@ -37,7 +37,7 @@ bool run_until(boost::asio::io_context& io, const std::function<bool()>& conditi
 class Stage {
  public:
   Stage(std::vector<config::Target> targets, const config::Probe& settings = test::settings(),
-        rpc::Resolver::Lookup lookup = rpc::Resolver::system_lookup(), std::vector<config::Canary> canaries = {},
+        Resolver::Lookup lookup = Resolver::system_lookup(), std::vector<config::Canary> canaries = {},
         const Chain* chain = nullptr);
 
   HeadObservation head(std::size_t target = 0);

@@ -18,7 +18,7 @@ using namespace rpcw::test;
 
 namespace {
 
-rpc::Resolver::Addresses here(const std::string&) {
+Resolver::Addresses here(const std::string&) {
   return std::vector<std::string>{"127.0.0.1"};
 }
 

@@ -44,7 +44,7 @@ TEST_CASE("config: headers go to hosts that the file names, and check says where
     const Loaded out = good(file(row.discover, "", ""));
     CHECK(sends_headers_to_discovered(out.config.backends[0]) == row.sent);
     REQUIRE(out.warnings.size() == (row.sent ? 0U : 1U));
-    const std::string text = describe(out.config);
+    const std::string text = cli::describe(out.config);
     CHECK((text.find("not sent") == std::string::npos) == row.sent);
     if (!row.sent)
       CHECK(out.warnings[0].message ==
@@ -53,11 +53,11 @@ TEST_CASE("config: headers go to hosts that the file names, and check says where
     const Loaded all = good(file(row.discover, "headers_to = \"discovered\"", ""));
     CHECK(sends_headers_to_discovered(all.config.backends[0]));
     CHECK(all.warnings.empty());
-    CHECK(describe(all.config).find("sent to any address that HAProxy has") != std::string::npos);
+    CHECK(cli::describe(all.config).find("sent to any address that HAProxy has") != std::string::npos);
   }
   const Loaded own = good(file("http://{addr}/", "", "url = \"http://own.example/\""));
   CHECK(own.warnings.empty());
-  CHECK(describe(own.config).find("sent") == std::string::npos);
+  CHECK(cli::describe(own.config).find("sent") == std::string::npos);
   check(kInBackend, kServer,
         {{"headers_to = \"discovered\"", {"4:14: backend.b.headers_to: is only of use with discover"}}});
   CHECK(joined(errors(file("http://{addr}/", "headers_to = \"all\"", ""))).find("accepted: discovered") !=
@@ -84,7 +84,7 @@ TEST_CASE("config: a host name that holds a key is not shown") {
   CHECK(b.references[0].operator_name == "reference 1");
   CHECK(b.references[1].operator_name == "reference 2");
   CHECK(b.references[2].operator_name == "rpc4.example");
-  std::string shown_text = describe(out.config);
+  std::string shown_text = cli::describe(out.config);
   for (const Diagnostic& d : out.warnings) shown_text += d.to_text() + "\n";
   CHECK(shown_text.find("share the domain …example") != std::string::npos);
   CHECK(shown_text.find("https://rpc4.example/…") != std::string::npos);
@@ -116,7 +116,7 @@ std::string all_shown(std::string_view text, bool& refused) {
   refused = !out.has_value();
   std::string shown_text;
   for (const Diagnostic& d : out ? out->warnings : out.error()) shown_text += d.to_text() + "\n";
-  if (out) shown_text += describe(out->config);
+  if (out) shown_text += cli::describe(out->config);
   return shown_text;
 }
 

@@ -172,9 +172,8 @@ TEST_CASE("config: beside discover a server needs no URL, and without it does") 
   CHECK(b.servers[0].target.operator_name == "a");
   CHECK(b.servers[0].preference == 2.0);
   CHECK(b.servers[0].named);
-  CHECK(
-      describe(good(head + "discover = \"http://{addr}/\"\n" + own).config).find("server      a  if HAProxy has it") !=
-      std::string::npos);
+  CHECK(cli::describe(good(head + "discover = \"http://{addr}/\"\n" + own).config)
+            .find("server      a  if HAProxy has it") != std::string::npos);
 }
 
 TEST_CASE("config: a backend that follows another one has its servers and limits") {

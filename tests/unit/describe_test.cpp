@@ -21,7 +21,7 @@ using namespace std::chrono_literals;
 std::string described(std::string_view text) {
   Config config = good(text).config;
   set_paces(config);
-  return describe(config);
+  return cli::describe(config);
 }
 
 TEST_CASE("describe: the whole text") {
@@ -83,7 +83,7 @@ backend own
 
 TEST_CASE("config: every strategy can be had, and describe says what it goes by") {
   const auto line_of = [](std::string_view keys) {
-    const std::string text = describe(good(fmt::format("{}{}\n{}", kInBackend, keys, kServer)).config);
+    const std::string text = cli::describe(good(fmt::format("{}{}\n{}", kInBackend, keys, kServer)).config);
     const std::size_t at = text.find("  strategy ");
     REQUIRE(at != std::string::npos);
     return text.substr(at, text.find("  return ", at) - at);

@@ -172,7 +172,7 @@ TEST_CASE("pace: servers of HAProxy's list have one too") {
 }
 
 TEST_CASE("pace: `check` shows interval and bill of each server and reference, and their sum") {
-  const std::string text = config::describe(read(R"([probe]
+  const std::string text = cli::describe(read(R"([probe]
 budget = "600000/month"
 [[backend]]
 name = "b"

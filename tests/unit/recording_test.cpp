@@ -38,17 +38,18 @@ void write(const std::string& path, std::string_view text) {
   std::ofstream(path, std::ios::binary) << text;
 }
 
-std::expected<Replayed, ReplayError> replay_texts(const std::vector<std::string>& texts, const config::Config& config) {
+std::expected<replay::Result, replay::Error> replay_texts(const std::vector<std::string>& texts,
+                                                          const config::Config& config) {
   std::vector<std::unique_ptr<std::istringstream>> streams;
-  std::vector<RecordingSource> sources;
+  std::vector<replay::Source> sources;
   for (const std::string& t : texts) {
     streams.push_back(std::make_unique<std::istringstream>(t));
     sources.push_back({fmt::format("file{}", sources.size()), *streams.back()});
   }
-  return replay(sources, config);
+  return replay::run(sources, config);
 }
 
-Replayed replayed(const std::vector<std::string>& texts, const config::Config& config) {
+replay::Result replayed(const std::vector<std::string>& texts, const config::Config& config) {
   auto out = replay_texts(texts, config);
   REQUIRE_MESSAGE(out.has_value(), out.error().what);
   return std::move(*out);
@@ -89,9 +90,9 @@ bool mentions(const std::vector<std::string>& notes, std::string_view what) {
   return std::ranges::any_of(notes, [&](const std::string& n) { return n.find(what) != std::string::npos; });
 }
 
-const ServerTotals& of(const Replayed& r, std::string_view backend, std::string_view server) {
+const replay::ServerTotals& of(const replay::Result& r, std::string_view backend, std::string_view server) {
   const auto at = std::ranges::find_if(
-      r.servers, [&](const ServerTotals& t) { return t.backend == backend && t.server == server; });
+      r.servers, [&](const replay::ServerTotals& t) { return t.backend == backend && t.server == server; });
   REQUIRE(at != r.servers.end());
   return *at;
 }
@@ -135,11 +136,11 @@ TEST_CASE("golden recordings replay to the same weights everywhere") {
     write(file, old.empty() ? recorded(config, 42, 120) : made_again(old, config));
   }
   const std::string text = read(file);
-  const Replayed r = replayed({text}, config);
+  const replay::Result r = replayed({text}, config);
   CHECK(r.decisions > 50);
   CHECK(r.recorded_changes > 5);
   CHECK(r.other == 0);
-  for (const Difference& d : r.differences)
+  for (const replay::Difference& d : r.differences)
     MESSAGE(d.backend, "/", d.server, ": ", d.recorded.weight, " and now ", d.replayed.weight);
   // Everything that is written down of a decision, and not only what replay compares.
   CHECK(made_again(text, config).substr(text.find('\n')) == text.substr(text.find('\n')));
@@ -152,7 +153,7 @@ TEST_CASE("a recording replays to the same weights, states and reasons") {
     CAPTURE(seed);
     const std::string text = recorded(config, seed, 400);
     CHECK(text.find("secret") == std::string::npos);
-    const Replayed r = replayed({text}, config);
+    const replay::Result r = replayed({text}, config);
     CHECK(r.decisions > 300);
     CHECK(r.other == 0);
     CHECK(r.other_weights == 0);
@@ -160,7 +161,7 @@ TEST_CASE("a recording replays to the same weights, states and reasons") {
     CHECK(r.notes.empty());
     CHECK(r.recorded_changes == r.replayed_changes);
     CHECK(r.servers.size() == 8);
-    for (const ServerTotals& t : r.servers) CHECK(t.recorded_share == t.replayed_share);
+    for (const replay::ServerTotals& t : r.servers) CHECK(t.recorded_share == t.replayed_share);
     changes += r.recorded_changes;
   }
   CHECK(changes > model::tried(100));
@@ -190,17 +191,17 @@ TEST_CASE("files are bounded in size and number, and each can be replayed by its
   for (const char* name : {"r.2", "r.1", "r"}) {
     all.push_back(read(folder.path(name)));
     CHECK(all.back().size() < kLimit + 60'000);
-    const Replayed r = replayed({all.back()}, config);
+    const replay::Result r = replayed({all.back()}, config);
     CHECK(r.decisions > 10);
     CHECK(r.other == 0);
     CHECK(r.notes.empty());
     CHECK(r.sections == 1);
   }
-  const Replayed together = replayed(all, config);
+  const replay::Result together = replayed(all, config);
   CHECK(together.other == 0);
   CHECK(together.sections == 3);
   CHECK(together.notes.empty());
-  const Replayed gap = replayed({all[0], all[2]}, config);
+  const replay::Result gap = replayed({all[0], all[2]}, config);
   CHECK(gap.other == 0);
   CHECK(mentions(gap.notes, "what was recorded before is missing"));
 }
@@ -255,7 +256,7 @@ TEST_CASE("files are bounded also where HAProxy's list changes all the time") {
   for (const char* name : {"r.2", "r.1", "r"}) {
     const std::string text = read(folder.path(name));
     CHECK(text.size() < kLimit + 120'000);
-    const Replayed r = replayed({text}, config);
+    const replay::Result r = replayed({text}, config);
     CHECK(r.other == 0);
     // The newest file may just have begun.
     CHECK((name == std::string_view("r") || mentions(r.notes, "HAProxy's list had other servers")));
@@ -281,12 +282,12 @@ TEST_CASE("what comes after a reload, or a restart, begins with what was known t
       after.decide(play.now, true);
     }
   }
-  const Replayed r = replayed({read(folder.path("r"))}, changed);
+  const replay::Result r = replayed({read(folder.path("r"))}, changed);
   CHECK(r.sections == 2);
   CHECK(mentions(r.notes, "the configuration was read again"));
   CHECK(r.other > 0);
   const WallTime reload = play.now.wall - 49s;
-  for (const Difference& d : r.differences) CHECK(d.from < reload);
+  for (const replay::Difference& d : r.differences) CHECK(d.from < reload);
 }
 
 TEST_CASE("another max_lag would have kept a late server in") {
@@ -322,14 +323,14 @@ TEST_CASE("another max_lag would have kept a late server in") {
   CHECK(replayed({text}, config).other == 0);
 
   b.chain.max_lag = 60s;
-  const Replayed r = replayed({text}, config);
+  const replay::Result r = replayed({text}, config);
   CHECK(r.other > 0);
   CHECK(of(r, "one", "c").recorded_out > 20s);
   CHECK(of(r, "one", "c").replayed_out < 2s);
   CHECK(of(r, "one", "a").recorded_share > of(r, "one", "a").replayed_share);
   CHECK(of(r, "one", "c").recorded_share < of(r, "one", "c").replayed_share);
   const auto out = std::ranges::find_if(
-      r.differences, [](const Difference& d) { return d.server == "c" && d.recorded.state == rpcw::State::kEjected; });
+      r.differences, [](const replay::Difference& d) { return d.server == "c" && d.recorded.state == rpcw::State::kEjected; });
   REQUIRE(out != r.differences.end());
   CHECK(out->recorded.weight == 0);
   CHECK(out->recorded.reasons.front().code == Reason::kBlockLag);
@@ -348,7 +349,7 @@ TEST_CASE("what only one side has is named and left out") {
     std::ranges::reverse(servers);
     servers[0].name = "new";
     other.backends[0].references.clear();
-    const Replayed r = replayed({text}, other);
+    const replay::Result r = replayed({text}, other);
     CHECK(mentions(r.notes, "one/d is only in the recording"));
     CHECK(mentions(r.notes, "one/new is only in the configuration"));
     CHECK(mentions(r.notes, "backend two is only in the recording"));
@@ -361,7 +362,7 @@ TEST_CASE("what only one side has is named and left out") {
     other.backends.push_back(other.backends[0]);
     other.backends.back().name = "three";
     for (config::Backend& b : other.backends) b.canaries.clear();
-    const Replayed r = replayed({text}, other);
+    const replay::Result r = replayed({text}, other);
     CHECK(mentions(r.notes, "backend three is only in the configuration"));
     CHECK(r.servers.size() == 8);
   }
@@ -370,7 +371,7 @@ TEST_CASE("what only one side has is named and left out") {
     for (config::Backend& b : other.backends) b.chain.name = "elsewhere";
     const auto r = replay_texts({text}, other);
     REQUIRE_FALSE(r.has_value());
-    CHECK(r.error().kind == ReplayError::Kind::kMisfit);
+    CHECK(r.error().kind == replay::Error::Kind::kMisfit);
     CHECK(r.error().what.find("was recorded on the chain test and is on elsewhere now") != std::string::npos);
   }
   SUBCASE("operators that the file does not give are those that were recorded") {
@@ -410,7 +411,7 @@ TEST_CASE("a line that was cut off is a note, any other damage an error that nam
     const std::size_t last = text.size() - lines.back().size() - 1;
     // Each place, or each fiftieth one under a sanitizer.
     for (std::size_t at = last + 1; at + 1 < text.size(); at += model::tried(10) == 10 ? 1U : 50U) {
-      const Replayed r = replayed({text.substr(0, at)}, config);
+      const replay::Result r = replayed({text.substr(0, at)}, config);
       CHECK(r.notes.size() == 1);
       CHECK(mentions(r.notes, fmt::format("file0:{}: the line was not written to its end", lines.size())));
       CHECK(r.other == 0);
@@ -419,7 +420,7 @@ TEST_CASE("a line that was cut off is a note, any other damage an error that nam
   }
   SUBCASE("cut off, and then begun again") {
     const std::string cut = text.substr(0, text.size() - 20) + "\n" + text;
-    const Replayed r = replayed({cut}, config);
+    const replay::Result r = replayed({cut}, config);
     CHECK(mentions(r.notes, "not written to its end"));
     CHECK(mentions(r.notes, "the program was started again"));
     CHECK(r.other == 0);
@@ -565,7 +566,7 @@ TEST_CASE("a file that cannot be written stops nothing, and what is there alread
       recording.follow(play.state, Cause::kStart);
       for (int i = 0; i < 30; ++i) play.step();
     }
-    const Replayed r = replayed({read(folder.path("r"))}, config);
+    const replay::Result r = replayed({read(folder.path("r"))}, config);
     CHECK(r.sections == 2);
     CHECK(r.other == 0);
     CHECK(mentions(r.notes, "not written to its end"));

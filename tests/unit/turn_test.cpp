@@ -184,9 +184,9 @@ std::string recorded(const config::Config& config, milliseconds time, RecordingL
   return folder.read("r");
 }
 
-Replayed replayed(const std::string& text, const config::Config& config) {
+replay::Result replayed(const std::string& text, const config::Config& config) {
   std::istringstream in(text);
-  auto out = replay({{"file", in}}, config);
+  auto out = replay::run({{"file", in}}, config);
   REQUIRE_MESSAGE(out.has_value(), out.error().what);
   return std::move(*out);
 }
@@ -237,7 +237,7 @@ TEST_CASE("a difference without the read before it is nothing, and one of other 
 
 TEST_CASE("a replay asks, reads and pushes what was recorded, through a failure and HAProxy's reload") {
   const config::Config config = two_servers();
-  const Replayed r = replayed(recorded(config, 120s), config);
+  const replay::Result r = replayed(recorded(config, 120s), config);
   CHECK(r.other == 0);
   CHECK(r.schedule.turns > 200);
   CHECK(r.schedule.compared == r.schedule.turns);
@@ -260,12 +260,12 @@ TEST_CASE("a controller that takes over after a reload is replayed too") {
     second.live(30s, first.now());
   }
   const std::string text = folder.read("r");
-  const Replayed r = replayed(text, config);
+  const replay::Result r = replayed(text, config);
   CHECK(r.schedule.compared == r.schedule.turns);
   CHECK(r.schedule.notes.empty());
   // Without the first one, nothing says how the second one began.
   const std::size_t reload = text.find(kSectionMark, 1);
-  const Replayed rest = replayed(text.substr(reload), config);
+  const replay::Result rest = replayed(text.substr(reload), config);
   CHECK(rest.schedule.turns > 20);
   CHECK(rest.schedule.compared == 0);
   CHECK(rest.schedule.notes == std::vector<std::string>{"an earlier controller was not replayed"});
@@ -276,7 +276,7 @@ TEST_CASE("with another interval the schedule is the same until the first check 
   config::Config often = two_servers();
   often.probe.interval = 2s;
   often.probe.auto_interval = false;
-  const Replayed r = replayed(text, often);
+  const replay::Result r = replayed(text, often);
   CHECK(r.schedule.compared > 5);
   CHECK(r.schedule.compared < r.schedule.turns);
   REQUIRE(r.schedule.differences.size() == 1);
@@ -285,7 +285,7 @@ TEST_CASE("with another interval the schedule is the same until the first check 
 
   config::Config less = two_servers();
   less.backends[0].servers.pop_back();
-  const Replayed misfit = replayed(text, less);
+  const replay::Result misfit = replayed(text, less);
   CHECK(misfit.schedule.compared == 0);
   CHECK(misfit.schedule.notes ==
         std::vector<std::string>{"the configuration has other backends or servers than were recorded"});
@@ -305,14 +305,14 @@ TEST_CASE("files of one recording are replayed as one, and a later file alone wi
       texts.push_back(std::move(text));
   REQUIRE(texts.size() > 3);
   std::vector<std::unique_ptr<std::istringstream>> streams;
-  std::vector<RecordingSource> sources;
+  std::vector<replay::Source> sources;
   for (const std::string& text : texts)
     sources.push_back({"file", *streams.emplace_back(std::make_unique<std::istringstream>(text))});
-  const auto whole = replay(sources, config);
+  const auto whole = replay::run(sources, config);
   REQUIRE(whole.has_value());
   CHECK(whole->schedule.compared == whole->schedule.turns);
   CHECK(whole->schedule.turns > 100);
-  const Replayed last = replayed(texts.back(), config);
+  const replay::Result last = replayed(texts.back(), config);
   CHECK(last.other == 0);
   CHECK(last.schedule.turns > 0);
   CHECK(last.schedule.compared == 0);
@@ -351,7 +351,7 @@ TEST_CASE("no mutation of a recording's turns does any harm") {
       }
     }
     std::istringstream in(damaged);
-    good += replay({{"file", in}}, config).has_value() ? 1U : 0U;
+    good += replay::run({{"file", in}}, config).has_value() ? 1U : 0U;
   }
   CHECK(good > 0);
 }

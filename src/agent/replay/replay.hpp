@@ -11,7 +11,7 @@
 #include "store/recording_format.hpp"
 
 /// A recording through the rules again, under the same or another configuration. Pure but for reading the streams.
-namespace rpcw::store {
+namespace rpcw::replay {
 
 /// For a while a server had another weight, state or reason than recorded, the same ones all the time.
 struct Difference {
@@ -21,8 +21,8 @@ struct Difference {
   /// By the monotonic clock.
   MonoTime lasted{};
   /// As at the beginning; the details of reasons may change on the way.
-  Outcome recorded;
-  Outcome replayed;
+  store::Outcome recorded;
+  store::Outcome replayed;
 };
 
 /// Of a server, over all sections.
@@ -62,7 +62,7 @@ struct Schedule {
   std::vector<std::string> notes;
 };
 
-struct Replayed {
+struct Result {
   /// Of the first and the last decision; the same when there was none.
   WallTime begin{};
   WallTime end{};
@@ -91,7 +91,7 @@ struct Replayed {
 /// Bounds the memory; more would be too many to read.
 inline constexpr std::size_t kMostDifferences = 100'000;
 
-struct ReplayError {
+struct Error {
   enum class Kind : std::uint8_t {
     kDamaged,  ///< not a recording, or not of this version, or damaged
     kMisfit,   ///< the configuration has none of what was recorded
@@ -102,7 +102,7 @@ struct ReplayError {
 };
 
 /// A recording to read; rotated files of one recording are given in the order of time.
-struct RecordingSource {
+struct Source {
   /// For messages.
   std::string name;
   std::istream& in;
@@ -111,6 +111,6 @@ struct RecordingSource {
 /// What was recorded decides what is known: a provider that was not asked has not answered. Where the file gives a
 /// target no `operator`, it has the one that was recorded, so that URLs need not be known. Servers and backends that
 /// only one side has are left out and noted.
-std::expected<Replayed, ReplayError> replay(const std::vector<RecordingSource>& sources, const config::Config& config);
+std::expected<Result, Error> run(const std::vector<Source>& sources, const config::Config& config);
 
-}  // namespace rpcw::store
+}  // namespace rpcw::replay

@@ -11,7 +11,7 @@
 
 #include "weighter/schedule/pace.hpp"
 
-namespace rpcw::store {
+namespace rpcw::replay {
 namespace {
 
 namespace action = control::action;
@@ -40,11 +40,11 @@ std::string without_variables(std::string_view text) {
   }
 }
 
-bool same_servers(const SectionBackend& was, const config::Backend& is) {
+bool same_servers(const store::SectionBackend& was, const config::Backend& is) {
   if (was.name != is.name || was.chain != is.chain.name || was.references.size() != is.references.size()) return false;
   // Where HAProxy says who is there, the events tell.
   if (!is.discover.empty() || !is.follows.empty()) return true;
-  return std::ranges::equal(was.servers, is.servers, {}, &SectionBackend::Server::name, &config::Server::name);
+  return std::ranges::equal(was.servers, is.servers, {}, &store::SectionBackend::Server::name, &config::Server::name);
 }
 
 /// What an event answers, as Asked words it; empty: nothing.
@@ -88,7 +88,7 @@ struct Asked {
 }  // namespace
 
 config::Target as_recorded(const config::Target& target, bool reference, const config::Backend& backend,
-                           const config::Probe& probe, const SectionBackend::Server& recorded) {
+                           const config::Probe& probe, const store::SectionBackend::Server& recorded) {
   config::Target out = target;
   if (!out.operator_given) out.operator_name = recorded.operator_name;
   if (recorded.interval.count() > 0 && paced_by_address(target, probe)) {
@@ -100,16 +100,16 @@ config::Target as_recorded(const config::Target& target, bool reference, const c
   return out;
 }
 
-void TurnReplay::section(const Section& section, bool goes_on) {
+void TurnReplay::section(const store::Section& section, bool goes_on) {
   // With a list that has changed the same controller goes on, and it has followed the same events here.
-  if (section.cause == Cause::kServers || goes_on) return;
-  if (section.cause == Cause::kRotation) leave_off("what was recorded before is missing");
-  if (section.cause == Cause::kResumed) leave_off("for a while the file could not be written");
+  if (section.cause == store::Cause::kServers || goes_on) return;
+  if (section.cause == store::Cause::kRotation) leave_off("what was recorded before is missing");
+  if (section.cause == store::Cause::kResumed) leave_off("for a while the file could not be written");
   section_ = section;
   known_.clear();
 }
 
-void TurnReplay::know(const Known& known) {
+void TurnReplay::know(const store::Known& known) {
   if (known.backend < section_.backends.size() && known_.size() < section_.backends.size()) known_.push_back(known);
 }
 
@@ -126,10 +126,10 @@ config::Config TurnReplay::fitted(std::vector<config::Endpoint>&& endpoints) con
   for (std::size_t b = 0; b < out.backends.size(); ++b) {
     config::Backend& backend = out.backends[b];
     backend.discover = without_variables(backend.discover);
-    const auto fit = [&](config::Target& target, bool reference, const SectionBackend::Server& was) {
+    const auto fit = [&](config::Target& target, bool reference, const store::SectionBackend::Server& was) {
       target = as_recorded(target, reference, config_.backends[b], out.probe, was);
     };
-    const SectionBackend& was = section_.backends[b];
+    const store::SectionBackend& was = section_.backends[b];
     for (std::size_t i = 0; i < backend.references.size(); ++i) fit(backend.references[i], true, was.references[i]);
     if (backend.discover.empty() && backend.follows.empty())
       for (std::size_t i = 0; i < backend.servers.size(); ++i) fit(backend.servers[i].target, false, was.servers[i]);
@@ -137,7 +137,7 @@ config::Config TurnReplay::fitted(std::vector<config::Endpoint>&& endpoints) con
   return out;
 }
 
-void TurnReplay::begin(ControllerBegun&& begun) {
+void TurnReplay::begin(store::ControllerBegun&& begun) {
   const std::unique_ptr<control::Controller> before = std::exchange(controller_, nullptr);
   const bool ended = std::exchange(finished_, false);
   if (begun.continues && (before == nullptr || !ended)) return leave_off("an earlier controller was not replayed");
@@ -152,7 +152,7 @@ void TurnReplay::begin(ControllerBegun&& begun) {
   gone_.clear();
 }
 
-void TurnReplay::take(Turn&& turn) {
+void TurnReplay::take(store::Turn&& turn) {
   ++out_.turns;
   if (controller_ == nullptr) return;
   if (!turn.event || !expected(*turn.event))
@@ -180,7 +180,7 @@ void TurnReplay::take(Turn&& turn) {
 bool TurnReplay::recall() {
   SystemState& state = controller_->state();
   const config::Config& config = state.config();
-  for (const Known& k : known_) {
+  for (const store::Known& k : known_) {
     if (k.backend >= config.backends.size()) return false;
     const config::Backend& cfg = config.backends[k.backend];
     const BackendHistory& history = k.state.history;
@@ -189,7 +189,7 @@ bool TurnReplay::recall() {
                             [&](const TargetHistory& t) { return t.node.canaries.size() > cfg.canaries.size(); }))
       return false;
   }
-  for (Known& k : std::exchange(known_, {})) state.restore(k.backend, std::move(k.state));
+  for (store::Known& k : std::exchange(known_, {})) state.restore(k.backend, std::move(k.state));
   state.restore(section_.blind, section_.cold);
   return true;
 }
@@ -234,4 +234,4 @@ void TurnReplay::leave_off(std::string why) {
   if (noted_.insert(why).second) out_.notes.push_back(std::move(why));
 }
 
-}  // namespace rpcw::store
+}  // namespace rpcw::replay

@@ -13,11 +13,11 @@
 #include "store/recording_format.hpp"
 #include "weighter/controller/controller.hpp"
 
-namespace rpcw::store {
+namespace rpcw::replay {
 
 /// A target of the file with what follows from its address, which a replay does not know: as it was recorded.
 config::Target as_recorded(const config::Target& target, bool reference, const config::Backend& backend,
-                           const config::Probe& probe, const SectionBackend::Server& recorded);
+                           const config::Probe& probe, const store::SectionBackend::Server& recorded);
 
 /// Gives a recording's turns to a controller of its own, and compares what that one wants done.
 class TurnReplay {
@@ -26,11 +26,11 @@ class TurnReplay {
   explicit TurnReplay(const config::Config& config) : config_(config) {}
 
   /// `goes_on`: nothing is missing between this section and what came before.
-  void section(const Section& section, bool goes_on);
+  void section(const store::Section& section, bool goes_on);
   /// Of the last section.
-  void know(const Known& known);
-  void begin(ControllerBegun&& begun);
-  void take(Turn&& turn);
+  void know(const store::Known& known);
+  void begin(store::ControllerBegun&& begun);
+  void take(store::Turn&& turn);
   Schedule finish() { return std::move(out_); }
 
  private:
@@ -43,14 +43,14 @@ class TurnReplay {
   void leave_off(std::string why);
 
   const config::Config& config_;
-  Section section_;
-  std::vector<Known> known_;
+  store::Section section_;
+  std::vector<store::Known> known_;
   /// The last one is at work; a controller refers to its configuration.
   std::deque<config::Config> configs_;
   /// nullptr: turns are not replayed until another start.
   std::unique_ptr<control::Controller> controller_;
   bool finished_ = false;
-  ActionWords words_;
+  store::ActionWords words_;
   /// What was asked and not answered yet.
   std::multiset<std::string> asked_;
   /// Removed targets; answers for them are ignored.
@@ -59,4 +59,4 @@ class TurnReplay {
   Schedule out_;
 };
 
-}  // namespace rpcw::store
+}  // namespace rpcw::replay

@@ -496,7 +496,7 @@ void EndpointControl::push_failed(const haproxy::Failure& failure, std::set<Key>
   const milliseconds usual = c_.config.haproxy.watch_interval;
   unlogged_ = failure;
   unconfirmed_ = std::move(unconfirmed);
-  pushes_.back_off = haproxy::next_back_off(endpoint_, failure.code, pushes_.back_off, usual);
+  pushes_.back_off = next_back_off(endpoint_, failure.code, pushes_.back_off, usual);
   // A read of all servers comes first and shows what was set.
   next_push_ = c_.mono() + pushes_.back_off;
   next_read_ = c_.mono() + usual;
@@ -549,7 +549,7 @@ void EndpointControl::lost(const haproxy::Failure& failure) {
   // Whether pushes work is not known until it is back; they are then tried at once.
   unlogged_.reset();
   next_push_.reset();
-  reads_.back_off = haproxy::next_back_off(endpoint_, failure.code, reads_.back_off, c_.config.haproxy.watch_interval);
+  reads_.back_off = next_back_off(endpoint_, failure.code, reads_.back_off, c_.config.haproxy.watch_interval);
 }
 
 }  // namespace rpcw::control

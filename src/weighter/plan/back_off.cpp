@@ -4,7 +4,7 @@
 
 #include "base/text.hpp"
 
-namespace rpcw::haproxy {
+namespace rpcw {
 namespace {
 
 /// Long enough that a HAProxy that hangs costs little, short enough that its return is noticed soon.
@@ -16,16 +16,17 @@ bool is_local(const config::Endpoint& endpoint) {
 }
 
 /// The attempt ended at once, so the next one costs no waiting.
-bool ends_at_once(Error error) {
-  return error == Error::kConnect || error == Error::kPermission || error == Error::kClosedEarly;
+bool ends_at_once(haproxy::Error error) {
+  return error == haproxy::Error::kConnect || error == haproxy::Error::kPermission ||
+         error == haproxy::Error::kClosedEarly;
 }
 
 }  // namespace
 
-milliseconds next_back_off(const config::Endpoint& endpoint, Error error, milliseconds before,
+milliseconds next_back_off(const config::Endpoint& endpoint, haproxy::Error error, milliseconds before,
                            milliseconds watch_interval) {
   if (is_local(endpoint) && ends_at_once(error)) return watch_interval;
   return std::clamp(before * 2, watch_interval, std::max(kLongestBackOff, watch_interval));
 }
 
-}  // namespace rpcw::haproxy
+}  // namespace rpcw
