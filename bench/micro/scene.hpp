@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "config/config.hpp"
-#include "weighter/state/system_state.hpp"
+#include "weighter/system/system_state.hpp"
 #include "weighter/state/topology.hpp"
 
 /// What the benchmarks work on: a backend of many servers, as HAProxy shows it and as a state knows it.

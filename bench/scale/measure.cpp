@@ -24,7 +24,7 @@
 #include "integration/process.hpp"
 #include "rpc/family/registry.hpp"
 #include "sim/sim.hpp"
-#include "weighter/schedule/cadence.hpp"
+#include "weighter/cadence.hpp"
 
 namespace rpcw::bench {
 namespace {

@@ -12,7 +12,7 @@
 #include "base/time.hpp"
 #include "base/wait_group.hpp"
 #include "store/state_file.hpp"
-#include "weighter/state/system_state.hpp"
+#include "weighter/system/system_state.hpp"
 
 namespace rpcw {
 

@@ -10,7 +10,7 @@
 
 #include "config/quantity.hpp"
 #include "config/url.hpp"
-#include "weighter/schedule/cadence.hpp"
+#include "weighter/cadence.hpp"
 #include "weighter/schedule/pace.hpp"
 #include "weighter/strategy/strategy.hpp"
 

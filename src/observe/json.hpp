@@ -10,7 +10,7 @@
 
 #include "base/time.hpp"
 #include "weighter/controller/server_change.hpp"
-#include "weighter/judge/reason.hpp"
+#include "weighter/state/reason.hpp"
 
 namespace rpcw::observe {
 

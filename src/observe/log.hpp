@@ -8,7 +8,7 @@
 
 #include "config/config.hpp"
 #include "weighter/controller/log_line.hpp"
-#include "weighter/judge/reason.hpp"
+#include "weighter/state/reason.hpp"
 
 /// Log lines on standard error, as text or as one JSON object a line. Writing never waits: while standard error takes
 /// nothing, lines are kept up to 1 MiB and then dropped, and once it does again a line says how many were.

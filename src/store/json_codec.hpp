@@ -17,7 +17,7 @@
 #include <type_traits>
 
 #include "base/time.hpp"
-#include "weighter/judge/reason.hpp"
+#include "weighter/state/reason.hpp"
 #include "weighter/state/observation.hpp"
 
 /// JSON that is read back by ourselves: state files, recordings. What is written comes back to the bit, doubles

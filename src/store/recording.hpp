@@ -11,7 +11,7 @@
 #include "store/recording_format.hpp"
 #include "weighter/controller/log_line.hpp"
 #include "weighter/controller/observer.hpp"
-#include "weighter/event_sink.hpp"
+#include "weighter/system/event_sink.hpp"
 
 namespace rpcw::store {
 

@@ -13,14 +13,14 @@
 
 #include "store/json_codec.hpp"
 #include "store/turn.hpp"
-#include "weighter/state/system_state.hpp"
+#include "weighter/system/system_state.hpp"
 
 /// The lines of a recording: JSON objects, whose member `event` says what each is.
 ///
 ///     recording   a section begins: whose observations these are
 ///     known       all that was known of one backend when the section began
 ///     probe, sent, silent, head, answer, urgent, look, hold, see, traffic
-///                 what entered the state (see weighter/event_sink.hpp)
+///                 what entered the state (see weighter/system/event_sink.hpp)
 ///     decide      the same, with what was decided otherwise than before
 ///     controller, turn
 ///                 what the controller was told and what it wanted done (see store/turn.hpp)

@@ -8,7 +8,7 @@
 
 #include "base/time.hpp"
 #include "store/json_codec.hpp"
-#include "weighter/state/system_state.hpp"
+#include "weighter/system/system_state.hpp"
 
 /// The text of a state file: what a state knows, as JSON. The monotonic clock begins anew with each boot, so instants
 /// on it are written as distances from the moment of saving, and that as wall clock.

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/time.hpp"
-#include "weighter/state/system_state.hpp"
+#include "weighter/system/system_state.hpp"
 
 namespace rpcw::store {
 

@@ -9,7 +9,7 @@
 #include "weighter/allocate/traffic_share.hpp"
 #include "weighter/plan/haproxy_notes.hpp"
 #include "weighter/state/haproxy_view.hpp"
-#include "weighter/state/system_state.hpp"
+#include "weighter/system/system_state.hpp"
 
 namespace rpcw {
 namespace {

@@ -7,7 +7,7 @@
 #include "fuzz/targets.hpp"
 #include "store/state_codec.hpp"
 #include "store/state_file.hpp"
-#include "weighter/state/system_state.hpp"
+#include "weighter/system/system_state.hpp"
 
 namespace rpcw::fuzz {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "weighter/state/system_state.hpp"
+#include "weighter/system/system_state.hpp"
 
 /// A state's life without any I/O: probes, answers, silences, failures, forks, HAProxy's views, decisions, as the loop
 /// would call. The same seed gives the same life on every machine.

@@ -7,7 +7,7 @@
 #include "model/direct.hpp"
 #include "weighter/judge/judge.hpp"
 #include "weighter/schedule/agenda.hpp"
-#include "weighter/schedule/cadence.hpp"
+#include "weighter/cadence.hpp"
 
 using namespace rpcw;
 using rpcw::model::Direct;

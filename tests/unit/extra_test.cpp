@@ -5,7 +5,7 @@
 #include <array>
 #include <vector>
 
-#include "weighter/schedule/cadence.hpp"
+#include "weighter/cadence.hpp"
 
 using namespace rpcw;
 using namespace std::chrono_literals;

@@ -11,7 +11,7 @@
 #include "config/url.hpp"
 #include "weighter/plan/server_list.hpp"
 #include "weighter/schedule/agenda.hpp"
-#include "weighter/schedule/cadence.hpp"
+#include "weighter/cadence.hpp"
 #include "weighter/strategy/strategy.hpp"
 
 using namespace rpcw;

@@ -4,7 +4,7 @@
 
 #include "store/state_codec.hpp"
 #include "unit/every_field.hpp"
-#include "weighter/state/snapshot.hpp"
+#include "weighter/system/snapshot.hpp"
 
 using namespace rpcw;
 

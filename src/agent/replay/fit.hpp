@@ -9,8 +9,8 @@
 
 #include "config/config.hpp"
 #include "store/recording_format.hpp"
-#include "weighter/event_sink.hpp"
-#include "weighter/state/system_state.hpp"
+#include "weighter/system/event_sink.hpp"
+#include "weighter/system/system_state.hpp"
 
 namespace rpcw::replay {
 

@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "weighter/schedule/agenda.hpp"
-#include "weighter/schedule/cadence.hpp"
+#include "weighter/cadence.hpp"
 #include "weighter/schedule/pace.hpp"
 
 namespace rpcw::control {

@@ -11,7 +11,7 @@
 #include "config/config.hpp"
 #include "weighter/controller/action.hpp"
 #include "weighter/controller/timers.hpp"
-#include "weighter/state/system_state.hpp"
+#include "weighter/system/system_state.hpp"
 
 namespace rpcw::control {
 

@@ -14,7 +14,7 @@
 #include "weighter/plan/agent_answer.hpp"
 #include "weighter/plan/server_list.hpp"
 #include "weighter/report.hpp"
-#include "weighter/state/system_state.hpp"
+#include "weighter/system/system_state.hpp"
 
 namespace rpcw::control {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "config/config.hpp"
-#include "weighter/judge/reason.hpp"
+#include "weighter/state/reason.hpp"
 
 namespace rpcw {
 

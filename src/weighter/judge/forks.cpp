@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "base/text.hpp"
-#include "weighter/schedule/cadence.hpp"
+#include "weighter/cadence.hpp"
 
 namespace rpcw {
 namespace {

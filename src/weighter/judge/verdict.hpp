@@ -8,7 +8,7 @@
 
 #include "base/time.hpp"
 #include "weighter/judge/heads.hpp"
-#include "weighter/judge/reason.hpp"
+#include "weighter/state/reason.hpp"
 #include "weighter/state/history.hpp"
 
 /// What is held of servers at one moment.

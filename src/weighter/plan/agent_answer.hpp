@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-#include "weighter/state/system_state.hpp"
+#include "weighter/system/system_state.hpp"
 #include "weighter/state/topology.hpp"
 
 namespace rpcw {

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "config/config.hpp"
-#include "weighter/judge/reason.hpp"
+#include "weighter/state/reason.hpp"
 #include "weighter/state/topology.hpp"
 
 namespace rpcw {

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "weighter/state/system_state.hpp"
+#include "weighter/system/system_state.hpp"
 #include "weighter/state/topology.hpp"
 
 /// From decided weights to the commands that one HAProxy needs.

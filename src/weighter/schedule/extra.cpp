@@ -4,7 +4,7 @@
 
 #include "weighter/constants.hpp"
 #include "weighter/judge/heads.hpp"
-#include "weighter/schedule/cadence.hpp"
+#include "weighter/cadence.hpp"
 
 namespace rpcw {
 

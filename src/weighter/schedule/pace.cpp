@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "config/url.hpp"
-#include "weighter/schedule/cadence.hpp"
+#include "weighter/cadence.hpp"
 
 namespace rpcw {
 namespace {

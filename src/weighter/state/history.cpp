@@ -6,7 +6,7 @@
 
 #include "base/text.hpp"
 #include "weighter/constants.hpp"
-#include "weighter/schedule/cadence.hpp"
+#include "weighter/cadence.hpp"
 #include "weighter/state/decay.hpp"
 
 namespace rpcw {

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "base/time.hpp"
-#include "weighter/judge/reason.hpp"
+#include "weighter/state/reason.hpp"
 
 namespace rpcw {
 

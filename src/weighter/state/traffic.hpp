@@ -5,7 +5,7 @@
 
 #include "config/config.hpp"
 #include "weighter/state/live_delta.hpp"
-#include "weighter/state/system_state.hpp"
+#include "weighter/system/system_state.hpp"
 
 namespace rpcw {
 

@@ -1,4 +1,4 @@
-#include "weighter/state/system_state.hpp"
+#include "weighter/system/system_state.hpp"
 
 #include <algorithm>
 #include <cstdint>

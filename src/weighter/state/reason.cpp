@@ -1,4 +1,4 @@
-#include "weighter/judge/reason.hpp"
+#include "weighter/state/reason.hpp"
 
 namespace rpcw {
 

@@ -1,4 +1,4 @@
-#include "weighter/state/snapshot.hpp"
+#include "weighter/system/snapshot.hpp"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 #include <map>
 #include <utility>
 
-#include "weighter/state/system_state.hpp"
+#include "weighter/system/system_state.hpp"
 
 namespace rpcw {
 namespace {

@@ -12,10 +12,10 @@
 
 #include "config/config.hpp"
 #include "weighter/allocate/decide.hpp"
-#include "weighter/event_sink.hpp"
+#include "weighter/system/event_sink.hpp"
 #include "weighter/judge/judge.hpp"
 #include "weighter/judge/live.hpp"
-#include "weighter/state/snapshot.hpp"
+#include "weighter/system/snapshot.hpp"
 #include "weighter/state/topology.hpp"
 
 namespace rpcw {
