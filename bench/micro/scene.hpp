@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "config/config.hpp"
-#include "weighter/system/system_state.hpp"
 #include "weighter/state/topology.hpp"
+#include "weighter/system/system_state.hpp"
 
 /// What the benchmarks work on: a backend of many servers, as HAProxy shows it and as a state knows it.
 namespace rpcw::bench {

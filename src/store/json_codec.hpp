@@ -17,8 +17,8 @@
 #include <type_traits>
 
 #include "base/time.hpp"
-#include "weighter/state/reason.hpp"
 #include "weighter/state/observation.hpp"
+#include "weighter/state/reason.hpp"
 
 /// JSON that is read back by ourselves: state files, recordings. What is written comes back to the bit, doubles
 /// included; what is read is checked in full, since any program may have written it.

@@ -14,7 +14,6 @@
 namespace rpcw::store {
 namespace {
 
-constexpr std::string_view kFormat = "rpc-weighter state";
 constexpr std::uint64_t kVersion = 7;
 
 /// Counts in a row, canaries and the like.
@@ -447,7 +446,8 @@ void beside_targets(A& a, FieldsOf<A, BackendHistory>& h) {
   auto& [servers, references, block_time, forks, shares, leadership, tiers] = h;
   auto& [anchor, measured] = block_time;
   auto& [parts, decided_at, scores, fell_back, kept, converging] = shares;
-  auto& [leader, challenger, challenger_since, looked_up, backup_leader] = leadership;
+  auto& [lead, looked_up, backup_leader] = leadership;
+  auto& [leader, challenger, challenger_since] = lead;
   auto& [serving_tier, tier_spare_since] = tiers;
   const std::size_t count = servers.size();
   a.head("block_time_anchor", anchor);
@@ -524,7 +524,7 @@ std::string encode(std::string_view salt, const std::vector<BackendSnapshot>& ba
   JsonWriter out;
   Saver saver(out, now.mono);
   out.begin_object();
-  out.field("format", kFormat);
+  out.field("format", kStateFormat);
   out.field("version", kVersion);
   out.field("saved_ms", now.wall);
   out.field("salt", salt);
@@ -539,8 +539,8 @@ std::expected<StoredState, std::string> decode(std::string_view text, Now now) {
   const JsonField root = document->root();
   const auto wrong = [&] { return std::unexpected(*document->error()); };
   // A file of another kind has all sorts of things missing: only this one says what it is.
-  if (const std::string format = root["format"].text(); document->error() || format != kFormat)
-    return std::unexpected(fmt::format("is no state file: its \"format\" is not \"{}\"", kFormat));
+  if (const std::string format = root["format"].text(); document->error() || format != kStateFormat)
+    return std::unexpected(fmt::format("is no state file: its \"format\" is not \"{}\"", kStateFormat));
   const std::uint64_t version = root["version"].integer<std::uint64_t>();
   if (document->error()) return wrong();
   if (version != kVersion)

@@ -557,7 +557,7 @@ TEST_CASE("leader: one has everything, the others stand by; it changes when it f
 TEST_CASE("leader: one that has just returned is not given the lead while there is another") {
   World w(3, "leader");
   for (std::size_t i = 0; i < 3; ++i) w.good(i, i == 0 ? 20ms : 80ms);
-  w.history->leader.server = 2;
+  w.history->leader.active.leader = 2;
   w.history->leader.looked_up = true;
   // Its ramp is nearly over: its score alone would give it the lead.
   w.history->servers[0].ejection.returned_at = w.now.mono - w.backend.ramp * 9 / 10;
@@ -570,7 +570,7 @@ TEST_CASE("leader: one that has just returned is not given the lead while there 
   World two(2, "leader");
   two.good(0);
   two.good(1);
-  two.history->leader.server = 1;
+  two.history->leader.active.leader = 1;
   two.history->leader.looked_up = true;
   two.history->servers[0].ejection.returned_at = two.now.mono;
   for (int i = 0; i < 2; ++i) {

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "model/direct.hpp"
+#include "weighter/cadence.hpp"
 #include "weighter/judge/judge.hpp"
 #include "weighter/schedule/agenda.hpp"
-#include "weighter/cadence.hpp"
 
 using namespace rpcw;
 using rpcw::model::Direct;

@@ -10,11 +10,11 @@ using namespace std::chrono_literals;
 namespace {
 
 struct World {
-  LeaderMemory memory;
+  Lead lead;
   MonoTime now{0};
   bool switch_back = true;
 
-  std::uint32_t choose(const std::vector<Candidate>& c) { return choose_leader(memory, c, switch_back, now); }
+  std::uint32_t choose(const std::vector<Candidate>& c) { return choose_leader(lead, c, switch_back, now); }
 };
 
 }  // namespace

@@ -9,9 +9,9 @@
 #include "cli/describe.hpp"
 #include "config/load.hpp"
 #include "config/url.hpp"
+#include "weighter/cadence.hpp"
 #include "weighter/plan/server_list.hpp"
 #include "weighter/schedule/agenda.hpp"
-#include "weighter/cadence.hpp"
 #include "weighter/strategy/strategy.hpp"
 
 using namespace rpcw;

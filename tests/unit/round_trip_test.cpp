@@ -24,8 +24,8 @@ BackendHistory filled_history() {
     }
   }
   for (ForkCheck::Group& g : out.forks.groups) g.members = {1, 3};
-  out.leader.server = 1;
-  out.leader.challenger = 1;
+  out.leader.active.leader = 1;
+  out.leader.active.challenger = 1;
   out.leader.backup = 1;
   out.shares.kept = {3, 250};
   out.tiers.serving = 2;
@@ -96,7 +96,7 @@ TEST_CASE("round trip: a state file keeps every field but those of requests unde
 
 TEST_CASE("round trip: what is kept by server moves with the servers") {
   BackendHistory before = filled_history();
-  before.leader.challenger = 0;
+  before.leader.active.challenger = 0;
   const std::vector<std::optional<std::size_t>> swapped{1, std::nullopt, 0};
   std::vector<TargetHistory> servers(3);
   const BackendHistory was = before;
@@ -108,7 +108,7 @@ TEST_CASE("round trip: what is kept by server moves with the servers") {
   CHECK(after.shares.last == std::vector<double>{was.shares.last[1], 0, was.shares.last[0]});
   CHECK(after.shares.scores == std::vector<double>{was.shares.scores[1], 0, was.shares.scores[0]});
   CHECK(after.shares.kept == std::vector<unsigned>{250, 0, 3});
-  CHECK(after.leader.server == 0U);
+  CHECK(after.leader.active.leader == 0U);
   CHECK(after.leader.backup == 0U);
-  CHECK(after.leader.challenger == 2U);
+  CHECK(after.leader.active.challenger == 2U);
 }

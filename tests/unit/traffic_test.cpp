@@ -1,4 +1,4 @@
-#include "weighter/state/traffic.hpp"
+#include "weighter/system/traffic.hpp"
 
 #include <doctest/doctest.h>
 

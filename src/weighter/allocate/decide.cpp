@@ -14,7 +14,7 @@
 #include "weighter/allocate/scale.hpp"
 #include "weighter/allocate/tiers.hpp"
 #include "weighter/constants.hpp"
-#include "weighter/schedule/agenda.hpp"
+#include "weighter/judge/silence.hpp"
 #include "weighter/state/decay.hpp"
 
 namespace rpcw {

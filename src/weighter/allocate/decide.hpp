@@ -10,69 +10,11 @@
 
 #include "config/config.hpp"
 #include "weighter/judge/judge.hpp"
+#include "weighter/state/haproxy_view.hpp"
+#include "weighter/strategy/score_inputs.hpp"
 
 /// From verdicts to weights: score, scale, fall back. Pure, as judging is.
 namespace rpcw {
-
-/// What HAProxy shows of one of our servers; as the decision sees it.
-struct ServerView {
-  /// MAINT or DRAIN by an operator: HAProxy gives it nothing, whatever we say.
-  bool disabled = false;
-  bool backup = false;
-  /// The weight that HAProxy has, 0..256.
-  unsigned weight = 0;
-  /// Its weight in haproxy.cfg; absent: not known.
-  std::optional<unsigned> configured_weight;
-  /// By HAProxy's own check, which gives it nothing then. It has its weight for when it is back, but cannot be counted
-  /// on.
-  bool down = false;
-  /// Weight 0 in haproxy.cfg under an algorithm that takes only 0 % and 100 % of that: it gets nothing for good.
-  bool stuck = false;
-
-  friend bool operator==(const ServerView&, const ServerView&) = default;
-};
-
-/// What HAProxy shows of a backend.
-struct BackendView {
-  /// In the order of the file; absent: HAProxy has no such server, or was not read.
-  std::vector<std::optional<ServerView>> servers;
-  /// A backup server that the file does not name and that HAProxy would use.
-  bool usable_foreign_backup = false;
-  /// The balance algorithm as HAProxy shows it; empty: not known.
-  std::string algorithm;
-  /// How long this HAProxy worker has been running, at most kWorkerSettled: beyond that it makes no difference; 0: not
-  /// known.
-  std::chrono::seconds worker_age{0};
-
-  friend bool operator==(const BackendView&, const BackendView&) = default;
-};
-
-/// Everything that was multiplied into a score, so that it can be recomputed from a report. Absent: not known, or not
-/// used by the strategy.
-struct ScoreInputs {
-  std::optional<double> latency_used_ms;
-  std::optional<double> live_latency_ms;
-  /// The newest block's age, at least the chain's block time.
-  std::optional<double> age_used_ms;
-  std::optional<double> gamma;
-  std::optional<double> freshness;
-  std::optional<double> attempts;
-  std::optional<double> failures;
-  std::optional<double> peers_error_rate;
-  std::optional<double> error_rate;
-  double failure_penalty = 1.0;
-  double peers_factor = 1.0;
-  double rate_limit_factor = 1.0;
-  double ramp = 1.0;
-  double preference = 1.0;
-  /// The part of the traffic that its quota or `max_rate` allows, the less of the two; absent: no limit is known.
-  std::optional<double> quota_share;
-  /// What kept the share below what the score would give: "growth", "quota", "identity", "exposure", "max_rate" or
-  /// "max_share"; empty: nothing.
-  std::string_view limited_by;
-
-  friend bool operator==(const ScoreInputs&, const ScoreInputs&) = default;
-};
 
 struct ServerDecision {
   State state = State::kUnknown;

@@ -32,23 +32,23 @@ void prefer(Members& members, const Test& test) {
   if (!kept.empty()) members = std::move(kept);
 }
 
-void lead_group(Allocation& a, const Members& group, LeaderMemory& memory, bool switch_back) {
+void lead_group(Allocation& a, const Members& group, Lead& known, bool switch_back) {
   const Members sharing = a.sharing(group);
   if (sharing.empty()) return;
   Members able = sharing;
   // A server that HAProxy's own check has DOWN would serve nothing.
   prefer(able, [&](std::size_t i) { return a.can_serve(i); });
   // One that has just returned keeps the lead, but is not given it either: a fault is often followed by another.
-  prefer(able, [&](std::size_t i) { return i == memory.leader || !a.history.servers[i].ejection.returned_at; });
+  prefer(able, [&](std::size_t i) { return i == known.leader || !a.history.servers[i].ejection.returned_at; });
   // One that may be another chain by now keeps the lead, but is not given it while there is another choice.
-  prefer(able, [&](std::size_t i) { return i == memory.leader || !must_tell_identity(a.history.servers[i]); });
+  prefer(able, [&](std::size_t i) { return i == known.leader || !must_tell_identity(a.history.servers[i]); });
   std::vector<Candidate> candidates;
   for (const std::size_t i : able)
     candidates.push_back({static_cast<std::uint32_t>(i), a.out.servers[i].score, a.backend.servers[i].preference});
   // A leader that was chosen before HAProxy was read has had no traffic yet.
   if (!a.history.leader.looked_up)
-    if (const auto shown = shown_leader(a, able)) memory.leader = shown;
-  const std::uint32_t leader = choose_leader(memory, candidates, switch_back, a.now.mono);
+    if (const auto shown = shown_leader(a, able)) known.leader = shown;
+  const std::uint32_t leader = choose_leader(known, candidates, switch_back, a.now.mono);
   for (const std::size_t i : sharing) {
     if (i == leader) {
       a.targets[i] = kFullWeight;
@@ -62,13 +62,10 @@ void lead_group(Allocation& a, const Members& group, LeaderMemory& memory, bool 
 
 void lead(Allocation& a, const Members& active, const Members& backups) {
   LeaderHistory& known = a.history.leader;
-  LeaderMemory among_active{known.server, known.challenger, known.challenger_since};
-  lead_group(a, active, among_active, a.backend.switch_back);
-  known.server = among_active.leader;
-  known.challenger = among_active.challenger;
-  known.challenger_since = among_active.challenger_since;
-  // A memory of its own: a leader among the backups must not unseat the active one, which has the traffic.
-  LeaderMemory among_backups{known.backup, std::nullopt, {}};
+  lead_group(a, active, known.active, a.backend.switch_back);
+  // Of its own: a leader among the backups must not unseat the active one, which has the traffic. It has no challenger.
+  Lead among_backups;
+  among_backups.leader = known.backup;
   lead_group(a, backups, among_backups, false);
   known.backup = among_backups.leader;
   known.looked_up = !a.view.servers.empty();

@@ -281,4 +281,9 @@ HeadView scan_heads(BackendHistory& history, const config::Backend& backend, con
   return Heads(history, backend, probe, now).run();
 }
 
+bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend) {
+  return target.node.blocks_missing && !target.heads.level_with_others &&
+         lag_time(*target.node.blocks_missing, block_time_for_lag(block_time, backend.chain)) > backend.chain.max_lag;
+}
+
 }  // namespace rpcw

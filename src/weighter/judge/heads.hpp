@@ -73,4 +73,7 @@ bool in_future(const Head& head, Now now);
 /// Blocks as time, saturating.
 milliseconds lag_time(std::uint64_t blocks, milliseconds block_time);
 
+/// Whether the node itself says that it is further behind than max_lag, and its head does not show the contrary.
+bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend);
+
 }  // namespace rpcw

@@ -9,7 +9,7 @@
 #include "weighter/constants.hpp"
 #include "weighter/judge/ejection.hpp"
 #include "weighter/judge/live.hpp"
-#include "weighter/schedule/agenda.hpp"
+#include "weighter/judge/silence.hpp"
 
 namespace rpcw {
 namespace {

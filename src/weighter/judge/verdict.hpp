@@ -8,8 +8,8 @@
 
 #include "base/time.hpp"
 #include "weighter/judge/heads.hpp"
-#include "weighter/state/reason.hpp"
 #include "weighter/state/history.hpp"
+#include "weighter/state/reason.hpp"
 
 /// What is held of servers at one moment.
 namespace rpcw {

@@ -3,8 +3,8 @@
 #include <string>
 #include <string_view>
 
-#include "weighter/system/system_state.hpp"
 #include "weighter/state/topology.hpp"
+#include "weighter/system/system_state.hpp"
 
 namespace rpcw {
 

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "weighter/system/system_state.hpp"
 #include "weighter/state/topology.hpp"
+#include "weighter/system/system_state.hpp"
 
 /// From decided weights to the commands that one HAProxy needs.
 namespace rpcw {

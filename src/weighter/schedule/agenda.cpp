@@ -2,9 +2,8 @@
 
 #include <algorithm>
 
-#include "weighter/constants.hpp"
-#include "weighter/judge/heads.hpp"
 #include "weighter/cadence.hpp"
+#include "weighter/judge/heads.hpp"
 
 namespace rpcw {
 namespace {
@@ -58,20 +57,6 @@ bool is_returning(const TargetHistory& history, const config::Target& target, co
                   MonoTime now) {
   const std::optional<MonoTime>& back = history.ejection.returned_at;
   return back && now - *back < kReturnProbes * return_interval(target, probe);
-}
-
-milliseconds no_answer_noticed(double usual_ms) {
-  return std::max(constants::kNoAnswerLeast, silence_suspected(usual_ms));
-}
-
-milliseconds silence_suspected(double usual_ms) {
-  return std::max(constants::kNoAnswerScan,
-                  milliseconds{static_cast<std::int64_t>(constants::kNoAnswerLatencies * usual_ms)});
-}
-
-bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend) {
-  return target.node.blocks_missing && !target.heads.level_with_others &&
-         lag_time(*target.node.blocks_missing, block_time_for_lag(block_time, backend.chain)) > backend.chain.max_lag;
 }
 
 std::vector<Check> due_checks(TargetHistory& target, bool reference, const BlockTime& block_time,

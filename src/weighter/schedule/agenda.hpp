@@ -26,13 +26,4 @@ milliseconds return_interval(const config::Target& target, const config::Probe& 
 /// The server returned so lately that this is its interval.
 bool is_returning(const TargetHistory& history, const config::Target& target, const config::Probe& probe, MonoTime now);
 
-/// How long a probe may go without an answer before that says something, by the latency that is usual for the target in
-/// ms; 0: none is known. New connections and single slow answers stay below.
-milliseconds no_answer_noticed(double usual_ms);
-/// Before that: when to look whether HAProxy sees the same.
-milliseconds silence_suspected(double usual_ms);
-
-/// Whether the node itself says that it is further behind than max_lag, and its head does not show the contrary.
-bool says_it_is_syncing(const TargetHistory& target, const BlockTime& block_time, const config::Backend& backend);
-
 }  // namespace rpcw

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "weighter/cadence.hpp"
 #include "weighter/constants.hpp"
 #include "weighter/judge/heads.hpp"
-#include "weighter/cadence.hpp"
 
 namespace rpcw {
 

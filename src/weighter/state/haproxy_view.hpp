@@ -1,15 +1,50 @@
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <vector>
 
 #include "config/config.hpp"
-#include "weighter/allocate/decide.hpp"
 #include "weighter/state/topology.hpp"
 
 /// What a HAProxy shows of a backend, as decisions and plans see it. Pure.
 namespace rpcw {
+
+/// What HAProxy shows of one of our servers; as the decision sees it.
+struct ServerView {
+  /// MAINT or DRAIN by an operator: HAProxy gives it nothing, whatever we say.
+  bool disabled = false;
+  bool backup = false;
+  /// The weight that HAProxy has, 0..256.
+  unsigned weight = 0;
+  /// Its weight in haproxy.cfg; absent: not known.
+  std::optional<unsigned> configured_weight;
+  /// By HAProxy's own check, which gives it nothing then. It has its weight for when it is back, but cannot be counted
+  /// on.
+  bool down = false;
+  /// Weight 0 in haproxy.cfg under an algorithm that takes only 0 % and 100 % of that: it gets nothing for good.
+  bool stuck = false;
+
+  friend bool operator==(const ServerView&, const ServerView&) = default;
+};
+
+/// What HAProxy shows of a backend.
+struct BackendView {
+  /// In the order of the file; absent: HAProxy has no such server, or was not read.
+  std::vector<std::optional<ServerView>> servers;
+  /// A backup server that the file does not name and that HAProxy would use.
+  bool usable_foreign_backup = false;
+  /// The balance algorithm as HAProxy shows it; empty: not known.
+  std::string algorithm;
+  /// How long this HAProxy worker has been running, at most kWorkerSettled: beyond that it makes no difference; 0: not
+  /// known.
+  std::chrono::seconds worker_age{0};
+
+  friend bool operator==(const BackendView&, const BackendView&) = default;
+};
 
 /// Whether HAProxy would send this server traffic if it had a weight.
 bool usable(const haproxy::ServerRow& row);

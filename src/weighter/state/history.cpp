@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "base/text.hpp"
-#include "weighter/constants.hpp"
 #include "weighter/cadence.hpp"
+#include "weighter/constants.hpp"
 #include "weighter/state/decay.hpp"
 
 namespace rpcw {
@@ -347,8 +347,8 @@ BackendHistory with_servers(BackendHistory&& was, std::vector<TargetHistory>&& s
     const auto now = server ? std::ranges::find(from, std::optional<std::size_t>(*server)) : from.end();
     server = now == from.end() ? std::nullopt : std::optional(static_cast<std::uint32_t>(now - from.begin()));
   };
-  map_one(out.leader.server);
-  map_one(out.leader.challenger);
+  map_one(out.leader.active.leader);
+  map_one(out.leader.active.challenger);
   map_one(out.leader.backup);
   return out;
 }

@@ -315,13 +315,19 @@ struct ShareHistory {
   bool converging = false;
 };
 
-/// Strategy `leader`. Servers are indices in the file.
-struct LeaderHistory {
-  /// The leader of the active servers; absent: none yet.
-  std::optional<std::uint32_t> server;
+/// One group's leader. Servers are indices in the file.
+struct Lead {
+  /// Absent: none yet.
+  std::optional<std::uint32_t> leader;
   /// The server that has been better than the leader, and since when; absent: none is.
   std::optional<std::uint32_t> challenger;
   MonoTime challenger_since{};
+};
+
+/// Strategy `leader`.
+struct LeaderHistory {
+  /// Among the active servers.
+  Lead active;
   /// HAProxy has been read and shown its leader, so that a restart changes no leader.
   bool looked_up = false;
   /// The leader if the backup servers had to take over; absent: none yet.

@@ -21,28 +21,27 @@ std::uint32_t best_of(std::span<const Candidate> candidates) {
 
 }  // namespace
 
-std::uint32_t choose_leader(LeaderMemory& memory, std::span<const Candidate> candidates, bool switch_back,
-                            MonoTime now) {
+std::uint32_t choose_leader(Lead& lead, std::span<const Candidate> candidates, bool switch_back, MonoTime now) {
   assert(!candidates.empty());
-  const auto current = std::ranges::find_if(candidates, [&](const Candidate& c) { return c.server == memory.leader; });
+  const auto current = std::ranges::find_if(candidates, [&](const Candidate& c) { return c.server == lead.leader; });
   if (current == candidates.end()) {
-    memory = {best_of(candidates), std::nullopt, {}};
-    return *memory.leader;
+    lead = {best_of(candidates), std::nullopt, {}};
+    return *lead.leader;
   }
   const auto better = [&](const Candidate& c) { return c.score > current->score * constants::kLeadMargin; };
   if (!switch_back || std::ranges::none_of(candidates, better)) {
-    memory.challenger.reset();
-    return *memory.leader;
+    lead.challenger.reset();
+    return *lead.leader;
   }
   // The first challenger stays the challenger: two equally good ones must not restart each other's clock.
   const auto standing =
-      std::ranges::find_if(candidates, [&](const Candidate& c) { return c.server == memory.challenger && better(c); });
+      std::ranges::find_if(candidates, [&](const Candidate& c) { return c.server == lead.challenger && better(c); });
   if (standing == candidates.end()) {
-    memory.challenger = std::ranges::max(candidates, {}, &Candidate::score).server;
-    memory.challenger_since = now;
+    lead.challenger = std::ranges::max(candidates, {}, &Candidate::score).server;
+    lead.challenger_since = now;
   }
-  if (now - memory.challenger_since >= constants::kLeadFor) memory = {memory.challenger, std::nullopt, {}};
-  return *memory.leader;
+  if (now - lead.challenger_since >= constants::kLeadFor) lead = {lead.challenger, std::nullopt, {}};
+  return *lead.leader;
 }
 
 namespace strategy {

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 
 #include "base/time.hpp"
+#include "weighter/state/history.hpp"
 
 /// Strategy `leader`: one server has everything, and changes are rare.
 namespace rpcw {
@@ -16,18 +16,9 @@ struct Candidate {
   double preference = 1;
 };
 
-/// What is remembered between two choices.
-struct LeaderMemory {
-  std::optional<std::uint32_t> leader;
-  /// The server that has been clearly better than the leader, and since when.
-  std::optional<std::uint32_t> challenger;
-  MonoTime challenger_since{};
-};
-
 /// The leader stays as long as it is among the candidates; with `switch_back`, until another's score has been better by
 /// 30 % for 30 s. A new one is the most preferred, then the first in the file, of those whose score is within 30 % of
 /// the best. Precondition: at least one candidate, in the order of the file.
-std::uint32_t choose_leader(LeaderMemory& memory, std::span<const Candidate> candidates, bool switch_back,
-                            MonoTime now);
+std::uint32_t choose_leader(Lead& lead, std::span<const Candidate> candidates, bool switch_back, MonoTime now);
 
 }  // namespace rpcw

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "config/config.hpp"
-#include "weighter/allocate/decide.hpp"
 #include "weighter/judge/judge.hpp"
+#include "weighter/strategy/score_inputs.hpp"
 
 namespace rpcw {
 

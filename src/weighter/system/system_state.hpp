@@ -12,11 +12,11 @@
 
 #include "config/config.hpp"
 #include "weighter/allocate/decide.hpp"
-#include "weighter/system/event_sink.hpp"
 #include "weighter/judge/judge.hpp"
 #include "weighter/judge/live.hpp"
-#include "weighter/system/snapshot.hpp"
 #include "weighter/state/topology.hpp"
+#include "weighter/system/event_sink.hpp"
+#include "weighter/system/snapshot.hpp"
 
 namespace rpcw {
 

@@ -1,4 +1,4 @@
-#include "weighter/state/traffic.hpp"
+#include "weighter/system/traffic.hpp"
 
 #include <optional>
 #include <string_view>
