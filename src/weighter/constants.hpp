@@ -182,6 +182,8 @@ inline constexpr milliseconds kQuotaHoldMost = seconds{300};
 /// More by this part, and by twice as much each time that goes well.
 inline constexpr double kQuotaStep = 0.04;
 inline constexpr double kQuotaStepMost = 0.64;
+/// The part is of the quota, or of this part of the server's equal share of the requests when that is more.
+inline constexpr double kQuotaGrowthLeast = 0.25;
 /// With less traffic than this a second, a part of it is no number to steer by.
 inline constexpr double kQuotaTrafficLeast = 1.0;
 

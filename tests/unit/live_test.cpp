@@ -232,6 +232,31 @@ TEST_CASE("a quota that is gone is found out in time") {
   CHECK(w.share(0) > 0.25);
 }
 
+TEST_CASE("some seconds in which everything is refused do not cost minutes") {
+  for (const int spell : {2, 5, 15, 60}) {
+    CAPTURE(spell);
+    Traffic w(4, 40);
+    for (int i = 0; i < 20; ++i) w.second(kFine);
+    for (int i = 0; i < spell; ++i)
+      w.second([](std::size_t s, LiveDelta& d) { d.client_errors = s == 0 ? d.requests : 0; });
+    CHECK(w.share(0) < 0.2);
+    int back = 0;
+    while (w.share(0) < 0.2 && back < 1000) {
+      w.second(kFine);
+      ++back;
+    }
+    CHECK(back <= 200);
+  }
+}
+
+TEST_CASE("a server that refused everything from the first read on gets its share back") {
+  Traffic w(4, 100);
+  for (int i = 0; i < 10; ++i) w.second([](std::size_t s, LiveDelta& d) { d.client_errors = s == 0 ? d.requests : 0; });
+  CHECK(w.share(0) < 0.05);
+  for (int i = 0; i < 240; ++i) w.second(kFine);
+  CHECK(w.share(0) > 0.2);
+}
+
 TEST_CASE("4xx that all servers answer are the clients' own") {
   Traffic w(3, 300);
   for (int i = 0; i < 60; ++i) w.second([](std::size_t, LiveDelta& d) { d.client_errors = d.requests / 5; });

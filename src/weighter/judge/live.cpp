@@ -69,8 +69,9 @@ void set_quota(LiveHistory& h, double per_s, MonoTime now) {
 /// Follows a provider's quota: down at once to what it has carried, and up again in steps that are small at first and
 /// become rarer with each time the limit is met, so that traffic stays at the limit instead of swinging around it.
 /// `everywhere`: the rate of 4xx that all servers show, since the requests are bad. `carried_per_s`: what was answered
-/// since the last read.
-void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double total_per_s, MonoTime now) {
+/// since the last read. `fair_per_s`: an equal part of the backend's requests.
+void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double total_per_s, double fair_per_s,
+                 MonoTime now) {
   const double excess = ratio(h.recent.client_errors, h.recent.ended) - everywhere;
   const bool met = h.recent.requests >= constants::kLiveEnough && h.recent.client_errors >= constants::kQuotaRefusals &&
                    excess > constants::kQuotaExcess;
@@ -80,7 +81,11 @@ void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double
     const double carried =
         std::clamp(carried_per_s, constants::kQuotaFallMost * answered, rate_of(h)) * constants::kQuotaMargin;
     if (h.quota_per_s && now - h.quota_at < constants::kQuotaSettle) return;
-    h.quota_hold = h.quota_per_s ? std::min(h.quota_hold * 2, constants::kQuotaHoldMost) : constants::kQuotaHold;
+    // Only a try for more that meets the limit makes the next one rarer: a provider that refuses everything for some
+    // seconds meets it with each read.
+    const bool tried = h.quota_per_s && h.quota_step > constants::kQuotaStep;
+    if (tried) h.quota_hold = std::min(h.quota_hold * 2, constants::kQuotaHoldMost);
+    if (!h.quota_per_s) h.quota_hold = constants::kQuotaHold;
     h.quota_step = constants::kQuotaStep;
     set_quota(h, h.quota_per_s ? std::min(*h.quota_per_s * constants::kQuotaMargin, carried) : carried, now);
     // This evidence is used up: what comes now tells about the new share.
@@ -92,7 +97,9 @@ void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double
     h.quota_per_s.reset();
     return;
   }
-  set_quota(h, *h.quota_per_s * (1.0 + h.quota_step), now);
+  // From nearly nothing, all of which was refused, a part of it would lead nowhere.
+  set_quota(h, *h.quota_per_s + h.quota_step * std::max(*h.quota_per_s, constants::kQuotaGrowthLeast * fair_per_s),
+            now);
   h.quota_step = std::min(h.quota_step * 2, constants::kQuotaStepMost);
   h.quota_hold = std::max(h.quota_hold / 2, constants::kQuotaHold);
 }
@@ -222,7 +229,9 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
   }
   if (heard < 2) everywhere = 0.0;
   for (std::size_t i = 0; i < servers.size(); ++i)
-    if (carried_per_s[i] >= 0) steer_quota(servers[i].live, everywhere, carried_per_s[i], total_per_s, now);
+    if (carried_per_s[i] >= 0)
+      steer_quota(servers[i].live, everywhere, carried_per_s[i], total_per_s,
+                  total_per_s / static_cast<double>(servers.size()), now);
   return suspects;
 }
 
