@@ -90,7 +90,13 @@ asio::awaitable<void> Lookup::wait(std::chrono::steady_clock::time_point deadlin
     const auto alive = weak.lock();
     if (!error && alive) alive->event.cancel();
   });
-  co_await waiting->event.async_wait(asio::posix::descriptor_base::wait_read, asio::as_tuple(asio::use_awaitable));
+  // Asio gives a descriptor's state in epoll to the next descriptor, and with it an event that was queued for the one
+  // before: a wait may end though nothing can be read.
+  for (;;) {
+    const auto [error] = co_await waiting->event.async_wait(asio::posix::descriptor_base::wait_read,
+                                                            asio::as_tuple(asio::use_awaitable));
+    if (error || done()) co_return;
+  }
 }
 
 std::expected<Lookup::Addresses, std::string> Lookup::result() const {
