@@ -56,6 +56,24 @@ TEST_CASE("another writer is known by a weight that differs between two reads of
   CHECK(writers.repair({"rpc", "other"}, at(0s)) == Repair::kNone);
 }
 
+TEST_CASE("a server that was deleted and added again under its name has a new weight by no writer") {
+  OtherWriters writers;
+  for (int i = 0; i < 10; ++i) {
+    const haproxy::Instance before = read(0, 100);
+    haproxy::Instance after = read(100, 100);
+    haproxy::ServerRow& again = after.backends[0].servers[0];
+    SUBCASE("with another address") {
+      again.addr = "127.0.0.1:1";
+    }
+    SUBCASE("with another id") {
+      again.sid = 7;
+    }
+    writers.compare_reads(ours(), &before, after, {});
+    CHECK(writers.repair(kServer, at(i * 2s)) == Repair::kNone);
+  }
+  CHECK(writers.left_alone(at(20s)).empty());
+}
+
 TEST_CASE("a change by another writer is one repair, however often the push is tried") {
   OtherWriters writers;
   CHECK(changed_and_repaired(writers, at(0s)) == Repair::kPutBack);

@@ -15,8 +15,14 @@ void OtherWriters::compare_reads(const std::vector<config::Backend>& ours, const
     for (const config::Server& server : backend.servers) {
       const haproxy::ServerRow* was = rows_before->server(server.name);
       const haproxy::ServerRow* is = rows_after->server(server.name);
-      if (was == nullptr || is == nullptr || was->uweight == is->uweight) continue;
+      if (was == nullptr || is == nullptr) continue;
       Key key{backend.name, was->name};
+      // Deleted and added again: it has the weight that it was added with, and no writer's.
+      if (was->addr != is->addr || was->sid != is->sid) {
+        servers_.erase(key);
+        continue;
+      }
+      if (was->uweight == is->uweight) continue;
       if (!unconfirmed.contains(key)) changed_.insert(std::move(key));
     }
   }
