@@ -14,6 +14,9 @@
 /// on it are written as distances from the moment of saving, and that as wall clock.
 namespace rpcw::store {
 
+inline constexpr std::string_view kStateFormat = "rpc-weighter state";
+/// How every file begins, whatever its version.
+inline constexpr std::string_view kStateBegin = R"({"format":"rpc-weighter state")";
 /// Longer texts are neither written nor read: this is enough for some ten thousand targets.
 inline constexpr std::size_t kMostStateBytes = 32U << 20U;
 

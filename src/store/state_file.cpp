@@ -51,6 +51,10 @@ std::optional<std::string> StateFile::load(SystemState& state, Now now) {
   auto text = read_file(path_, kMostStateBytes);
   if (!text) return ignored(text.error(), kAnew);
   if (!*text) return std::nullopt;
+  // A path of --state that was meant for another option must not cost that file.
+  const std::string_view begin = std::string_view(**text).substr(0, kStateBegin.size());
+  foreign_ = !kStateBegin.starts_with(begin);
+  if (foreign_) return ignored("is no state file of rpc-weighter", "it is left alone, and nothing is kept");
   auto stored = decode(**text, now);
   if (!stored) return ignored(stored.error(), fmt::format("{}, and the file is replaced", kAnew));
   salt_ = stored->salt;
@@ -80,6 +84,7 @@ std::expected<void, std::string> StateFile::write(const std::string& text) const
   const auto failed = [this](std::string_view why) {
     return std::unexpected(fmt::format("state file {}: {}", path_, why));
   };
+  if (foreign_) return failed("is no state file of rpc-weighter, and is left alone");
   if (text.size() > kMostStateBytes) return failed(fmt::format("would be longer than {} bytes", kMostStateBytes));
   if (auto done = replace_file(path_, text); !done) return failed(done.error());
   return {};

@@ -25,7 +25,8 @@ class StateFile {
 
   /// Gives `state`, which is new, what the file knows of the same targets: all of it less what is known to be of no
   /// use. No file is no error: nothing is known then. The result is a warning for a person, one sentence with path,
-  /// cause and remedy; absent: all is well. Nothing in a file can do more harm than that.
+  /// cause and remedy; absent: all is well. Nothing in a file can do more harm than that. A file that was never a state
+  /// is left alone: `write` refuses from then on.
   [[nodiscard]] std::optional<std::string> load(SystemState& state, Now now);
 
   /// The text for the file, at this moment.
@@ -39,6 +40,8 @@ class StateFile {
 
  private:
   std::string path_;
+  /// There is a file of somebody else.
+  bool foreign_ = false;
   /// The same for the life of a file: each new one would tell a little more about what the fingerprints are made of.
   std::string salt_;
 };
