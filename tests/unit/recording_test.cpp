@@ -204,6 +204,9 @@ TEST_CASE("files are bounded in size and number, and each can be replayed by its
   const replay::Result gap = replayed({all[0], all[2]}, config);
   CHECK(gap.other == 0);
   CHECK(mentions(gap.notes, "what was recorded before is missing"));
+  CHECK_FALSE(mentions(gap.notes, "oldest first"));
+  CHECK(mentions(replayed({all[2], all[0]}, config).notes, "oldest first"));
+  CHECK(mentions(replayed({all[0], all[0]}, config).notes, "oldest first"));
 }
 
 TEST_CASE("a backend that waits for newcomers waits in the replay too") {
@@ -329,8 +332,9 @@ TEST_CASE("another max_lag would have kept a late server in") {
   CHECK(of(r, "one", "c").replayed_out < 2s);
   CHECK(of(r, "one", "a").recorded_share > of(r, "one", "a").replayed_share);
   CHECK(of(r, "one", "c").recorded_share < of(r, "one", "c").replayed_share);
-  const auto out = std::ranges::find_if(
-      r.differences, [](const replay::Difference& d) { return d.server == "c" && d.recorded.state == rpcw::State::kEjected; });
+  const auto out = std::ranges::find_if(r.differences, [](const replay::Difference& d) {
+    return d.server == "c" && d.recorded.state == rpcw::State::kEjected;
+  });
   REQUIRE(out != r.differences.end());
   CHECK(out->recorded.weight == 0);
   CHECK(out->recorded.reasons.front().code == Reason::kBlockLag);

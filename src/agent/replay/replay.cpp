@@ -163,11 +163,18 @@ class Replayer {
     fresh_ = false;
     ++steps_;
     if (fit_->config().backends.empty()) return;
-    const auto* decided = std::get_if<event::Decided>(&step.event);
-    const std::optional<Now> now = decided != nullptr ? std::optional(decided->now) : std::nullopt;
-    if (now) pass_time(*now);
-    if (const auto event = fit_->fit(std::move(step.event))) state_->apply(*event);
-    if (now) compare(step.results, *now);
+    if (const auto* decided = std::get_if<event::Decided>(&step.event)) {
+      const Now now = decided->now;
+      pass_time(now);
+      apply(std::move(step.event));
+      compare(step.results, now);
+    } else {
+      apply(std::move(step.event));
+    }
+  }
+
+  void apply(Event&& event) {
+    if (const auto fitted = fit_->fit(std::move(event))) state_->apply(*fitted);
   }
 
   /// Until this decision it was as the one before has left it.
@@ -205,6 +212,11 @@ class Replayer {
   }
 
   void compare(const std::vector<store::Step::Result>& results, Now now) {
+    if (out_.decisions > 0 && !last_ && now.wall < out_.end)
+      note(
+          fmt::format("{:%F %T} UTC: begins before what was read before it has ended: are the recordings given oldest "
+                      "first, each once?",
+                      fmt::gmtime(std::chrono::system_clock::to_time_t(now.wall))));
     if (out_.decisions++ == 0) out_.begin = now.wall;
     out_.end = now.wall;
     last_ = now;
