@@ -26,6 +26,25 @@ void split(std::string_view text, char separator, Take take) {
   }
 }
 
+/// Whether a header with a list of names and their q names one of these, and not with q=0. The last one counts.
+bool accepts(std::string_view header, std::initializer_list<std::string_view> names) {
+  bool accepted = false;
+  split(header, ',', [&](std::string_view entry) {
+    bool refused = false;
+    bool first = true;
+    bool named = false;
+    split(entry, ';', [&](std::string_view part) {
+      const std::string text = lower(part);
+      if (std::exchange(first, false))
+        named = std::ranges::find(names, text) != names.end();
+      else if (text.starts_with("q=") && text.find_first_not_of("0.", 2) == std::string::npos)
+        refused = true;
+    });
+    if (named) accepted = !refused;
+  });
+  return accepted;
+}
+
 }  // namespace
 
 std::string percent_decoded(std::string_view text, bool query) {
@@ -66,21 +85,11 @@ bool host_allowed(std::string_view host, const std::vector<std::string>& names) 
 }
 
 bool accepts_gzip(std::string_view accept_encoding) {
-  bool accepted = false;
-  split(accept_encoding, ',', [&](std::string_view coding) {
-    bool refused = false;
-    bool first = true;
-    bool gzip = false;
-    split(coding, ';', [&](std::string_view part) {
-      const std::string text = lower(part);
-      if (std::exchange(first, false))
-        gzip = text == "gzip" || text == "x-gzip";
-      else if (text.starts_with("q=") && text.find_first_not_of("0.", 2) == std::string::npos)
-        refused = true;
-    });
-    if (gzip) accepted = !refused;
-  });
-  return accepted;
+  return accepts(accept_encoding, {"gzip", "x-gzip"});
+}
+
+bool accepts_openmetrics(std::string_view accept) {
+  return accepts(accept, {"application/openmetrics-text"});
 }
 
 }  // namespace rpcw::observe

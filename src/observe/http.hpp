@@ -65,5 +65,7 @@ std::map<std::string, std::string, std::less<>> parse_query(std::string_view que
 bool host_allowed(std::string_view host, const std::vector<std::string>& names);
 /// Whether Accept-Encoding takes gzip, with a weight above 0.
 bool accepts_gzip(std::string_view accept_encoding);
+/// Whether an Accept header asks for OpenMetrics by name.
+bool accepts_openmetrics(std::string_view accept);
 
 }  // namespace rpcw::observe

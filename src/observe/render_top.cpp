@@ -154,10 +154,14 @@ std::string_view name_of(TopSort sort) {
 
 std::string server_line(const TopServer& s, const TopView& view, std::size_t name_width) {
   const bool wide = view.columns >= kWide && view.utf8;
-  std::string out = padded(s.name, name_width) + " " + coloured(padded(s.state, 8), colour_of(s.state), view.colour) +
-                    fmt::format(" {:>4} {:>6} {:>8} {:>7} {:>6} ", s.weight, percent(s.share), span(s.latency_ms),
-                                span(s.lag_ms), percent(s.errors));
+  const std::string numbers = fmt::format(" {:>4} {:>6} {:>8} {:>7} {:>6} ", s.weight, percent(s.share),
+                                          span(s.latency_ms), span(s.lag_ms), percent(s.errors));
+  const std::string name = padded(s.name, name_width) + " ";
+  const std::string state = padded(s.state, 8);
   std::size_t used = name_width + 1 + 8 + 6 + 6 + 9 + 8 + 7 + 1;
+  // A line that wraps would push the first ones off the screen.
+  if (view.columns < used) return cut(name + state + numbers, view.columns);
+  std::string out = name + coloured(state, colour_of(s.state), view.colour) + numbers;
   if (wide) {
     out += sparkline(s.latency_hour, kSpark) + " " + sparkline(s.weight_hour, kSpark) + " ";
     used += 2 * (kSpark + 1);

@@ -139,7 +139,7 @@ HttpAnswer Site::readiness() {
 }
 
 HttpAnswer Site::metrics(const HttpRequest& request) {
-  const bool open = request.accept.find("application/openmetrics-text") != std::string::npos;
+  const bool open = accepts_openmetrics(request.accept);
   HttpAnswer out;
   out.content_type =
       open ? "application/openmetrics-text; version=1.0.0; charset=utf-8" : "text/plain; version=0.0.4; charset=utf-8";
