@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -10,6 +11,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <csignal>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <random>
@@ -89,11 +91,9 @@ class Service::Impl {
   // ---- agents, one after the other
 
   asio::awaitable<void> serve() {
-    log::event("start", config::LogLevel::kInfo,
-               fmt::format("rpc-weighter {} starts: {} backend{}{}", version(), config_->backends.size(),
-                           config_->backends.size() == 1 ? "" : "s",
-                           options_.dry_run ? ", dry run: nothing will be sent" : ""),
-               {{"version", version()}, {"pid", fmt::format("{}", ::getpid())}});
+    log_process("start", fmt::format("rpc-weighter {} starts: {} backend{}{}", version(), config_->backends.size(),
+                                     config_->backends.size() == 1 ? "" : "s",
+                                     options_.dry_run ? ", dry run: nothing will be sent" : ""));
     std::unique_ptr<Agent> agent = new_agent({}, false);
     show(*agent);
     while (!terminating_) {
@@ -117,8 +117,14 @@ class Service::Impl {
     // The loop ends in this turn, so a writing that is left behind does not find the state gone.
     if (state_) co_await state_->finish(agent->controller().state());
     if (recording_) recording_->flush();
-    log::event("stop", config::LogLevel::kInfo, "stopped; HAProxy keeps the last weights");
+    log_process("stop", "stopped; HAProxy keeps the last weights");
     io_.stop();
+  }
+
+  /// With what tells this process from others.
+  static void log_process(std::string_view event, std::string_view message) {
+    log::event(event, config::LogLevel::kInfo, message,
+               {{"version", version()}, {"pid", fmt::format("{}", ::getpid())}});
   }
 
   /// `continues`: it takes over from another one.
@@ -165,7 +171,12 @@ class Service::Impl {
                         out.standby = standby_.report();
                         return out;
                       },
-                  .unsettled = [&agent] { return agent.controller().unsettled(); }});
+                  .unsettled =
+                      [&agent] {
+                        std::vector<std::string> out = agent.controller().unsettled();
+                        std::ranges::move(agent.controller().denied(), std::back_inserter(out));
+                        return out;
+                      }});
   }
 
   [[nodiscard]] std::string status_line() const {

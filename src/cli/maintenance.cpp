@@ -49,7 +49,28 @@ struct AgentView {
   using Names = std::set<std::string, std::less<>>;
   Names managed;
   Names healthy;
+  /// It sets weights: it is no dry run, does not stand by, and no HAProxy has refused it one or is out of its reach.
+  bool acts = false;
 };
+
+bool acts(const rapidjson::Value& report) {
+  const auto said = [](const rapidjson::Value& in, const char* name) {
+    const auto it = in.FindMember(name);
+    return it == in.MemberEnd() ? nullptr : &it->value;
+  };
+  const rapidjson::Value* dry = said(report, "dry_run");
+  if (dry != nullptr && dry->IsTrue()) return false;
+  const rapidjson::Value* standby = said(report, "standby");
+  if (standby != nullptr && standby->IsObject()) {
+    const rapidjson::Value* active = said(*standby, "acts");
+    if (active == nullptr || !active->IsTrue()) return false;
+  }
+  const rapidjson::Value* haproxys = observe::list(report, "haproxy");
+  return haproxys != nullptr && std::ranges::all_of(haproxys->GetArray(), [&](const rapidjson::Value& h) {
+           const rapidjson::Value* error = h.IsObject() ? said(h, "error") : nullptr;
+           return error == nullptr || error->IsNull();
+         });
+}
 
 AgentView ask_view(const MaintenanceOptions& options, const std::string& backend) {
   constexpr std::chrono::milliseconds kPatience{2000};
@@ -67,6 +88,7 @@ AgentView ask_view(const MaintenanceOptions& options, const std::string& backend
   const rapidjson::Value* known = backends != nullptr ? observe::named(*backends, backend) : nullptr;
   const rapidjson::Value* servers = known != nullptr ? observe::list(*known, "servers") : nullptr;
   if (servers == nullptr) return out;
+  out.acts = acts(report);
   for (const rapidjson::Value& s : servers->GetArray()) {
     const std::string name(observe::text(s, "name"));
     out.managed.insert(name);
@@ -174,7 +196,7 @@ class Maintenance {
     std::vector<std::string> commands;
     // HAProxy would give it its old weight at once, whether or not its node has caught up. The agent knows that, and
     // brings it back by its ramp.
-    if (before->forced_off() && serving(h) && agent_.managed.contains(place_.server))
+    if (before->forced_off() && serving(h) && agent_gives_weights())
       commands.push_back(haproxy::set_weight_command(place_.backend, place_.server, 0));
     commands.push_back(haproxy::set_state_command(place_.backend, place_.server, false));
     if (!co_await send(h, std::move(commands))) co_return;
@@ -183,9 +205,12 @@ class Maintenance {
     if (row->forced_off())
       say(h, "is ready, but stays out: its name has no address, or the server that it tracks is out");
     else
-      say(h, row->uweight == 0 ? "is ready; the agent gives it a weight when it is healthy"
-                               : fmt::format("is ready, weight {}", row->uweight));
+      say(h, row->uweight > 0        ? fmt::format("is ready, weight {}", row->uweight)
+             : agent_gives_weights() ? "is ready; the agent gives it a weight when it is healthy"
+                                     : "is ready, but its weight is 0, and no agent was found that would give it one");
   }
+
+  [[nodiscard]] bool agent_gives_weights() const { return agent_.acts && agent_.managed.contains(place_.server); }
 
   /// Weight enough to serve. A static algorithm takes only its configured weight, which is given where there is one.
   std::string give_weight(const Haproxy& h, const std::string& server) const {
@@ -198,6 +223,7 @@ class Maintenance {
   asio::awaitable<bool> send(Haproxy& h, std::vector<std::string> commands) {
     if (options_.common.dry_run) {
       for (const std::string& text : commands) print(fmt::format("{}: would send: {}\n", h.name(), text));
+      co_await check_level(h);
       co_return false;
     }
     const auto replies = co_await h.client->run(std::move(commands));
@@ -211,6 +237,17 @@ class Maintenance {
       co_return false;
     }
     co_return co_await read(h);
+  }
+
+  /// A dry run sends nothing that could be refused, so it asks whether the socket may.
+  asio::awaitable<void> check_level(Haproxy& h) {
+    std::vector<std::string> ask(1, "show cli level");
+    const auto replies = co_await h.client->run(std::move(ask));
+    if (!replies)
+      fail(replies.error().detail);
+    else if (replies->front() != "admin")
+      fail_at(h, fmt::format("the socket's level is `{}`: these commands need `level admin`",
+                             haproxy::presentable(replies->front())));
   }
 
   /// False: it failed, and that was told.

@@ -18,7 +18,11 @@ void Json::change(const ServerChange& c) {
   key("server").text(c.server);
   key("from_state").text(to_string(c.from_state));
   key("to_state").text(to_string(c.to_state));
-  key("from_weight").number(c.from_weight);
+  key("from_weight");
+  if (c.from_weight)
+    number(*c.from_weight);
+  else
+    null();
   key("to_weight").number(c.to_weight);
   key("reasons").reasons(c.reasons);
 }

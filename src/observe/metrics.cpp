@@ -160,7 +160,7 @@ void Metrics::on_actions(std::span<const control::Action> actions, Now now, std:
       decision_seconds_.observe(seconds_of(took));
       for (const ServerChange& c : a.changes) {
         ServerCounters& server = server_counters_[{c.backend, c.server}];
-        if (c.from_weight != c.to_weight) ++server.weight_changes;
+        if (c.from_weight.value_or(0) != c.to_weight) ++server.weight_changes;
         if (c.to_state == State::kEjected && c.from_state != State::kEjected)
           ++server.ejections[c.reasons.empty() ? std::string_view{} : to_string(c.reasons.front().code)];
       }

@@ -100,6 +100,7 @@ Report make_report(const SystemState& state, Now now, const haproxy::Instance* i
       const haproxy::ServerRow* s = row != nullptr ? row->server(sr.name) : nullptr;
       if (s == nullptr) continue;
       sr.current_weight = s->uweight;
+      if (row->percent) sr.static_weight = s->iweight;
       sr.admin_state = admin_state_text(*s);
       sr.backup = s->backup;
     }
@@ -118,7 +119,8 @@ std::vector<double> shares_of(const BackendReport& backend) {
   std::vector<TrafficClaim> claims;
   claims.reserve(backend.servers.size());
   for (const ServerReport& s : backend.servers)
-    claims.push_back({s.decision.weight, s.backup.value_or(false), s.decision.state == State::kDisabled});
+    claims.push_back({s.decision.weight > 0 ? s.static_weight.value_or(s.decision.weight) : 0, s.backup.value_or(false),
+                      s.decision.state == State::kDisabled});
   return traffic_shares(claims, backend.unmanaged_weight);
 }
 

@@ -32,6 +32,9 @@ struct ServerReport {
   std::optional<unsigned> current_weight;
   /// "ready", "maint" or "drain"; empty: not known.
   std::string admin_state;
+  /// Under a static algorithm: what it weighs in haproxy.cfg, and so while it is switched on; absent: the decided
+  /// weight counts.
+  std::optional<unsigned> static_weight;
   /// Whether it is a backup server in haproxy.cfg; absent: not known, as HAProxy was not read.
   std::optional<bool> backup;
   /// How far its newest block is behind the agreed head; absent: not known.
@@ -94,7 +97,10 @@ struct StandbyReport {
 
 struct Report {
   WallTime time;
+  /// No weight was sent, whatever is decided.
   bool dry_run = false;
+  /// It is a running agent's that sends none.
+  bool agent_dry_run = false;
   /// Absent: this agent is alone.
   std::optional<StandbyReport> standby{};
   std::vector<EndpointReport> haproxy;

@@ -106,6 +106,8 @@ TEST_CASE("agent: a socket of level operator tells configured weights, and nothi
   const Result checked = run({"check", "--config", config, "--online"});
   CHECK(checked.out.find("answers to HAProxy's agent-check on 127.0.0.1:") != std::string::npos);
   CHECK(checked.out.find("agent-check") != std::string::npos);
+  CHECK(checked.out.find("level admin") == std::string::npos);
+  CHECK(checked.code != 3);
   const auto report = json(run({"scores", "--config", config, "--format", "json"}).out);
   CHECK(std::string(at(report, "/backends/0/driven").GetString()) == "agent");
   const Result once = run({"once", "--config", config});

@@ -189,6 +189,47 @@ TEST_CASE("ready beside a running agent: no traffic before the agent judges the 
   CHECK(program.stop() == 0);
 }
 
+TEST_CASE("ready beside an agent that sets no weights leaves the server its weight") {
+  const Stage stage;
+  Stage::Keys keys{.listen = fmt::format("\"127.0.0.1:{}\"", free_port())};
+  std::vector<std::string> arguments{"run"};
+  SUBCASE("a dry run") {
+    arguments.emplace_back("--dry-run");
+  }
+  SUBCASE("one whose weights are refused") {
+    keys.endpoints = fmt::format("\"unix:{}\"", stage.haproxy.path("operator.sock"));
+  }
+  const std::string config = stage.config(keys);
+  arguments.insert(arguments.end(), {"--config", config});
+  const std::string admin = stage.folder.write("admin.toml", stage.toml({.listen = keys.listen}));
+  Program program(arguments);
+  REQUIRE(program.says("rpc/b: unknown -> healthy"));
+  if (arguments[1] != "--dry-run") REQUIRE(program.says("was refused"));
+  const unsigned weight = stage.weights().at("b");
+  REQUIRE(weight > 0);
+  REQUIRE(run({"drain", "rpc/b", "--config", admin}).code == 0);
+  const Result ready = run({"ready", "rpc/b", "--config", admin});
+  CHECK(ready.code == 0);
+  CHECK(contains(ready.out, fmt::format("is ready, weight {}", weight)));
+  CHECK(stage.weights().at("b") == weight);
+  CHECK(program.stop() == 0);
+}
+
+TEST_CASE("ready without an agent promises no weight, and dry runs ask for the socket's level") {
+  const Stage stage;
+  const std::string config = stage.config();
+  check(stage.haproxy, "set weight rpc/b 0;set server rpc/b state drain");
+  const Result ready = run({"ready", "rpc/b", "--config", config});
+  CHECK(contains(ready.out, "is ready, but its weight is 0, and no agent was found that would give it one"));
+  const std::string low = stage.folder.write(
+      "low.toml", stage.toml({.endpoints = fmt::format("\"unix:{}\"", stage.haproxy.path("operator.sock"))}));
+  for (const char* command : {"drain", "ready"}) {
+    const Result dry = run({command, "rpc/a", "--config", low, "--dry-run"});
+    CHECK(dry.code == 3);
+    CHECK(contains(dry.err, "the socket's level is `operator`: these commands need `level admin`"));
+  }
+}
+
 TEST_CASE("drain of a leader hands over to a server that the running agent judges healthy") {
   const Stage stage;
   const std::uint16_t clients = free_port();

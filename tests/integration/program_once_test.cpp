@@ -292,6 +292,20 @@ TEST_CASE("a pass ends when the answers are in, whatever the time-outs are") {
   CHECK(r.took < 10s);
 }
 
+TEST_CASE("a provider that hangs makes no other one's head old") {
+  const Stage stage;
+  stage.break_provider(0, sim::Fault::hang);
+  // Blocks are a second old when they come; the pass waits for two time-outs of two seconds.
+  const Result r = once(stage.config({.probe = "fall = 2\ntimeout = \"2s\"", .backend = "max_block_age = \"3s\""}),
+                        {"--format", "json"});
+  CHECK(r.code == 0);
+  const auto report = json(r.out);
+  CHECK(std::string(at(report, "/backends/0/servers/0/state").GetString()) == "ejected");
+  for (const char* server : {"/backends/0/servers/1/state", "/backends/0/servers/2/state"})
+    CHECK(std::string(at(report, server).GetString()) == "healthy");
+  CHECK(at(report, "/backends/0/head").IsObject());
+}
+
 TEST_CASE("a server on another chain gets nothing") {
   const Stage stage;
   stage.providers[1]->update([](sim::Behaviour& b) { b.chain_id = 5; });

@@ -173,7 +173,7 @@ TEST_CASE("controller: what is missing, what was decided and what is reported of
   REQUIRE(p.pass(0ms) == Texts{"set 0: a 128, b 128"});
   CHECK(p.controller->unsettled() == Texts{"HAProxy unix:/h0: 2 weights not set yet"});
   REQUIRE(p.changes.size() == 2);
-  CHECK(p.changes[0] == ServerChange{"rpc", "a", State::kUnknown, State::kHealthy, 0, 128, {}});
+  CHECK(p.changes[0] == ServerChange{"rpc", "a", State::kUnknown, State::kHealthy, std::nullopt, 128, {}});
   p.confirmed(0, 2);
   CHECK(p.controller->unsettled().empty());
   const Report report = p.controller->report({kStart, {}});
@@ -735,6 +735,67 @@ TEST_CASE("controller: a refusal of one weight stops no other, and is not repeat
   CHECK(p.read(0, shown({{"a", 100}, {"b", 128}})).empty());
 }
 
+TEST_CASE("controller: a HAProxy that refuses for want of level admin keeps the agent from being ready") {
+  Play p(two_servers());
+  p.push_first();
+  std::vector<haproxy::Outcome> outcomes(2);
+  for (haproxy::Outcome& o : outcomes) {
+    o.kind = haproxy::Outcome::Kind::kRefused;
+    o.refusal = haproxy::Refusal::kPermissionDenied;
+    o.detail = "Permission denied";
+  }
+  SUBCASE("by its level") {
+    p.give(control::event::WeightsAnswered{0, outcomes});
+    CHECK(p.controller->denied() == Texts{"HAProxy unix:/h0: it refuses 2 weights: its socket needs `level admin`"});
+  }
+  SUBCASE("because there is no such server: no restart of HAProxy is waited for") {
+    for (haproxy::Outcome& o : outcomes) o.refusal = haproxy::Refusal::kNoSuchServer;
+    p.give(control::event::WeightsAnswered{0, outcomes});
+    CHECK(p.controller->denied().empty());
+  }
+  CHECK(p.controller->unsettled().empty());
+}
+
+TEST_CASE("controller: after a reload a static algorithm is known, unless HAProxy has another worker") {
+  Play before(two_servers());
+  before.push_first();
+  std::vector<haproxy::Outcome> outcomes(2);
+  for (haproxy::Outcome& o : outcomes) {
+    o.kind = haproxy::Outcome::Kind::kRefused;
+    o.refusal = haproxy::Refusal::kStaticAlgorithm;
+  }
+  before.give(control::event::WeightsAnswered{0, outcomes});
+  Play after(two_servers(), {}, before.controller->legacy());
+  after.give(control::event::Started{});
+  bool same = true;
+  SUBCASE("the same worker") {
+    after.read(0, shown({{"a", 100}, {"b", 100}}));
+  }
+  SUBCASE("another one") {
+    same = false;
+    after.read(0, shown({{"a", 100}, {"b", 100}}, 8));
+  }
+  CHECK(after.controller->report({kStart, {}}).backends.at(0).percent == same);
+}
+
+TEST_CASE("controller: a dry run answers no agent-check with a weight") {
+  config::Config file = two_servers();
+  file.backends[0].drive = config::Drive::kAgent;
+  Options options;
+  for (const bool dry_run : {false, true}) {
+    options.dry_run = dry_run;
+    Play p(file, options);
+    p.give(control::event::Started{});
+    p.read(0, shown({{"a", 100}, {"b", 100}}));
+    for (TargetId t : {0U, 1U}) {
+      p.head(t, 100);
+      p.synced(t);
+    }
+    p.pass(0ms);
+    CHECK(p.controller->answer_agent("rpc/a").line == (dry_run ? AgentAnswer{}.line : "128%\n"));
+  }
+}
+
 TEST_CASE("controller: a rise that is refused leaves no HAProxy with 0 for all") {
   config::Config file = two_servers();
   file.backends[0].strategy = "leader";
@@ -808,6 +869,26 @@ TEST_CASE("controller: a single pass checks, compares, reads, decides once and p
     outcomes[1].kind = haproxy::Outcome::Kind::kDone;
     CHECK(p.give(control::event::WeightsAnswered{0, outcomes}) == Texts{"finish"});
   }
+}
+
+TEST_CASE("controller: a pass asks again for heads that became old while another target was waited for") {
+  Options options;
+  options.mode = Mode::kOnce;
+  Play p(two_servers(), options);
+  p.give(control::event::Started{});
+  p.read(0, shown({{"a", 100}, {"b", 100}}));
+  p.head(0, 100);
+  p.synced(0);
+  p.synced(1);
+  p.pass(3s);
+  CHECK(p.no_head(1, Reason::kTimeout).empty());
+  REQUIRE(p.pass(1s) == Texts{"head 1"});
+  p.pass(3s);
+  REQUIRE(p.no_head(1, Reason::kTimeout) == Texts{"head 0"});
+  // Once: a second target that hangs would make the first one old again.
+  p.pass(4s);
+  CHECK(p.head(0, 107) == Texts{"set 0: a 256, b 0"});
+  CHECK(p.controller->report().backends.at(0).head->number == 107);
 }
 
 TEST_CASE("controller: scores only reads HAProxy") {

@@ -104,7 +104,6 @@ TEST_CASE("decision log: each line has its event, states, weights and reasons fo
                                   {"server", "s0"},
                                   {"from_state", "unknown"},
                                   {"to_state", "healthy"},
-                                  {"from_weight", "0"},
                                   {"to_weight", "100"}});
   CHECK(t.newest.reasons.empty());
   t.weigh(90);

@@ -47,6 +47,9 @@ TEST_CASE("http: gzip is used only where it is accepted") {
   CHECK_FALSE(accepts_gzip("gzip;q=0"));
   CHECK_FALSE(accepts_gzip("gzip; q=0.000"));
   CHECK_FALSE(accepts_gzip("gzipped, br"));
+  CHECK(accepts_openmetrics("application/openmetrics-text;version=1.0.0;q=0.8, text/plain;q=0.5"));
+  CHECK_FALSE(accepts_openmetrics("text/plain"));
+  CHECK_FALSE(accepts_openmetrics("application/openmetrics-text;q=0"));
 }
 
 TEST_CASE("http: hosts that may be asked for") {

@@ -7,8 +7,9 @@
 #include <map>
 #include <numeric>
 
-#include "weighter/schedule/agenda.hpp"
 #include "weighter/cadence.hpp"
+#include "weighter/judge/silence.hpp"
+#include "weighter/schedule/agenda.hpp"
 #include "weighter/schedule/pace.hpp"
 
 namespace rpcw::control {
@@ -24,6 +25,9 @@ constexpr milliseconds kLeastBetweenHeads{200};
 
 /// An extra check is worth its cost from this part on of the most that regular ones leave unnoticed.
 constexpr double kWorthAnExtra = 0.5;
+
+/// A single pass asks again for a head that is older than this part of max_lag. Heads would seem to lag by their age.
+constexpr int kOldPart = 4;
 
 /// Combined first rounds handed over beyond those that can be under way: 10,000 waiting ones would take 10 MB.
 constexpr std::size_t kQueuedAhead = 512;
@@ -311,6 +315,21 @@ bool CheckSchedule::retry(Probe& p, const ProbeFailure& failure, unsigned& attem
   retries_.emplace(next_retry_, Retry{p.id, check});
   c_.timers.set({Timers::Kind::kRetry, next_retry_++}, c_.mono() + c_.config.probe.fast_interval);
   return true;
+}
+
+bool CheckSchedule::ask_old_heads_again() {
+  if (std::exchange(refreshed_, true)) return false;
+  bool any = false;
+  for (Probe& p : probes_) {
+    const TargetHistory& h = c_.state.history(index(p));
+    const config::Backend& backend = c_.config.backends[c_.state.targets()[index(p)].backend];
+    const MonoTime fresh_for = std::min(c_.config.probe.timeout, backend.chain.max_lag / kOldPart);
+    if (!h.heads.newest || h.probes.failure || h.probes.limited || c_.mono() - h.heads.received.mono <= fresh_for)
+      continue;
+    send_head(p);
+    any = true;
+  }
+  return any;
 }
 
 void CheckSchedule::on_retry_timer(std::uint32_t retry) {

@@ -58,6 +58,9 @@ class CheckSchedule {
 
   /// Every target has had its chance to answer: the first decision may be made.
   [[nodiscard]] bool all_answered() const { return answered_ == probes_.size(); }
+  /// Single pass, when all have answered: asks again for heads that have become old while another target was waited
+  /// for, as one that stands still would. Once in a pass; false: there was none to ask for.
+  bool ask_old_heads_again();
   /// No request is under way and none waits.
   [[nodiscard]] bool idle() const { return open_ == 0 && queue_.empty() && retries_.empty(); }
 
@@ -155,6 +158,8 @@ class CheckSchedule {
   std::size_t together_open_ = 0;
   std::map<std::uint32_t, Retry> retries_;
   std::uint32_t next_retry_ = 0;
+  /// Single pass: old heads were asked for again.
+  bool refreshed_ = false;
 };
 
 }  // namespace rpcw::control

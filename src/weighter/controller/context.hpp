@@ -45,6 +45,15 @@ struct ServerList {
 /// For each target of a controller: when its first check was due; absent: it needs no first answer any more.
 using FirstChecks = std::map<std::string, std::optional<MonoTime>>;
 
+/// Backends of one HAProxy worker that take only 0 % and 100 %, as a refusal has shown.
+struct StaticBackends {
+  /// The endpoint's text.
+  std::string endpoint;
+  /// 0: it is not reachable.
+  std::int64_t pid = 0;
+  std::set<std::string> backends;
+};
+
 /// Left by a controller for the one that replaces it, besides the state: without it a reload would begin to wait anew.
 struct Legacy {
   /// Empty without `discover`.
@@ -52,6 +61,8 @@ struct Legacy {
   FirstChecks first_checks;
   /// It was logged that the agent waits for HAProxy's list.
   bool waiting_logged = false;
+  /// Those that have any.
+  std::vector<StaticBackends> static_backends;
 };
 
 /// What the parts of one controller share.
@@ -74,6 +85,8 @@ struct Context {
   bool acting = true;
   /// Since when. A HAProxy is read again before it is sent weights: another agent may have set them.
   MonoTime acting_since{};
+  /// As the controller before has found them.
+  std::vector<StaticBackends> known_static;
   /// There is news that a decision should weigh.
   bool decision_wanted = false;
   /// A target looks bad in a way that HAProxy may see as well.

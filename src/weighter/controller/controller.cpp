@@ -41,7 +41,9 @@ Controller::Controller(const config::Config& file, const Options& options, Legac
       checks_(c_, file_, std::move(legacy.first_checks)),
       endpoints_(c_),
       log_([this](LogLine line) { c_.act(action::Log{std::move(line)}); }),
-      waiting_logged_(legacy.waiting_logged) {}
+      waiting_logged_(legacy.waiting_logged) {
+  c_.known_static = std::move(legacy.static_backends);
+}
 
 std::vector<Action> Controller::on(Event event, Now now) {
   c_.now = now;
@@ -227,6 +229,7 @@ Legacy Controller::legacy() const {
   Legacy out;
   out.first_checks = checks_.first_checks();
   out.waiting_logged = waiting_logged_;
+  out.static_backends = endpoints_.static_backends();
   if (!discovers(file_)) return out;
   for (const Endpoints::Known& list : known_lists())
     if (list.instance != nullptr) out.lists.push_back({std::string(list.endpoint), *list.instance});
@@ -335,7 +338,7 @@ void Controller::decide() {
 
 void Controller::advance_pass() {
   endpoints_.step();
-  if (phase_ == Phase::kChecking && checks_.idle()) {
+  if (phase_ == Phase::kChecking && checks_.idle() && !checks_.ask_old_heads_again()) {
     state_.scan(c_.now);
     checks_.send_urgent();
     phase_ = Phase::kComparing;
@@ -372,12 +375,14 @@ void Controller::decide_pass() {
 Report Controller::report(Now now) const {
   const auto read = endpoints_.reachable();
   Report out = make_report(state_, now, read.empty() ? nullptr : read.front());
-  out.dry_run = c_.options.dry_run;
+  out.dry_run = out.agent_dry_run = c_.options.dry_run;
   out.haproxy = endpoints_.reports();
   return out;
 }
 
 AgentAnswer Controller::answer_agent(std::string_view asked) const {
+  // The answer would set a weight.
+  if (c_.options.dry_run) return {};
   const auto read = endpoints_.reachable();
   return agent_answer(state_, read.empty() ? nullptr : read.front(), asked);
 }
@@ -386,6 +391,10 @@ bool Controller::decided() const {
   for (std::size_t b = 0; b < config_.backends.size(); ++b)
     if (!config_.backends[b].servers.empty() && !state_.decided(b)) return false;
   return true;
+}
+
+std::vector<std::string> Controller::denied() const {
+  return endpoints_.denied();
 }
 
 std::vector<std::string> Controller::unsettled() const {

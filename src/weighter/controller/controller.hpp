@@ -43,6 +43,8 @@ class Controller {
   [[nodiscard]] Report report(Now now) const;
   /// What is missing before all weights are decided and are in every reachable HAProxy, each a line; empty: nothing.
   [[nodiscard]] std::vector<std::string> unsettled() const;
+  /// Which HAProxys refuse weights because of their sockets' levels, each a line; `unsettled` does not count these.
+  [[nodiscard]] std::vector<std::string> denied() const;
 
   /// Whether each backend with servers has been decided.
   [[nodiscard]] bool decided() const;

@@ -77,7 +77,7 @@ void DecisionLog::log_summary(const std::string& backend, std::size_t count, Mon
       config::LogLevel::kInfo, "summary",
       fmt::format("{}: {} servers have another weight and the same state (logged at most once in {} for each backend)",
                   backend, count, span_text(kSummaryAgain)),
-      {{"backend", backend}});
+      {{"backend", backend}, {"count", fmt::format("{}", count)}});
 }
 
 void DecisionLog::log_notes(const std::string& backend, const std::vector<BackendNote>& notes, MonoTime now) {
@@ -144,14 +144,13 @@ void DecisionLog::log_server(const config::Backend& backend, std::size_t i, cons
   const config::LogLevel level = bad     ? config::LogLevel::kWarn
                                  : small ? config::LogLevel::kDebug
                                          : config::LogLevel::kInfo;
-  write(level, event, message,
-        {{"backend", backend.name},
-         {"server", server},
-         {"from_state", std::string(to_string(old_state))},
-         {"to_state", std::string(to_string(s.state))},
-         {"from_weight", fmt::format("{}", old_weight)},
-         {"to_weight", fmt::format("{}", s.weight)}},
-        s.reasons);
+  std::vector<std::pair<std::string_view, std::string>> fields{{"backend", backend.name},
+                                                               {"server", server},
+                                                               {"from_state", std::string(to_string(old_state))},
+                                                               {"to_state", std::string(to_string(s.state))}};
+  if (known) fields.emplace_back("from_weight", fmt::format("{}", old_weight));
+  fields.emplace_back("to_weight", fmt::format("{}", s.weight));
+  write(level, event, message, std::move(fields), s.reasons);
 }
 
 void DecisionLog::log_fallback(const config::Backend& backend, const BackendDecision& before,
@@ -160,7 +159,7 @@ void DecisionLog::log_fallback(const config::Backend& backend, const BackendDeci
   if (!after.fallback)
     write(config::LogLevel::kInfo, "fallback_off",
           fmt::format("{}: enough servers are healthy again, weights follow the scores", backend.name),
-          {{"backend", backend.name}});
+          {{"backend", backend.name}, {"fallback", std::string(config::to_string(*before.fallback))}});
   else
     write(config::LogLevel::kWarn, "fallback_on",
           fmt::format("{}: {} of {} servers healthy, min_healthy is {}: {}", backend.name, after.healthy,

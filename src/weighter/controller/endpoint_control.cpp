@@ -8,7 +8,7 @@
 #include "base/text.hpp"
 #include "weighter/plan/back_off.hpp"
 #include "weighter/plan/haproxy_notes.hpp"
-#include "weighter/state/traffic.hpp"
+#include "weighter/system/traffic.hpp"
 
 namespace rpcw::control {
 namespace {
@@ -77,6 +77,8 @@ EndpointReport EndpointControl::report() const {
   if (!c_.runs()) return out;
   out.reachable = instance_.has_value();
   if (!trouble_.empty()) out.errors = {trouble_};
+  if (instance_)
+    for (std::string& what : out_of_reach(c_.config, *instance_)) out.errors.push_back(std::move(what));
   return out;
 }
 
@@ -87,6 +89,15 @@ std::string EndpointControl::unsettled() const {
   const std::size_t changes = planned().size();
   if (changes == 0) return {};
   return fmt::format("HAProxy {}: {} weight{} not set yet", name(), changes, changes == 1 ? "" : "s");
+}
+
+std::string EndpointControl::denied() const {
+  if (!instance_ || !c_.acting) return {};
+  const auto count = std::ranges::count_if(
+      refused_, [](const auto& entry) { return entry.second.why == haproxy::Refusal::kPermissionDenied; });
+  if (count == 0) return {};
+  return fmt::format("HAProxy {}: it refuses {} weight{}: its socket needs `level admin`", name(), count,
+                     count == 1 ? "" : "s");
 }
 
 // ---- reading
@@ -213,6 +224,8 @@ void EndpointControl::note_worker(bool was_reachable, std::int64_t old_pid, hapr
   writers_ = {};
   logged_.clear();
   percent_.clear();
+  for (const StaticBackends& known : c_.known_static)
+    if (!was_reachable && known.endpoint == name() && known.pid == instance_->pid) percent_ = known.backends;
   clients_.forget_worker();
 }
 
@@ -314,7 +327,7 @@ void EndpointControl::send(const std::vector<WeightChange>& changes) {
 bool EndpointControl::push() {
   // What was read before may be what another agent has changed since.
   if (!c_.acting || read_begun_ < c_.acting_since) return false;
-  std::erase_if(refused_, [&](const auto& entry) { return entry.second <= c_.mono(); });
+  std::erase_if(refused_, [&](const auto& entry) { return entry.second.until <= c_.mono(); });
   std::vector<WeightChange> changes = planned();
   if (changes.empty() && refused_.empty()) report_.errors.clear();
   if (c_.options.dry_run) {
@@ -334,7 +347,7 @@ bool EndpointControl::push() {
 /// Without the servers that are left alone.
 std::vector<WeightChange> EndpointControl::planned() const {
   std::set<Key> left_alone;
-  for (const auto& [key, until] : refused_) left_alone.insert(key);
+  for (const auto& [key, refused] : refused_) left_alone.insert(key);
   for (Key& key : writers_.left_alone(c_.mono())) left_alone.insert(std::move(key));
   if (left_alone.empty()) return plan_changes(c_.state, *instance_);
   return plan_changes(c_.state, *instance_, [&](std::string_view backend, std::string_view server) {
@@ -346,13 +359,15 @@ std::vector<WeightChange> EndpointControl::planned() const {
 void EndpointControl::push_once() {
   finished_ = true;
   if (!instance_) return;
-  if (rounds_ == 0 && c_.options.mode == Mode::kOnce)
+  if (rounds_ == 0)
     for (std::string& what : out_of_reach(c_.config, *instance_)) report_.errors.push_back(std::move(what));
   const std::vector<WeightChange> changes = plan_changes(c_.state, *instance_);
   ++rounds_;
   if (c_.options.mode == Mode::kScores || c_.options.dry_run) {
     report_.changed = changes.size();
-    if (c_.options.mode == Mode::kScores) return;
+    const bool by_socket = std::ranges::any_of(
+        c_.config.backends, [](const config::Backend& b) { return b.drive != config::Drive::kAgent; });
+    if (c_.options.mode == Mode::kScores || !by_socket) return;
     finished_ = false;
     exchange_ = Exchange::kLevel;
     c_.act(action::ReadLevel{id_});
@@ -453,10 +468,11 @@ void EndpointControl::on(event::WeightsAnswered&& event) {
     } else if (o.refusal == haproxy::Refusal::kStaticAlgorithm && !sent_[k].percent) {
       refused_static(backend);
     } else if (o.kind == haproxy::Outcome::Kind::kRefused) {
-      refused_[sent_to_[k]] = c_.mono() + kRefusalPause;
+      refused_[sent_to_[k]] = {c_.mono() + kRefusalPause, o.refusal};
       // The others may have to carry what this one does not.
       woken_ = true;
-      log_once(fmt::format("set weight {}/{} {} was refused: {}", backend, server, sent_[k].to, o.detail), "refused");
+      log_once(fmt::format("set weight {}/{} {} was refused: {}", backend, server, sent_[k].to, o.detail), "refused",
+               {{"error", o.detail}});
       report_.errors.push_back(fmt::format("refused: set weight {}/{} {}: {}", backend, server, sent_[k].to, o.detail));
     } else {
       unconfirmed.insert(sent_to_[k]);

@@ -64,8 +64,15 @@ class EndpointControl {
   /// Single pass: an algorithm turned out to be static, so that the decision may be another one.
   [[nodiscard]] bool take_found_static() { return std::exchange(found_static_, false); }
   [[nodiscard]] EndpointReport report() const;
-  /// What is missing before it has all the weights that it should have, a line; empty: nothing, or it is not reachable.
+  /// For the controller that replaces this one.
+  [[nodiscard]] StaticBackends static_backends() const {
+    return {endpoint_.text, instance_ ? instance_->pid : 0, percent_};
+  }
+  /// What is missing before it has all the weights that it should have, a line; empty: nothing, it is not reachable, or
+  /// it refuses them.
   [[nodiscard]] std::string unsettled() const;
+  /// It refuses weights because of its socket's level, a line; empty: it does not, or is not reachable.
+  [[nodiscard]] std::string denied() const;
 
  private:
   enum class Exchange : std::uint8_t { kNone, kInfo, kServers, kLevel, kWeights, kRelease };
@@ -144,8 +151,13 @@ class EndpointControl {
   /// When the last read of the servers, and the one under way, began.
   MonoTime read_begun_{};
   MonoTime reading_since_{};
-  /// Servers whose weight was refused, and until when it is not sent again.
-  std::map<Key, MonoTime> refused_;
+  struct Refused {
+    /// It is not sent again before.
+    MonoTime until{};
+    haproxy::Refusal why{};
+  };
+  /// Servers whose weight was refused.
+  std::map<Key, Refused> refused_;
   OtherWriters writers_;
   /// Backends of this worker that take only 0 % and 100 %.
   std::set<std::string> percent_;

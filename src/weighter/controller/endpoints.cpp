@@ -172,6 +172,22 @@ std::vector<std::string> Endpoints::unsettled() const {
   return out;
 }
 
+std::vector<std::string> Endpoints::denied() const {
+  std::vector<std::string> out;
+  for (const Place& place : places_)
+    for (const auto& member : place.members)
+      if (std::string text = member->denied(); !text.empty()) out.push_back(std::move(text));
+  return out;
+}
+
+std::vector<StaticBackends> Endpoints::static_backends() const {
+  std::vector<StaticBackends> out;
+  for (const Place& place : places_)
+    for (const auto& member : place.members)
+      if (StaticBackends known = member->static_backends(); !known.backends.empty()) out.push_back(std::move(known));
+  return out;
+}
+
 // ---- single pass
 
 void Endpoints::allow_push() {

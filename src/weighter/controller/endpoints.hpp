@@ -56,6 +56,10 @@ class Endpoints {
 
   /// What is missing before every reachable HAProxy has its weights, each a line.
   [[nodiscard]] std::vector<std::string> unsettled() const;
+  /// Which of them refuse weights because of their sockets' levels, each a line.
+  [[nodiscard]] std::vector<std::string> denied() const;
+  /// For the controller that replaces this one: of those that have any.
+  [[nodiscard]] std::vector<StaticBackends> static_backends() const;
   [[nodiscard]] std::vector<EndpointReport> reports() const;
 
   // Single pass.

@@ -9,8 +9,8 @@ std::vector<ServerChange> changes_between(const config::Backend& backend, const 
     const ServerDecision& now = after.servers[i];
     const bool known = i < before.servers.size();
     const State state = known ? before.servers[i].state : State::kUnknown;
-    const unsigned weight = known ? before.servers[i].weight : 0;
-    if (state == now.state && weight == now.weight) continue;
+    const std::optional<unsigned> weight = known ? std::optional(before.servers[i].weight) : std::nullopt;
+    if (state == now.state && weight.value_or(0) == now.weight) continue;
     out.push_back({backend.name, backend.servers[i].name, state, now.state, weight, now.weight, now.reasons});
   }
   return out;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,10 +13,11 @@ namespace rpcw {
 struct ServerChange {
   std::string backend;
   std::string server;
-  /// kUnknown and 0 when there was no decision before.
+  /// kUnknown when there was no decision before.
   State from_state = State::kUnknown;
   State to_state = State::kUnknown;
-  unsigned from_weight = 0;
+  /// Absent when there was none.
+  std::optional<unsigned> from_weight;
   unsigned to_weight = 0;
   /// Why the server is in its present state; empty when it is healthy.
   std::vector<ReasonNote> reasons;
