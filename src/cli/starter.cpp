@@ -135,14 +135,17 @@ std::string tls_url(const Entry& e) {
   return url::parse(url) ? url : std::string{};
 }
 
+/// Whether it is known what a backend's servers speak.
+enum class Spoken : std::uint8_t { kKnown, kNotAsked, kNoAnswer };
+
 /// Why weights are of little use here; empty: they are.
-/// `spoken`: what its servers speak is known.
-std::string objection(const Candidate& c, std::size_t usable, bool spoken) {
+std::string objection(const Candidate& c, std::size_t usable, Spoken spoken) {
   const std::string& algo = c.first->algo;
-  if (c.first->mode == "tcp" && !spoken) {
-    const std::string more = objection(c, usable, true);
-    return "it is in TCP mode: what its servers speak is not known; `--probe` asks them" +
-           (more.empty() ? more : ". And " + more);
+  if (c.first->mode == "tcp" && spoken != Spoken::kKnown) {
+    const std::string more = objection(c, usable, Spoken::kKnown);
+    return fmt::format("it is in TCP mode: what its servers speak is not known; {}{}{}",
+                       spoken == Spoken::kNotAsked ? "`--probe` asks them" : "`--probe` had no answer from any",
+                       more.empty() ? "" : ". And ", more);
   }
   if (algo == "static-rr")
     return "`balance static-rr` takes only 0 % and 100 %; roundrobin does the same and follows weights";
@@ -158,6 +161,10 @@ std::string objection(const Candidate& c, std::size_t usable, bool spoken) {
   if (!agents.empty())
     return fmt::format("an agent-check may set the weights too ({}); `drive = \"agent\"` answers it instead", agents);
   const bool slots = std::ranges::any_of(c.rows, [](const haproxy::ServerRow* s) { return is_slot(*s); });
+  if (usable == 1 && !slots && !c.first->double_names.empty())
+    return fmt::format(
+        "besides one server it has several of the name {}, and weights are set by name; give each its own",
+        fmt::join(c.first->double_names, ", "));
   if (usable == 1 && !slots)
     return "it has one server only, and so nothing to choose from until it has a second one, be it a `backup`";
   return {};
@@ -341,7 +348,8 @@ Starter make_starter(const StarterWishes& wishes, std::span<const haproxy::Insta
       leave_out(c.rows.empty() ? "it has no servers" : "none of its servers has an address that could be probed");
       continue;
     }
-    const bool spoken = wishes.for_probing || leader != nullptr || network_of(answers, c.name) != nullptr;
+    const bool known = wishes.for_probing || leader != nullptr || network_of(answers, c.name) != nullptr;
+    const Spoken spoken = known ? Spoken::kKnown : answers.contains(c.name) ? Spoken::kNoAnswer : Spoken::kNotAsked;
     const std::string why = entries.usable.empty() && !wished ? "none of its server-template's slots is in use"
                                                               : objection(c, entries.usable.size(), spoken);
     if (!why.empty() && !wished) {

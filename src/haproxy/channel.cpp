@@ -34,6 +34,8 @@ constexpr std::size_t kReadSize = std::size_t{64} << 10U;
 constexpr std::size_t kShortestLine = 250;
 /// How often a full queue of connections is tried again. The kernel does not tell when there is room.
 constexpr std::chrono::milliseconds kQueueRetry{5};
+/// A master that starts itself anew for a reload does not listen for a moment, which is no fault.
+constexpr std::chrono::milliseconds kMasterAway{1000};
 
 std::string count_of(std::size_t part, std::size_t whole, std::string_view noun) {
   return std::to_string(part) + " of " + std::to_string(whole) + " " + std::string(noun);
@@ -219,10 +221,15 @@ asio::awaitable<std::optional<Failure>> Channel::connect(Link& link, TimePoint d
     if (error) co_return connect_failure(error);
     const auto& address = addresses_.front();
     asio::steady_timer pause(executor_);
+    const auto begun = steady_clock::now();
     while (::connect(link.socket.native_handle(), address.data(), static_cast<socklen_t>(address.size())) != 0) {
       if (errno == EINTR) continue;
-      if (errno != EAGAIN) co_return connect_failure(error_code(errno, boost::system::system_category()));
-      if (link.expired || steady_clock::now() >= deadline) co_return too_late("could not connect (its queue is full)");
+      const error_code why(errno, boost::system::system_category());
+      const bool away = endpoint_.kind == config::Endpoint::Kind::kMaster &&
+                        (errno == ECONNREFUSED || errno == ENOENT) && steady_clock::now() - begun < kMasterAway;
+      if (errno != EAGAIN && !away) co_return connect_failure(why);
+      if (link.expired || steady_clock::now() >= deadline)
+        co_return away ? connect_failure(why) : too_late("could not connect (its queue is full)");
       pause.expires_after(kQueueRetry);
       const auto [cancelled] = co_await pause.async_wait(kTuple);
       if (cancelled) co_return failure(Error::kCancelled, "given up while connecting");

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
@@ -467,6 +468,29 @@ TEST_CASE("through the master's socket") {
   const auto other_way = Blocking(master_endpoint(haproxy.admin_socket())).failed_read();
   CHECK(other_way.code == Error::kMalformed);
   CHECK(contains(other_way.detail, "write unix:"));
+}
+
+TEST_CASE("a master that starts itself anew is waited for") {
+  HaproxyProcess haproxy(haproxy_cfg(), {.master = true});
+  std::atomic<bool> done = false;
+  std::thread reloads([&] {
+    for (int i = 0; i < 5; ++i) haproxy.reload();
+    done = true;
+  });
+  std::string wrong;
+  unsigned good = 0;
+  while (!done) {
+    try {
+      Blocking(master_endpoint(haproxy.path("master.sock"))).read();
+      ++good;
+    } catch (const std::exception& error) {
+      // The worker may be gone in the midst of an exchange.
+      if (contains(error.what(), "start HAProxy") || contains(error.what(), "is HAProxy running")) wrong = error.what();
+    }
+  }
+  reloads.join();
+  CHECK(wrong == "");
+  CHECK(good > 0);
 }
 
 TEST_CASE("a stopped worker takes one of the master's connections, not all of them") {

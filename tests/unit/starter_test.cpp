@@ -170,4 +170,15 @@ TEST_CASE("starter: TCP backends come in when their servers say what they speak,
       cli::make_starter({"unix:/s", {}, {}}, all, {{"sni", {{{{"evm", "1"}, 2}}, 0}}, {"plain", {{}, 2}}});
   CHECK(asked.backends == std::vector<std::string>{"sni"});
   CHECK(accepted(asked).backends[0].discover == "https://{server}/");
+  CHECK(has(asked.text, "`--probe` had no answer from any"));
+  CHECK_FALSE(has(asked.text, "asks them"));
+}
+
+TEST_CASE("starter: servers that share a name are named as the reason") {
+  auto doubles = backend("doubles", "roundrobin", {"10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"});
+  doubles.servers[1].name = doubles.servers[0].name = "twin";
+  doubles.index();
+  const auto starter = cli::make_starter({"unix:/s", {}, {}}, one({doubles}));
+  CHECK(starter.backends.empty());
+  CHECK(has(starter.text, "besides one server it has several of the name twin"));
 }

@@ -183,7 +183,8 @@ std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&&
   report_.pid = instance_->pid;
   note_worker(was_reachable, old_pid, worker);
   for (const haproxy::BackendRow& row : instance_->backends)
-    if (row.agent_refused && !percent_.contains(row.name)) refused_static(row.name);
+    // The other static algorithms are so only without `hash-type consistent`, which no reply tells.
+    if ((row.agent_refused || row.algo == "static-rr") && !percent_.contains(row.name)) refused_static(row.name);
   for (const std::string& backend : percent_)
     if (haproxy::BackendRow* row = instance_->backend(backend)) row->percent = true;
   mark_contended();
@@ -275,11 +276,11 @@ std::vector<std::size_t> EndpointControl::observe_traffic(const haproxy::Instanc
 
 // ---- other writers
 
-/// Whether the server is to be left alone. Logs and counts a repair if another writer has changed it.
+/// Whether the server is to be left alone from now on. Logs and counts a repair if another writer has changed it.
 bool EndpointControl::is_contended(const WeightChange& change) {
   const Key key = key_of(change);
   const OtherWriters::Repair repair = writers_.repair(key, c_.mono());
-  if (repair == OtherWriters::Repair::kNone) return false;
+  if (repair != OtherWriters::Repair::kPutBack) return repair == OtherWriters::Repair::kFight;
   c_.act(action::Repaired{id_, key.first, key.second});
   log(config::LogLevel::kInfo,
       fmt::format("HAProxy {}: {}/{} was set to {} by another writer; setting {} again", name(), key.first, key.second,
@@ -289,10 +290,7 @@ bool EndpointControl::is_contended(const WeightChange& change) {
        {"server", key.second},
        {"from_weight", fmt::format("{}", change.from)},
        {"to_weight", fmt::format("{}", change.to)}});
-  if (repair != OtherWriters::Repair::kFight) return false;
-  mark_contended();
-  log_notes();
-  return true;
+  return false;
 }
 
 void EndpointControl::mark_contended() {
@@ -338,7 +336,11 @@ bool EndpointControl::push() {
     return false;
   }
   // What is left alone from now on may be the one server that a fall of the others counts on.
-  if (std::erase_if(changes, [&](const WeightChange& c) { return is_contended(c); }) > 0) changes = planned();
+  if (std::erase_if(changes, [&](const WeightChange& c) { return is_contended(c); }) > 0) {
+    mark_contended();
+    log_notes();
+    changes = planned();
+  }
   if (changes.empty()) return false;
   send(changes);
   return true;
