@@ -20,6 +20,43 @@ std::expected<void, std::string> ensure_open_files(const config::Config& config)
   return rpcw::ensure_open_files(open_files_for(config));
 }
 
+namespace {
+
+/// What a command needs besides a good file and does not have, each a line.
+std::vector<std::string> unmet(const config::Config& config, const std::string& file, Needs needs) {
+  std::vector<std::string> out;
+  if (needs == Needs::kRules) return out;
+  const bool no_endpoint = config.haproxy.endpoints.empty();
+  const auto by_agent = [](const config::Backend& b) { return b.drive == config::Drive::kAgent; };
+  for (const config::Backend& b : config.backends) {
+    if (!b.discover.empty() && no_endpoint)
+      out.push_back(
+          fmt::format("{}: backend.{}.discover: takes the servers from HAProxy, so haproxy.endpoints is needed, such "
+                      "as endpoints = [\"unix:/run/haproxy/admin.sock\"]",
+                      file, b.name));
+    if (needs == Needs::kHaproxy && by_agent(b))
+      out.push_back(
+          fmt::format("{}: backend.{}.drive: \"agent\" needs `run`, which answers HAProxy's agent-check; a single pass "
+                      "sets weights over the socket",
+                      file, b.name));
+  }
+  const bool socket_needed = needs == Needs::kHaproxy || needs == Needs::kEndpoints ||
+                             (needs == Needs::kRun && !std::ranges::all_of(config.backends, by_agent));
+  const bool discovers =
+      std::ranges::any_of(config.backends, [](const config::Backend& b) { return !b.discover.empty(); });
+  if (socket_needed && no_endpoint && !discovers)
+    out.push_back(
+        fmt::format("{}: haproxy.endpoints: is needed for this command, such as "
+                    "endpoints = [\"unix:/run/haproxy/admin.sock\"]",
+                    file));
+  for (const auto& [table, files] : {std::pair("haproxy", &config.haproxy.tls), std::pair("probe", &config.probe.tls)})
+    if (const auto ok = config::check_tls_files(*files); !ok)
+      out.push_back(fmt::format("{}: {}: {}", file, table, ok.error()));
+  return out;
+}
+
+}  // namespace
+
 Reading read_config(const Options& options, Needs needs) {
   Reading out;
   const auto refuse = [&out](std::string why) {
@@ -57,33 +94,11 @@ Reading read_config(const Options& options, Needs needs) {
     std::erase_if(config.backends, [&](const config::Backend& b) {
       return std::ranges::find(options.backends, b.name) == options.backends.end();
     });
-  if (needs != Needs::kRules) {
-    for (const config::Backend& b : config.backends) {
-      if (b.discover.empty() || !config.haproxy.endpoints.empty()) continue;
-      return refuse(
-          fmt::format("{}: backend.{}.discover: takes the servers from HAProxy, so haproxy.endpoints is needed, such "
-                      "as endpoints = [\"unix:/run/haproxy/admin.sock\"]",
-                      options.config_file, b.name));
-    }
-    const auto by_agent = [](const config::Backend& b) { return b.drive == config::Drive::kAgent; };
-    if (const auto driven = std::ranges::find_if(config.backends, by_agent);
-        needs == Needs::kHaproxy && driven != config.backends.end())
-      return refuse(
-          fmt::format("{}: backend.{}.drive: \"agent\" needs `run`, which answers HAProxy's agent-check; a single pass "
-                      "sets weights over the socket",
-                      options.config_file, driven->name));
-    const bool socket_needed = needs == Needs::kHaproxy || needs == Needs::kEndpoints ||
-                               (needs == Needs::kRun && !std::ranges::all_of(config.backends, by_agent));
-    if (socket_needed && config.haproxy.endpoints.empty())
-      return refuse(
-          fmt::format("{}: haproxy.endpoints: is needed for this command, such as "
-                      "endpoints = [\"unix:/run/haproxy/admin.sock\"]",
-                      options.config_file));
-    for (const auto& [table, files] :
-         {std::pair("haproxy", &config.haproxy.tls), std::pair("probe", &config.probe.tls)})
-      if (const auto ok = config::check_tls_files(*files); !ok)
-        return refuse(fmt::format("{}: {}: {}", options.config_file, table, ok.error()));
+  for (std::string& why : unmet(config, options.config_file, needs)) {
+    out.errors.push_back(std::move(why));
+    ++out.error_count;
   }
+  if (out.error_count > 0) return out;
   set_paces(config);
   out.config = std::move(config);
   return out;

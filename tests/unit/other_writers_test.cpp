@@ -74,6 +74,14 @@ TEST_CASE("a server that was deleted and added again under its name has a new we
   CHECK(writers.left_alone(at(20s)).empty());
 }
 
+TEST_CASE("a weight that changes together with MAINT or DRAIN is the operator's, and no fight") {
+  OtherWriters writers;
+  haproxy::Instance before = read(86, 85);
+  before.backends[0].servers[0].admin_state = 8;
+  writers.compare_reads(ours(), &before, read(0, 85), {});
+  CHECK(writers.repair(kServer, at(0s)) == Repair::kNone);
+}
+
 TEST_CASE("a change by another writer is one repair, however often the push is tried") {
   OtherWriters writers;
   CHECK(changed_and_repaired(writers, at(0s)) == Repair::kPutBack);

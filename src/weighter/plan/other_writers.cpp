@@ -22,7 +22,8 @@ void OtherWriters::compare_reads(const std::vector<config::Backend>& ours, const
         servers_.erase(key);
         continue;
       }
-      if (was->uweight == is->uweight) continue;
+      // An operator has just put it into or out of MAINT or DRAIN, and `ready` sets its weight to 0 with that.
+      if (was->uweight == is->uweight || was->forced_off() != is->forced_off()) continue;
       if (!unconfirmed.contains(key)) changed_.insert(std::move(key));
     }
   }
