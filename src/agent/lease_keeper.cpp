@@ -24,6 +24,7 @@
 #include "base/json_parse.hpp"
 #include "base/lifetime_guard.hpp"
 #include "base/read_file.hpp"
+#include "base/text.hpp"
 #include "observe/log.hpp"
 #include "rpc/http_client.hpp"
 #include "weighter/lease/election.hpp"
@@ -210,8 +211,7 @@ class LeaseKeeper::Impl {
       if (host.empty() || port.empty())
         return std::unexpected(
             "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: is this a pod? Else set standby.api");
-      const bool v6 = host.find(':') != std::string::npos;
-      base = fmt::format("https://{}{}{}:{}", v6 ? "[" : "", host, v6 ? "]" : "", port);
+      base = fmt::format("https://{}:{}", url_host(host), port);
     }
     const std::string ca_file = standby_.account + "/ca.crt";
     const auto ca = read_regular_file(ca_file, kMostFile);

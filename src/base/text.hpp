@@ -55,5 +55,7 @@ std::uint64_t fnv1a(std::string_view text, std::uint64_t basis = kFnvBasis);
 
 /// "localhost", an IPv4 address 127.*, or ::1 with or without brackets: an address of this machine alone.
 bool is_loopback(std::string_view host);
+/// A host as URLs have it: an IPv6 address in brackets.
+std::string url_host(std::string_view host);
 
 }  // namespace rpcw

@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 
+#include "base/text.hpp"
 #include "cli/load.hpp"
 #include "config/tls_files.hpp"
 #include "config/url.hpp"
@@ -29,17 +30,14 @@ AgentAddress agent_address(const config::Listen& at) {
   if (at.port == 0) return {"http://localhost", at.address};
   if (at.address == "0.0.0.0") return {fmt::format("http://127.0.0.1:{}", at.port)};
   if (at.address == "::") return {fmt::format("http://[::1]:{}", at.port)};
-  const bool v6 = at.address.find(':') != std::string::npos;
-  return {fmt::format("http://{}{}{}:{}", v6 ? "[" : "", at.address, v6 ? "]" : "", at.port)};
+  return {fmt::format("http://{}:{}", url_host(at.address), at.port)};
 }
 
 std::string AgentAddress::shown() const {
   if (!socket.empty()) return "unix:" + socket;
   const auto parts = url::parse(url);
   if (!parts) return url::redact(url);
-  const std::string host = url::shown_host(parts->host);
-  const bool v6 = host.find(':') != std::string::npos;
-  return fmt::format("{}://{}{}{}:{}", parts->scheme, v6 ? "[" : "", host, v6 ? "]" : "", parts->port);
+  return fmt::format("{}://{}:{}", parts->scheme, url_host(url::shown_host(parts->host)), parts->port);
 }
 
 std::expected<AgentAddress, std::string> agent_address(const AgentOptions& options) {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/columns.hpp"
 #include "config/quantity.hpp"
 #include "config/url.hpp"
 #include "weighter/cadence.hpp"
@@ -21,17 +22,6 @@ constexpr std::size_t kColumns = 80;
 constexpr std::size_t kLabelColumns = 12;
 constexpr std::uint64_t kMonthDays = 30;
 
-/// Columns on a terminal, near enough: one for each code point.
-std::size_t width(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; }));
-}
-
-std::string padded(std::string text, std::size_t columns) {
-  text.append(columns - std::min(columns, width(text)), ' ');
-  return text;
-}
-
 class Page {
  public:
   void heading(std::string_view text) {
@@ -42,12 +32,12 @@ class Page {
 
   /// `  label       part, part, part`, continued below the first part where the line is full.
   void line(std::string_view label, const std::vector<std::string>& parts) {
-    std::string row = padded(fmt::format("  {}", label), kLabelColumns + 2);
+    std::string row = padded_to(fmt::format("  {}", label), kLabelColumns + 2);
     const std::size_t indent = row.size();
     bool first = true;
     for (std::size_t i = 0; i < parts.size(); ++i) {
       const std::string part = parts[i] + (i + 1 < parts.size() ? "," : "");
-      if (!first && width(row) + 1 + width(part) > kColumns) {
+      if (!first && columns_of(row) + 1 + columns_of(part) > kColumns) {
         out_ += row + '\n';
         row.assign(indent, ' ');
         first = true;
@@ -278,9 +268,9 @@ void describe_backend(Page& page, const config::Config& config, const config::Ba
                                                   : fmt::format("fewer than {} are healthy", backend.min_healthy))});
 
   std::size_t widest = 0;
-  for (const config::Server& server : backend.servers) widest = std::max(widest, width(server.name));
+  for (const config::Server& server : backend.servers) widest = std::max(widest, columns_of(server.name));
   for (const config::Server& server : backend.servers) {
-    page.line("server", {padded(server.name, widest) + "  " +
+    page.line("server", {padded_to(server.name, widest) + "  " +
                          (server.target.url.empty() ? "if HAProxy has it" : config::shown_url(server.target))});
     auto more = details(server.target, server.name);
     if (server.target.url.empty() && !server.target.headers.empty())

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <vector>
 
+#include "base/columns.hpp"
 #include "base/text.hpp"
 #include "observe/csv.hpp"
 #include "store/json_codec.hpp"
@@ -45,7 +46,7 @@ using Row = std::vector<std::string>;
 std::string table(const std::vector<Row>& rows, const std::vector<bool>& right) {
   std::vector<std::size_t> widths(right.size(), 0);
   for (const Row& row : rows)
-    for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
+    for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], columns_of(row[c]));
   std::string out;
   for (const Row& row : rows) {
     std::string line;

@@ -230,9 +230,7 @@ std::string redact(std::string_view text, HostShown what) {
   const auto out = split(text);
   if (!out) return "…";
   const Url& url = out->url;
-  const std::string host = shown_host(url.host, what);
-  const bool v6 = host.find(':') != std::string::npos;
-  std::string shown = fmt::format("{}://{}{}{}", url.scheme, v6 ? "[" : "", host, v6 ? "]" : "");
+  std::string shown = fmt::format("{}://{}", url.scheme, url_host(shown_host(url.host, what)));
   if (out->port_given) shown += fmt::format(":{}", url.port);
   return shown + "/…";
 }

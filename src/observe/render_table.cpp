@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "base/columns.hpp"
 #include "base/text.hpp"
 #include "observe/render.hpp"
 #include "weighter/allocate/fallback.hpp"
@@ -13,22 +14,6 @@
 
 namespace rpcw::observe {
 namespace {
-
-/// Terminal columns of a text: code points, as nothing here is wider than one column.
-std::size_t columns(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
-}
-
-std::string first_columns(std::string_view text, std::size_t n) {
-  std::size_t at = 0;
-  while (at < text.size()) {
-    const bool starts = (static_cast<unsigned char>(text[at]) & 0xC0U) != 0x80U;
-    if (starts && n-- == 0) break;
-    ++at;
-  }
-  return std::string(text.substr(0, at));
-}
 
 std::string spaces(std::size_t n) {
   return std::string(n, ' ');
@@ -44,8 +29,8 @@ struct Column {
   std::size_t width = 0;
 
   void measure() {
-    width = columns(title);
-    for (const std::string& c : cells) width = std::max(width, columns(c));
+    width = columns_of(title);
+    for (const std::string& c : cells) width = std::max(width, columns_of(c));
   }
 };
 
@@ -72,9 +57,9 @@ std::vector<std::string> wrap(std::string_view text, std::size_t width) {
     const std::size_t end = word_end(text);
     std::string word(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
-    const std::size_t used = columns(lines.back());
-    if (used > 0 && used + 1 + columns(word) > width) lines.emplace_back();
-    while (columns(word) > width) {
+    const std::size_t used = columns_of(lines.back());
+    if (used > 0 && used + 1 + columns_of(word) > width) lines.emplace_back();
+    while (columns_of(word) > width) {
       const std::string head = first_columns(word, width);
       word.erase(0, head.size());
       lines.back() = head;
@@ -262,8 +247,8 @@ class Table {
     if (b.agent) head += fmt::format("{}agent-check", dot);
     if (b.head) head += fmt::format("{}head {}", dot, b.head->number);
     head += fmt::format("{}{} of {} healthy", dot, b.healthy, b.servers.size());
-    const std::size_t beside = columns(b.name) + 2;
-    if (beside + columns(head) <= style_.width) {
+    const std::size_t beside = columns_of(b.name) + 2;
+    if (beside + columns_of(head) <= style_.width) {
       line(painted(b.name, "1") + "  " + head);
     } else {
       line(painted(b.name, "1"));
@@ -376,7 +361,7 @@ class Table {
     constexpr std::size_t kFurther = 2;
     std::vector<std::string> out;
     for (const std::string& sentence : sentences) {
-      const bool fits = columns(sentence) <= width;
+      const bool fits = columns_of(sentence) <= width;
       const std::size_t first = out.size();
       for (std::string& l : wrap(sentence, fits ? width : width - kFurther))
         out.push_back(out.size() == first ? std::move(l) : spaces(kFurther) + l);
@@ -459,17 +444,17 @@ class Table {
 
   /// Names of one vendor differ at the end more often than in the middle.
   std::string shortened(const std::string& name, std::size_t width) const {
-    if (columns(name) <= width) return name;
+    if (columns_of(name) <= width) return name;
     const std::string_view gap = glyph("…", "..");
-    const std::size_t kept = width - columns(gap);
+    const std::size_t kept = width - columns_of(gap);
     const std::size_t tail = kept / 2;
     std::string_view end = name;
-    end.remove_prefix(first_columns(name, columns(name) - tail).size());
+    end.remove_prefix(first_columns(name, columns_of(name) - tail).size());
     return first_columns(name, kept - tail) + std::string(gap) + std::string(end);
   }
 
   static std::string aligned(std::string_view text, const Column& column) {
-    const std::size_t pad = column.width - std::min(column.width, columns(text));
+    const std::size_t pad = column.width - std::min(column.width, columns_of(text));
     return column.right ? spaces(pad) + std::string(text) : std::string(text) + spaces(pad);
   }
 

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <optional>
 
+#include "base/columns.hpp"
 #include "base/json_parse.hpp"
 #include "base/text.hpp"
 #include "observe/report_json.hpp"
@@ -84,26 +85,9 @@ TopBackend read_backend(const Value& backend, const Value* history) {
 
 // ---- lines
 
-/// Columns of a terminal that UTF-8 text of single-width characters takes.
-std::size_t width_of(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
-}
-
-std::string cut(std::string_view text, std::size_t columns) {
-  std::string out;
-  std::size_t used = 0;
-  for (const char c : text) {
-    if ((static_cast<unsigned char>(c) & 0xC0U) != 0x80U && used++ == columns) break;
-    out += c;
-  }
-  return out;
-}
-
+/// Exactly so many columns.
 std::string padded(std::string_view text, std::size_t columns) {
-  std::string out = cut(text, columns);
-  out.append(columns - width_of(out), ' ');
-  return out;
+  return padded_to(first_columns(text, columns), columns);
 }
 
 std::string span(double ms) {
@@ -160,13 +144,13 @@ std::string server_line(const TopServer& s, const TopView& view, std::size_t nam
   const std::string state = padded(s.state, 8);
   std::size_t used = name_width + 1 + 8 + 6 + 6 + 9 + 8 + 7 + 1;
   // A line that wraps would push the first ones off the screen.
-  if (view.columns < used) return cut(name + state + numbers, view.columns);
+  if (view.columns < used) return first_columns(name + state + numbers, view.columns);
   std::string out = name + coloured(state, colour_of(s.state), view.colour) + numbers;
   if (wide) {
     out += sparkline(s.latency_hour, kSpark) + " " + sparkline(s.weight_hour, kSpark) + " ";
     used += 2 * (kSpark + 1);
   }
-  return out + (view.columns > used ? cut(s.reason, view.columns - used) : "");
+  return out + (view.columns > used ? first_columns(s.reason, view.columns - used) : "");
 }
 
 std::string header(const TopView& view, std::size_t name_width) {
@@ -254,7 +238,7 @@ std::vector<std::string> render_top(const TopState& state, const TopView& view) 
                                                              : fmt::format("{}: {}", backend.name, backend.facts),
                          view.columns));
     for (const TopServer& s : backend.servers)
-      name_width = std::max(name_width, std::min<std::size_t>(width_of(s.name), view.columns >= kWide ? 24 : 16));
+      name_width = std::max(name_width, std::min<std::size_t>(columns_of(s.name), view.columns >= kWide ? 24 : 16));
     out.push_back(header(view, name_width));
     const std::vector<const TopServer*> servers = sorted(backend, view.sort);
     const std::size_t room = screen ? (view.rows > out.size() + 1 ? view.rows - out.size() - 1 : 0) : servers.size();
@@ -264,8 +248,8 @@ std::vector<std::string> render_top(const TopState& state, const TopView& view) 
   }
   if (!screen) return out;
   while (out.size() + 1 < view.rows) out.emplace_back();
-  out.push_back(
-      cut(fmt::format("q quit  b backend  s sort: {}  p pause  arrows scroll", name_of(view.sort)), view.columns));
+  out.push_back(first_columns(fmt::format("q quit  b backend  s sort: {}  p pause  arrows scroll", name_of(view.sort)),
+                              view.columns));
   if (out.size() > view.rows) out.resize(view.rows);
   return out;
 }

@@ -27,9 +27,7 @@ Value info(CURL* easy, CURLINFO what) {
 /// host:port, or the proxy in front of it.
 std::string where(const FailedTransfer& f) {
   if (f.by_proxy) return "the proxy";
-  const std::string& host = f.target.shown_host;
-  const bool v6 = host.find(':') != std::string::npos;
-  return fmt::format("{}{}{}:{}", v6 ? "[" : "", host, v6 ? "]" : "", f.target.parts.port);
+  return fmt::format("{}:{}", url_host(f.target.shown_host), f.target.parts.port);
 }
 
 /// Errors of socket() that mean that this machine has run out of something.

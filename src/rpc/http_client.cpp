@@ -158,8 +158,7 @@ struct HttpClient::Impl {
     std::string out = fmt::format("{}:{}:", at.host, at.port);
     const char* separator = "";
     for (const std::string& a : addresses) {
-      const bool v6 = a.find(':') != std::string::npos;
-      fmt::format_to(std::back_inserter(out), "{}{}{}{}", separator, v6 ? "[" : "", a, v6 ? "]" : "");
+      out += separator + url_host(a);
       separator = ",";
     }
     return out;
