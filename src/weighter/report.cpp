@@ -23,12 +23,17 @@ void note_unmanaged(const config::Backend& cfg, const haproxy::BackendRow& row, 
   NameList names(kNamed);
   unsigned theirs = 0;
   for (const haproxy::ServerRow& s : row.servers) {
-    if (s.backup || !usable(s) || ours.contains(s.name)) continue;
-    theirs += s.uweight;
-    names.add(s.name);
+    if (s.backup || !usable(s)) continue;
+    if (!ours.contains(s.name)) {
+      theirs += s.uweight;
+      names.add(s.name);
+    } else if (std::ranges::binary_search(row.double_names, s.name)) {
+      // No weight can be set for one of them alone, and another note says so.
+      report.unmanaged_weight += s.uweight;
+    }
   }
+  report.unmanaged_weight += theirs;
   if (names.count() == 0) return;
-  report.unmanaged_weight = theirs;
   unsigned total = theirs;
   for (std::size_t i = 0; i < decision.servers.size(); ++i) {
     const haproxy::ServerRow* s = row.server(cfg.servers[i].name);

@@ -73,8 +73,8 @@ struct BackendReport {
   bool agent = false;
   std::optional<AgreedHead> head;
   std::vector<BackendNote> notes;
-  /// What the active servers that HAProxy has and the file does not name weigh together; 0: there are none, or HAProxy
-  /// was not read.
+  /// What the active servers that HAProxy has and the file does not name, or that share a name, weigh together; 0:
+  /// there are none, or HAProxy was not read.
   unsigned unmanaged_weight = 0;
   unsigned healthy = 0;
   /// No provider gave any HTTP answer.

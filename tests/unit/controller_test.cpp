@@ -778,6 +778,21 @@ TEST_CASE("controller: after a reload a static algorithm is known, unless HAProx
   CHECK(after.controller->report({kStart, {}}).backends.at(0).percent == same);
 }
 
+TEST_CASE("controller: servers that share a name have their part of the traffic") {
+  Play p(two_servers());
+  p.give(control::event::Started{});
+  p.read(0, shown({{"a", 50}, {"a", 60}, {"b", 100}}));
+  for (TargetId t : {0U, 1U}) {
+    p.head(t, 100);
+    p.synced(t);
+  }
+  p.pass(0ms);
+  const Report report = p.controller->report({kStart, {}});
+  const BackendReport& backend = report.backends.at(0);
+  REQUIRE(backend.servers.at(1).decision.weight == 256);
+  CHECK(shares_of(backend) == std::vector<double>{0, 256.0 / (256 + 110)});
+}
+
 TEST_CASE("controller: a dry run answers no agent-check with a weight") {
   config::Config file = two_servers();
   file.backends[0].drive = config::Drive::kAgent;

@@ -95,6 +95,52 @@ TEST_CASE("heads of neighbouring heights are compared by the parents that they n
   }
 }
 
+TEST_CASE("a head that does not continue the one before has its chain asked for, before others can be compared") {
+  World w({"a", "a", "a"});
+  w.parents = "same";
+  w.heads(100);
+  w.head(1, 101);
+  CHECK(w.compare() == 0);
+  REQUIRE(w.history->forks.parents_hold);
+  const auto asked = [&] {
+    w.pass_time(10s);
+    TargetHistory& t = w.history->servers[2];
+    t.identity.check.sent_at = w.now.mono - 5s;
+    t.identity.check.due = w.now.mono + 60s;
+    return [&w, &t] {
+      w.verdict();
+      return t.identity.check.due <= w.now.mono;
+    };
+  };
+  SUBCASE("another chain") {
+    auto due = asked();
+    w.chains[2] = "b";
+    w.head(2, 101);
+    CHECK(due());
+  }
+  SUBCASE("another block in its place") {
+    auto due = asked();
+    w.chains[2] = "b";
+    w.head(2, 100);
+    CHECK(due());
+  }
+  SUBCASE("the next block") {
+    auto due = asked();
+    w.head(2, 101);
+    CHECK_FALSE(due());
+  }
+  SUBCASE("a later block, whose parent was not seen") {
+    auto due = asked();
+    w.head(2, 105);
+    CHECK_FALSE(due());
+  }
+  SUBCASE("the same one again") {
+    auto due = asked();
+    w.head(2, 100);
+    CHECK_FALSE(due());
+  }
+}
+
 TEST_CASE("parents that are written in another form than hashes say nothing") {
   World w({"a", "a", "a"});
   w.parents = "other ";

@@ -74,6 +74,11 @@ TEST_CASE("metrics: shares are of the servers that HAProxy uses") {
   CHECK(shares_of(b) == std::vector<double>{0, 1});
   b.servers = {server("a", 0)};
   CHECK(shares_of(b) == std::vector<double>{0});
+  // Switched on, a server of a static algorithm weighs what haproxy.cfg says.
+  b.servers = {server("a", 128), server("b", 128), server("c", 0)};
+  b.servers[0].static_weight = 10;
+  b.servers[1].static_weight = b.servers[2].static_weight = 30;
+  CHECK(shares_of(b) == std::vector<double>{0.25, 0.75, 0});
 }
 
 TEST_CASE("metrics: a histogram counts each value in its bucket") {

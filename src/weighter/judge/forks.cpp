@@ -166,12 +166,6 @@ bool several_operators(std::span<const ForkVote> votes) {
   return std::ranges::any_of(votes, [&](const ForkVote& v) { return v.operator_name != votes.front().operator_name; });
 }
 
-/// It may be no fork but another chain: its identity is due with its next probe, `least` after the last time.
-void ask_who_it_is(TargetHistory& t, MonoTime now, milliseconds least) {
-  CheckState& check = t.identity.check;
-  check.due = std::min(check.due, std::max(now, check.sent_at + least));
-}
-
 /// All but the largest group.
 std::vector<std::uint32_t> minorities(std::span<const Group> groups) {
   std::vector<std::uint32_t> out;
@@ -187,6 +181,11 @@ void acquit(TargetHistory& t) {
 }
 
 }  // namespace
+
+void ask_who_it_is(TargetHistory& t, MonoTime now, milliseconds least) {
+  CheckState& check = t.identity.check;
+  check.due = std::min(check.due, std::max(now, check.sent_at + least));
+}
 
 void scan_for_forks(BackendHistory& history, const config::Backend& backend, std::span<const ForkVote> votes,
                     MonoTime now) {

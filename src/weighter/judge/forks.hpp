@@ -31,6 +31,9 @@ void end_fork_check(BackendHistory& history, const config::Backend& backend, con
 void scan_for_forks(BackendHistory& history, const config::Backend& backend, std::span<const ForkVote> votes,
                     MonoTime now);
 
+/// The target may be another chain by now: its identity is due, but not sooner than `least` after the last time.
+void ask_who_it_is(TargetHistory& target, MonoTime now, milliseconds least);
+
 struct BlockCheck {
   /// Servers count from 0, references on from there.
   std::uint32_t member = 0;

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "weighter/cadence.hpp"
 #include "weighter/constants.hpp"
 #include "weighter/judge/forks.hpp"
 
@@ -80,6 +81,7 @@ class Heads {
     end_fork_check(history_, backend_, probe_, now_.mono);
     each([&](TargetHistory& t, const config::Target& cfg, std::uint32_t member) {
       notice_jump(t);
+      notice_break(t);
       if (has_vote(t, cfg)) voters_.push_back({&t, &cfg, member});
     });
     const bool clock_behind = two_operators() && std::ranges::all_of(voters_, [&](const Voter& s) {
@@ -143,9 +145,7 @@ class Heads {
   /// By the heads' own timestamps, not by the time between two probes: a node that catches up covers days in seconds,
   /// and its blocks are dated accordingly.
   void notice_jump(TargetHistory& t) const {
-    if (t.health.judged == t.probes.observations || !t.heads.newest || t.probes.failure || t.probes.limited ||
-        !t.heads.previous)
-      return;
+    if (!has_next_head(t)) return;
     const Head& before = *t.heads.previous;
     if (t.heads.newest->number < before.number) t.heads.jumped = false;
     if (t.heads.newest->number <= before.number) return;
@@ -155,6 +155,24 @@ class Heads {
     t.heads.jumped = true;
     // It may be another chain by now.
     t.identity.check.due = now_.mono;
+  }
+
+  /// The newest head is not the next one of the chain before: a reorganisation, or another chain under the same URL.
+  void notice_break(TargetHistory& t) const {
+    if (!has_next_head(t)) return;
+    const Head& before = *t.heads.previous;
+    const Head& now = *t.heads.newest;
+    if (before.hash.empty() || now.hash.empty()) return;
+    const bool replaced = now.number == before.number && now.hash != before.hash;
+    const bool elsewhere = history_.forks.parents_hold && now.number == before.number + 1 && !now.parent.empty() &&
+                           now.parent != before.hash;
+    if (replaced || elsewhere) ask_who_it_is(t, now_.mono, kIdentityContradicted);
+  }
+
+  /// A head that was not judged yet, with one before it.
+  static bool has_next_head(const TargetHistory& t) {
+    return t.health.judged != t.probes.observations && t.heads.newest && t.heads.previous && !t.probes.failure &&
+           !t.probes.limited;
   }
 
   /// A jump counts until another operator has come near it, and not at all when there is no other: then the chain's
