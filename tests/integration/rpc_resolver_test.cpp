@@ -17,7 +17,6 @@
 
 using namespace rpcw;
 using namespace rpcw::test;
-using Resolver;
 
 namespace {
 
