@@ -40,7 +40,7 @@ class StateFile {
 
  private:
   std::string path_;
-  /// There is a file of somebody else.
+  /// The file was never a state: it is not written.
   bool foreign_ = false;
   /// The same for the life of a file: each new one would tell a little more about what the fingerprints are made of.
   std::string salt_;
