@@ -56,7 +56,7 @@ constexpr Row kRows[] = {
     {"filecoin", "Filecoin", "evm", "314", 30'000, 180, 0, "id: viem, drpc; 30 s epochs, some of them empty"},
     {"fraxtal", "Fraxtal", "evm", "252", 2000, 30, 0, "id: viem; drpc"},
     {"gnosis", "Gnosis", "evm", "100", 5000, 60, 0, "viem (0912a29); drpc 6 s"},
-    {"hedera", "Hedera, mirror node", "hedera", "0x420fffe68fcd2a1eadcce589fdf9565bcf5a269d02232fe07cdc565b3b6f76ce46a9418ddc1bbe051d4894e04d091f8e", 2000, 30, 0, "block 0: hiero mirror node's tests; time: hedera.recordStream.logPeriod"},
+    {"hedera", "Hedera, mirror node", "hedera", "420fffe68fcd2a1eadcce589fdf9565bcf5a269d02232fe07cdc565b3b6f76ce46a9418ddc1bbe051d4894e04d091f8e", 2000, 30, 0, "block 0: hiero mirror node's tests; time: hedera.recordStream.logPeriod"},
     {"hedera-evm", "Hedera, JSON-RPC relay", "evm", "295", 2000, 30, 0, "id: viem; time: the mirror node's"},
     {"hoodi", "Hoodi", "evm", "560048", 12'000, 60, 0, "id: viem; drpc"},
     {"hyperevm", "HyperEVM", "evm", "999", 1000, 30, 0, "dev.to/swiftnodes, measured; id: viem"},

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <utility>
 
@@ -15,24 +16,25 @@ using namespace std::chrono_literals;
 
 constexpr milliseconds kLongestLimit = 24h;
 
-/// `chain_id`: a number, or the text by which other families name a network.
-Given read_identity(Reader& r, std::string& out) {
+/// `chain_id`: a number, or a text; as the family's answers are compared.
+Given read_identity(Reader& r, IdForm form, std::string& out) {
   constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max();
-  if (const Node* node = r.any("chain_id"); node == nullptr || node->kind != Node::Kind::kString) {
+  const Node* node = r.any("chain_id");
+  if (node == nullptr || (node->kind != Node::Kind::kString && (form == IdForm::kText || form == IdForm::kNumber))) {
     std::uint64_t id = 0;
     const Given given = r.integer("chain_id", id, 1, kMost);
     if (given.valid()) out = fmt::format("{}", id);
     return given;
   }
   const auto text = r.text("chain_id");
+  if (!text) return {Given::State::kInvalid, r.place()};
   const bool printable = !text->value.empty() && std::ranges::all_of(text->value, [](char c) {
     return static_cast<unsigned char>(c) >= 0x20 && static_cast<unsigned char>(c) != 0x7f;
   });
-  if (printable) {
-    out = text->value;
-    return {Given::State::kValid, text->place};
-  }
-  r.error(text->place, "chain_id", "it is empty or has a control character; expected a chain id or a network's name");
+  if (printable) out = canonical_identity(form, text->value);
+  if (!out.empty()) return {Given::State::kValid, text->place};
+  r.error(text->place, "chain_id",
+          fmt::format("{} is no id of a network of this family; expected {}", shown(text->value), identity_text(form)));
   return {Given::State::kInvalid, text->place};
 }
 
@@ -86,7 +88,7 @@ void Chains::read(Reader& r) {
     chain.offers = known != nullptr ? known->offers : chain.own_family->offers();
   }
 
-  note(read_identity(r, chain.identity));
+  note(read_identity(r, chain.offers.id_form, chain.identity));
   const Given time = r.duration("block_time", chain.block_time, 1ms, 1h);
   note(time);
   if (time.absent()) {
@@ -109,6 +111,28 @@ void Chains::read(Reader& r) {
   if (!chain.name.empty() && find_own(chain.name) == nullptr) own_.push_back(std::move(own));
 }
 
+namespace {
+
+/// What people call a chain, where the nearest name would be another one's or none.
+std::string_view known_as(std::string_view name) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kNames{{
+      {"mainnet", "ethereum"},
+      {"eth", "ethereum"},
+      {"eth-mainnet", "ethereum"},
+      {"bsc", "bnb-smart-chain"},
+      {"bnb", "bnb-smart-chain"},
+      {"avax", "avalanche-c-chain"},
+      {"arb", "arbitrum-one"},
+      {"arbitrum", "arbitrum-one"},
+      {"matic", "polygon-pos"},
+      {"btc", "bitcoin"},
+  }};
+  const auto at = std::ranges::find(kNames, name, [](const auto& pair) { return pair.first; });
+  return at != kNames.end() ? at->second : std::string_view{};
+}
+
+}  // namespace
+
 bool Chains::choose(Reader& r, Chain& out) const {
   const auto found = r.text("chain");
   if (!found) {
@@ -129,7 +153,8 @@ bool Chains::choose(Reader& r, Chain& out) const {
   for (const Own& own : own_)
     if (find_chain(own.chain.name) == nullptr) names.emplace_back(own.chain.name);
   for (const Chain& chain : known_chains()) names.emplace_back(chain.name);
-  const auto near = nearest(found->value, names);
+  auto near = nearest(found->value, names);
+  if (const std::string_view name = known_as(found->value); !name.empty()) near = {name};
   r.error(found->place, "chain",
           fmt::format("{} is not known; {}`rpc-weighter chains` lists the names, and a [[chain]] defines one of your "
                       "own",

@@ -1,9 +1,26 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace rpcw {
+
+/// How a family's providers name their network.
+enum class IdForm : std::uint8_t {
+  kText,    ///< any text
+  kNumber,  ///< 1 to 2^63 - 1, as decimal text
+  kHex,     ///< hexadecimal digits, with or without 0x
+  kHash,    ///< 0x and 64 hexadecimal digits
+  kFelt,    ///< a number as 0x-hex
+};
+
+/// A network's identity as it is compared with answers: `0x1` is "1" where networks are numbers, and hexadecimal digits
+/// are in lower case. Empty: no provider of the family could have it.
+std::string canonical_identity(IdForm form, std::string_view written);
+/// What is right in a configuration: a noun with an example.
+std::string_view identity_text(IdForm form);
 
 /// Which answers a chain family can give, as far as rules and schedules depend on it. The requests behind them are
 /// rpc/family's.
@@ -17,6 +34,7 @@ struct Offers {
   bool syncing = true;
   bool peers = true;
   bool block = true;
+  IdForm id_form = IdForm::kText;
   /// Requests that one head takes.
   unsigned head_requests = 1;
 

@@ -88,7 +88,7 @@ void Families::read(Reader& r) {
       read_pointer(t, "hash", out->head.hash, false);
     });
   const auto part = [&](std::string_view key, auto& slot, auto read) {
-    if (!r.has(key)) return;
+    if (r.any(key) == nullptr) return;
     r.table(key, [&](Reader& t) {
       // Not emplace(): clang 19 says that the nested type has no default constructor yet.
       auto& value = slot.emplace(typename std::remove_cvref_t<decltype(slot)>::value_type{});

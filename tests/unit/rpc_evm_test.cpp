@@ -316,7 +316,7 @@ TEST_CASE("syncing: what geth, Nitro and others say") {
   }
 }
 
-TEST_CASE("a provider does not offer a method when it says so by code, whatever the status") {
+TEST_CASE("a provider does not offer a method when it says so by code or status") {
   struct Case {
     long status;
     std::string_view body;
@@ -331,10 +331,10 @@ TEST_CASE("a provider does not offer a method when it says so by code, whatever 
       {200, R"({"error":{"code":-32000,"message":"eth_syncing is not supported on Sei EVM RPC"}})", false},
       {200, R"({"error":{"code":-32000,"message":"backend not available"}})", false},
       {400, "", false},
-      {403, "", false},
-      {405, "", false},
-      {404, "<html>", false},
-      {501, "", false},
+      {403, "", true},
+      {405, "", true},
+      {404, "<html>", true},
+      {501, "", true},
       {200, R"({"error":{"code":-32000,"message":"internal error"}})", false},
       {500, "", false},
       {200, "<html>", false},

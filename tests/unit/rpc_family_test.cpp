@@ -129,6 +129,15 @@ TEST_CASE("families: times as they are written") {
   CHECK(ms(text("1795243199.9"), Coding::kDottedSeconds) == 1'795'243'199'900);
   CHECK(ms(text("1795243199"), Coding::kDottedSeconds) == 1'795'243'199'000);
   CHECK(ms(text("1795243199."), Coding::kDottedSeconds) == -1);
+  // Litecoin has a block in 150 s, so the newest is 750 s later than the sixth newest; but never from the future.
+  const Chain* litecoin = find_chain("litecoin");
+  CHECK(ms(number("1795242000"), Coding::kMedianSeconds, litecoin) == 1'795'242'750'000);
+  CHECK(ms(number("1795242000"), Coding::kMedianSeconds) == 1'795'242'000'000);
+  CHECK(ms(number("1795250000"), Coding::kMedianSeconds, litecoin) == kReceived.time_since_epoch().count());
+  CHECK(ms(text("oNC9GQAAAADAhv1qAAAAAOcDAAAAAAAA6AMAAAAAAADAPAFrAAAAAA=="), Coding::kClockSysvar) ==
+        1'795'243'200'000);
+  CHECK(ms(text("oNC9GQAAAADAhv1qAAAAAOcDAAAAAAAA6AMAAAAAAADAPAFrAAAA"), Coding::kClockSysvar) == -1);
+  CHECK(ms(text(std::string(56, '!')), Coding::kClockSysvar) == -1);
   CHECK(ms(number("848558400"), Coding::kRippleSeconds) == 1'795'243'200'000);
   CHECK(ms(text("0x004ed5fca1010000"), Coding::kScaleMilliseconds) == 1'795'243'200'000);
   CHECK(ms(text("0x004ed5fca101"), Coding::kScaleMilliseconds) == -1);
@@ -163,7 +172,7 @@ TEST_CASE("families: times as they are written") {
 TEST_CASE("families: texts as they are compared") {
   using family::Coding;
   CHECK(family::text_in(text("790BA84C"), Coding::kHexText) == "790ba84c");
-  CHECK(family::text_in(text("0xAb"), Coding::kHexText) == "0xab");
+  CHECK(family::text_in(text("0xAb"), Coding::kHexText) == "ab");
   CHECK(family::text_in(text("xyz"), Coding::kHexText).empty());
   CHECK(family::text_in(text("0x00Ab"), Coding::kFelt) == "0xab");
   CHECK(family::text_in(text("0x0"), Coding::kFelt) == "0x0");
@@ -281,7 +290,7 @@ TEST_CASE("families: what a canary expects") {
   canary.at_most = 100ms;
   CHECK(ask(canary, body, 100ms) == "good");
   CHECK(ask(canary, body, 150ms) == "it took 150 ms, at most 100 ms are expected");
-  CHECK(ask(canary, R"({"id":1,"error":{"code":-1,"message":"no"}})") == "error -1");
+  CHECK(ask(canary, R"({"id":1,"error":{"code":-1,"message":"no"}})") == "error -1: no");
 
   const HttpRequest get = f.request({CheckKind::kCanary}, [] {
     static config::Canary c;

@@ -13,7 +13,6 @@ Spec algorand() {
   out.calls = Calls::kRest;
   out.errors = {.error = "/message", .code = {}, .message = "/message"};
   out.errors.limit_words = limit_words();
-  out.errors.unsupported_statuses = {404, 405, 501};
   out.head = {.asks = {{.path = "/v2/status"}},
               .number = {"/last-round"},
               .time = {"/time-since-last-round", Coding::kNanosecondsAgo},

@@ -11,7 +11,6 @@ Spec aptos() {
   out.calls = Calls::kRest;
   out.errors = {.error = "/error_code", .code = "/error_code", .message = "/message"};
   out.errors.limit_words = limit_words();
-  out.errors.unsupported_statuses = {404, 405, 501};
   out.head = {.asks = {{}}, .number = {"/block_height"}, .time = {"/ledger_timestamp", Coding::kMicroseconds}};
   out.identity = {.ask = {}, .value = {"/chain_id", Coding::kIdNumber}};
   out.block = {.ask = {.path = "/blocks/by_height/{height}?with_transactions=false"},

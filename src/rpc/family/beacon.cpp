@@ -13,7 +13,6 @@ Spec beacon() {
   out.calls = Calls::kRest;
   out.errors = {.error = "/code", .code = "/code", .message = "/message"};
   out.errors.limit_words = limit_words();
-  out.errors.unsupported_statuses = {403, 404, 405, 501};
   out.head = {.asks = {{.path = "/eth/v1/beacon/headers/head"}},
               .root = "/data",
               .number = {"/data/header/message/slot"},
@@ -26,9 +25,12 @@ Spec beacon() {
                  .reads = {"/data/sync_distance", "/data/is_syncing", "/data/is_optimistic", "/data/el_offline"},
                  .gap = [](std::span<const Picked* const> values) -> std::optional<std::uint64_t> {
                    const auto distance = to_integer(*values[0]);
-                   const auto any = any_true(values.subspan(1));
-                   if (!distance || !any) return std::nullopt;
-                   if (*any == 0) return 0;
+                   const auto syncing = any_true(values.subspan(1, 1));
+                   // Blocks that no execution client has checked must not be served, however near the head.
+                   const auto unchecked = any_true(values.subspan(2));
+                   if (!distance || !syncing) return std::nullopt;
+                   if (unchecked.value_or(0) != 0) return kUnknownGap;
+                   if (*syncing == 0) return 0;
                    return *distance > 0 ? *distance : kUnknownGap;
                  }};
   out.peers = {.ask = {.path = "/eth/v1/node/peer_count"}, .pointer = "/data/connected"};

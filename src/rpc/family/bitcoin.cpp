@@ -13,15 +13,16 @@ Spec bitcoin() {
   out.id = "/id";
   out.errors = json_rpc_errors();
   out.errors.limit_codes = {"429"};
-  out.errors.limit_statuses = {503};
+  out.errors.limit_pages = {{503, "work queue depth exceeded"}};  // bitcoin, src/httpserver.cpp
   out.errors.unsupported_codes = {"-32601"};
   constexpr std::string_view kInfo = R"({"jsonrpc":"1.0","id":1,"method":"getblockchaininfo","params":[]})";
   out.head = {.asks = {{kInfo}},
               .root = "/result",
               .number = {"/result/blocks"},
               .hash = {"/result/bestblockhash", Coding::kHexText},
-              // Since v23.
-              .time = {"/result/time", Coding::kMinerSeconds, 0, true}};
+              // Since v23; Litecoin and Dogecoin have the median of eleven blocks alone.
+              .time = {"/result/time", Coding::kMinerSeconds, 0, true},
+              .other_time = {"/result/mediantime", Coding::kMedianSeconds}};
   out.identity = {.ask = {R"({"jsonrpc":"1.0","id":1,"method":"getblockhash","params":[0]})"},
                   .value = {"/result", Coding::kHexText}};
   out.syncing = {.ask = {kInfo},

@@ -1,11 +1,14 @@
 #include "rpc/family/coding.hpp"
 
 #include <fmt/format.h>
+#include <openssl/evp.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <chrono>
 
+#include "base/hex.hpp"
 #include "base/text.hpp"
 
 namespace rpcw::rpc::family {
@@ -19,15 +22,6 @@ constexpr std::uint64_t kLatestSecond = 100'000'000'000;
 /// Ripple's epoch, 2000-01-01T00:00:00Z (xrpl.org, "Specifying Time").
 constexpr std::uint64_t kRippleEpoch = 946'684'800;
 constexpr std::size_t kLongestText = 256;
-
-bool is_hex(std::string_view digits) {
-  return !digits.empty() && digits.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
-}
-
-std::string_view without_0x(std::string_view text) {
-  if (text.starts_with("0x") || text.starts_with("0X")) text.remove_prefix(2);
-  return text;
-}
 
 template <typename T>
 std::optional<T> whole(std::string_view digits, int base = 10) {
@@ -96,6 +90,21 @@ std::optional<WallTime> rfc3339(std::string_view text) {
   return text[0] == '+' ? out - offset : out + offset;
 }
 
+/// The time in Solana's clock account, 40 bytes of which it is the last eight, the lowest byte first
+/// (docs.solanalabs.com, runtime/sysvars).
+std::optional<std::uint64_t> clock_in(std::string_view base64) {
+  constexpr std::size_t kDigits = 56;
+  constexpr std::size_t kTime = 32;
+  constexpr std::size_t kBytes = 40;
+  if (base64.size() != kDigits) return std::nullopt;
+  std::array<unsigned char, kDigits / 4 * 3> bytes{};
+  if (EVP_DecodeBlock(bytes.data(), reinterpret_cast<const unsigned char*>(base64.data()), kDigits) < 0)
+    return std::nullopt;
+  std::uint64_t out = 0;
+  for (std::size_t i = kBytes; i > kTime; --i) out = out << 8U | bytes.at(i - 1);
+  return out;
+}
+
 /// 16 hex digits, the lowest byte first.
 std::optional<std::uint64_t> little_endian(std::string_view hex) {
   hex = without_0x(hex);
@@ -128,6 +137,14 @@ std::optional<WallTime> time_in(const Picked& value, Coding coding, WallTime rec
       return since_epoch(to_integer(value), kMillion);
     case Coding::kNanoseconds:
       return since_epoch(to_integer(value), 1000 * kMillion);
+    case Coding::kMedianSeconds: {
+      constexpr int kBlocksSince = 5;
+      const auto time = since_epoch(to_integer(value), 1);
+      if (!time) return std::nullopt;
+      return std::min(*time + kBlocksSince * (chain != nullptr ? chain->block_time : milliseconds{0}), received);
+    }
+    case Coding::kClockSysvar:
+      return text ? since_epoch(clock_in(value.text), 1) : std::nullopt;
     case Coding::kRippleSeconds: {
       const auto count = to_integer(value);
       return count && *count <= kLatestSecond ? since_epoch(*count + kRippleEpoch, 1) : std::nullopt;
@@ -155,6 +172,26 @@ std::optional<WallTime> time_in(const Picked& value, Coding coding, WallTime rec
   }
 }
 
+bool same_digest(std::string_view text, std::string_view digest) {
+  constexpr std::string_view kDigits = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+  constexpr std::size_t kBytes = 32;
+  constexpr std::size_t kShort = 4;
+  if (text == digest) return true;
+  std::array<unsigned char, kBytes> bytes{};
+  for (const char c : digest) {
+    std::size_t carry = kDigits.find(c);
+    if (carry == std::string_view::npos) return false;
+    for (auto byte = bytes.rbegin(); byte != bytes.rend(); ++byte) {
+      carry += std::size_t{58} * *byte;
+      *byte = static_cast<unsigned char>(carry & 0xFFU);
+      carry >>= 8U;
+    }
+  }
+  std::string first;
+  for (std::size_t i = 0; i < kShort; ++i) first += fmt::format("{:02x}", bytes.at(i));
+  return lower(text) == first;
+}
+
 std::string text_in(const Picked& value, Coding coding) {
   if (coding == Coding::kIdNumber || (coding == Coding::kAnyId && value.kind == Kind::kNumber)) {
     const auto number = to_integer(value);
@@ -164,15 +201,11 @@ std::string text_in(const Picked& value, Coding coding) {
   if (value.kind != Kind::kString || text.size() > kLongestText) return {};
   switch (coding) {
     case Coding::kHash32:
-      return text.size() == 66 && text.starts_with("0x") && is_hex(without_0x(text)) ? lower(text) : std::string();
+      return hash_text(text);
     case Coding::kHexText:
-      return is_hex(without_0x(text)) ? lower(text) : std::string();
-    case Coding::kFelt: {
-      std::string_view digits = without_0x(text);
-      if (!is_hex(digits)) return {};
-      digits.remove_prefix(std::min(digits.find_first_not_of('0'), digits.size() - 1));
-      return "0x" + lower(digits);
-    }
+      return hex_text(text);
+    case Coding::kFelt:
+      return felt_text(text);
     default: {
       const bool printable = std::ranges::all_of(text, [](char c) { return c >= 0x20 && c < 0x7f; });
       return printable ? text : std::string();

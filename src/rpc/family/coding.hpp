@@ -19,6 +19,10 @@ std::optional<std::uint64_t> number_in(const Picked& value, Coding coding);
 /// time. Absent: it is no time of that coding, or beyond the year 5138.
 std::optional<WallTime> time_in(const Picked& value, Coding coding, WallTime received, const Chain* chain);
 
+/// Whether `text` is the base58 text `digest`, or the first four bytes of what that stands for, as eight hexadecimal
+/// digits.
+bool same_digest(std::string_view text, std::string_view digest);
+
 /// As it is compared. Empty: it is none of that coding, or longer than 256 bytes, or not printable.
 std::string text_in(const Picked& value, Coding coding);
 

@@ -1,18 +1,23 @@
 #include "rpc/family/common.hpp"
 #include "rpc/family/specs.hpp"
 
-/// CometBFT RPC (cometbft, rpc/openapi/openapi.yaml). On GET its errors come as HTTP 500 with a JSON-RPC error.
+/// CometBFT RPC (cometbft, rpc/openapi/openapi.yaml). On GET its errors come as HTTP 500 with a JSON-RPC error. Sei's
+/// nodes answer a GET with the bare result, or the bare error as HTTP 200 (sei-chain,
+/// sei-tendermint/rpc/jsonrpc/server/http_server.go).
 namespace rpcw::rpc::family {
 
 Spec cometbft() {
   Spec out;
   out.name = "cometbft";
   out.title = "CometBFT: Cosmos chains";
+  out.envelope = "/result";
   out.errors = json_rpc_errors();
+  // The message is "Internal error" for nearly all of them.
+  out.errors.message = "/error/data";
+  out.errors.other_message = "/error/message";
   out.errors.unsupported_codes = {"-32601"};
-  out.errors.unsupported_statuses = {403, 404, 405, 501};
   out.head = {.asks = {{.path = "/status"}},
-              .root = "/result",
+              .root = "/result/sync_info",
               .number = {"/result/sync_info/latest_block_height"},
               .hash = {"/result/sync_info/latest_block_hash", Coding::kHexText},
               .time = {"/result/sync_info/latest_block_time", Coding::kRfc3339}};

@@ -33,7 +33,10 @@ std::vector<std::string_view> limit_words() {
           "upgrade to paid tier",
           "upgrade from discover plan",
           "resourceexhausted",
-          "no server available"};
+          "no server available",
+          "rps limit",
+          "allowed_rps",
+          "monthly quota"};
 }
 
 std::optional<std::uint64_t> any_true(std::span<const Picked* const> values) {

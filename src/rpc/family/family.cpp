@@ -17,6 +17,21 @@ namespace {
 
 using Kind = Picked::Kind;
 
+IdForm id_form_of(Coding coding) {
+  switch (coding) {
+    case Coding::kIdNumber:
+      return IdForm::kNumber;
+    case Coding::kHexText:
+      return IdForm::kHex;
+    case Coding::kHash32:
+      return IdForm::kHash;
+    case Coding::kFelt:
+      return IdForm::kFelt;
+    default:
+      return IdForm::kText;
+  }
+}
+
 /// Words for a key that does not serve this chain: the operator has to act, no waiting helps.
 constexpr std::array<std::string_view, 2> kNotEnabledWords{"not enabled for this app", "not enabled for network"};
 constexpr std::string_view kNotEnabledAdvice =
@@ -26,8 +41,21 @@ bool contains_any(std::string_view message, std::span<const std::string_view> wo
   return std::ranges::any_of(words, [&](std::string_view w) { return message.find(w) != std::string_view::npos; });
 }
 
+/// To a check besides the head: what providers answer for a method that they do not offer.
+constexpr std::array kUnsupportedStatuses{403L, 404L, 405L, 501L};
+
+bool is_limit_page(std::span<const LimitPage> pages, const HttpAnswer& answer) {
+  // A page of the node's own is a sentence.
+  constexpr std::size_t kLongest = 256;
+  return std::ranges::any_of(pages, [&](const LimitPage& page) {
+    if (answer.status != page.status) return false;
+    if (page.words.empty()) return answer.body.empty();
+    return lower(answer.body.substr(0, kLongest)).find(page.words) != std::string::npos;
+  });
+}
+
 template <typename T, typename U>
-bool has(const std::vector<T>& list, const U& value) {
+bool has(const T& list, const U& value) {
   return std::ranges::find(list, value) != list.end();
 }
 
@@ -111,12 +139,30 @@ Family::Slot Family::slot(Pointers& pointers, std::string_view pointer) {
   return out;
 }
 
+Family::Pointers Family::without_envelope(const Pointers& pointers) const {
+  Pointers out;
+  for (std::string_view pointer : pointers) {
+    // What stands at the error itself is told by its code.
+    if (pointer == spec_.errors.error) {
+      pointer = spec_.errors.code;
+    }
+    for (const std::string_view around : {spec_.envelope, spec_.errors.error})
+      if (pointer.starts_with(around) && pointer.size() > around.size()) {
+        pointer.remove_prefix(around.size());
+        break;
+      }
+    out.push_back(pointer);
+  }
+  return out;
+}
+
 Family::Layout Family::basic_layout(const Ask& ask, std::string_view root) const {
   Layout out;
   out.id = slot(out.pointers, spec_.id);
   out.error = slot(out.pointers, ask.error.empty() ? spec_.errors.error : ask.error);
   out.code = slot(out.pointers, spec_.errors.code);
   out.message = slot(out.pointers, spec_.errors.message);
+  out.other_message = slot(out.pointers, spec_.errors.other_message);
   out.root = slot(out.pointers, root);
   return out;
 }
@@ -131,6 +177,7 @@ Family::Family(Spec spec) : spec_(std::move(spec)) {
   hash_ = slot(head_[h.hash.request].pointers, h.hash.pointer);
   parent_ = slot(head_[h.hash.request].pointers, h.parent.pointer);
   time_ = slot(head_[h.time.request].pointers, h.time.pointer);
+  other_time_ = slot(head_[h.time.request].pointers, h.other_time.pointer);
   for (const Must& m : h.must) must_.emplace_back(0, slot(head_[0].pointers, m.pointer));
 
   // The parts of a batch are all read with one list of pointers.
@@ -155,6 +202,10 @@ Family::Family(Spec spec) : spec_(std::move(spec)) {
   }
   check(CheckKind::kCanary, h.asks.front(),
         spec_.calls == Calls::kRest ? std::string_view{} : std::string_view{"/result"});
+  if (!spec_.envelope.empty()) {
+    for (Layout& l : head_) l.bare = without_envelope(l.pointers);
+    for (Layout& l : checks_) l.bare = without_envelope(l.pointers);
+  }
   if (!spec_.batches) return;
   for (Layout& l : checks_) {
     l.pointers = head_[0].pointers;
@@ -162,6 +213,7 @@ Family::Family(Spec spec) : spec_(std::move(spec)) {
     l.error = head_[0].error;
     l.code = head_[0].code;
     l.message = head_[0].message;
+    l.other_message = head_[0].other_message;
   }
 }
 
@@ -172,6 +224,7 @@ Offers Family::offers() const {
           .syncing = spec_.syncing.has_value(),
           .peers = spec_.peers.has_value(),
           .block = spec_.block.has_value(),
+          .id_form = spec_.identity ? id_form_of(spec_.identity->value.coding) : IdForm::kText,
           .head_requests = static_cast<unsigned>(spec_.head.asks.size())};
 }
 
@@ -221,9 +274,15 @@ HttpRequest Family::request(const Check& check, const config::Canary* canary) co
   return out;
 }
 
-Reply Family::read_with(const Layout& layout, const HttpAnswer& answer) {
-  Reply out{answer.status, answer.retry_after, answer.latency, false, {}, false, {}, {}};
+Reply Family::read_with(const Layout& layout, const HttpAnswer& answer) const {
+  Reply out{.status = answer.status, .retry_after = answer.retry_after, .latency = answer.latency};
+  out.limit_page = is_limit_page(spec_.errors.limit_pages, answer);
   out.json = pick(answer.body, layout.pointers, out.values);
+  const auto nothing = [&] {
+    return std::ranges::none_of(std::span(out.values).first(layout.pointers.size()),
+                                [](const Picked& value) { return value.kind != Kind::kMissing; });
+  };
+  if (out.json && !layout.bare.empty() && nothing()) pick(answer.body, layout.bare, out.values);
   // Drops the values that were found before it turned out not to be JSON.
   if (!out.json) {
     out.values = {};
@@ -273,7 +332,7 @@ std::vector<std::optional<Reply>> Family::read_batch(const HttpAnswer& answer, s
   std::vector<std::optional<Reply>> out(count);
   if (answer.status != 200) return out;
   const Layout& layout = head_.front();
-  Reply each{answer.status, answer.retry_after, answer.latency, true, {}, false, {}, {}};
+  Reply each{.status = answer.status, .retry_after = answer.retry_after, .latency = answer.latency, .json = true};
   std::size_t elements = 0;
   const bool whole = pick_each(answer.body, layout.pointers, each.values, [&] {
     // With more elements than requests it is no answer to us, and a long one would take time.
@@ -296,9 +355,9 @@ std::expected<void, ProbeFailure> Family::require_good(const Layout& layout, con
   const bool has_error = at(layout.error).present();
   const std::string& code = at(layout.code).text;
   // Some gateways answer {"error":"Unauthorized"}.
+  const Picked& told = at(layout.message).present() ? at(layout.message) : at(layout.other_message);
   const std::string& message =
-      (at(layout.error).kind == Kind::kString && layout.error != layout.code ? at(layout.error) : at(layout.message))
-          .text;
+      (at(layout.error).kind == Kind::kString && layout.error != layout.code ? at(layout.error) : told).text;
   const auto describe = [&] {
     std::string out = !code.empty()             ? "error " + context.target.scrub(code)
                       : layout.code == kNowhere ? "error"
@@ -311,14 +370,14 @@ std::expected<void, ProbeFailure> Family::require_good(const Layout& layout, con
   constexpr long kPaymentRequired = 402;
   constexpr long kTooManyRequests = 429;
   const bool limit_words = contains_any(words, rules.limit_words) && !contains_any(words, rules.no_limit_words);
-  if (r.status == kTooManyRequests || r.status == kPaymentRequired || has(rules.limit_statuses, r.status) ||
+  if (r.status == kTooManyRequests || r.status == kPaymentRequired || r.limit_page ||
       (has_error && (has(rules.limit_codes, code) || limit_words)))
     return std::unexpected(
         ProbeFailure{Reason::kRateLimited,
                      has_error ? fmt::format("HTTP {}, {}", r.status, describe()) : fmt::format("HTTP {}", r.status),
                      r.retry_after});
   const bool unsupported =
-      (has_error && !r.of_another && has(rules.unsupported_codes, code)) || has(rules.unsupported_statuses, r.status);
+      (has_error && !r.of_another && has(rules.unsupported_codes, code)) || has(kUnsupportedStatuses, r.status);
   const bool not_enabled = has_error && contains_any(words, kNotEnabledWords);
   if (r.status != 200) {
     std::string detail = fmt::format("HTTP {}", r.status);
@@ -367,12 +426,14 @@ std::expected<Head, ProbeFailure> Family::head(std::span<const Outcome> replies,
   out.number = *number;
   out.dated = false;
   if (time_ != kNowhere && (needs(h.time.request) || good(h.time.request))) {
-    const Picked& written = value(h.time, time_);
+    const bool other = other_time_ != kNowhere && !value(h.time, time_).present();
+    const Value& place = other ? h.other_time : h.time;
+    const Picked& written = other ? value(h.time, other_time_) : value(h.time, time_);
     const bool given = written.present() || !h.time.optional;
-    const auto time = time_in(written, h.time.coding, context.received, context.chain);
+    const auto time = time_in(written, place.coding, context.received, context.chain);
     // Without the chain's genesis a slot is a height, and no time.
-    const bool slots = h.time.coding == Coding::kSlots && to_integer(written);
-    if (given && !time && !slots) return not_a(h.time.pointer, "a time");
+    const bool slots = place.coding == Coding::kSlots && to_integer(written);
+    if (given && !time && !slots) return not_a(place.pointer, "a time");
     if (time) out.timestamp = *time;
     out.dated = time.has_value();
   }
@@ -426,18 +487,23 @@ std::expected<AnswerValue, ProbeFailure> Family::canary_answer(const Reply& r, c
 std::expected<AnswerValue, ProbeFailure> Family::answer(const Check& check, const Reply& r, const Context& context,
                                                         const config::Canary* canary) const {
   const Layout& l = layout(check.kind);
-  if (check.kind == CheckKind::kSyncing && !spec_.syncing->behind_code.empty() && l.code != kNowhere &&
-      r.values[l.code].text == spec_.syncing->behind_code) {
-    const auto behind = to_integer(r.values[syncing_.front()]);
-    return AnswerValue{behind.value_or(0) > 0 ? *behind : kUnknownGap, {}};
+  if (auto ok = require_good(l, r, context); !ok) {
+    const bool behind = check.kind == CheckKind::kSyncing && !spec_.syncing->behind_code.empty() &&
+                        l.code != kNowhere && r.values[l.code].text == spec_.syncing->behind_code;
+    // Providers limit our rate with the same code.
+    if (!behind || r.of_another || ok.error().code == Reason::kRateLimited)
+      return std::unexpected(std::move(ok.error()));
+    const auto gap = to_integer(r.values[syncing_.front()]);
+    return AnswerValue{gap.value_or(0) > 0 ? *gap : kUnknownGap, {}};
   }
-  if (auto ok = require_good(l, r, context); !ok) return std::unexpected(std::move(ok.error()));
   switch (check.kind) {
     case CheckKind::kIdentity: {
       const IdentityAsk& i = *spec_.identity;
       const Picked& value = r.values[identity_];
       std::string text = text_in(value, i.value.coding);
       if (!value.present()) text = i.otherwise;
+      if (i.value.coding == Coding::kDigest58 && context.chain != nullptr && same_digest(text, context.chain->identity))
+        text = context.chain->identity;
       if (text.empty()) return not_a(i.value.pointer, "a chain id");
       // The right one may stand in the URL too, and is no secret.
       const bool right = context.chain != nullptr && text == context.chain->identity;

@@ -27,12 +27,14 @@ struct Reply {
   std::chrono::microseconds latency{};
   /// It is JSON; else there are no values, and this is why, for a person.
   bool json = false;
-  std::string_view fault;
+  std::string_view fault{};
   /// Its id is another request's. Always false in a batch, whose parts are found by their ids.
   bool of_another = false;
-  std::array<Picked, kMostPointers> values;
+  /// It is one by which a node limits our rate.
+  bool limit_page = false;
+  std::array<Picked, kMostPointers> values{};
   /// Of a canary: what stands at its `expect`.
-  Picked expected;
+  Picked expected{};
 };
 
 /// An answer, or why there is none.
@@ -99,13 +101,17 @@ class Family {
   /// The values of one request's answer.
   struct Layout {
     Pointers pointers;
-    Slot error = kNowhere, code = kNowhere, message = kNowhere, id = kNowhere, root = kNowhere;
+    /// The same where the answer lacks its envelope; empty: the family's answers never do.
+    Pointers bare{};
+    Slot error = kNowhere, code = kNowhere, message = kNowhere, other_message = kNowhere, id = kNowhere,
+         root = kNowhere;
   };
 
   /// Adds the pointer to the list unless it is there.
   static Slot slot(Pointers& pointers, std::string_view pointer);
+  [[nodiscard]] Pointers without_envelope(const Pointers& pointers) const;
   [[nodiscard]] Layout basic_layout(const Ask& ask, std::string_view root) const;
-  [[nodiscard]] static Reply read_with(const Layout& layout, const HttpAnswer& answer);
+  [[nodiscard]] Reply read_with(const Layout& layout, const HttpAnswer& answer) const;
   [[nodiscard]] const Layout& layout(CheckKind kind) const { return checks_[static_cast<std::size_t>(kind)]; }
   [[nodiscard]] std::expected<void, ProbeFailure> require_good(const Layout& layout, const Reply& reply,
                                                                const Context& context) const;
@@ -117,7 +123,7 @@ class Family {
   const Spec spec_;
   std::vector<HttpRequest> head_requests_;
   std::vector<Layout> head_;
-  Slot number_ = kNowhere, hash_ = kNowhere, parent_ = kNowhere, time_ = kNowhere;
+  Slot number_ = kNowhere, hash_ = kNowhere, parent_ = kNowhere, time_ = kNowhere, other_time_ = kNowhere;
   std::vector<std::pair<std::size_t, Slot>> must_;
   /// By CheckKind.
   std::array<Layout, 5> checks_;

@@ -12,7 +12,6 @@ Spec hedera() {
   out.calls = Calls::kRest;
   out.errors = {.error = "/_status", .code = {}, .message = "/_status/messages/0/message"};
   out.errors.limit_words = limit_words();
-  out.errors.unsupported_statuses = {404, 405, 501};
   // SHA-384, 96 digits: not the relay's 64.
   out.head = {.asks = {{.path = "/api/v1/blocks?limit=1&order=desc"}},
               .root = "/blocks/0",

@@ -11,7 +11,6 @@ Spec horizon() {
   out.calls = Calls::kRest;
   out.errors = {.error = "/title", .code = {}, .message = "/title"};
   out.errors.limit_words = limit_words();
-  out.errors.unsupported_statuses = {404, 405, 501};
   out.head = {.asks = {{}},
               .number = {"/history_latest_ledger"},
               .time = {"/history_latest_ledger_closed_at", Coding::kRfc3339}};

@@ -13,6 +13,8 @@ Spec near() {
   out.errors = json_rpc_errors();
   // The message is "Server error" for nearly all of them.
   out.errors.message = "/error/cause/name";
+  // A gateway's errors have no cause.
+  out.errors.other_message = "/error/message";
   out.errors.limit_codes = {"429", "-429"};
   out.errors.unsupported_codes = {"-32601"};
   constexpr std::string_view kStatus = R"({"jsonrpc":"2.0","id":1,"method":"status","params":[]})";

@@ -51,7 +51,6 @@ Spec spec_of(const OwnFamily& own) {
   out.errors = {.error = {}, .code = {}, .message = {}};
   out.errors.limit_words = limit_words();
   for (const std::string& words : own.rate_limited) out.errors.limit_words.emplace_back(words);
-  out.errors.unsupported_statuses = {404, 405, 501};
   const Coding number = own.head.height_encoding == OwnFamily::Number::kHex ? Coding::kHex : Coding::kInteger;
   out.head = {.asks = {ask_of(own.head)},
               .number = {own.head.height, number},

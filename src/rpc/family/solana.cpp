@@ -1,9 +1,9 @@
 #include "rpc/family/common.hpp"
 #include "rpc/family/specs.hpp"
 
-/// Solana JSON-RPC (Agave, Firedancer). Height and time come from one small request, the clock sysvar (agave,
-/// account-decoder/src/parse_sysvar.rs). getHealth's error -32005 says how many slots a node is behind (agave,
-/// rpc-client-api/src/custom_error.rs): on EVM the same code is a rate limit.
+/// Solana JSON-RPC (Agave, Firedancer). Height and time come from one small request, the clock sysvar, in base64, since
+/// Firedancer parses no accounts (firedancer, src/discof/rpc/fd_rpc_tile.c). getHealth's error -32005 says how many
+/// slots a node is behind (agave, rpc-client-api/src/custom_error.rs): on EVM the same code is a rate limit.
 namespace rpcw::rpc::family {
 
 Spec solana() {
@@ -15,10 +15,10 @@ Spec solana() {
   out.errors.limit_codes = {"429"};  // QuickNode's Solana error reference
   out.errors.unsupported_codes = {"-32601"};
   out.head = {.asks = {{R"({"jsonrpc":"2.0","id":1,"method":"getAccountInfo","params":["SysvarC1ock11111111111111111)"
-                        R"(111111111111111",{"encoding":"jsonParsed","commitment":"confirmed"}]})"}},
+                        R"(111111111111111",{"encoding":"base64","commitment":"confirmed"}]})"}},
               .root = "/result",
               .number = {"/result/context/slot"},
-              .time = {"/result/value/data/parsed/info/unixTimestamp", Coding::kSeconds}};
+              .time = {"/result/value/data/0", Coding::kClockSysvar}};
   out.identity = {.ask = {R"({"jsonrpc":"2.0","id":1,"method":"getGenesisHash"})"},
                   .value = {"/result", Coding::kText}};
   out.syncing = {.ask = {R"({"jsonrpc":"2.0","id":1,"method":"getHealth"})"},

@@ -28,6 +28,8 @@ enum class Coding : std::uint8_t {
   kMinerSeconds,       ///< kSeconds, set by miners up to two hours ahead: never later than the answer came
   kDottedSeconds,      ///< text "seconds.nanoseconds"
   kRippleSeconds,      ///< an integer in seconds since 2000
+  kMedianSeconds,      ///< kSeconds, of the sixth newest block: five block times earlier than the newest
+  kClockSysvar,        ///< Solana's clock account in base64, which holds it in seconds
   kRfc3339,            ///< text, 0 to 9 digits of a second's fraction
   kScaleMilliseconds,  ///< 0x-hex of a little-endian 64-bit integer
   kNanosecondsAgo,     ///< how long before the answer it was
@@ -36,9 +38,10 @@ enum class Coding : std::uint8_t {
   kText,      ///< as it is
   kIdNumber,  ///< a number, as decimal text
   kAnyId,     ///< a text as it is, or a number as decimal text
-  kHexText,   ///< any number of hex digits, with or without 0x; compared in lower case
+  kHexText,   ///< any number of hex digits, with or without 0x; without it, in lower case
   kHash32,    ///< 0x and 64 hex digits; in lower case
   kFelt,      ///< 0x-hex without leading zeros; compared as a number
+  kDigest58,  ///< base58, or its first four bytes as eight hex digits; as the chain's identity is written
 };
 
 /// Where a value stands and how it is written.
@@ -84,6 +87,8 @@ struct HeadAsk {
   /// Of the block before, written as `hash` is, and in the same answer; a head without it is good.
   Value parent{};
   Value time{};
+  /// In place of `time` where that is missing, in the same answer.
+  Value other_time{};
   std::vector<Must> must{};
 };
 
@@ -121,21 +126,29 @@ struct BlockAsk {
   Value number{};
 };
 
+/// An HTTP status by which a node limits our rate, if the body has these words (in lower case); empty: if there is no
+/// body. A proxy before the node has the same status for a node that is not there.
+struct LimitPage {
+  int status = 0;
+  std::string_view words;
+};
+
 /// How answers say that something is wrong.
 struct Errors {
   /// Present and not null: the answer is an error.
   std::string_view error = "/error";
   std::string_view code = "/error/code";
   std::string_view message = "/error/message";
+  /// In its place where it is missing; empty: nothing is.
+  std::string_view other_message{};
   /// Codes and, in lower case, parts of messages that mean "too many requests", and those that look like it and do not.
   std::vector<std::string_view> limit_codes{};
   std::vector<std::string_view> limit_words{};
   std::vector<std::string_view> no_limit_words{};
-  /// HTTP statuses for that, besides 429 and 402.
-  std::vector<int> limit_statuses{};
-  /// Codes and statuses for a method that is not offered.
+  /// For that besides the statuses 429 and 402.
+  std::vector<LimitPage> limit_pages{};
+  /// Codes for a method that is not offered.
   std::vector<std::string_view> unsupported_codes{};
-  std::vector<int> unsupported_statuses{};
 };
 
 /// How a request for a canary is made.
@@ -154,6 +167,8 @@ struct Spec {
   std::optional<BlockAsk> block{};
   /// Answers have the request's id, 1, at this pointer; empty: they have none.
   std::string_view id{};
+  /// Some nodes leave out this object around a good answer, and /error around a bad one; empty: none does.
+  std::string_view envelope{};
   /// The head and checks that need no argument go as one JSON-RPC 2.0 batch where many are due.
   bool batches = false;
 };

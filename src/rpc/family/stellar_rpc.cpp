@@ -12,7 +12,7 @@ Spec stellar_rpc() {
   out.id = "/id";
   out.errors = json_rpc_errors();
   out.errors.limit_words.emplace_back("surpassed queue limit");
-  out.errors.limit_statuses = {503};  // its queue is full (network/backlogQ.go)
+  out.errors.limit_pages = {{503, ""}};  // its queue is full (network/backlogQ.go)
   out.errors.unsupported_codes = {"-32601"};
   out.head = {.asks = {{R"({"jsonrpc":"2.0","id":1,"method":"getHealth"})"}},
               .root = "/result",

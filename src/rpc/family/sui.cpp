@@ -12,13 +12,12 @@ Spec sui() {
   out.calls = Calls::kRest;
   out.errors = {.error = "/errors", .code = "/errors/0/extensions/code", .message = "/errors/0/message"};
   out.errors.limit_words = limit_words();
-  out.errors.unsupported_statuses = {404, 405, 501};
   out.head = {.asks = {{R"({"query":"{ checkpoint { sequenceNumber digest timestamp } }"})"}},
               .root = "/data/checkpoint",
               .number = {"/data/checkpoint/sequenceNumber"},
               .hash = {"/data/checkpoint/digest", Coding::kText},
               .time = {"/data/checkpoint/timestamp", Coding::kRfc3339}};
-  out.identity = {.ask = {R"({"query":"{ chainIdentifier }"})"}, .value = {"/data/chainIdentifier", Coding::kText}};
+  out.identity = {.ask = {R"({"query":"{ chainIdentifier }"})"}, .value = {"/data/chainIdentifier", Coding::kDigest58}};
   out.block = {.ask = {R"({"query":"{ checkpoint(sequenceNumber: {height}) { sequenceNumber digest } }"})"},
                .root = "/data/checkpoint",
                .hash = {"/data/checkpoint/digest", Coding::kText},

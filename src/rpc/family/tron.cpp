@@ -2,7 +2,7 @@
 #include "rpc/family/specs.hpp"
 
 /// Tron's HTTP API (tronprotocol/documentation-en, docs/api/http). Errors and rate limits come as HTTP 200 with
-/// `Error`. Its /jsonrpc is of the family evm.
+/// `Error`, TronGrid's limits also as 403 and 503. Its /jsonrpc is of the family evm.
 namespace rpcw::rpc::family {
 
 Spec tron() {
@@ -14,7 +14,9 @@ Spec tron() {
   out.errors.limit_words = limit_words();
   // java-tron, RateLimiterServlet.
   out.errors.limit_words.emplace_back("lack of computing resources");
-  out.errors.unsupported_statuses = {404, 405, 501};
+  // developers.tron.network/reference/rate-limits
+  out.errors.limit_words.emplace_back("exceeds the frequency limit");
+  out.errors.limit_words.emplace_back("query server is suspended");
   out.head = {.asks = {{R"({"detail":false})", "/wallet/getblock"}},
               .number = {"/block_header/raw_data/number"},
               .hash = {"/blockID", Coding::kHexText},

@@ -14,7 +14,7 @@ Spec xrpl() {
   out.errors = {.error = "/result/error", .code = "/result/error", .message = "/result/error_message"};
   out.errors.limit_codes = {"slowDown", "tooBusy"};
   out.errors.limit_words = limit_words();
-  out.errors.limit_statuses = {503};
+  out.errors.limit_pages = {{503, "server is overloaded"}};  // rippled, src/xrpld/rpc/detail/ServerHandler.cpp
   out.errors.unsupported_codes = {"unknownCmd", "noPermission", "notSupported"};
   constexpr std::string_view kInfo = R"({"method":"server_info","params":[{}]})";
   out.head = {.asks = {{R"({"method":"ledger","params":[{"ledger_index":"validated","transactions":false,)"
