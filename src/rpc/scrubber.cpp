@@ -1,10 +1,13 @@
 #include "rpc/scrubber.hpp"
 
+#include <openssl/evp.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/text.hpp"
 #include "config/url.hpp"
@@ -92,6 +95,7 @@ Scrubber::Scrubber(const config::Target& target, std::span<const config::Canary>
   for (const auto& [name, value] : target.headers) {
     add(value);
     add_pieces(value, " ,;=");
+    add_basic(value);
   }
   for (const config::Canary& canary : canaries)
     for (const std::string* text : {&canary.path, &canary.body, &canary.params_json}) add_keys(*text);
@@ -109,6 +113,22 @@ void Scrubber::add_user_info(std::string_view url) {
   add_pieces(user_info, ":");
   // As it goes over the wire.
   add(base64(decoded(user_info)));
+}
+
+void Scrubber::add_basic(std::string_view header) {
+  constexpr std::string_view kScheme = "basic ";
+  if (!lower(header.substr(0, kScheme.size())).starts_with(kScheme)) return;
+  std::string encoded(header.substr(kScheme.size()));
+  encoded.resize(encoded.find_last_not_of(" =") + 1);
+  std::size_t padding = 0;
+  for (; encoded.size() % 4 != 0; ++padding) encoded += '=';
+  std::vector<unsigned char> bytes(encoded.size() / 4 * 3);
+  const auto* from = reinterpret_cast<const unsigned char*>(encoded.data());
+  const int size = EVP_DecodeBlock(bytes.data(), from, static_cast<int>(encoded.size()));
+  if (size <= 0 || static_cast<std::size_t>(size) < padding) return;
+  const std::string plain(bytes.begin(), bytes.begin() + size - static_cast<std::ptrdiff_t>(padding));
+  add(plain);
+  add_pieces(plain, ":");
 }
 
 void Scrubber::add(std::string_view secret) {

@@ -21,6 +21,9 @@ class Scrubber {
 
   /// User info of `url` is a secret from now on, as that of the target is. Nothing, when there is none.
   void add_user_info(std::string_view url);
+  /// Of a header "Basic …" what it encodes is a secret from now on, and so is each part of it. Nothing for other
+  /// headers.
+  void add_basic(std::string_view header);
   /// What looks like a key in `text` is a secret from now on.
   void add_keys(std::string_view text);
 

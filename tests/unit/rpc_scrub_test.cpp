@@ -54,6 +54,16 @@ TEST_CASE("a proxy's user and password are cut out, and keys in a family's reque
   CHECK(t.scrub("status f4mi1y0marked9secret7f2c true") == "status ... true");
 }
 
+TEST_CASE("what a Basic header encodes is a secret, and each part of it is") {
+  config::Target target;
+  target.url = "https://h.test/";
+  target.headers = {{"Authorization", "Basic dXNlcm5hbWU6c2VjcmV0UGFzczEyMw=="}};
+  const HttpTarget t(target);
+  CHECK(t.scrub("username:secretPass123 secretPass123 dXNlcm5hbWU6c2VjcmV0UGFzczEyMw==") == "... ... ...==");
+  target.headers = {{"Authorization", "Basic !"}, {"X-Other", "Basic"}};
+  CHECK(HttpTarget(target).scrub("words") == "words");
+}
+
 TEST_CASE("the host is no secret") {
   CHECK(with("https://h.test/KEY0123456").scrub("cannot connect to h.test") == "cannot connect to h.test");
 }
