@@ -501,6 +501,25 @@ TEST_CASE("a node that catches up does not jump: its blocks are dated accordingl
   CHECK_FALSE(w.history->servers[0].heads.jumped);
 }
 
+TEST_CASE("a node that catches up is not ahead, though its operator has no other and its blocks have no time") {
+  World w(2, {"own", "own"});
+  w.good(0, 100);
+  w.good(1, 5000);
+  w.verdict();
+  for (const std::uint64_t number : {2000U, 4000U, 5001U}) {
+    w.pass_time(5s);
+    w.good(0, number, 0s);
+    w.good(1, 5001, 0s);
+    CAPTURE(number);
+    CHECK_FALSE(w.verdict().servers[0].disqualified);
+  }
+  // Beyond the other one it is.
+  w.pass_time(5s);
+  w.good(1, 5002, 0s);
+  w.good(0, 9000, 0s);
+  CHECK(w.verdict().servers[0].disqualified);
+}
+
 TEST_CASE("a lone server may jump: no vote proves the contrary") {
   World w(1);
   w.good(0, 100);

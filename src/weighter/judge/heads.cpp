@@ -176,18 +176,24 @@ class Heads {
   }
 
   /// A jump counts until another operator has come near it, and not at all when there is no other: then the chain's
-  /// pace may have changed, and no vote proves the contrary.
+  /// pace may have changed, and no vote proves the contrary. Nor does it when another server, be it of the same
+  /// operator, is as high: a node that catches up faster than blocks are made is behind or level, and not ahead.
   void confirm_jumps() {
     const auto tolerance = static_cast<std::uint64_t>(blocks_in(backend_.chain.max_lag, block_time_)) + 1;
     HighestOfOthers calm;
-    for (const Voter& s : voters_)
-      if (!s.target->heads.jumped) calm.add({s.config->operator_name, s.target->heads.newest->number});
+    std::uint64_t highest_calm = 0;
+    for (const Voter& s : voters_) {
+      if (s.target->heads.jumped) continue;
+      calm.add({s.config->operator_name, s.target->heads.newest->number});
+      highest_calm = std::max(highest_calm, s.target->heads.newest->number);
+    }
     const bool any_calm = std::ranges::any_of(voters_, [](const Voter& s) { return !s.target->heads.jumped; });
     for (const Voter& s : voters_) {
       if (!s.target->heads.jumped) continue;
       const std::uint64_t number = s.target->heads.newest->number;
       const auto highest = calm.than(s.config->operator_name);
-      const bool confirmed = highest && (*highest >= number || distance(*highest, number) <= tolerance);
+      const bool confirmed =
+          number <= highest_calm || (highest && (*highest >= number || distance(*highest, number) <= tolerance));
       if (!confirmed && any_calm) continue;
       s.target->heads.jumped = false;
       calm.add({s.config->operator_name, number});

@@ -56,9 +56,11 @@ class Judge {
 
  private:
   static bool is_blind(const BackendHistory& history) {
-    return !history.servers.empty() && std::ranges::all_of(history.servers, [](const TargetHistory& t) {
+    const auto no_answer = [](const TargetHistory& t) {
       return t.probes.failure && is_transport(t.probes.failure->code);
-    });
+    };
+    return !history.servers.empty() && std::ranges::all_of(history.servers, no_answer) &&
+           std::ranges::all_of(history.references, no_answer);
   }
 
   void note(std::string_view code, std::string detail) { out_.notes.push_back({code, std::move(detail)}); }
