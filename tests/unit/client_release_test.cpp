@@ -63,6 +63,23 @@ TEST_CASE("on_eject: an ejected server's clients are released once") {
   CHECK(release.take().empty());
 }
 
+TEST_CASE("on_eject: clients of a server that had weight 0 before it was ejected are released once for each ejection") {
+  ClientRelease release;
+  release.found_out(kServer, config::OnEject::kClearStick, 7);
+  CHECK(release.take().size() == 1);
+  release.answered({""});
+  release.found_out(kServer, config::OnEject::kClearStick, 7);
+  CHECK_FALSE(release.is_due());
+  release.returned(kServer);
+  release.found_out(kServer, config::OnEject::kClearStick, 7);
+  CHECK(release.take().size() == 1);
+  // One whose weight was taken is released by that.
+  release.ejected({"rpc", "b"}, config::OnEject::kClearStick, 8);
+  release.take();
+  release.found_out({"rpc", "b"}, config::OnEject::kClearStick, 8);
+  CHECK_FALSE(release.is_due());
+}
+
 TEST_CASE("on_eject: entries are cleared again while requests come to the ejected server") {
   ClientRelease release = cleared();
   release.compare_reads(read(0, 10), read(0, 10), yes);

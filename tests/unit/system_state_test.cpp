@@ -115,6 +115,33 @@ TEST_CASE("blind: when all servers of all backends fail in transport, and there 
   CHECK_FALSE(one.blind());
 }
 
+TEST_CASE("what was decided before HAProxy was read is no earlier weight of a server's") {
+  config::Config config = config_of({"a", "b", "c"});
+  haproxy::Instance instance = instance_of({"a", "b", "c"});
+  instance.uptime = 1h;
+  for (const auto& [i, weight] : {std::pair(0, 200U), std::pair(1, 50U), std::pair(2, 6U)})
+    instance.backends[0].servers[static_cast<std::size_t>(i)].uweight = weight;
+  SUBCASE("fallback = keep keeps HAProxy's") {
+    config.backends[0].fallback = config::Fallback::kKeep;
+    SystemState state(config);
+    for (std::size_t i = 0; i < 3; ++i) fail(state, i);
+    state.decide(at(0ms));
+    CHECK(state.update_views(&instance));
+    state.decide(at(1ms));
+    CHECK(weights(state) == Weights{200, 50, 6});
+  }
+  SUBCASE("shares grow from HAProxy's") {
+    SystemState state(config);
+    for (std::size_t i = 0; i < 3; ++i) answer(state, i);
+    state.decide(at(0ms));
+    CHECK(weights(state) == Weights{86, 85, 85});
+    CHECK(state.update_views(&instance));
+    state.decide(at(1ms));
+    CHECK(weights(state)[2] < 30);
+    CHECK(weights(state)[0] > 85);
+  }
+}
+
 TEST_CASE("plan names the differences to an instance, and leaves out what it lacks") {
   const config::Config config = config_of({"a", "b", "c"});
   SystemState state(config);
@@ -625,34 +652,46 @@ TEST_CASE("an agent-check is answered with the weight in percent of the configur
   config.backends[0].strategy = "equal";
   config.backends[0].drive = config::Drive::kAgent;
   SystemState state(config);
-  CHECK(agent_answer(state, nullptr, "rpc/a").line == "\n");
-  CHECK(agent_answer(state, nullptr, "rpc/a").trouble.empty());
+  CHECK(agent_answer(state, {}, "rpc/a").line == "\n");
+  CHECK(agent_answer(state, {}, "rpc/a").trouble.empty());
   answer(state, 0);
   answer(state, 1);
   fail(state, 2);
   state.decide(at(0ms));
-  CHECK(agent_answer(state, nullptr, "rpc/a").line == "128%\n");
-  CHECK(agent_answer(state, nullptr, "rpc/c").line == "0%\n");
+  CHECK(agent_answer(state, {}, "rpc/a").line == "128%\n");
+  CHECK(agent_answer(state, {}, "rpc/c").line == "0%\n");
   haproxy::Instance instance = instance_of({"a", "b", "c"});
+  const std::vector<const haproxy::Instance*> one{&instance};
   haproxy::BackendRow& row = instance.backends[0];
   row.server("a")->iweight = 1;
   row.server("b")->iweight = 200;
-  CHECK(agent_answer(state, &instance, "rpc/a").line == "12800%\n");
-  CHECK(agent_answer(state, &instance, "rpc/b").line == "64%\n");
+  CHECK(agent_answer(state, one, "rpc/a").line == "12800%\n");
+  CHECK(agent_answer(state, one, "rpc/b").line == "64%\n");
   // 100 * 128 / 256 is 50; HAProxy rounds down, so that one of 3 needs a little more.
   row.server("b")->iweight = 3;
-  CHECK(agent_answer(state, &instance, "rpc/b").line == "4267%\n");
+  CHECK(agent_answer(state, one, "rpc/b").line == "4267%\n");
   row.percent = true;
-  CHECK(agent_answer(state, &instance, "rpc/a").line == "100%\n");
-  CHECK(agent_answer(state, &instance, "rpc/c").line == "0%\n");
+  CHECK(agent_answer(state, one, "rpc/a").line == "100%\n");
+  CHECK(agent_answer(state, one, "rpc/c").line == "0%\n");
   for (const char* asked : {"", "rpc", "rpc/", "rpc/x", "x/a", "/a"}) {
     CAPTURE(asked);
-    const AgentAnswer out = agent_answer(state, &instance, asked);
+    const AgentAnswer out = agent_answer(state, one, asked);
     CHECK(out.line == "\n");
     CHECK_FALSE(out.trouble.empty());
   }
+  // Not read yet: 100 may be wrong, and of a configured 1 all of it would be 0.
+  const std::vector<const haproxy::Instance*> unread{nullptr};
+  CHECK(agent_answer(state, unread, "rpc/a").line == "\n");
+  // Two whose files differ: the first one's weights, but no server is without traffic at the other.
+  row.percent = false;
+  row.server("a")->iweight = 200;
+  haproxy::Instance second = instance_of({"a", "b", "c"});
+  second.backends[0].server("a")->iweight = 1;
+  const std::vector<const haproxy::Instance*> two{nullptr, &instance, &second};
+  CHECK(agent_answer(state, two, "rpc/a").line == "100%\n");
+  CHECK(agent_answer(state, two, "rpc/c").line == "0%\n");
   // Nothing of it goes over the socket.
   CHECK(plan_changes(state, instance).empty());
   config.backends[0].drive = config::Drive::kSocket;
-  CHECK(agent_answer(state, &instance, "rpc/a").line == "\n");
+  CHECK(agent_answer(state, one, "rpc/a").line == "\n");
 }

@@ -383,8 +383,11 @@ Report Controller::report(Now now) const {
 AgentAnswer Controller::answer_agent(std::string_view asked) const {
   // The answer would set a weight.
   if (c_.options.dry_run) return {};
-  const auto read = endpoints_.reachable();
-  return agent_answer(state_, read.empty() ? nullptr : read.front(), asked);
+  std::vector<const haproxy::Instance*> known;
+  for (const Endpoints::Known& place : endpoints_.known()) known.push_back(place.instance);
+  // Behind a name there may be none yet.
+  if (known.empty() && !config_.haproxy.endpoints.empty()) return {};
+  return agent_answer(state_, known, asked);
 }
 
 bool Controller::decided() const {

@@ -188,6 +188,7 @@ std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&&
   for (const std::string& backend : percent_)
     if (haproxy::BackendRow* row = instance_->backend(backend)) row->percent = true;
   mark_contended();
+  release_standing_by();
   log_notes();
   ever_reached_ = true;
   log_push_trouble();
@@ -401,6 +402,24 @@ void EndpointControl::confirm(const Key& key, const WeightChange& change) {
     clients_.ejected(key, cfg->on_eject, row != nullptr ? row->sid : 0);
   }
   log(config::LogLevel::kDebug, fmt::format("{}: {}/{} set to {}", name(), key.first, key.second, change.to));
+}
+
+/// Servers that had weight 0 before they were ejected: no weight is sent to them, and they may have clients.
+void EndpointControl::release_standing_by() {
+  if (!c_.acting || c_.options.dry_run || !c_.runs()) return;
+  for (std::size_t b = 0; b < c_.config.backends.size(); ++b) {
+    const config::Backend& backend = c_.config.backends[b];
+    const std::vector<ServerDecision>& decided = c_.state.decision(b).servers;
+    if (backend.on_eject == config::OnEject::kNone || !c_.state.decided(b)) continue;
+    for (std::size_t i = 0; i < backend.servers.size() && i < decided.size(); ++i) {
+      const Key key{backend.name, backend.servers[i].name};
+      const haproxy::ServerRow* row = instance_->server(key.first, key.second);
+      if (decided[i].state != State::kEjected)
+        clients_.returned(key);
+      else if (row != nullptr && row->uweight == 0)
+        clients_.found_out(key, backend.on_eject, row->sid);
+    }
+  }
 }
 
 const config::Backend* EndpointControl::ejected_from(const Key& key) const {

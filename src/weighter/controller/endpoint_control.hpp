@@ -84,6 +84,7 @@ class EndpointControl {
   void push_once();
   /// The backend of a server that is ejected by the last decision; nullptr: it is not.
   [[nodiscard]] const config::Backend* ejected_from(const Key& key) const;
+  void release_standing_by();
   bool release();
   void read_all();
   void failed(const haproxy::Failure& failure);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 namespace rpcw {
 namespace {
@@ -11,9 +12,40 @@ AgentAnswer refused(std::string why) {
   return {.trouble = std::move(why)};
 }
 
+/// Of one server, by haproxy.cfg.
+struct Configured {
+  /// At the first HAProxy that has it; absent: none was read.
+  std::optional<unsigned> first;
+  /// At any of them, 0 left out.
+  unsigned lowest = 0;
+  /// Its algorithm is static there.
+  bool percent = false;
+};
+
+Configured configured_weight(std::span<const haproxy::Instance* const> known, std::string_view backend,
+                             std::string_view server) {
+  if (known.empty()) return {.first = kAssumedWeight, .lowest = kAssumedWeight};
+  Configured out;
+  bool any_read = false;
+  for (const haproxy::Instance* instance : known) {
+    if (instance == nullptr) continue;
+    any_read = true;
+    const haproxy::BackendRow* row = instance->backend(backend);
+    const haproxy::ServerRow* s = row != nullptr ? row->server(server) : nullptr;
+    if (s == nullptr) continue;
+    const unsigned weight = s->iweight.value_or(kAssumedWeight);
+    out.percent = out.percent || row->percent;
+    if (!out.first) out.first = weight;
+    if (weight > 0) out.lowest = out.lowest == 0 ? weight : std::min(out.lowest, weight);
+  }
+  if (any_read && !out.first) return {.first = kAssumedWeight, .lowest = kAssumedWeight};
+  return out;
+}
+
 }  // namespace
 
-AgentAnswer agent_answer(const SystemState& state, const haproxy::Instance* shown, std::string_view asked) {
+AgentAnswer agent_answer(const SystemState& state, std::span<const haproxy::Instance* const> known,
+                         std::string_view asked) {
   const std::size_t slash = asked.find('/');
   if (slash == std::string_view::npos)
     return refused("it was not asked for \"backend/server\"; set `agent-send \"BACKEND/SERVER\\n\"` in haproxy.cfg");
@@ -33,14 +65,14 @@ AgentAnswer agent_answer(const SystemState& state, const haproxy::Instance* show
   const auto i = static_cast<std::size_t>(server - backend->servers.begin());
   if (state.cold() || !state.decided(b)) return {};
   const unsigned weight = state.decision(b).servers[i].weight;
-  const haproxy::BackendRow* row = shown != nullptr ? shown->backend(backend->name) : nullptr;
-  if (row != nullptr && row->percent) return {.line = weight > 0 ? "100%\n" : "0%\n"};
-  const haproxy::ServerRow* s = row != nullptr ? row->server(server->name) : nullptr;
-  const unsigned configured = s != nullptr ? s->iweight.value_or(kAssumedWeight) : kAssumedWeight;
+  const Configured configured = configured_weight(known, backend->name, server->name);
+  if (!configured.first) return {};
   // Of a configured 0 every percentage is 0.
-  if (configured == 0) return {.line = weight > 0 ? "100%\n" : "0%\n"};
+  if (configured.percent || *configured.first == 0) return {.line = weight > 0 ? "100%\n" : "0%\n"};
   // HAProxy rounds down.
-  return {.line = fmt::format("{}%\n", (weight * 100 + configured - 1) / configured)};
+  const auto percentage = [](unsigned of, unsigned whole) { return (of * 100 + whole - 1) / whole; };
+  const unsigned least = weight > 0 ? percentage(1, configured.lowest) : 0;
+  return {.line = fmt::format("{}%\n", std::max(percentage(weight, *configured.first), least))};
 }
 
 }  // namespace rpcw

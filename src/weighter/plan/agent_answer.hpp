@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -17,9 +18,12 @@ struct AgentAnswer {
   std::string trouble{};
 };
 
-/// `asked`: what `agent-send` sends, "backend/server" without its line end. `shown`: HAProxy, whose weights of
-/// haproxy.cfg are known; nullptr: none is read, and each is taken for kAssumedWeight.
-AgentAnswer agent_answer(const SystemState& state, const haproxy::Instance* shown, std::string_view asked);
+/// `asked`: what `agent-send` sends, "backend/server" without its line end. `known`: the HAProxys of the configuration,
+/// which tell the weights of their haproxy.cfg; nullptr: one was never read. While none was, nothing is changed. Empty:
+/// there is none, and each weight is taken for kAssumedWeight. Which of them asks is not known, so where their weights
+/// differ the first one's counts, as long as no server loses its traffic at another one.
+AgentAnswer agent_answer(const SystemState& state, std::span<const haproxy::Instance* const> known,
+                         std::string_view asked);
 
 /// The weight in haproxy.cfg that docs/haproxy.md asks for where it cannot be read. With 1, HAProxy's default, all
 /// percentages below 100 would be 0.

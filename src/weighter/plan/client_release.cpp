@@ -6,10 +6,15 @@ using haproxy::ReleaseCommand;
 
 void ClientRelease::ejected(const Key& key, config::OnEject how, unsigned sid) {
   if (how == config::OnEject::kNone) return;
+  released_.insert(key);
   cleared_.erase(key);
   using Kind = ReleaseCommand::Kind;
   const Kind kind = how == config::OnEject::kShutdownSessions ? Kind::kShutdownSessions : Kind::kClearStick;
   due_.push_back({kind, key.first, key.second, sid});
+}
+
+void ClientRelease::found_out(const Key& key, config::OnEject how, unsigned sid) {
+  if (!released_.contains(key)) ejected(key, how, sid);
 }
 
 void ClientRelease::compare_reads(const haproxy::Instance& before, const haproxy::Instance& after,

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,6 +31,11 @@ class ClientRelease {
 
   /// HAProxy has confirmed weight 0 of a server that is ejected. `sid`: its ServerRow::sid.
   void ejected(const Key& key, config::OnEject how, unsigned sid);
+  /// A read shows weight 0 of a server that is ejected. The same as `ejected`, unless its clients were released since
+  /// it was ejected: one that stood by at weight 0 may have kept some.
+  void found_out(const Key& key, config::OnEject how, unsigned sid);
+  /// A server is not ejected any more: at its next ejection clients are released again.
+  void returned(const Key& key) { released_.erase(key); }
   /// Two reads of one worker in a row. HAProxy writes a stick table's entry when the answer comes
   /// (process_store_rules), so a request that was under way when the entries were cleared binds its client again, and
   /// each later one does the same: while requests come to a server that is still ejected, its entries are cleared
@@ -54,6 +60,8 @@ class ClientRelease {
   std::vector<haproxy::ReleaseCommand> sent_;
   /// Entries that were cleared at least once since the ejection of their server.
   std::map<Key, haproxy::ReleaseCommand> cleared_;
+  /// Those that are ejected and whose clients were released, or are about to be.
+  std::set<Key> released_;
 };
 
 }  // namespace rpcw

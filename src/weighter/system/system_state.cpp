@@ -134,6 +134,12 @@ bool SystemState::update_views(std::span<const haproxy::Instance* const> instanc
   return update_views(std::move(news));
 }
 
+void SystemState::take_weights(BackendState& backend, const BackendView& view) {
+  backend.history.shares = {};
+  for (std::size_t i = 0; i < backend.decision.servers.size() && i < view.servers.size(); ++i)
+    if (view.servers[i]) backend.decision.servers[i].weight = view.servers[i]->weight;
+}
+
 bool SystemState::update_views(std::vector<event::ViewsChanged::Of> news) {
   if (news.empty()) return false;
   bool changed = false;
@@ -142,6 +148,7 @@ bool SystemState::update_views(std::vector<event::ViewsChanged::Of> news) {
       backends_[b].dirty = true;
       changed = true;
     }
+    if (!view.servers.empty() && std::exchange(backends_[b].guessed, false)) take_weights(backends_[b], view);
     backends_[b].view = view;
   }
   record(event::ViewsChanged{std::move(news)});
@@ -175,11 +182,13 @@ std::vector<SystemState::Change> SystemState::decide(Now now, bool all) {
     std::vector<unsigned> applied;
     if (backend.decided)
       for (const ServerDecision& s : backend.decision.servers) applied.push_back(s.weight);
+    const bool nothing_known = backend.history.shares.last.empty();
     BackendDecision fresh =
         weigh(backend.history, config_.backends[b], config_.probe, backend.view, std::move(verdict), applied, now);
     out.push_back({b, std::exchange(backend.decision, std::move(fresh))});
     backend.dirty = false;
     backend.decided = backend.decision.any_verdict;
+    if (backend.view.servers.empty()) backend.guessed = backend.guessed || (nothing_known && backend.decided);
   };
   // By the backend that they follow.
   std::vector<std::vector<std::uint32_t>> followers(backends_.size());

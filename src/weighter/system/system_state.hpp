@@ -31,6 +31,8 @@ struct BackendState {
   bool decided = false;
   /// No decision is made for now: answers are awaited first.
   bool blocked = false;
+  /// Nothing was known of earlier weights, and HAProxy has not been read: what was decided is no earlier weight either.
+  bool guessed = false;
 };
 
 /// Everything that is known of all backends: what was observed, what HAProxy shows, what was decided. No I/O and no
@@ -156,6 +158,8 @@ class SystemState {
   /// Of a backend's first server; its others and its references follow.
   [[nodiscard]] std::size_t first_target(std::uint32_t backend) const { return first_targets_[backend]; }
   void note_blind();
+  /// HAProxy is read for the first time: its weights are those that the next decision goes on from.
+  static void take_weights(BackendState& backend, const BackendView& view);
   template <typename Event>
   void record(Event&& event) const {
     if (sink_ != nullptr) sink_->record(std::forward<Event>(event), *this);
