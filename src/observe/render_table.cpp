@@ -166,10 +166,11 @@ const ServerReport* leader_of(const BackendReport& b) {
   return at == b.servers.end() ? nullptr : &*at;
 }
 
-/// Whether the report's fallback gives nothing to some that HAProxy could use.
-bool some_have_none(const BackendReport& b) {
-  return std::ranges::any_of(
-      b.servers, [](const ServerReport& s) { return s.decision.state != State::kDisabled && s.decision.weight == 0; });
+/// What the report's fallback does.
+std::string fallback_line(const BackendReport& b) {
+  std::vector<const ServerDecision*> servers;
+  for (const ServerReport& s : b.servers) servers.push_back(&s.decision);
+  return fmt::format("Fewer than min_healthy servers are healthy: {}.", fallback_text(*b.fallback, servers));
 }
 
 /// "backup", "leader", "standby", or nothing. `leader`: of its backend, see `leader_of`.
@@ -254,10 +255,7 @@ class Table {
       line(painted(b.name, "1"));
       paragraph(head, "");
     }
-    if (b.fallback)
-      paragraph(
-          fmt::format("Fewer than min_healthy servers are healthy: {}.", fallback_text(*b.fallback, some_have_none(b))),
-          "33");
+    if (b.fallback) paragraph(fallback_line(b), "33");
     const Traffic traffic(b);
     if (traffic.by_backups && !b.fallback)
       paragraph("No active server is healthy: the backup servers have the traffic.", "33");

@@ -190,6 +190,24 @@ TEST_CASE("decision log: a fallback and its end are told once") {
         "others get nothing");
   t.after.fallback.reset();
   t.tell();
+  for (ServerDecision& s : t.after.servers) {
+    s.state = State::kEjected;
+    s.reasons = {{Reason::kWrongChain, ""}};
+  }
+  t.after.fallback = config::Fallback::kEqual;
+  CHECK(t.tell().back() ==
+        "rpc: 0 of 3 servers healthy, min_healthy is 1: those that HAProxy can use get the same weight, the others "
+        "nothing; all that answer are on another chain: is `chain` right?");
+  t.after.fallback.reset();
+  t.tell();
+  t.after.servers[1].reasons = {{Reason::kTimeout, ""}};
+  t.after.servers[2].weight = 0;
+  t.after.fallback = config::Fallback::kEqual;
+  CHECK(t.tell().back() ==
+        "rpc: 0 of 3 servers healthy, min_healthy is 1: those that do not answer get the same weight, the others "
+        "nothing; all that answer are on another chain: is `chain` right?");
+  t.after.fallback.reset();
+  t.tell();
   for (ServerDecision& s : t.after.servers) s.state = State::kDisabled;
   t.after.fallback = config::Fallback::kEqual;
   CHECK(

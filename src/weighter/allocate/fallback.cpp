@@ -1,6 +1,9 @@
 #include "weighter/allocate/fallback.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <string_view>
 
 #include "weighter/allocate/scale.hpp"
 
@@ -77,6 +80,32 @@ void share_among(Allocation& a, const Members& group, Standing worst) {
   for (const std::size_t i : served) a.targets[i] = each;
 }
 
+/// Those that a fallback serves, by the worst standing among them.
+std::string_view whom(Standing worst) {
+  switch (worst) {
+    case Standing::kAnswers:
+      break;
+    case Standing::kWorkFails:
+      return "those that answer probes";
+    case Standing::kNoAnswer:
+      return "those that do not answer";
+    case Standing::kDisqualified:
+      return "those that HAProxy can use";
+  }
+  return "those that answer";
+}
+
+bool all_on_another_chain(const std::vector<const ServerDecision*>& servers) {
+  bool any = false;
+  for (const ServerDecision* server : servers) {
+    if (server->state == State::kDisabled || standing_of(*server) == Standing::kNoAnswer) continue;
+    if (std::ranges::find(server->reasons, Reason::kWrongChain, &ReasonNote::code) == server->reasons.end())
+      return false;
+    any = true;
+  }
+  return any;
+}
+
 }  // namespace
 
 void fall_back(Allocation& a, const Members& active, const Members& backups) {
@@ -130,17 +159,30 @@ Standing standing_of(const ServerDecision& server) {
   return out;
 }
 
-std::string_view fallback_text(config::Fallback fallback, bool some_have_none) {
-  switch (fallback) {
-    case config::Fallback::kKeep:
-      return "the last weights are kept";
-    case config::Fallback::kLeastBad:
-      return some_have_none ? "those that answer share by the age of their newest blocks, the others get nothing"
-                            : "all share by the age of their newest blocks";
-    case config::Fallback::kEqual:
-      break;
+std::string fallback_text(config::Fallback fallback, const std::vector<const ServerDecision*>& servers) {
+  bool some_have_none = false;
+  std::optional<Standing> served;
+  for (const ServerDecision* server : servers) {
+    if (server->state == State::kDisabled) continue;
+    if (server->weight == 0)
+      some_have_none = true;
+    else
+      served = std::max(served.value_or(Standing::kAnswers), standing_of(*server));
   }
-  return some_have_none ? "those that answer get the same weight, the others nothing" : "all get the same weight";
+  some_have_none = some_have_none && served.has_value();
+  std::string out;
+  if (fallback == config::Fallback::kKeep)
+    out = "the last weights are kept";
+  else if (some_have_none)
+    out = fmt::format(
+        "{} {}, the others {}", whom(*served),
+        fallback == config::Fallback::kLeastBad ? "share by the age of their newest blocks" : "get the same weight",
+        fallback == config::Fallback::kLeastBad ? "get nothing" : "nothing");
+  else
+    out = fallback == config::Fallback::kLeastBad ? "all share by the age of their newest blocks"
+                                                  : "all get the same weight";
+  if (all_on_another_chain(servers)) out += "; all that answer are on another chain: is `chain` right?";
+  return out;
 }
 
 }  // namespace rpcw

@@ -1,6 +1,7 @@
 #pragma once
 
-#include <string_view>
+#include <string>
+#include <vector>
 
 #include "config/config.hpp"
 #include "weighter/allocate/allocation.hpp"
@@ -11,8 +12,8 @@ namespace rpcw {
 /// standing that HAProxy can use. Sets `out.fallback` to what is done, which is kEqual where nothing could be kept.
 void fall_back(Allocation& a, const Members& active, const Members& backups);
 
-/// What a fallback does, for people: a clause without a full stop. `some_have_none`: servers that HAProxy could use
-/// have got nothing, since others answer.
-std::string_view fallback_text(config::Fallback fallback, bool some_have_none);
+/// What a fallback does with these servers, for people: a clause without a full stop. Where all that answer are on
+/// another chain it asks for the configuration's `chain`.
+std::string fallback_text(config::Fallback fallback, const std::vector<const ServerDecision*>& servers);
 
 }  // namespace rpcw

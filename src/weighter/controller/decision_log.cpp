@@ -51,20 +51,12 @@ bool other_reason(const ServerDecision& before, const ServerDecision& now) {
   return !now.reasons.empty() && !before.reasons.empty() && before.reasons[0].code != now.reasons[0].code;
 }
 
-/// Whether a fallback gives some servers nothing while others have a weight.
-bool shares_among_some(const BackendDecision& decision) {
-  const auto has = [&](bool weight) {
-    return std::ranges::any_of(decision.servers, [weight](const ServerDecision& s) {
-      return s.state != State::kDisabled && (s.weight > 0) == weight;
-    });
-  };
-  return has(true) && has(false);
-}
-
-std::string_view what_follows(const BackendDecision& after) {
+std::string what_follows(const BackendDecision& after) {
   if (std::ranges::all_of(after.servers, [](const ServerDecision& s) { return s.state == State::kDisabled; }))
     return "all are in MAINT or DRAIN, and keep their weights for when they are not";
-  return fallback_text(*after.fallback, shares_among_some(after));
+  std::vector<const ServerDecision*> servers;
+  for (const ServerDecision& s : after.servers) servers.push_back(&s);
+  return fallback_text(*after.fallback, servers);
 }
 
 }  // namespace
