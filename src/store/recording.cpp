@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <utility>
@@ -26,6 +28,21 @@ constexpr std::chrono::seconds kRetry{30};
 
 /// Of turns before the state is followed. Longer waits, as for a HAProxy that does not come, are not recorded.
 constexpr std::size_t kMostHeld = 8U << 20U;
+
+/// Whether a replay by this version gets beyond the first line of the file. Its longest part does not matter: the
+/// version comes first.
+bool readable_here(int file) {
+  constexpr std::string_view kVersion = R"("version":)";
+  std::array<char, kSectionMark.size() + 32> first{};
+  const ssize_t got = ::pread(file, first.data(), first.size(), 0);
+  std::string_view text(first.data(), got < 0 ? 0 : static_cast<std::size_t>(got));
+  text.remove_prefix(std::min(kSectionMark.size(), text.size()));
+  if (!text.starts_with(kVersion)) return true;
+  text.remove_prefix(kVersion.size());
+  std::uint64_t version = 0;
+  std::from_chars(text.data(), text.data() + text.size(), version);
+  return version >= kOldestRecording && version <= kRecordingVersion;
+}
 
 std::string failure(std::string_view doing) {
   return fmt::format("{}: {}", doing, std::strerror(errno));
@@ -170,9 +187,16 @@ bool Recording::open() {
   if (!ours) return refuse("there is another file of this name already, which is no recording");
   // A crash may have cut the last line off; the next one must not be taken for its end.
   if (last != '\n') buffer_ += '\n';
-  if (size_ < limits_.file_bytes) return true;
+  const bool readable = readable_here(file_);
+  if (size_ < limits_.file_bytes && readable) return true;
   buffer_.clear();
-  return put_aside() && open();
+  if (!put_aside()) return false;
+  if (!readable)
+    log_({config::LogLevel::kInfo,
+          fmt::format("{} is a recording of another version's, which this one's could not be read with: it is {} now",
+                      path_, rotated(1)),
+          {}});
+  return open();
 }
 
 void Recording::write_out() {

@@ -523,6 +523,19 @@ TEST_CASE("a file that cannot be written stops nothing, and what is there alread
     play.step();
     CHECK(read(folder.path("r")) == "[haproxy]\n");
   }
+  SUBCASE("a recording of another version's is put aside, since a replay would end at its first line") {
+    const std::string old = R"({"event":"recording","version":6,"program":"0.0.1"})"
+                            "\n";
+    write(folder.path("r"), old);
+    {
+      Recording recording(folder.path("r"));
+      recording.follow(play.state, Cause::kStart);
+      CHECK(recording.recording());
+      play.step();
+    }
+    CHECK(read(folder.path("r.1")) == old);
+    CHECK(lines_of(read(folder.path("r"))).front().starts_with(R"({"event":"recording","version":8,)"));
+  }
   SUBCASE("no regular file") {
     Recording recording("/dev/null");
     recording.follow(play.state, Cause::kStart);
