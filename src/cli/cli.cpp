@@ -337,6 +337,10 @@ int run_command(int argc, const char* const* argv) try {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
+    // What is missing is often there, in a place where it is not looked for.
+    if (const auto rest = app.remaining(true); dynamic_cast<const CLI::RequiredError*>(&e) != nullptr && !rest.empty())
+      std::fprintf(stderr, "not expected here: %s (options come after the command)\n",
+                   fmt::format("{}", fmt::join(rest, " ")).c_str());
     // CLI11's own numbers (106 and the like) mean nothing to our callers.
     return app.exit(e) == 0 ? kDone : kUsage;
   }

@@ -4,6 +4,7 @@
 
 #include "cli/ask_agent.hpp"
 #include "cli/print.hpp"
+#include "observe/http.hpp"
 
 namespace rpcw::cli {
 
@@ -14,9 +15,14 @@ int command_health(const AgentOptions& options) {
     return kUsage;
   }
   const auto answer = ask_agent(*agent, "/healthz");
-  if (answer && answer->status == 200) {
+  if (answer && answer->status == 200 && answer->body == observe::kAlive) {
     print(answer->body);
     return kDone;
+  }
+  if (answer && answer->status == 200) {
+    std::fprintf(stderr, "%s: this is no rpc-weighter: its /healthz answers with another text\n",
+                 agent->shown().c_str());
+    return kUnhealthy;
   }
   std::string trouble =
       answer ? fmt::format("{}: HTTP {}: {}", agent->shown(), answer->status, answer->body) : answer.error() + "\n";

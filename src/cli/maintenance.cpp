@@ -233,7 +233,7 @@ class Maintenance {
     }
     for (const std::string& reply : *replies) {
       if (reply.empty()) continue;
-      fail_at(h, fmt::format("HAProxy refused: {}", haproxy::presentable(reply)));
+      fail_at(h, fmt::format("HAProxy refused: {}", haproxy::classify_set_weight(reply).words));
       co_return false;
     }
     co_return co_await read(h);

@@ -192,11 +192,16 @@ std::expected<Node, SyntaxError> parse_document(std::string_view text) {
   const toml::parse_error& error = result.error();
   std::string message = fmt::format("TOML syntax: {}", without_quotations(error.description()));
   // `interval = 5s` and `level = info` are what people write; the library's sentence about them does not say so.
-  constexpr std::array<std::string_view, 4> kUnquoted{"parsing value", "parsing floating-point", "parsing boolean",
-                                                      "parsing decimal"};
+  constexpr std::array<std::string_view, 3> kUnquoted{"parsing value", "parsing floating-point", "parsing decimal"};
   const auto has = [&](std::string_view what) { return message.find(what) != std::string::npos; };
   if (std::ranges::any_of(kUnquoted, has))
     message += " (text, and a number with a unit, needs quotation marks: \"5s\")";
+  else if (has("parsing boolean"))
+    message += " (write true or false; text needs quotation marks)";
+  else if (has("unescaped control characters"))
+    message += " (is the closing quotation mark missing?)";
+  else if (has("existing table 'backend") || has("existing table 'chain") || has("existing table 'family"))
+    message += " (there may be several, so it is written with two brackets, as [[backend.server]] is)";
   return std::unexpected(SyntaxError{.place = place_of(error.source()), .message = std::move(message)});
 }
 

@@ -33,6 +33,8 @@ std::expected<HostPort, std::string> parse_host_port(std::string_view text) {
   if (!text.starts_with('[') && std::ranges::count(text, ':') > 1)
     return std::unexpected("an IPv6 address needs brackets: [ADDRESS]:PORT");
   if (text.starts_with(':')) return std::unexpected("the host is missing; for all addresses write 0.0.0.0 or [::]");
+  if (text.starts_with("*:")) return std::unexpected("for all addresses write 0.0.0.0 or [::]");
+  if (text.starts_with("//")) return std::unexpected("expected HOST:PORT without // before it");
   if (text.find_first_of("/?#@") != std::string_view::npos)
     return std::unexpected("expected HOST:PORT and nothing else");
   // As the authority of a URL it has the very same grammar, save that the port may not be left out.

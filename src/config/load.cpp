@@ -27,6 +27,7 @@ using namespace std::chrono_literals;
 
 void read_haproxy(Reader& r, const Context& context, Haproxy& out) {
   Seen seen;
+  std::vector<Place> places;
   for (const auto& item : r.texts("endpoints")) {
     if (!context.network()) break;
     const auto text = context.expanded(r, "endpoints", item);
@@ -45,10 +46,19 @@ void read_haproxy(Reader& r, const Context& context, Haproxy& out) {
     }
     endpoint->text = item.value;
     out.endpoints.push_back(std::move(*endpoint));
+    places.push_back(item.place);
   }
   r.duration("timeout", out.timeout, 10ms, 60s);
   r.duration("watch_interval", out.watch_interval, 100ms, 1h);
   read_tls(r, context, context.network(), out.tls);
+  if (!out.tls.empty()) return;
+  for (std::size_t i = 0; i < out.endpoints.size(); ++i) {
+    const Endpoint& e = out.endpoints[i];
+    if (e.port != 0 && !is_loopback(e.address))
+      r.warning(places[i], "endpoints",
+                "is a stats socket over the network without TLS: whoever reaches it rules HAProxy, and can read what "
+                "is sent; see docs/haproxy.md for one with certificates");
+  }
 }
 
 void read_probe(Reader& r, const Context& context, Probe& out) {

@@ -2,10 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
 #include <span>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "config/nearest.hpp"
 #include "config/quantity.hpp"
@@ -18,18 +19,33 @@ std::string listed(std::span<const std::string_view> names) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-/// Keys that are often written at the top of a file, and where they belong.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kElsewhere{{
-    {"server", "it belongs below its [[backend]], as [[backend.server]]"},
-    {"reference", "it belongs below its [[backend]], as [[backend.reference]]"},
-    {"canary", "it belongs below its [[backend]], as [[backend.canary]]"},
-    {"endpoints", "it belongs below [haproxy]"},
-}};
+/// Keys that are written in the wrong table, and where they belong.
+struct Elsewhere {
+  std::string_view place;
+  std::vector<std::string_view> keys;
+};
 
 /// Empty: no place is known for the key.
 std::string_view place_of(std::string_view key) {
-  for (const auto& [name, place] : kElsewhere)
-    if (name == key) return place;
+  static const std::vector<Elsewhere> places{
+      {"it belongs below its [[backend]], as [[backend.server]]", {"server"}},
+      {"it belongs below its [[backend]], as [[backend.reference]]", {"reference"}},
+      {"it belongs below its [[backend]], as [[backend.canary]]", {"canary"}},
+      {"it belongs below [haproxy]", {"endpoints", "watch_interval"}},
+      {"it belongs below [probe], or below a [[backend.server]]", {"interval", "budget"}},
+      {"it belongs below [probe]",
+       {"fast_interval", "fall", "rise", "max_in_flight", "max_lookups", "max_response_bytes", "proxy"}},
+      {"it belongs below a [[backend]]",
+       {"chain",     "follows",     "strategy",       "scale",     "fallback",      "min_healthy",
+        "max_share", "max_latency", "max_block_age",  "max_lag",   "max_block_lag", "min_peers",
+        "ramp",      "eject_time",  "max_eject_time", "on_eject",  "drive",         "hash_dead_band",
+        "live",      "switch_back", "discover",       "headers_to"}},
+      {"it belongs below a [[backend.server]]", {"url", "url_file", "operator", "tier", "max_rate", "preference"}},
+      {"it belongs below [log]", {"level", "format"}},
+      {"it belongs at the top of the file, before the first [table]", {"watch_config"}},
+  };
+  for (const Elsewhere& elsewhere : places)
+    if (std::ranges::find(elsewhere.keys, key) != elsewhere.keys.end()) return elsewhere.place;
   return {};
 }
 
@@ -426,8 +442,9 @@ void Reader::finish() {
     if (std::ranges::find(known_, std::string_view(member.key)) != known_.end()) continue;
     // Quoted keys can be anything, even a pasted URL.
     const bool plain = is_plain_name(member.key) && member.key.size() <= kLongest;
-    const auto near = plain ? nearest(member.key, known_) : std::vector<std::string_view>{};
-    const std::string_view elsewhere = near.empty() ? place_of(member.key) : std::string_view{};
+    // A key that is right in another table is no typing error of this one's: `fall` is not `fallback`.
+    const std::string_view elsewhere = place_of(member.key);
+    const auto near = plain && elsewhere.empty() ? nearest(member.key, known_) : std::vector<std::string_view>{};
     error(member.place, plain ? member.key : "",
           fmt::format("unknown key{}; {}", plain ? "" : " (not shown)",
                       !near.empty()        ? did_you_mean(near)

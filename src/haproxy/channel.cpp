@@ -16,6 +16,7 @@
 #include <tuple>
 #include <utility>
 
+#include "base/text.hpp"
 #include "base/tuple_token.hpp"
 #include "haproxy/replies.hpp"
 
@@ -149,8 +150,12 @@ Failure Channel::connect_failure(const error_code& error) const {
   }
   if (error == asio::error::connection_refused) {
     if (tls_) return failure(Error::kConnect, with("is HAProxy running there, with a `bind` line for this port?"));
-    return failure(Error::kConnect,
-                   with("is HAProxy running there, with a `stats socket ipv4@ADDRESS:PORT level admin` line?"));
+    return failure(
+        Error::kConnect,
+        with(is_loopback(endpoint_.resolved.empty() ? endpoint_.address : endpoint_.resolved)
+                 ? "is HAProxy running there, with a `stats socket ipv4@ADDRESS:PORT level admin` line?"
+                 : "is HAProxy running there, with a stats socket on this port? (one that others can reach needs TLS "
+                   "and certificates of its clients)"));
   }
   return failure(Error::kConnect, with("check the endpoint and that HAProxy is running"));
 }
@@ -163,7 +168,10 @@ Failure Channel::cut_off(const Link& link, const error_code& error, const Line& 
   if (error == asio::error::operation_aborted) return failure(Error::kCancelled, "given up after " + got);
   if (error == asio::error::eof || error == asio::error::connection_reset || error == asio::error::broken_pipe) {
     auto what = "HAProxy closed the connection after " + got;
-    if (!words.empty()) what += "; its last words: \"" + words + "\"";
+    if (words.starts_with("HTTP/"))
+      what = "an HTTP server answers there; give the address of a `stats socket` line";
+    else if (!words.empty())
+      what += "; its last words: \"" + words + "\"";
     if (!is_unix(endpoint_) && !link.tls && reader_.count() == 0 && words.empty())
       what += "; if its `bind` line has `ssl`, give haproxy.ca_file";
     return failure(Error::kClosedEarly, what);

@@ -168,6 +168,7 @@ std::string release_command(const ReleaseCommand& command) {
 
 namespace {
 
+constexpr std::string_view kNeedsAdmin = "; its `stats socket` line needs `level admin`";
 constexpr std::string_view kStaticWords = "Backend is using a static LB algorithm";
 
 }  // namespace
@@ -195,6 +196,7 @@ Verdict classify_set_weight(std::string_view reply) {
     if (verdict.words.starts_with(known.words)) verdict.refusal = known.refusal;
   }
   if (verdict.words.empty()) verdict.words = "an answer of blanks";
+  if (verdict.refusal == Refusal::kPermissionDenied) verdict.words += kNeedsAdmin;
   return verdict;
 }
 

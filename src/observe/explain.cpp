@@ -111,7 +111,7 @@ class Explanation {
              "ms: the age of its newest block, at least the chain's block time");
       formula += " × (1 ÷ latency + 1 ÷ age)";
     } else if (strategy_ != "equal") {
-      factor("freshness", input("freshness"), "1 up to one block behind the agreed head, 0 at max_lag");
+      factor("freshness", input("freshness"), "1 up to one block time and 2 s behind the agreed head, 0 at max_lag");
       out_ += "divided by\n";
       factor("latency_used_ms", input("latency_used_ms", 0), "ms, smoothed; below 20 ms it counts as 20");
       if (const auto live = number(inputs_, "live_latency_ms"))

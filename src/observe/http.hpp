@@ -11,6 +11,9 @@
 /// What the HTTP server and its handlers exchange.
 namespace rpcw::observe {
 
+/// The body of /healthz while the loop turns. `rpc-weighter health` knows its agent by it.
+inline constexpr std::string_view kAlive = "ok\n";
+
 /// A GET or HEAD request.
 struct HttpRequest {
   /// Without the query, percent-decoded.

@@ -125,7 +125,7 @@ HttpAnswer Site::answer(const HttpRequest& request) {
 
 HttpAnswer Site::health() const {
   const milliseconds ago = std::chrono::floor<milliseconds>(read_clocks().mono - last_beat_);
-  if (ago < kTurns) return {.body = "ok\n"};
+  if (ago < kTurns) return {.body = std::string(kAlive)};
   return http_error(503, fmt::format("the loop has not turned for {}", span_text(ago)));
 }
 

@@ -49,6 +49,13 @@ TEST_CASE("an unknown command is answered with the nearest one, none with the he
   CHECK(bare.err == run({"--help"}).out);
 }
 
+TEST_CASE("an option before its command is named, where the command lacks it") {
+  const Result wrong = run({"--config", "x.toml", "once"});
+  CHECK(wrong.code == 2);
+  CHECK(contains(wrong.err, "not expected here: --config x.toml (options come after the command)"));
+  CHECK(contains(run({"check", "--conf", "x.toml"}).err, "not expected here: --conf x.toml"));
+}
+
 TEST_CASE("health asks the agent that the configuration or the URL names") {
   const Stage stage;
   const std::uint16_t port = free_port();

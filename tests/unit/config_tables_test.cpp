@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <string>
 #include <vector>
@@ -35,6 +36,9 @@ TEST_CASE("config: general tables") {
             "4:7: log.canary: unknown key; it belongs below its [[backend]], as [[backend.canary]]"}},
           {"[haproxy]\nendpoints = \"unix:/x\"",
            {"2:13: haproxy.endpoints: found a string; expected an array of strings: [\"…\"]"}},
+          {"[haproxy]\nendpoints = [\"tcp://localhost:9999\", \"tcp:*:9999\"]",
+           {"2:14: haproxy.endpoints: \"…\": expected HOST:PORT without // before it",
+            "2:38: haproxy.endpoints: \"tcp:*:9999\": for all addresses write 0.0.0.0 or [::]"}},
           {"[haproxy]\nendpoints = [\"unix:/x\", 5, \"unix:\", \"/run/x\", \"tcp:h\", \"tcp:h:0\", \"tcp:h:65536\", "
            "\"tcp:::1:80\", "
            "\"dns:127.0.0.1:80\", \"master:/x\", \"unix:/x\", \"tcp:a b:80\", \"tcp::80\", \"tcp:h:80/x\", "
@@ -205,6 +209,15 @@ TEST_CASE("config: chains") {
           {"[[chain]]\nname = \"x\"\nfamily = \"evm\"\nblock_time = \"1s\"\n[[chain]]\nname = \"x\"\nfamily = "
            "\"evm\"\nblock_time = \"1s\"",
            {"6:8: chain.x.name: the chain \"x\" is already defined on line 1"}},
+          {"[[chain]]\nname = \"x\"\nfamily = \"evm\"\nblock_time = \"1s\"\nchain_id = \"mainnet\"",
+           {"5:12: chain.x.chain_id: \"mainnet\" is no id of a network of this family; expected a number from 1 to "
+            "9223372036854775807, such as 1 or 0x1"}},
+          {"[[chain]]\nname = \"x\"\nfamily = \"beacon\"\nblock_time = \"1s\"\nchain_id = \"0x12\"",
+           {"5:12: chain.x.chain_id: \"0x12\" is no id of a network of this family; expected 0x and 64 hexadecimal "
+            "digits"}},
+          {"[[chain]]\nname = \"x\"\nfamily = \"solana\"\nblock_time = \"1s\"\nchain_id = \"\"",
+           {"5:12: chain.x.chain_id: \"\" is no id of a network of this family; expected a network's name, such as "
+            "\"noble-1\""}},
           {"[[chain]]\nname = 5\nfamily = 5\nblock_time = 5",
            {"2:8: chain[1].name: found an integer; expected a string",
             "3:10: chain[1].family: found an integer; expected one of: evm, solana, algorand, aptos, sui, hedera, "
@@ -214,11 +227,53 @@ TEST_CASE("config: chains") {
           {"[[backend]]\nname = \"x\"\nchain = \"broken\"\ndiscover = \"http://{addr}\"\n[[chain]]\nname = "
            "\"broken\"\nfamily = \"evm\"",
            {"5:1: chain.broken.block_time: missing; the nominal time between blocks, such as \"2s\""}},
+          {"[[backend]]\nname = \"x\"\nchain = \"mainnet\"\ndiscover = \"http://{addr}\"",
+           {"3:9: backend.x.chain: \"mainnet\" is not known; did you mean \"ethereum\"? `rpc-weighter chains` lists the "
+            "names, and a [[chain]] defines one of your own"}},
           {"[[backend]]\nname = \"x\"\nchain = \"mychains\"\ndiscover = \"http://{addr}\"\n[[chain]]\nname = "
            "\"mychain\"\nfamily = \"evm\"\nblock_time = \"1s\"",
            {"3:9: backend.x.chain: \"mychains\" is not known; did you mean \"mychain\"? `rpc-weighter chains` lists "
             "the names, and a [[chain]] defines one of your own"}},
       });
+}
+
+TEST_CASE("config: a stats socket over the network without TLS is warned of") {
+  const auto with = [](std::string_view keys) {
+    return warnings(
+        fmt::format("[haproxy]\n{}\n[[backend]]\nname = \"b\"\nchain = \"ethereum\"\ndiscover = "
+                    "\"http://{{addr}}/\"\n",
+                    keys));
+  };
+  const std::string warning =
+      "haproxy.endpoints: is a stats socket over the network without TLS: whoever reaches it rules HAProxy, and can read "
+      "what is sent; see docs/haproxy.md for one with certificates";
+  CHECK(with("endpoints = [\"tcp:10.0.0.3:9999\", \"tcp:127.0.0.1:9999\", \"dns:haproxy:9999\", \"unix:/x\"]") ==
+        std::vector{"2:14: " + warning, "2:57: " + warning});
+  CHECK(with("endpoints = [\"tcp:localhost:9999\", \"tcp:[::1]:9999\"]").empty());
+}
+
+TEST_CASE("config: a chain's id is read as its family's answers are") {
+  const std::string hash(64, 'a');
+  const std::string large_hash(64, 'A');
+  for (const auto& [family, written, identity] : std::vector<std::array<std::string, 3>>{
+           {"evm", "8453", "8453"},
+           {"evm", "\"8453\"", "8453"},
+           {"evm", "0x2105", "8453"},
+           {"evm", "\"0x2105\"", "8453"},
+           {"evm", "\"01\"", "1"},
+           {"xrpl", "\"21337\"", "21337"},
+           {"beacon", "\"0x" + large_hash + '"', "0x" + hash},
+           {"bitcoin", '"' + large_hash + '"', hash},
+           {"starknet", "\"0x0534E\"", "0x534e"},
+           {"cometbft", "\"Noble-1\"", "Noble-1"},
+           {"cometbft", "7", "7"},
+       }) {
+    CAPTURE(written);
+    const Loaded loaded =
+        good("[[chain]]\nname = \"own\"\nblock_time = \"2s\"\nfamily = \"" + family + "\"\nchain_id = " + written +
+             "\n[[backend]]\nname = \"b\"\nchain = \"own\"\ndiscover = \"http://{addr}/\"");
+    CHECK(loaded.config.backends.at(0).chain.identity == identity);
+  }
 }
 
 TEST_CASE("config: families and chains of one's own") {
@@ -341,6 +396,10 @@ TEST_CASE("config: backends") {
   check(
       kInBackend, kServer,
       {
+          {"fall = 3", {"4:1: backend.b.fall: unknown key; it belongs below [probe]"}},
+          {"interval = \"1s\"",
+           {"4:1: backend.b.interval: unknown key; it belongs below [probe], or below a [[backend.server]]"}},
+          {"tier = 1", {"4:1: backend.b.tier: unknown key; it belongs below a [[backend.server]]"}},
           {"strateggy = \"equal\"", {"4:1: backend.b.strateggy: unknown key; did you mean \"strategy\"?"}},
           {"strategy = \"inverse_latency\"",
            {"4:12: backend.b.strategy: \"inverse_latency\" is not known; did you mean \"inverse-latency\"? Accepted: "

@@ -325,11 +325,21 @@ TEST_CASE("config: TOML syntax errors and redefinitions come alone") {
       {"[haproxy]\n[probe]\nintervall = \"5\"\n[haproxy]",
        {"4:1: TOML syntax: cannot redefine existing table 'haproxy'"}},
       {"[backend]\nname = \"b\"\n[[backend]]",
-       {"3:1: TOML syntax: cannot redefine existing table 'backend' as array-of-tables"}},
+       {"3:1: TOML syntax: cannot redefine existing table 'backend' as array-of-tables (there may be several, so it is "
+        "written with two brackets, as [[backend.server]] is)"}},
+      {"[[backend]]\n[backend.server]\n[backend.server]",
+       {"3:1: TOML syntax: cannot redefine existing table 'backend.server' (there may be several, so it is written with "
+        "two brackets, as [[backend.server]] is)"}},
+      {"live = False",
+       {"1:8: TOML syntax: Error while parsing boolean: expected …, saw 'F' (write true or false; text needs quotation "
+        "marks)"}},
+      {"name = \"rpc\nchain = \"ethereum\"",
+       {"1:12: TOML syntax: Error while parsing string: unescaped control characters other than TAB (U+0009) are "
+        "explicitly prohibited (is the closing quotation mark missing?)"}},
       {"[probe\n", {"1:7: TOML syntax: Error while parsing table header: expected ']', saw '\\n'"}},
       {"a = \"x\n",
        {"1:7: TOML syntax: Error while parsing string: unescaped control characters other than TAB (U+0009) are "
-        "explicitly prohibited"}},
+        "explicitly prohibited (is the closing quotation mark missing?)"}},
       {"a = \"\\q\"", {"1:7: TOML syntax: Error while parsing string: unknown escape sequence '\\q'"}},
       {"a = 99999999999999999999", {"1:25: TOML syntax: a number does not fit into 64 bits"}},
       {"\xff", {"1:1: TOML syntax: Encountered invalid utf-8 sequence"}},
