@@ -23,19 +23,27 @@ localised() {
     -e "s|10\.0\.0\.7:8545|127.0.0.1:$(port_of "$work/ports" own-3)|g"
 }
 readme_block global | localised >"$work/haproxy.cfg"
-readme_block '[haproxy]' | localised >"$work/config.toml"
+# With a key in each URL, which no output may show.
+key=a1b2c3d4e5f6
+readme_block '[haproxy]' | localised | sed -E "s|^( *url = \"http://[^\"]*/)\"|\1$key\"|" >"$work/config.toml"
+[[ $(grep -c "/$key\"" "$work/config.toml") == 3 ]] || { echo "no keys were put into the configuration"; exit 1; }
 ln -s "$binary" "$work/bin/rpc-weighter"
 "$haproxy" -W -db -f "$work/haproxy.cfg" >"$work/haproxy.log" 2>&1 &
 pids+=($!)
 until_true test -S "$work/run/haproxy/admin.sock"
 
-# run NAME FILE: a block, as one test. A line that begins with ! must fail.
-run() {
-  local status=0
+# status_of FILE [FOLDER]: runs a block and sets `status`. A line that begins with ! must fail. FOLDER comes first on the PATH.
+status_of() {
+  status=0
   # A command after ! is exempt from errexit, so its success is made a failure by hand.
-  sed -i -E 's/^! (.*)$/if \1; then exit 99; fi/' "$2"
-  (cd "$work" && env -i PATH="$work/bin:$PATH" HOME="$work" GITHUB_STEP_SUMMARY="$work/summary.md" \
-    timeout 120 bash -euo pipefail "$2") >"$work/output" 2>&1 </dev/null || status=$?
+  sed -i -E 's/^! (.*)$/if \1; then exit 99; fi/' "$1"
+  (cd "$work" && env -i PATH="${2:-$work/bin}:$PATH" HOME="$work" GITHUB_STEP_SUMMARY="$work/summary.md" \
+    timeout 120 bash -euo pipefail "$1") >"$work/output" 2>&1 </dev/null || status=$?
+}
+# run NAME FILE: a block, as one test.
+run() {
+  status_of "$2"
+  cat "$work/output" >>"$work/outputs"
   if ((status == 0)); then succeeded "$1"; else failed_with "$1: exit $status" "$(cat "$2" "$work/output")"; fi
 }
 
@@ -50,6 +58,28 @@ for block in "${blocks[@]}"; do
   run "docs/guides/${block##*/block.}" "$block.here"
 done
 
+no_key() {
+  local found=0
+  # In what the blocks printed, and in the files that they made.
+  grep -F "$key" "$work/outputs" "$work"/*.json "$work/found.toml" || found=$?
+  # 1: in none. 2 would be a file that cannot be read.
+  [[ $found == 1 ]]
+}
+check "no block shows a key" no_key
+# The guide's look for keys finds one: with a program that shows the paths of its URLs, the block must fail.
+mkdir "$work/leaky"
+printf '#!/bin/sh\n%s "$@" | sed "s|/…\\"|/%s\\"|g"\n' "$binary" "$key" >"$work/leaky/rpc-weighter"
+chmod +x "$work/leaky/rpc-weighter"
+block=$(grep -lF scores.json "$work"/block.security.*.here)
+finds_a_key() {
+  cat "$block"
+  status_of "$block" "$work/leaky"
+  cat "$work/output"
+  # 99: by its own line, and not by a fault of another.
+  [[ $status == 99 && $(<"$work/output") == *"/$key\""* ]]
+}
+check "docs/guides/security.md: a key that got out is found" finds_a_key
+
 # Links to files, in every page.
 broken=
 while IFS=: read -r page link; do
@@ -57,7 +87,7 @@ while IFS=: read -r page link; do
   target=${target%)}
   target=${target%%#*}
   [[ -z $target || $target == *://* || -e $repo/$(dirname "$page")/$target ]] || broken+="$page: no file $target"$'\n'
-done < <(cd "$repo" && grep -oE '\]\([^) ]+\)' --with-filename README.md CONTRIBUTING.md CHANGELOG.md docs/*.md docs/*/*.md deploy/*/*.md)
+done < <(cd "$repo" && grep -oE '\]\([^) ]+\)' --with-filename README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md docs/*.md docs/*/*.md deploy/*/*.md)
 no_broken_link() { echo "$broken"; [[ -z $broken ]]; }
 check "links of the pages lead to files" no_broken_link
 
