@@ -80,16 +80,26 @@ finds_a_key() {
 }
 check "docs/guides/security.md: a key that got out is found" finds_a_key
 
-# Links to files, in every page.
+# Links to files and to their headings, in every page.
 broken=
+# The anchors of a page's headings, as GitHub makes them.
+anchors_of() { sed -n 's/^##* //p' "$1" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9 _-]//g; s/ /-/g'; }
 while IFS=: read -r page link; do
   target=${link#*](}
   target=${target%)}
+  anchor=${target#"${target%%#*}"}
   target=${target%%#*}
-  [[ -z $target || $target == *://* || -e $repo/$(dirname "$page")/$target ]] || broken+="$page: no file $target"$'\n'
+  [[ $target != *://* ]] || continue
+  file=$repo/$page
+  [[ -z $target ]] || file=$repo/$(dirname "$page")/$target
+  if [[ ! -e $file ]]; then
+    broken+="$page: no file $target"$'\n'
+  elif [[ -n $anchor ]] && ! grep -Fxq -e "${anchor#\#}" <(anchors_of "$file"); then
+    broken+="$page: no heading $target$anchor"$'\n'
+  fi
 done < <(cd "$repo" && grep -oE '\]\([^) ]+\)' --with-filename README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md docs/*.md docs/*/*.md deploy/*/*.md)
 no_broken_link() { echo "$broken"; [[ -z $broken ]]; }
-check "links of the pages lead to files" no_broken_link
+check "links of the pages lead to files and headings" no_broken_link
 
 mkdir "$work/ci"
 sed '/^\[haproxy\]/,/^$/d' "$work/config.toml" >"$work/ci/providers.toml"
