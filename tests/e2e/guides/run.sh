@@ -80,6 +80,33 @@ finds_a_key() {
 }
 check "docs/guides/security.md: a key that got out is found" finds_a_key
 
+# The line for cron, as cron's shell runs it: silent while all is well, and else there is something to mail.
+mkdir "$work/etc"
+cron_line=$(sed -n 's/^    \* \* \* \* \*  rpc-weighter  //p' "$repo/docs/guides/one-shot-and-ci.md" |
+  sed "s|/etc/rpc-weighter/|$work/etc/|g; s|/var/lib/rpc-weighter/|$work/etc/|g")
+from_cron() { env -i PATH="$work/bin:/usr/bin:/bin" HOME="$work" sh -c "$cron_line" 2>&1 </dev/null; }
+cron_is_silent() {
+  local output
+  output=$(from_cron)
+  echo "$output"
+  # cron takes % for the end of the line.
+  [[ -n $cron_line && $cron_line != *%* && -z $output && -s $work/etc/once.json ]]
+}
+cron_mails() {
+  local output
+  output=$(from_cron)
+  echo "$output"
+  [[ $output == *"$1"* ]]
+}
+cp "$work/config.toml" "$work/etc/config.toml"
+check "cron's line is silent while all is well, without an environment file" cron_is_silent
+# shellcheck disable=SC2016
+sed -i -E 's|127\.0\.0\.1:[0-9]+/[^"]*|127.0.0.1:${PORT}/|' "$work/etc/config.toml"
+check "cron's line mails an error of the configuration" cron_mails "the variable PORT is not set"
+# Nothing listens at port 9 of this machine.
+echo "PORT='9'" >"$work/etc/environment"
+check "cron's line mails the table when no provider is healthy" cron_mails "exit code 1: rpc-backend "
+
 # Links to files and to their headings, in every page.
 broken=
 # The anchors of a page's headings, as GitHub makes them.
