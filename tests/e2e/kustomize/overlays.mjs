@@ -2,11 +2,14 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 
 import {
   accepted_by_haproxy_as,
   binary,
   certificate,
+  example_env,
+  kubectl,
   lines,
   read,
   render,
@@ -37,8 +40,27 @@ for (const name of ['autoscaling', 'central', 'cron', 'external-secrets', 'grafa
 }
 folders.base = path.join(repo, 'deploy/kustomize/base');
 
+// With an agent of its own, each overlay; and everything that can be had at once.
+const own = [...Object.keys(folders)].filter((name) => name !== 'overlays/argocd');
+const combined = { ...folders };
+const others = ['autoscaling', 'external-secrets', 'grafana', 'prometheus-operator', 'seccomp'];
+function combine(name, resource, components) {
+  const label = name.replaceAll(/\W+/g, '-');
+  const list = components.map((component) => `../../components/${component}`).join(', ');
+  const text = `namespace: rpc\nresources: [${resource}]\ncomponents: [${list}]\n`;
+  write(`deploy/kustomize/overlays/${label}/kustomization.yaml`, text);
+  combined[name] = path.join(work, 'deploy/kustomize/overlays', label);
+}
+for (const agent of ['central', 'cron']) {
+  for (const name of own.filter((one) => one.startsWith('overlays/')))
+    combine(`${name} + ${agent}`, `../${name.slice('overlays/'.length)}`, [agent]);
+  combine(`base + ${agent} + all others`, '../../base', [agent, ...others]);
+  combine(`base + all others + ${agent}`, '../../base', [...others, agent]);
+}
+combine('base + all others', '../../base', others);
+
 const rendered = {};
-for (const [name, folder] of Object.entries(folders))
+for (const [name, folder] of Object.entries(combined))
   await test(`${name}: is rendered, and every object fits its schema`, () => {
     rendered[name] = render(folder);
     rendered[name].forEach(validate);
@@ -68,12 +90,32 @@ const pods = (objects) =>
     .map(({ object, template }) => ({ object, template, spec: template.spec }));
 const containers = (spec) => [...(spec.initContainers ?? []), ...spec.containers];
 const labels_of = (template) => template.metadata.labels;
+/** As Kubernetes does, but a selector that is missing or empty leads to no pod. */
 const matches = (selector, labels) =>
+  Object.keys({ ...selector?.matchLabels, ...selector?.matchExpressions }).length > 0 &&
   Object.entries(selector?.matchLabels ?? {}).every(([key, value]) => labels[key] === value) &&
   (selector?.matchExpressions ?? []).every(
     ({ key, operator, values: wanted }) => operator === 'In' && wanted.includes(labels[key]),
   );
+/** The container of this name, in whatever pod it is. */
+const container_of = (objects, name) =>
+  pods(objects)
+    .flatMap(({ spec }) => containers(spec))
+    .find((one) => one.name === name);
+/** The variables that a container has. The Secret of the keys has those of providers.env.example. */
+const environment = (objects, { envFrom = [], env = [] }) =>
+  Object.assign(
+    {},
+    ...envFrom.map(({ secretRef, configMapRef }) => {
+      if (secretRef?.name.startsWith('rpc-providers'))
+        return Object.fromEntries(Object.keys(example_env).map((key) => [key, values[key]]));
+      return of_kind(objects, 'ConfigMap').find((map) => map.metadata.name === configMapRef.name).data;
+    }),
+    ...env.map(({ name, value }) => ({ [name]: value ?? values[name] })),
+  );
 const of_kind = (objects, kind) => objects.filter((object) => object.kind === kind);
+const config_of = (objects) =>
+  TOML.parse(of_kind(objects, 'ConfigMap').find((map) => map.data['config.toml']).data['config.toml']);
 
 for (const [name, objects] of Object.entries(rendered)) {
   if (pods(objects).length === 0) continue;
@@ -81,7 +123,7 @@ for (const [name, objects] of Object.entries(rendered)) {
     for (const { object, spec } of pods(objects)) {
       const at = `${object.kind} ${object.metadata.name}`;
       // For its Lease, and by the pod alone.
-      const needs_token = name === 'components/central' && object.metadata.name === 'rpc-weighter';
+      const needs_token = /\bcentral\b/.test(name) && object.metadata.name === 'rpc-weighter';
       assert.equal(spec.automountServiceAccountToken, needs_token, at);
       const account = of_kind(objects, 'ServiceAccount').find((one) => one.metadata.name === spec.serviceAccountName);
       assert.equal(account?.automountServiceAccountToken, false, `${at}: an account of its own`);
@@ -154,6 +196,22 @@ for (const [name, objects] of Object.entries(rendered)) {
       }
   });
 
+  await test(`${name}: every selector is there and leads to pods`, () => {
+    const templates = pods(objects).map(({ template }) => labels_of(template));
+    for (const { kind, metadata, spec } of objects) {
+      const at = `${kind} ${metadata.name}`;
+      const kinds_with_one = /^(Deployment|NetworkPolicy|PodDisruptionBudget|PodMonitor|Service)$/;
+      const plain = kind === 'Service' ? { matchLabels: spec.selector } : (spec?.podSelector ?? spec?.selector);
+      if (!kinds_with_one.test(kind)) assert.equal(plain, undefined, `${at}: a selector that no test knows`);
+      else assert(templates.some((labels) => matches(plain, labels)), `${at}: ${JSON.stringify(plain)} finds no pod`);
+    }
+    for (const { object, template, spec } of pods(objects)) {
+      if (object.spec.selector) assert(matches(object.spec.selector, labels_of(template)), object.metadata.name);
+      for (const { labelSelector } of spec.topologySpreadConstraints ?? [])
+        assert(matches(labelSelector, labels_of(template)), `${object.metadata.name}: spread`);
+    }
+  });
+
   await test(`${name}: the budget, the autoscaler and the Services lead to pods that exist`, () => {
     const proxies = pods(objects).filter(({ object }) => object.metadata.name === 'rpc-proxy');
     assert.equal(proxies.length, 1);
@@ -178,19 +236,19 @@ for (const [name, objects] of Object.entries(rendered)) {
       of_kind(objects, 'ConfigMap').find((map) => new RegExp(`^${kind}-[a-z0-9]{10}$`).test(map.metadata.name)).data;
     const cfgs = mounted('haproxy');
     const toml = mounted('rpc-weighter')['config.toml'];
-    const literals = Object.assign({}, ...of_kind(objects, 'ConfigMap').map((map) => map.data));
-    const env = { ...values, ...Object.fromEntries(Object.entries(literals).filter(([key]) => /^[A-Z_]+$/.test(key))) };
-    const { args = [] } = pods(objects)[0].spec.containers[0];
+    const [proxy, agent] = ['haproxy', 'rpc-weighter'].map((one) => container_of(objects, one));
+    const { args = [] } = proxy;
     for (const file of Object.keys(cfgs).filter((file) => file !== 'haproxy.cfg'))
       assert(args.includes(`/usr/local/etc/haproxy/${file}`), `${file} is not on HAProxy's command line`);
-    const local = with_certificates(`rendered/${name}`);
+    const at = `rendered/${name.replaceAll(/\W+/g, '-')}`;
+    const local = with_certificates(at);
     const files = ['haproxy.cfg', ...Object.keys(cfgs).filter((file) => file !== 'haproxy.cfg')].map((file) =>
-      write(`rendered/${name}/${file}`, local(cfgs[file])),
+      write(`${at}/${file}`, local(cfgs[file])),
     );
-    accepted_by_haproxy_as(files, env);
-    const config = write(`rendered/${name}/config.toml`, local(toml));
+    accepted_by_haproxy_as(files, environment(objects, proxy));
+    const config = write(`${at}/config.toml`, local(toml));
     fs.chmodSync(config, 0o640);
-    const result = run(binary, ['check', '--config', config], env);
+    const result = run(binary, ['check', '--config', config], environment(objects, agent));
     assert.equal(result.status, 0, result.text);
 
     const servers = lines(sections(cfgs['haproxy.cfg'])['backend rpc-backend'], 'server').map((words) => words[1]);
@@ -201,7 +259,7 @@ for (const [name, objects] of Object.entries(rendered)) {
 
 /** Puts certificates of this run's own in place of those that Secrets bring; once for each label. */
 function with_certificates(label) {
-  const own = certificate(`${label.replaceAll('/', '-')}`, ['rpc-proxy-admin', 'localhost']);
+  const own = certificate(label.replaceAll(/\W+/g, '-'), ['rpc-proxy-admin', 'localhost']);
   const folder = path.join(work, label, 'tls');
   fs.mkdirSync(folder, { recursive: true });
   fs.writeFileSync(path.join(folder, 'tls.crt'), own.cert);
@@ -248,6 +306,16 @@ await test('seccomp: the agent has a profile of its own, by the name of its file
   assert.equal(profile.haproxy, undefined);
 });
 
+await test('seccomp: an agent of its own has the profile, whichever component comes first', () => {
+  for (const [name, objects] of Object.entries(rendered).filter(([name]) => name.includes('all others'))) {
+    const { seccompProfile } = container_of(objects, 'rpc-weighter').securityContext;
+    assert.deepEqual(seccompProfile, { type: 'Localhost', localhostProfile: 'profiles/rpc-weighter.json' }, name);
+    assert.equal(container_of(objects, 'haproxy').securityContext.seccompProfile, undefined, name);
+    const agents = pods(objects).flatMap(({ spec }) => containers(spec).filter((one) => one.name === 'rpc-weighter'));
+    assert.equal(agents.length, 1, name);
+  }
+});
+
 await test('central: of two agents one acts, and none is beside HAProxy', () => {
   const [proxy, agent] = ['rpc-proxy', 'rpc-weighter'].map((name) =>
     pods(rendered['components/central']).find(({ object }) => object.metadata.name === name),
@@ -270,8 +338,7 @@ await test('central: of two agents one acts, and none is beside HAProxy', () => 
     binding.subjects.map((subject) => subject.name),
     [agent.spec.serviceAccountName],
   );
-  const { standby } = TOML.parse(read('deploy/kustomize/components/admin-tls/config.toml'));
-  assert.equal(standby.lease, `kubernetes:\${POD_NAMESPACE}/${lease.metadata.name}`);
+  assert.equal(config_of(rendered['components/central']).standby.lease, `kubernetes:\${POD_NAMESPACE}/${lease.metadata.name}`);
 });
 await test('cron: passes never overlap, and none is repeated', () => {
   const [job] = of_kind(rendered['components/cron'], 'CronJob');
@@ -279,12 +346,129 @@ await test('cron: passes never overlap, and none is repeated', () => {
   assert.equal(job.spec.jobTemplate.spec.backoffLimit, 0);
   assert(job.spec.jobTemplate.spec.activeDeadlineSeconds < 60);
 });
-await test('central and cron: the backends are those of the base', () => {
-  const backends = (text) => TOML.parse(text).backend;
-  assert.deepEqual(
-    backends(read('deploy/kustomize/components/admin-tls/config.toml')),
-    backends(read('deploy/kustomize/base/config.toml')),
-  );
+for (const agent of ['central', 'cron']) {
+  await test(`${agent}: rpc-weighter has the overlay's configuration, with nothing changed but the way to HAProxy`, () => {
+    for (const name of own) {
+      const pair = name === 'base' ? `components/${agent}` : `${name} + ${agent}`;
+      if (!rendered[pair]) continue;
+      const [before, after] = [rendered[name], rendered[pair]].map(config_of);
+      assert.deepEqual(after.haproxy.endpoints, ['dns:rpc-proxy-admin:9999'], pair);
+      for (const key of ['ca_file', 'cert_file', 'key_file'])
+        assert.match(after.haproxy[key], /^\/etc\/rpc-weighter-tls\/(ca\.crt|tls\.crt|tls\.key)$/, `${pair}: ${key}`);
+      assert.deepEqual(Object.keys(after.standby ?? {}), agent === 'central' ? ['lease'] : [], pair);
+      delete after.standby;
+      for (const config of [before, after]) delete config.haproxy;
+      assert.deepEqual(after, before, pair);
+    }
+  });
+  await test(`${agent}: an overlay that replaces both files has both`, () => {
+    const readme = read('deploy/kustomize/README.md');
+    const start = readme.indexOf('    configMapGenerator:');
+    const generators = readme.slice(start, readme.indexOf('\n\n', start)).replaceAll(/^ {4}/gm, '');
+    const folder = (label, files) => {
+      const at = `deploy/kustomize/overlays/${label}`;
+      write(
+        `${at}/kustomization.yaml`,
+        `resources: [../../base]\ncomponents: [../../components/${agent}]\n${generators}\n`,
+      );
+      for (const [file, text] of Object.entries(files)) write(`${at}/${file}`, text);
+      return path.join(work, at);
+    };
+    const cfg = `# haproxy.cfg of mine\n${read('deploy/kustomize/base/haproxy.cfg')}`;
+    const toml = read('deploy/kustomize/base/config.toml');
+    const mine = toml
+      .replace('[haproxy]', '[haproxy]\nwatch_interval = "7s"')
+      .replace('[haproxy]', '# endpoints = ["unix:/run/haproxy/admin.sock"]\n[haproxy]')
+      .concat('\n  [[backend.server]]\n  name = "mine"\n  url = "https://mine.example/"  # config.toml of mine');
+    const objects = render(folder(`mine-${agent}`, { 'haproxy.cfg': cfg, 'config.toml': mine }));
+    objects.forEach(validate);
+    const text = JSON.stringify(of_kind(objects, 'ConfigMap'));
+    for (const file of ['haproxy.cfg', 'config.toml']) assert.match(text, new RegExp(`${file} of mine`));
+    const config = config_of(objects);
+    assert.deepEqual(config.backend[0].server.map((server) => server.name), ['quicknode', 'alchemy', 'ankr', 'mine']);
+    assert.equal(config.haproxy.watch_interval, '7s');
+    assert.deepEqual(config.haproxy.endpoints, ['dns:rpc-proxy-admin:9999']);
+    // Without the line that the component looks for, nothing is rendered.
+    const other = toml.replace('unix:/run/haproxy/admin.sock', 'unix:/run/haproxy/other.sock');
+    const refused = run(kubectl(), ['kustomize', folder(`no-${agent}`, { 'haproxy.cfg': cfg, 'config.toml': other })]);
+    assert.notEqual(refused.status, 0, refused.text);
+  });
+  await test(`${agent}: rpc-weighter has the variables and reaches the nodes that it had beside HAProxy`, () => {
+    for (const name of own) {
+      const pair = name === 'base' ? `components/${agent}` : `${name} + ${agent}`;
+      if (!rendered[pair]) continue;
+      const objects = rendered[pair];
+      const sidecar = container_of(rendered[name], 'rpc-weighter');
+      // The name of the ConfigMap has its hash.
+      assert.deepEqual(container_of(objects, 'rpc-weighter').envFrom, sidecar.envFrom, pair);
+      assert.deepEqual(
+        container_of(objects, 'rpc-weighter').securityContext.capabilities,
+        sidecar.securityContext.capabilities,
+        pair,
+      );
+      const egress = (labels) =>
+        of_kind(objects, 'NetworkPolicy')
+          .filter((policy) => matches(policy.spec.podSelector, labels))
+          .flatMap((policy) => policy.spec.egress);
+      const [proxy, alone] = ['rpc-proxy', 'rpc-weighter'].map((one) => egress({ 'app.kubernetes.io/name': one }));
+      for (const rule of proxy)
+        assert(alone.some((other) => isDeepStrictEqual(rule, other)), `${pair}: ${JSON.stringify(rule)}`);
+      assert(alone.some((rule) => rule.ports.some(({ port }) => port === 9999)), `${pair}: HAProxy's admin port`);
+    }
+  });
+}
+/** Renders the base with the first `patches:` after this text of the README, and components. */
+function render_recipe(label, after, components = []) {
+  const readme = read('deploy/kustomize/README.md');
+  const start = readme.indexOf('    patches:', readme.indexOf(after));
+  assert(start > 0, after);
+  const rows = readme.slice(start).split('\n');
+  const end = rows.findIndex((row) => row !== '' && !row.startsWith('    '));
+  const list = components.map((component) => `../../components/${component}`).join(', ');
+  const text = `namespace: rpc\nresources: [../../base]\ncomponents: [${list}]\n`;
+  const recipe = rows.slice(0, end).map((row) => row.slice(4)).join('\n');
+  const folder = `deploy/kustomize/overlays/recipe-${label}`;
+  write(`${folder}/kustomization.yaml`, text + recipe);
+  const objects = render(path.join(work, folder));
+  objects.forEach(validate);
+  return objects;
+}
+await test("the README's own nodes: the agent of central and cron may reach them", () => {
+  for (const agent of ['central', 'cron']) {
+    const objects = render_recipe(`own-nodes-${agent}`, '## One agent for all pods', [agent]);
+    for (const name of ['rpc-proxy', 'rpc-weighter']) {
+      const policy = of_kind(objects, 'NetworkPolicy').find((one) => one.metadata.name === name);
+      assert(policy.spec.egress.some((rule) => rule.ports.some(({ port }) => port === 8545)), `${agent}: ${name}`);
+    }
+  }
+});
+await test("the README's state: the sidecar has a volume of its own for it, and takes the command line", () => {
+  const agent = container_of(render_recipe('state', '## What a restart forgets'), 'rpc-weighter');
+  const files = agent.args.map((arg) => /^--(?:state|record)=(.*)\/\w+/.exec(arg)?.[1]).filter(Boolean);
+  assert.deepEqual(files, ['/var/lib/rpc-weighter', '/var/lib/rpc-weighter']);
+  assert(agent.volumeMounts.some(({ mountPath, readOnly }) => mountPath === files[0] && !readOnly));
+  // The options are read, and the file is not there.
+  const result = run(binary, agent.args.map((arg) => arg.replace('/etc/', '/none/')));
+  assert.match(result.text, /\/none\/rpc-weighter\/config\.toml: .*No such file/);
+});
+await test("the README's way back: pods of HAProxy alone", () => {
+  const [{ spec }, ...more] = pods(render_recipe('without', '## Without rpc-weighter'));
+  assert.equal(more.length, 0);
+  assert.deepEqual(containers(spec).map((one) => one.name), ['haproxy']);
+  for (const mount of spec.containers[0].volumeMounts)
+    assert(spec.volumes.some((volume) => volume.name === mount.name), mount.name);
+});
+await test("the README's removal of central and cron leaves nothing of them", () => {
+  const readme = read('deploy/kustomize/README.md');
+  const [, kinds, names] = /delete (\S+) --ignore-not-found \\\n(.*)/.exec(readme);
+  const short = { persistentvolumeclaim: 'pvc' };
+  for (const agent of ['central', 'cron'])
+    for (const { kind, metadata } of rendered[`components/${agent}`]) {
+      if (rendered.base.some((one) => one.kind === kind && one.metadata.name === metadata.name)) continue;
+      if (kind === 'ConfigMap') continue;
+      assert(kinds.split(',').includes(short[kind.toLowerCase()] ?? kind.toLowerCase()), kind);
+      assert(names.trim().split(' ').includes(metadata.name), metadata.name);
+    }
 });
 await test('eks: arm64, zones, nothing that stops Karpenter, an internal load balancer', () => {
   const [{ template, spec }] = pods(rendered['overlays/eks']);
@@ -342,7 +526,8 @@ await test("central: weights reach HAProxy over mutual TLS, with the README's ce
         .filter((line) => / rpc-backend /.test(line))
         .map((line) => line.split(' ')[7]);
     assert.deepEqual(await weights(), ['100', '100', '100']);
-    const toml = local(read('deploy/kustomize/components/admin-tls/config.toml'))
+    const { data } = of_kind(rendered['components/central'], 'ConfigMap').find((map) => map.data['config.toml']);
+    const toml = local(data['config.toml'])
       .replace('dns:rpc-proxy-admin:9999', `dns:localhost:${ports[9999]}`)
       // No provider can be reached from here: all fail, and the fallback shares equally.
       .replace('timeout = "3s"', 'timeout = "500ms"\nfall = 1');
