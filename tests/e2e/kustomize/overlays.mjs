@@ -283,7 +283,10 @@ await test('PodMonitor: selects the pods of a sidecar and of the central agent, 
     const agent = containers(watched[0].spec).find((one) => one.name === 'rpc-weighter');
     for (const endpoint of monitor.spec.podMetricsEndpoints)
       assert(agent.ports.some((port) => port.name === endpoint.port));
-    assert.equal(monitor.spec.podMetricsEndpoints[0].relabelings[0].replacement, 'rpc-weighter');
+    const [{ relabelings }] = monitor.spec.podMetricsEndpoints;
+    assert(relabelings.some((one) => one.targetLabel === 'job' && one.replacement === 'rpc-weighter'));
+    // The operator's `endpoint` is the port's name; Prometheus would rename the metrics' own to exported_endpoint.
+    assert(relabelings.some((one) => one.action === 'labeldrop' && one.regex === 'endpoint'));
   }
 });
 await test('grafana: the dashboard is the one of deploy/grafana', () => {
