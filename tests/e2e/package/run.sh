@@ -38,6 +38,23 @@ same_hardening() {
   diff <(hardening rpc-weighter.service) <(hardening rpc-weighter-once.service)
 }
 check "all services are hardened alike" same_hardening
+# The folder in /run is there as long as the service runs.
+pass_waits_for_the_service() {
+  local folder condition
+  folder=$(sed -n 's/^RuntimeDirectory=//p' "$units/rpc-weighter.service")
+  condition=$(grep '^Condition' "$units/rpc-weighter-once.service" | sed "s|%t|$work/run|")
+  [[ -n $folder && -n $condition ]]
+  systemd-analyze condition "$condition"
+  mkdir -p "$work/run/$folder"
+  if systemd-analyze condition "$condition"; then return 1; fi
+}
+check "a pass is left out while the service runs" pass_waits_for_the_service
+# Conflicts= would stop the service for good when a pass is started.
+stops_nothing() { ! grep -E '^(Conflicts|PropagatesStopTo|Requires|BindsTo)=' "$units/rpc-weighter-once".*; }
+check "a pass stops no other unit" stops_nothing
+# 1: nothing healthy. systemctl --failed, OnFailure= and node_exporter tell of it.
+fails_with_its_pass() { ! grep '^SuccessExitStatus=' "$units/rpc-weighter-once.service"; }
+check "a pass with nothing healthy fails its unit" fails_with_its_pass
 
 # ------------------------------------------------------------------------------------------------------- the packages
 
