@@ -30,6 +30,9 @@ inline constexpr milliseconds kBlockTimeSpan = seconds{20};
 inline constexpr int kMostOfNominalBlockTime = 2;
 /// Freshness is full up to one block and this much behind: propagation and the probe's own way.
 inline constexpr milliseconds kFreshSlack = seconds{2};
+/// A head that is not agreed on shows others to be old from so many blocks on: where blocks come by chance, one or two
+/// may be made up.
+inline constexpr std::uint64_t kBehindBlocks = 3;
 
 /// A head that falls back so often recurs: a node that is restored from a backup does it once.
 inline constexpr unsigned kHeadFallsRecur = 2;
@@ -140,6 +143,10 @@ inline constexpr double kSizeAnswers = 16;
 inline constexpr double kSizeSpreadSamples = 20;
 /// Fewer recent requests say nothing about quotas and latency.
 inline constexpr double kLiveEnough = 20;
+/// Ejects by the counts of kLiveMinute where there is little traffic: nearly all requests fail, even if chance was
+/// against the server (of 6 all, of 10 nine), and hardly any of the others'.
+inline constexpr double kLiveOutFew = 0.40;
+inline constexpr double kLiveOutFewOthers = 0.05;
 /// `live_errors` is reported from this rate above the others' and this many failures on.
 inline constexpr double kLiveFailing = 0.02;
 inline constexpr double kLiveFailingFailures = 3;

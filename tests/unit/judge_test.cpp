@@ -520,6 +520,62 @@ TEST_CASE("a node that catches up is not ahead, though its operator has no other
   CHECK(w.verdict().servers[0].disqualified);
 }
 
+TEST_CASE("of two that contradict each other the one whose blocks are old has no traffic") {
+  // Block time 12 s, max_lag 30 s: four blocks are 48 s.
+  World w(2);
+  std::uint64_t number = 1000;
+  const auto pass = [&](std::uint64_t behind) {
+    w.pass_time(12s);
+    ++number;
+    w.good(0, number - behind, milliseconds(1000 + behind * 12'000));
+    w.good(1, number, 1s);
+    return w.verdict();
+  };
+  for (int i = 0; i < 5; ++i) pass(0);
+  for (int i = 0; i < 5; ++i) pass(4);
+  const BackendVerdict v = pass(4);
+  REQUIRE(v.notes.size() == 1);
+  CHECK(v.notes[0].code == "no_quorum");
+  CHECK(v.servers[0].freshness == 0);
+  REQUIRE_FALSE(v.servers[0].reasons.empty());
+  CHECK(v.servers[0].reasons[0].code == Reason::kBlockLag);
+  CHECK(v.servers[0].state == State::kDegraded);
+  CHECK(v.servers[1].freshness == 1);
+  CHECK(v.servers[1].state == State::kHealthy);
+}
+
+TEST_CASE("two of three that fall behind together lose freshness by the dates of their blocks") {
+  World w(3);
+  std::uint64_t number = 1000;
+  const auto pass = [&](std::uint64_t behind) {
+    w.pass_time(12s);
+    ++number;
+    for (const std::size_t i : {0U, 1U}) w.good(i, number - behind, milliseconds(1000 + behind * 12'000));
+    w.good(2, number, 1s);
+    return w.verdict();
+  };
+  for (int i = 0; i < 5; ++i) pass(0);
+  for (int i = 0; i < 5; ++i) pass(4);
+  const BackendVerdict v = pass(4);
+  CHECK(v.servers[0].freshness == 0);
+  CHECK(v.servers[1].freshness == 0);
+  CHECK(v.servers[2].freshness == 1);
+  CHECK_FALSE(v.servers[2].disqualified);
+}
+
+TEST_CASE("one that is ahead of what time allows makes nobody old") {
+  World w(3);
+  for (std::uint64_t number = 1000; number < 1050; number += 5) {
+    w.good(0, number, 1s);
+    w.good(1, number, 1s);
+    w.good(2, number + 25, 0s);
+    const BackendVerdict v = w.verdict();
+    CHECK(v.servers[0].freshness == 1);
+    CHECK(v.servers[1].freshness == 1);
+    w.pass_time(5s);
+  }
+}
+
 TEST_CASE("a lone server may jump: no vote proves the contrary") {
   World w(1);
   w.good(0, 100);

@@ -127,6 +127,28 @@ TEST_CASE("what fails for real requests only is out within seconds, and stays ou
   CHECK(w.history->servers[1].ejection.count >= 2);
 }
 
+TEST_CASE("with little traffic a server that fails all of it loses it as well, and its failures are no one else's") {
+  double per_s = 0.5;
+  SUBCASE("a request in two seconds") {}
+  SUBCASE("two in a second: it is out") {
+    per_s = 2;
+  }
+  Traffic t(3, per_s);
+  std::uint64_t lost = 0;
+  bool out = false;
+  for (int i = 0; i < 120; ++i) {
+    t.second([](std::size_t server, LiveDelta& d) {
+      if (server == 0) d.failures = d.requests;
+    });
+    lost += t.last[0].failures;
+    out = out || t.decision.servers[0].state == State::kEjected;
+    CHECK(t.decision.servers[1].inputs.error_rate.value_or(0) == 0);
+    CHECK(t.decision.servers[2].inputs.error_rate.value_or(0) == 0);
+  }
+  CHECK(lost <= 20);
+  CHECK(out == (per_s > 1));
+}
+
 TEST_CASE("requests that fail everywhere are no server's fault") {
   Traffic w(4);
   for (int i = 0; i < 60; ++i) w.second([](std::size_t, LiveDelta& d) { d.failures = d.requests * 3 / 10; });

@@ -101,6 +101,7 @@ class Heads {
       if (out.agreed && !s.target->heads.jumped && s.target->forks.minority.empty() &&
           s.target->heads.newest->number == out.agreed->number)
         out.agreed_timestamp = std::max(out.agreed_timestamp, s.target->heads.newest->timestamp);
+    find_furthest(out);
     out.no_quorum = !out.agreed && !votes.empty();
     for (const Vote& v : votes) {
       if (!out.agreed || lag_time(distance(v.number, out.agreed->number), block_time_) > backend_.chain.max_lag)
@@ -197,6 +198,19 @@ class Heads {
       if (!confirmed && any_calm) continue;
       s.target->heads.jumped = false;
       calm.add({s.config->operator_name, number});
+    }
+  }
+
+  void find_furthest(HeadView& out) const {
+    for (const Voter& s : voters_) {
+      const Head& head = *s.target->heads.newest;
+      if (s.target->heads.jumped || !s.target->forks.minority.empty()) continue;
+      if (now_.wall - head.timestamp > backend_.chain.max_lag) continue;
+      const bool true_to_agreed =
+          !out.agreed || head.number <= out.agreed->number ||
+          rise_explained(head.number - out.agreed->number, head.timestamp - out.agreed_timestamp, block_time_,
+                         backend_.chain.max_lag);
+      if (true_to_agreed && (!out.furthest || head.number > out.furthest->number)) out.furthest = head;
     }
   }
 

@@ -33,7 +33,11 @@ class Judge {
     out_.head = heads_.agreed;
     out_.halted = heads_.halted;
     out_.blind = blind_;
-    if (heads_.no_quorum) note("no_quorum", "operators are more than max_lag apart, and no head has a majority");
+    if (heads_.no_quorum)
+      note(
+          "no_quorum",
+          "operators are more than max_lag apart, and no head has a majority; a third one, or a [[backend.reference]], "
+          "would decide");
     if (!history_.forks.tie.empty()) note("fork_tie", history_.forks.tie);
     if (heads_.halted)
       note("halted", "all heads are too old and agree: the chain stands still, or this machine's clock is wrong");
@@ -344,10 +348,33 @@ class Judge {
       if (fresh < 1.0) lower(v.freshness, fresh, Reason::kBlockLag, lag_text(t));
       t.heads.slipping = fresh < 1.0 && t.heads.previous && t.heads.previous->number >= t.heads.newest->number;
     }
+    if (const auto behind = behind_by_date(t)) {
+      const double fresh = freshness(*behind, block_time_, backend_.chain.max_lag);
+      if (fresh < v.freshness) {
+        lower(v.freshness, fresh, Reason::kBlockLag,
+              fmt::format("block {} is {} older than {}, which another provider shows", t.heads.newest->number,
+                          span_text(*behind), heads_.furthest->number));
+        t.heads.slipping = t.heads.slipping || fresh < 1.0;
+      }
+    }
     if (backend_.min_peers > 0 && t.node.peers && *t.node.peers < backend_.min_peers)
       lower(v.peers_factor, constants::kFewPeersFactor, Reason::kTooFewPeers,
             fmt::format("{} peers, min_peers {}", *t.node.peers, backend_.min_peers));
     apply_ramp(t.ejection, backend_, now_.mono, v);
+  }
+
+  /// How much older its newest block is than the furthest one, where that is some blocks ahead and at the chain's pace:
+  /// its own date says so, whatever most others show. Two that fall behind together would be the majority otherwise,
+  /// and of two that contradict each other neither would be preferred. Absent: nothing of the kind.
+  std::optional<milliseconds> behind_by_date(const TargetHistory& t) const {
+    if (!heads_.furthest || !t.heads.newest) return std::nullopt;
+    const Head& own = *t.heads.newest;
+    const Head& furthest = *heads_.furthest;
+    if (furthest.number < own.number + constants::kBehindBlocks) return std::nullopt;
+    const milliseconds dated = furthest.timestamp - own.timestamp;
+    if (!rise_explained(furthest.number - own.number, dated, block_time_, backend_.chain.max_lag)) return std::nullopt;
+    // A date in the near future makes nobody older.
+    return std::min(dated, std::chrono::duration_cast<milliseconds>(now_.wall - own.timestamp));
   }
 
   /// `used` where nothing is silent; `waiting_ms`: what live traffic says of silence. Silence counts for more the

@@ -182,6 +182,35 @@ double surely_failing(const LiveCounts& c) {
   return std::max(0.0, (p + kZ2 / (2 * n) - spread) / (1 + kZ2 / n));
 }
 
+/// The counts of all servers, for what the others of one show.
+class Everybody {
+ public:
+  void count(const LiveCounts& c) {
+    add(sum_, c);
+    ++servers_;
+    if (ratio(c.failures, c.ended) > ratio(worst_.failures, worst_.ended)) worst_ = c;
+  }
+
+  /// The part of the others' requests that failed; 0: they had none. The worst of them does not count where there are
+  /// two: one server that fails would make the others' few requests look like failures too.
+  [[nodiscard]] double others_rate(const LiveCounts& own) const {
+    LiveCounts others{.ended = sum_.ended - own.ended, .failures = sum_.failures - own.failures};
+    const bool is_worst = own.ended == worst_.ended && own.failures == worst_.failures;
+    if (servers_ > 2 && !is_worst) {
+      others.ended -= worst_.ended;
+      others.failures -= worst_.failures;
+    }
+    return ratio(others.failures, others.ended);
+  }
+
+  [[nodiscard]] bool heard_others(const LiveCounts& own) const { return sum_.ended - own.ended >= 1.0; }
+
+ private:
+  LiveCounts sum_;
+  LiveCounts worst_;
+  std::size_t servers_ = 0;
+};
+
 }  // namespace
 
 std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, MonoTime now) {
@@ -257,15 +286,15 @@ void probe_was_limited(TargetHistory& target, MonoTime now) {
 }
 
 std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime now) {
-  LiveCounts all_newest;
-  LiveCounts all_recent;
-  LiveCounts all_minute;
+  Everybody all_newest;
+  Everybody all_recent;
+  Everybody all_minute;
   double total_per_s = 0;
   Fading fading(now);
   for (const TargetHistory& t : servers) {
-    add(all_newest, fading.newest(t.live));
-    add(all_recent, fading.recent(t.live));
-    add(all_minute, fading.minute(t.live));
+    all_newest.count(fading.newest(t.live));
+    all_recent.count(fading.recent(t.live));
+    all_minute.count(fading.minute(t.live));
     total_per_s += rate_of(t.live);
   }
   std::vector<LiveView> out;
@@ -273,9 +302,9 @@ std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime
   for (const TargetHistory& t : servers) {
     const LiveHistory& h = t.live;
     LiveView& v = out.emplace_back();
-    const auto weigh = [&](const LiveCounts& own, const LiveCounts& all, double out_at, double failures_at_least) {
+    const auto weigh = [&](const LiveCounts& own, const Everybody& all, double out_at, double failures_at_least) {
       if (own.ended < 1.0) return;
-      const double peers = ratio(all.failures - own.failures, all.ended - own.ended);
+      const double peers = all.others_rate(own);
       const double rate = (own.failures + constants::kErrorPrior * peers) / (own.ended + constants::kErrorPrior);
       const double excess = ratio(own.failures, own.ended) - peers;
       v.out = v.out || (excess >= out_at && own.failures >= failures_at_least);
@@ -288,9 +317,12 @@ std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime
     };
     const LiveCounts recent = fading.recent(h);
     weigh(recent, all_recent, constants::kLiveOutRecent, constants::kLiveOutRecentFailures);
-    weigh(fading.minute(h), all_minute, constants::kLiveOutMinute, constants::kLiveOutMinuteFailures);
+    const LiveCounts minute = fading.minute(h);
+    weigh(minute, all_minute, constants::kLiveOutMinute, constants::kLiveOutMinuteFailures);
+    v.out = v.out || (surely_failing(minute) >= constants::kLiveOutFew && all_minute.heard_others(minute) &&
+                      all_minute.others_rate(minute) <= constants::kLiveOutFewOthers);
     const LiveCounts newest = fading.newest(h);
-    const double others = ratio(all_newest.failures - newest.failures, all_newest.ended - newest.ended);
+    const double others = all_newest.others_rate(newest);
     v.out = v.out || (newest.failures >= constants::kLiveOutRecentFailures &&
                       surely_failing(newest) - others >= constants::kLiveOutSurely);
     if (h.timed * decay(now - h.counted_at, constants::kLiveRecent) >= constants::kLiveEnough)
