@@ -98,10 +98,10 @@ Told rpc_fault(std::int64_t code, std::string_view message, unsigned status = 20
 
 /// Solana's clock account in base64: slot, start of the epoch, epoch, leader schedule's epoch and time, of eight bytes
 /// each, the lowest first.
-std::string clock_account(std::uint64_t slot, std::uint64_t seconds) {
+std::string clock_account(std::uint64_t slot, std::uint64_t time) {
   constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string bytes;
-  for (std::uint64_t part : {slot, std::uint64_t{1}, std::uint64_t{999}, std::uint64_t{1000}, seconds})
+  for (std::uint64_t part : {slot, std::uint64_t{1}, std::uint64_t{999}, std::uint64_t{1000}, time})
     for (int i = 0; i < 8; ++i, part >>= 8U) bytes += static_cast<char>(part & 0xFFU);
   bytes.append(2, '\0');
   std::string out;
@@ -122,7 +122,7 @@ Told solana(const Ask& a) {
     return rpc(fmt::format(R"({{"context":{{"apiVersion":"4.2.3","slot":{0}}},"value":{{"data":["{1}","base64"],)"
                            R"("executable":false,"lamports":1169280,"owner":"Sysvar1111111111111111111111111111111",)"
                            R"("space":40}}}})",
-                           head, clock_account(head, ms_of(v, head) / 1000)));
+                           head, clock_account(head, static_cast<std::uint64_t>(ms_of(v, head) / 1000))));
   if (a.method == "getGenesisHash") return rpc('"' + base58(genesis(v.chain_id())) + '"');
   if (a.method == "getHealth") {
     if (!v.behaviour.syncing) return rpc("\"ok\"");
