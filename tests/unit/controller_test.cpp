@@ -571,6 +571,40 @@ TEST_CASE("controller: an agent that stands by decides, and reads HAProxy anew b
   CHECK(p.controller->report(Now{kStart, 1h}).haproxy[0].errors.empty());
 }
 
+TEST_CASE("controller: a backend whose servers are all rate-limited from the start is decided, and gets no weights") {
+  Play p(two_servers());
+  p.give(control::event::Started{});
+  p.read(0, shown({{"a", 100}, {"b", 100}}));
+  for (TargetId t : {0U, 1U}) {
+    p.no_head(t, Reason::kRateLimited);
+    p.synced(t);
+  }
+  CHECK(p.controller->unsettled() == Texts{"backend rpc: no decision yet"});
+  CHECK(p.pass(0ms).empty());
+  CHECK(p.controller->state().decision(0).servers.at(0).state == State::kUnknown);
+  CHECK(p.controller->decided());
+  CHECK(p.controller->unsettled().empty());
+}
+
+TEST_CASE("controller: what an earlier process has decided is no decision of this one") {
+  Play before(two_servers());
+  before.settle();
+  Play p(two_servers(), {.recall = true});
+  p.give(control::event::Started{});
+  p.not_read(0);
+  p.controller->state().adopt(before.controller->state().snapshot(plain_key), plain_key);
+  p.give(control::event::Recalled{});
+  CHECK(p.controller->unsettled() == Texts{"backend rpc: no decision yet"});
+  CHECK_FALSE(p.controller->decided());
+  for (TargetId t : {0U, 1U}) {
+    p.head(t, 100);
+    p.synced(t);
+  }
+  p.pass(0ms);
+  CHECK(p.controller->decided());
+  CHECK(p.controller->unsettled().empty());
+}
+
 TEST_CASE("controller: HAProxy is not read while weights are on their way, but right after") {
   Play p(two_servers());
   p.push_first();

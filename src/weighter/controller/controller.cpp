@@ -392,7 +392,7 @@ AgentAnswer Controller::answer_agent(std::string_view asked) const {
 
 bool Controller::decided() const {
   for (std::size_t b = 0; b < config_.backends.size(); ++b)
-    if (!config_.backends[b].servers.empty() && !state_.decided(b)) return false;
+    if (!state_.has_decision(b)) return false;
   return true;
 }
 
@@ -403,8 +403,7 @@ std::vector<std::string> Controller::denied() const {
 std::vector<std::string> Controller::unsettled() const {
   std::vector<std::string> out;
   for (std::size_t b = 0; b < config_.backends.size(); ++b)
-    if (!config_.backends[b].servers.empty() && !state_.decided(b))
-      out.push_back(fmt::format("backend {}: no decision yet", config_.backends[b].name));
+    if (!state_.has_decision(b)) out.push_back(fmt::format("backend {}: no decision yet", config_.backends[b].name));
   std::ranges::move(endpoints_.unsettled(), std::back_inserter(out));
   return out;
 }

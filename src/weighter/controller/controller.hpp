@@ -46,7 +46,7 @@ class Controller {
   /// Which HAProxys refuse weights because of their sockets' levels, each a line; `unsettled` does not count these.
   [[nodiscard]] std::vector<std::string> denied() const;
 
-  /// Whether each backend with servers has been decided.
+  /// Whether each backend with servers has been decided at least once; also where nothing told enough for weights.
   [[nodiscard]] bool decided() const;
 
   /// What HAProxy's agent-check is answered now.

@@ -122,6 +122,12 @@ class SystemState {
   /// for as of a new one.
   void change_servers(const std::function<void()>& change, MonoTime now);
 
+  /// Whether this backend was decided at least once by this process, or has no servers. Unlike `decided` also where no
+  /// server has a verdict, as when all are rate-limited from the start: then there are no weights to apply.
+  [[nodiscard]] bool has_decision(std::size_t backend) const {
+    const BackendState& b = backends_[backend];
+    return b.history.servers.empty() || (!cold_ && b.decision.servers.size() == b.history.servers.size());
+  }
   /// Whether this backend has applied weights.
   [[nodiscard]] bool decided(std::size_t backend) const { return backends_[backend].decided; }
   /// While it is blocked, `decide` leaves a backend out (unless all are wanted).
