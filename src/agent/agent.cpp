@@ -1,5 +1,7 @@
 #include "agent/agent.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -73,16 +75,18 @@ class Agent::Impl {
   void set_acting(bool acting) { give(news::Acting{acting}); }
 
   void resumed() {
-    std::ranges::fill(heard_, 0U);
-    asked_.assign(asked_.size(), false);
+    for (auto& [id, target] : targets_) {
+      target.asked = false;
+      target.heard = 0;
+    }
     give(news::Resumed{});
   }
 
-  bool warm() const {
-    const auto old = [](unsigned heard) { return heard < kHeard; };
-    return !known_targets_.empty() &&
-           std::ranges::none_of(known_targets_, [&](control::TargetId t) { return old(heard_[t]); }) &&
-           controller_.decided();
+  std::string lacks() const {
+    if (targets_.empty()) return "no server is known yet";
+    const auto missing = std::ranges::find_if(targets_, [](const auto& t) { return t.second.heard < kHeard; });
+    if (missing != targets_.end()) return fmt::format("{} has not been heard yet", missing->second.name);
+    return controller_.decided() ? std::string{} : "a backend is not decided yet";
   }
 
   control::Controller& controller() { return controller_; }
@@ -90,6 +94,17 @@ class Agent::Impl {
  private:
   /// A good answer counts as so many failures: enough to know what becomes of a target.
   static constexpr unsigned kHeard = 10;
+
+  struct Target {
+    /// The index that it has in probes_.
+    std::size_t subject = 0;
+    /// For messages.
+    std::string name;
+    /// A head was asked for since it is watched or the process stood still.
+    bool asked = false;
+    /// What was heard of it since then. [0, kHeard]
+    unsigned heard = 0;
+  };
 
   // ---- events and actions
 
@@ -149,42 +164,46 @@ class Agent::Impl {
     if (warned_.insert(ok.error()).second) log::warn(ok.error());
   }
   void carry_out(action::AddTarget&& a) {
-    subjects_.resize(std::max<std::size_t>(subjects_.size(), a.target + 1U));
-    subjects_[a.target] = probes_->add({a.config, a.canaries, a.chain});
-    heard_.resize(subjects_.size());
-    heard_[a.target] = 0;
-    asked_.resize(subjects_.size());
-    asked_[a.target] = false;
-    known_targets_.insert(a.target);
+    targets_[a.target] = {.subject = probes_->add({a.config, a.canaries, a.chain}),
+                          .name = fmt::format("{}/{}", a.backend, a.server.empty() ? "a reference" : a.server)};
   }
   void carry_out(action::RemoveTarget&& a) {
-    probes_->remove(subjects_[a.target]);
-    known_targets_.erase(a.target);
+    probes_->remove(targets_.at(a.target).subject);
+    targets_.erase(a.target);
+  }
+  /// The request of a name that does not resolve never leaves: what counts is that it was asked for.
+  std::size_t ask_head(control::TargetId target) {
+    targets_.at(target).asked = true;
+    return targets_.at(target).subject;
   }
   void carry_out(action::SendHead&& a) {
-    probes_->head(subjects_[a.target], head_handler(a.target), sent_handler(a.target));
+    probes_->head(ask_head(a.target), head_handler(a.target), sent_handler(a.target));
   }
-  void carry_out(action::SendCheck&& a) { probes_->check(subjects_[a.target], a.check, check_handler(a.target)); }
+  void carry_out(action::SendCheck&& a) {
+    probes_->check(targets_.at(a.target).subject, a.check, check_handler(a.target));
+  }
   void carry_out(action::SendTogether&& a) {
-    probes_->head_and_checks(subjects_[a.target], a.checks,
+    probes_->head_and_checks(ask_head(a.target), a.checks,
                              a.keep_connection ? rpc::Afterwards::kKeep : rpc::Afterwards::kClose,
                              head_handler(a.target), check_handler(a.target), sent_handler(a.target));
   }
 
   std::move_only_function<void(HeadObservation)> head_handler(control::TargetId target) {
     return [this, target](HeadObservation o) {
-      // An answer to what was asked before the process stood still is an old one. Two failures are no verdict where
-      // `fall` is 3.
-      if (asked_[target]) heard_[target] += o.head ? kHeard : (kHeard + file_.probe.fall - 1) / file_.probe.fall;
-      heard_[target] = std::min(heard_[target], kHeard);
+      // An answer to what was asked before the process stood still is an old one.
+      if (const auto known = targets_.find(target); known != targets_.end() && known->second.asked)
+        known->second.heard = std::min(known->second.heard + says(o), kHeard);
       give(news::HeadAnswered{target, std::move(o)});
     };
   }
+  /// Two failures are no verdict where `fall` is 3. A rate limit is no failure, so a second one would tell no more, and
+  /// may be an hour away.
+  [[nodiscard]] unsigned says(const HeadObservation& o) const {
+    if (o.head || o.head.error().code == Reason::kRateLimited) return kHeard;
+    return (kHeard + file_.probe.fall - 1) / file_.probe.fall;
+  }
   std::move_only_function<void()> sent_handler(control::TargetId target) {
-    return [this, target] {
-      asked_[target] = true;
-      give(news::HeadSent{target});
-    };
+    return [this, target] { give(news::HeadSent{target}); };
   }
   std::move_only_function<void(Answer)> check_handler(control::TargetId target) {
     return [this, target](Answer a) { give(news::CheckAnswered{target, std::move(a)}); };
@@ -281,13 +300,8 @@ class Agent::Impl {
   const std::shared_ptr<haproxy::TlsContext> tls_;
   control::Controller controller_;
   const std::unique_ptr<rpc::Probes> probes_;
-  /// By TargetId: the index that it has in probes_.
-  std::vector<std::size_t> subjects_;
-  /// By TargetId: what was heard of it since it is watched or the process stood still. [0, kHeard]
-  std::vector<unsigned> heard_;
-  /// By TargetId: a head was asked for since then.
-  std::vector<bool> asked_;
-  std::set<control::TargetId> known_targets_;
+  /// Those that are watched.
+  std::map<control::TargetId, Target> targets_;
   std::map<control::EndpointId, std::unique_ptr<haproxy::Runtime>> endpoints_;
   /// By place.
   std::deque<haproxy::Discovery> names_;
@@ -326,8 +340,8 @@ void Agent::set_acting(bool acting) {
 void Agent::resumed() {
   impl_->resumed();
 }
-bool Agent::warm() const {
-  return impl_->warm();
+std::string Agent::lacks() const {
+  return impl_->lacks();
 }
 control::Controller& Agent::controller() {
   return impl_->controller();

@@ -4,6 +4,7 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "config/config.hpp"
@@ -53,11 +54,12 @@ class Agent {
 
   /// Of several agents this one sets the weights from now on, or does not.
   void set_acting(bool acting);
-  /// The process stood still: everything is checked again, and the view is not warm before.
+  /// The process stood still: everything is checked again, and the view lacks something before.
   void resumed();
-  /// Each target has answered, or has failed often enough to be taken out, since the start or the last `resumed`, and
-  /// all backends are decided.
-  [[nodiscard]] bool warm() const;
+  /// What the view lacks before weights may be set by it, in words; empty: nothing. Since the start or the last
+  /// `resumed` each target must have answered, or failed often enough to be taken out, and each backend must have been
+  /// decided.
+  [[nodiscard]] std::string lacks() const;
 
   /// Before or after `run`, or between two turns of the loop.
   control::Controller& controller();

@@ -91,11 +91,11 @@ std::string to_text(const rapidjson::Document& doc) {
 
 class LeaseKeeper::Impl {
  public:
-  Impl(asio::io_context& io, config::Standby standby, Effects effects, bool joins)
+  Impl(asio::io_context& io, config::Standby standby, Effects effects, lease::Role role)
       : io_(io),
         standby_(std::move(standby)),
         effects_(std::move(effects)),
-        election_(standby_.text(), make_identity(), std::random_device{}(), joins),
+        election_(standby_.text(), make_identity(), std::random_device{}(), role),
         wake_(io),
         joined_(io),
         finished_(io, std::chrono::steady_clock::time_point::max()) {}
@@ -143,7 +143,7 @@ class LeaseKeeper::Impl {
 
   void carry_out(lease::action::WakeAt&& a) {
     wake_.expires_after(a.at - lease_clock().mono);
-    wake_.async_wait(lifetime_.guard([this] { give(lease::event::TimeReached{effects_.warm()}); }));
+    wake_.async_wait(lifetime_.guard([this] { give(lease::event::TimeReached{effects_.lacks()}); }));
   }
   void carry_out(lease::action::Acting&& a) { effects_.acting(a.acting); }
   void carry_out(lease::action::Resumed&&) { effects_.resumed(); }
@@ -291,11 +291,11 @@ class LeaseKeeper::Impl {
   LifetimeGuard lifetime_;
 };
 
-LeaseKeeper::LeaseKeeper(asio::io_context& io, config::Standby standby, Effects effects, bool joins)
-    : impl_(std::make_unique<Impl>(io, std::move(standby), std::move(effects), joins)) {}
+LeaseKeeper::LeaseKeeper(asio::io_context& io, config::Standby standby, Effects effects, lease::Role role)
+    : impl_(std::make_unique<Impl>(io, std::move(standby), std::move(effects), role)) {}
 LeaseKeeper::~LeaseKeeper() = default;
 void LeaseKeeper::start() {
-  impl_->give(lease::event::TimeReached{});
+  impl_->give(lease::event::TimeReached{"the agent starts"});
 }
 asio::awaitable<bool> LeaseKeeper::joined() {
   return impl_->joined();

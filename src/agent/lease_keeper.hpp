@@ -8,6 +8,7 @@
 
 #include "base/time.hpp"
 #include "config/config.hpp"
+#include "weighter/lease/election.hpp"
 #include "weighter/report.hpp"
 
 namespace rpcw {
@@ -19,20 +20,20 @@ class LeaseKeeper {
   struct Effects {
     /// This agent sets weights from now on, or does not.
     std::function<void(bool acting)> acting;
-    /// Whether the agent's view is fresh enough to act on.
-    std::function<bool()> warm;
+    /// See Agent::lacks.
+    std::function<std::string()> lacks;
     /// The process stood still: the view is old.
     std::function<void()> resumed;
   };
 
-  /// `standby` has a lease. `joins`: see lease::Election.
-  LeaseKeeper(boost::asio::io_context& io, config::Standby standby, Effects effects, bool joins = false);
+  /// `standby` has a lease.
+  LeaseKeeper(boost::asio::io_context& io, config::Standby standby, Effects effects, lease::Role role);
   ~LeaseKeeper();
   LeaseKeeper(const LeaseKeeper&) = delete;
   LeaseKeeper& operator=(const LeaseKeeper&) = delete;
 
   void start();
-  /// Of one that joins: waits until it is known who sets weights. False: some attempts in a row have failed, or that
+  /// Waits until it is known who sets weights. False: some attempts in a row have failed, or that
   /// took longer than another's lease can last; `report` says why.
   boost::asio::awaitable<bool> joined();
   [[nodiscard]] const config::Standby& standby() const;

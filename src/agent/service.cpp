@@ -155,7 +155,7 @@ class Service::Impl {
                 [this](bool acting) {
                   if (current_ != nullptr) current_->set_acting(acting);
                 },
-            .warm = [this] { return current_ != nullptr && current_->warm(); },
+            .lacks = [this] { return current_ == nullptr ? std::string("no agent runs") : current_->lacks(); },
             .resumed =
                 [this] {
                   if (current_ != nullptr) current_->resumed();

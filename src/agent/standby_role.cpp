@@ -20,12 +20,13 @@ constexpr milliseconds kLeaseGrace{1000};
 
 StandbyRole::StandbyRole(asio::io_context& io, const config::Standby& standby, LeaseKeeper::Effects effects)
     : io_(io), effects_(std::move(effects)) {
-  if (standby.on()) lease_ = std::make_shared<LeaseKeeper>(io, standby, this->effects());
+  if (standby.on())
+    lease_ = std::make_shared<LeaseKeeper>(io, standby, this->effects(), lease::Role::kCandidate);
 }
 
 LeaseKeeper::Effects StandbyRole::effects() const {
   LeaseKeeper::Effects out = effects_;
-  out.warm = [this] { return lease_ == nullptr || effects_.warm(); };
+  out.lacks = [this] { return lease_ == nullptr ? std::string{} : effects_.lacks(); };
   return out;
 }
 
@@ -48,7 +49,7 @@ asio::awaitable<std::expected<void, std::string>> StandbyRole::prepare(config::S
         now.text(), wanted.on() ? "changed to another Lease or API server" : "turned off"));
   }
   if (!wanted.on()) co_return std::expected<void, std::string>{};
-  joining_ = std::make_shared<LeaseKeeper>(io_, wanted, effects(), true);
+  joining_ = std::make_shared<LeaseKeeper>(io_, wanted, effects(), lease::Role::kJoining);
   joining_->start();
   // Until then this agent sets weights as before, so that a Lease that cannot be had leaves HAProxy to it.
   if (co_await joining_->joined()) co_return std::expected<void, std::string>{};

@@ -17,7 +17,7 @@ namespace rpcw {
 /// with the configuration. Without a [standby] it always acts.
 class StandbyRole {
  public:
-  /// `effects.warm` is not asked of an agent that was alone: it has acted on its view, whatever that is.
+  /// `effects.lacks` is not asked of an agent that was alone: it has acted on its view, whatever that is.
   StandbyRole(boost::asio::io_context& io, const config::Standby& standby, LeaseKeeper::Effects effects);
 
   void start();

@@ -218,8 +218,14 @@ constexpr auto kTakeOver = 90s;
 class Hand {
  public:
   enum class Lease : std::uint8_t { kNone, kShared };
-  Hand(const Stage& stage, FakeApi& api, std::string_view name, Lease lease = Lease::kShared)
-      : token_(fmt::format("TokenOf{}", name)), port_(free_port()), account_(stage.folder.path(name)) {
+  /// `servers`: more of them. `options`: of the command line.
+  Hand(const Stage& stage, FakeApi& api, std::string_view name, Lease lease = Lease::kShared, std::string servers = {},
+       std::vector<std::string> options = {})
+      : token_(fmt::format("TokenOf{}", name)),
+        port_(free_port()),
+        account_(stage.folder.path(name)),
+        servers_(std::move(servers)),
+        options_(std::move(options)) {
     std::filesystem::create_directory(account_);
     rotate(stage, api, token_);
     write(stage, lease == Lease::kNone ? "" : standby(api, "rpc/weighter"));
@@ -232,14 +238,18 @@ class Hand {
                        account_);
   }
   /// Writes the configuration with this table.
-  void write(const Stage& stage, std::string_view standby_table) {
+  void write(const Stage& stage, std::string_view standby_table, std::uint16_t port = 0) {
     Stage::Keys keys;
-    keys.listen = fmt::format("\"127.0.0.1:{}\"", port_);
+    keys.listen = fmt::format("\"127.0.0.1:{}\"", port == 0 ? port_ : port);
     keys.top = standby_table;
-    config = stage.folder.write(account_.substr(account_.rfind('/') + 1) + ".toml", stage.toml(keys));
+    config = stage.folder.write(account_.substr(account_.rfind('/') + 1) + ".toml", stage.toml(keys) + servers_);
   }
 
-  void start() { program.emplace(std::vector<std::string>{"run", "--config", config}); }
+  void start() {
+    std::vector<std::string> arguments{"run", "--config", config};
+    arguments.insert(arguments.end(), options_.begin(), options_.end());
+    program.emplace(std::move(arguments));
+  }
   void rotate(const Stage& stage, FakeApi& api, const std::string& token) {
     stage.folder.write(fmt::format("{}/token", std::filesystem::path(account_).filename().string()), token + "\n");
     api.allow(token);
@@ -287,6 +297,8 @@ class Hand {
   std::string token_;
   std::uint16_t port_;
   std::string account_;
+  std::string servers_;
+  std::vector<std::string> options_;
 };
 
 const Weights kThirds{{"a", 86}, {"b", 85}, {"c", 85}};
@@ -471,4 +483,14 @@ TEST_CASE("standby: turned on by SIGHUP, the agent acts until the Lease says whi
   CHECK(a.program->stop() == 0);
   REQUIRE(eventually([&] { return b.acts(); }, kTakeOver));
   CHECK(b.program->stop() == 0);
+}
+
+TEST_CASE("standby: a provider whose name does not resolve does not keep an agent from the lease") {
+  const Stage stage;
+  FakeApi api;
+  Hand a(stage, api, "a", Hand::Lease::kShared,
+         "[[backend.server]]\nname = \"d\"\nurl = \"http://no-such-host.invalid/\"\n");
+  REQUIRE(eventually([&] { return a.acts(); }, kTakeOver));
+  CHECK(stage.reaches(kThirds));
+  CHECK(a.program->stop() == 0);
 }

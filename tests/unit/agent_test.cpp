@@ -43,7 +43,7 @@ class FakeProbes final : public rpc::Probes {
   void remove(std::size_t target) override { seen_.push_back(fmt::format("remove {}", target)); }
   void head(std::size_t target, HeadHandler handler, LeftHandler left) override {
     seen_.push_back(fmt::format("head {}", target));
-    if (left) left();
+    if (left && leaves) left();
     if (at_once)
       handler(good());
     else
@@ -66,9 +66,17 @@ class FakeProbes final : public rpc::Probes {
   static HeadObservation refused() {
     return {read_clocks(), 1ms, std::unexpected(ProbeFailure{Reason::kConnectFailed, "refused", {}, false})};
   }
+  static HeadObservation unresolved() {
+    return {read_clocks(), 1ms, std::unexpected(ProbeFailure{Reason::kDnsFailed, "no such name", {}, false})};
+  }
+  static HeadObservation limited() {
+    return {read_clocks(), 1ms, std::unexpected(ProbeFailure{Reason::kRateLimited, "HTTP 429", 3600s, false})};
+  }
   /// Those that wait.
   std::map<std::size_t, HeadHandler> heads;
   bool at_once = false;
+  /// False: no request leaves, as when a name does not resolve.
+  bool leaves = true;
 
  private:
   Texts& seen_;
@@ -182,6 +190,7 @@ struct Stand {
   void answer(HeadObservation (*how)() = FakeProbes::good) {
     for (auto& [target, handler] : std::exchange(probes->heads, {})) handler(how());
   }
+  [[nodiscard]] bool warm() const { return agent->lacks().empty(); }
   bool ends() {
     return until([&] { return ended; });
   }
@@ -302,7 +311,7 @@ TEST_CASE("agent: its view is warm when each target has answered, or failed as o
   Stand s(std::move(file));
   s.start();
   REQUIRE(s.asked());
-  CHECK_FALSE(s.agent->warm());
+  CHECK(s.agent->lacks() == "rpc/a has not been heard yet");
   const auto a_answers = [&](const HeadObservation& b) {
     const auto handlers = std::exchange(s.probes->heads, {});
     for (const auto& [target, handler] : handlers)
@@ -311,20 +320,48 @@ TEST_CASE("agent: its view is warm when each target has answered, or failed as o
   for (int failures = 1; failures <= 3; ++failures) {
     a_answers(FakeProbes::refused());
     if (failures < 3) {
-      CHECK_FALSE(s.agent->warm());
+      CHECK_FALSE(s.warm());
       REQUIRE(s.asked());
     }
   }
-  REQUIRE(s.until([&] { return s.agent->warm(); }));
+  REQUIRE(s.until([&] { return s.warm(); }));
   // After a standstill what was asked before says nothing.
   REQUIRE(s.asked());
   s.agent->resumed();
-  CHECK_FALSE(s.agent->warm());
+  CHECK_FALSE(s.warm());
   s.answer();
-  CHECK_FALSE(s.agent->warm());
+  CHECK_FALSE(s.warm());
   REQUIRE(s.asked());
   s.answer();
-  REQUIRE(s.until([&] { return s.agent->warm(); }));
+  REQUIRE(s.until([&] { return s.warm(); }));
+  s.agent->request_stop();
+  REQUIRE(s.ends());
+}
+
+TEST_CASE("agent: a request that does not leave, since its name does not resolve, is heard of all the same") {
+  config::Config file = model::two_servers();
+  file.probe.interval = 50ms;
+  file.probe.fast_interval = 50ms;
+  Stand s(std::move(file));
+  s.probes->leaves = false;
+  s.start();
+  for (unsigned failures = 1; failures <= s.file.probe.fall; ++failures) {
+    REQUIRE(s.asked());
+    CHECK_FALSE(s.warm());
+    s.answer(FakeProbes::unresolved);
+  }
+  CHECK(s.until([&] { return s.warm(); }));
+  s.agent->request_stop();
+  REQUIRE(s.ends());
+}
+
+TEST_CASE("agent: a provider that limits the rate from the start does not keep the view cold") {
+  Stand s;
+  s.start();
+  REQUIRE(s.asked());
+  // It may ask us to stay away for an hour.
+  s.answer(FakeProbes::limited);
+  CHECK(s.until([&] { return s.warm(); }));
   s.agent->request_stop();
   REQUIRE(s.ends());
 }

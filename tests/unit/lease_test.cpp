@@ -36,8 +36,9 @@ struct Server {
 /// An agent with clocks of its own. Its process may stand still.
 class Agent {
  public:
-  Agent(const std::string& name, MonoTime mono_ahead, milliseconds wall_ahead, bool joins = false)
-      : election("kubernetes:ns/rpc", name, static_cast<std::uint32_t>(name.back()), joins),
+  Agent(const std::string& name, MonoTime mono_ahead, milliseconds wall_ahead,
+        lease::Role role = lease::Role::kCandidate)
+      : election("kubernetes:ns/rpc", name, static_cast<std::uint32_t>(name.back()), role),
         mono_ahead_(mono_ahead),
         wall_ahead_(wall_ahead) {}
 
@@ -68,7 +69,7 @@ class Agent {
       answer_.reset();
       give(std::move(event), t);
     }
-    if (!finished && t >= wake_) give(lease::event::TimeReached{warm}, t);
+    if (!finished && t >= wake_) give(lease::event::TimeReached{warm ? "" : "rpc/a has not been heard yet"}, t);
     if (request_ && !placed_) {
       placed_ = true;
       sent_ = t;
@@ -245,7 +246,7 @@ TEST_CASE("lease: another writer's change makes a conflict, and the next attempt
 
 TEST_CASE("lease: an agent that joins knows who acts by the lease, or by a holder that is alive") {
   Server server;
-  Agent joining("agent-j", 3h, 0ms, true);
+  Agent joining("agent-j", 3h, 0ms, lease::Role::kJoining);
   MonoTime t{};
   const auto turn = [&](MonoTime time, bool lost = false) {
     for (const MonoTime end = t + time; t < end; t += 50ms) joining.turn(t, server, 5ms, 5ms, lost);
@@ -281,6 +282,31 @@ TEST_CASE("lease: an agent that joins knows who acts by the lease, or by a holde
     CHECK(joining.election.failures() == 0);
     CHECK(joining.holds(t));
   }
+}
+
+TEST_CASE("lease: an agent whose view stays incomplete says once why it does not ask") {
+  Server server;
+  Agent cold("agent-c", 3h, 0ms);
+  cold.warm = false;
+  MonoTime t{};
+  const auto turn = [&](MonoTime time) {
+    for (const MonoTime end = t + time; t < end; t += 50ms) cold.turn(t, server, 5ms, 5ms, false);
+  };
+  turn(10s);
+  CHECK(cold.said.empty());
+  turn(5min);
+  const std::string why =
+      "lease kubernetes:ns/rpc: this agent does not ask for it, since its view is not complete: rpc/a has not been "
+      "heard yet";
+  CHECK(cold.said == std::vector<std::string>{why});
+  CHECK_FALSE(server.record.has_value());
+  cold.warm = true;
+  turn(5s);
+  CHECK(cold.holds(t));
+  // It holds the lease whatever its view lacks, and has nothing to explain.
+  cold.warm = false;
+  turn(1min);
+  CHECK(cold.said.size() == 2);
 }
 
 TEST_CASE("lease: never two hands, whatever the network and the processes do") {

@@ -37,8 +37,8 @@ bool same_spec(const Record& a, const Record& b) {
 
 }  // namespace
 
-Election::Election(std::string name, std::string identity, std::uint32_t seed, bool joins)
-    : name_(std::move(name)), identity_(std::move(identity)), random_(seed), joins_(joins) {}
+Election::Election(std::string name, std::string identity, std::uint32_t seed, Role role)
+    : name_(std::move(name)), identity_(std::move(identity)), random_(seed), role_(role) {}
 
 std::vector<Action> Election::on(Event event, Now now) {
   now_ = now;
@@ -118,11 +118,26 @@ void Election::note_time() {
                                               : ": " + trouble_));
 }
 
+/// An agent that does not ask for the lease for long says why, once.
+void Election::note_lack(const std::string& lacks) {
+  if (!cold_) {
+    cold_since_.reset();
+    cold_logged_ = false;
+    return;
+  }
+  if (!cold_since_) cold_since_ = now_.mono;
+  if (acting_ || cold_logged_ || lacks.empty() || now_.mono - *cold_since_ < kLeaseDuration) return;
+  cold_logged_ = true;
+  log(config::LogLevel::kWarn,
+      fmt::format("this agent does not ask for it, since its view is not complete: {}", lacks));
+}
+
 void Election::handle(event::TimeReached&& event) {
-  // `warm` was found before this event could say that the process stood still.
+  // `lacks` was found before this event could say that the process stood still.
   const bool resumed =
       std::ranges::any_of(out_, [](const Action& a) { return std::holds_alternative<action::Resumed>(a); });
-  cold_ = resumed || !event.warm;
+  cold_ = resumed || !event.lacks.empty();
+  note_lack(event.lacks);
   if (stopping_ || pending_ != Pending::kNone || now_.mono < next_try_) return;
   if (!acting_ && cold_) return;
   pending_ = Pending::kRead;
@@ -194,10 +209,11 @@ void Election::handle(event::Conflict&&) {
 void Election::handle(event::Failed&& event) {
   if (pending_ == Pending::kRelease) released_ = true;
   if (trouble_ != event.why)
-    log(config::LogLevel::kWarn, fmt::format("{}; {}", event.why,
-                                             acting_              ? "this agent goes on until the lease is over"
-                                             : joins_ && !known() ? "this agent goes on alone, as before"
-                                                                  : "this agent stands by"));
+    log(config::LogLevel::kWarn,
+        fmt::format("{}; {}", event.why,
+                    acting_                               ? "this agent goes on until the lease is over"
+                    : role_ == Role::kJoining && !known() ? "this agent goes on alone, as before"
+                                                          : "this agent stands by"));
   trouble_ = std::move(event.why);
   ++failures_;
   attempt_ended();

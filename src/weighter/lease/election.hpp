@@ -53,9 +53,9 @@ struct Conflict {};
 struct Failed {
   std::string why;
 };
-/// `warm`: the agent's view is fresh enough to act on.
+/// `lacks`: what the agent's view lacks before it is fresh enough to act on, in words; empty: nothing.
 struct TimeReached {
-  bool warm = false;
+  std::string lacks;
 };
 struct StopRequested {};
 }  // namespace event
@@ -89,11 +89,16 @@ struct Finish {};
 using Action = std::variant<action::Read, action::Write, action::WakeAt, action::Acting, action::Resumed, action::Log,
                             action::Finish>;
 
+/// What an agent wants of the lease.
+enum class Role : std::uint8_t {
+  kCandidate,  ///< to hold it
+  kJoining,    ///< the same; it was alone so far, and sets weights without the lease until `known`
+};
+
 class Election {
  public:
-  /// `name`: of the Lease, for the log. `identity`: unlike any other agent's. `seed`: for the jitter. `joins`: the
-  /// agent was alone so far and sets weights without the lease until `known`.
-  Election(std::string name, std::string identity, std::uint32_t seed, bool joins = false);
+  /// `name`: of the Lease, for the log. `identity`: unlike any other agent's. `seed`: for the jitter.
+  Election(std::string name, std::string identity, std::uint32_t seed, Role role = Role::kCandidate);
 
   /// `now` must not go back. The first event is TimeReached.
   std::vector<Action> on(Event event, Now now);
@@ -126,6 +131,7 @@ class Election {
   /// When another's lease is over, by what was last seen. Absent: it is free, ours or not known.
   [[nodiscard]] std::optional<MonoTime> others_end() const;
   void note_time();
+  void note_lack(const std::string& lacks);
   void stand_down(std::string_view why);
   void stop_step();
   void log(config::LogLevel level, std::string_view text);
@@ -134,7 +140,7 @@ class Election {
   const std::string name_;
   const std::string identity_;
   std::uint64_t random_;
-  const bool joins_;
+  const Role role_;
   std::vector<Action> out_;
   Now now_;
   Pending pending_ = Pending::kNone;
@@ -149,6 +155,9 @@ class Election {
   std::optional<MonoTime> last_event_;
   /// The agent's view is not fresh, so it may not become the one that counts.
   bool cold_ = true;
+  /// Since when; absent: it is fresh.
+  std::optional<MonoTime> cold_since_;
+  bool cold_logged_ = false;
   bool acting_ = false;
   MonoTime valid_until_{};
   std::string trouble_;
