@@ -27,6 +27,10 @@ StandbyRole::StandbyRole(asio::io_context& io, const config::Standby& standby, L
 LeaseKeeper::Effects StandbyRole::effects() const {
   LeaseKeeper::Effects out = effects_;
   out.lacks = [this] { return lease_ == nullptr ? std::string{} : effects_.lacks(); };
+  // A lease whose file is refused is given back: the agent acts alone all the same.
+  out.acting = [this](bool acting) {
+    if (lease_) effects_.acting(acting);
+  };
   return out;
 }
 

@@ -494,3 +494,23 @@ TEST_CASE("standby: a provider whose name does not resolve does not keep an agen
   CHECK(stage.reaches(kThirds));
   CHECK(a.program->stop() == 0);
 }
+
+TEST_CASE("standby: a file that turns it on and names a taken port leaves the lone agent setting weights") {
+  const Stage stage;
+  FakeApi api;
+  Hand a(stage, api, "a", Hand::Lease::kNone);
+  REQUIRE(stage.reaches(kThirds));
+  const boost::asio::ip::tcp::endpoint any(boost::asio::ip::make_address("127.0.0.1"), 0);
+  boost::asio::io_context io;
+  const tcp::acceptor taken(io, any);
+  a.write(stage, a.standby(api, "rpc/weighter"), taken.local_endpoint().port());
+  a.program->signal(SIGHUP);
+  REQUIRE(eventually([&] { return a.took_file(0, 1); }));
+  CHECK(a.program->says("asks for a port that cannot be used"));
+  CHECK(a.says_acting(1));
+  // The lease that it got for the new file is given back, and it goes on as before.
+  CHECK(api.holder() == "");
+  stage.break_provider(1);
+  CHECK(stage.reaches(kWithoutB, 20s));
+  CHECK(a.program->stop() == 0);
+}
