@@ -59,7 +59,7 @@ class Service::Impl {
         agent_checks_(io_.get_executor(), [this](std::string_view asked) { return answer_agent_check(asked); }),
         systemd_(io_, {.settled = [this] { return current_ != nullptr && current_->controller().unsettled().empty(); },
                        .status = [this] { return status_line(); }}),
-        standby_(io_, config_->standby, standby_effects()),
+        standby_(io_, config_->standby, options_.dry_run, standby_effects()),
         file_(io_, options_.config_file, options_.version,
               {.read = options_.read,
                .begin = [this] { systemd_.reload_begins(); },
@@ -131,7 +131,8 @@ class Service::Impl {
   std::unique_ptr<Agent> new_agent(control::Legacy legacy, bool continues) {
     control::Options how;
     how.dry_run = options_.dry_run;
-    how.standby = !standby_.acts();
+    // A dry run shows what it would set, whichever agent acts.
+    how.standby = !options_.dry_run && !standby_.acts();
     how.recall = !recalled_;
     how.seed = std::random_device{}();
     Agent::Effects effects;

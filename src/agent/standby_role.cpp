@@ -18,10 +18,12 @@ constexpr milliseconds kLeaseGrace{1000};
 
 }  // namespace
 
-StandbyRole::StandbyRole(asio::io_context& io, const config::Standby& standby, LeaseKeeper::Effects effects)
-    : io_(io), effects_(std::move(effects)) {
+StandbyRole::StandbyRole(asio::io_context& io, const config::Standby& standby, bool dry_run,
+                         LeaseKeeper::Effects effects)
+    : io_(io), dry_run_(dry_run), effects_(std::move(effects)) {
   if (standby.on())
-    lease_ = std::make_shared<LeaseKeeper>(io, standby, this->effects(), lease::Role::kCandidate);
+    lease_ = std::make_shared<LeaseKeeper>(io, standby, this->effects(),
+                                           dry_run ? lease::Role::kObserver : lease::Role::kCandidate);
 }
 
 LeaseKeeper::Effects StandbyRole::effects() const {
@@ -53,7 +55,8 @@ asio::awaitable<std::expected<void, std::string>> StandbyRole::prepare(config::S
         now.text(), wanted.on() ? "changed to another Lease or API server" : "turned off"));
   }
   if (!wanted.on()) co_return std::expected<void, std::string>{};
-  joining_ = std::make_shared<LeaseKeeper>(io_, wanted, effects(), lease::Role::kJoining);
+  joining_ =
+      std::make_shared<LeaseKeeper>(io_, wanted, effects(), dry_run_ ? lease::Role::kObserver : lease::Role::kJoining);
   joining_->start();
   // Until then this agent sets weights as before, so that a Lease that cannot be had leaves HAProxy to it.
   if (co_await joining_->joined()) co_return std::expected<void, std::string>{};

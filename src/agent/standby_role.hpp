@@ -17,8 +17,9 @@ namespace rpcw {
 /// with the configuration. Without a [standby] it always acts.
 class StandbyRole {
  public:
-  /// `effects.lacks` is not asked of an agent that was alone: it has acted on its view, whatever that is.
-  StandbyRole(boost::asio::io_context& io, const config::Standby& standby, LeaseKeeper::Effects effects);
+  /// `effects.lacks` is not asked of an agent that was alone: it has acted on its view, whatever that is. `dry_run`:
+  /// the agent sets no weights, so it never takes the lease from one that does.
+  StandbyRole(boost::asio::io_context& io, const config::Standby& standby, bool dry_run, LeaseKeeper::Effects effects);
 
   void start();
   /// Other agents may set weights too.
@@ -44,6 +45,7 @@ class StandbyRole {
   LeaseKeeper::Effects effects() const;
 
   boost::asio::io_context& io_;
+  const bool dry_run_;
   const LeaseKeeper::Effects effects_;
   /// nullptr: this agent is alone.
   std::shared_ptr<LeaseKeeper> lease_;

@@ -495,6 +495,46 @@ TEST_CASE("standby: a provider whose name does not resolve does not keep an agen
   CHECK(a.program->stop() == 0);
 }
 
+TEST_CASE("standby: a dry run reads the lease, and leaves it to the agent that sets weights") {
+  const Stage stage;
+  FakeApi api;
+  Hand a(stage, api, "a", Hand::Lease::kShared, "", {"--dry-run"});
+  REQUIRE(eventually([&] { return api.count(404) >= 3; }));
+  CHECK(api.holder() == "");
+  CHECK_FALSE(a.acts());
+  CHECK(a.says_acting(0));
+  CHECK(a.ready());
+  // It says what it would set, whichever agent acts.
+  CHECK(a.program->says("dry run: would set weight rpc/a"));
+
+  Hand b(stage, api, "b");
+  REQUIRE(eventually([&] { return b.acts(); }, kTakeOver));
+  REQUIRE(stage.reaches(kThirds));
+  REQUIRE(eventually([&] { return at(json(a.get("/api/v1/status")), "/standby/holder").IsString(); }));
+  CHECK(at(json(a.get("/api/v1/status")), "/standby/holder").GetString() == api.holder());
+  CHECK(b.program->stop() == 0);
+  CHECK(api.holder() == "");
+  const unsigned reads = api.count(200);
+  REQUIRE(eventually([&] { return api.count(200) >= reads + 5; }));
+  CHECK(api.holder() == "");
+  // A dry run may begin to watch a lease that nobody holds.
+  CHECK(a.program->stop() == 0);
+  CHECK(api.holder() == "");
+}
+
+TEST_CASE("standby: a dry run takes a file that turns it on, whether or not an agent holds the lease") {
+  const Stage stage;
+  FakeApi api;
+  Hand a(stage, api, "a", Hand::Lease::kNone, "", {"--dry-run"});
+  REQUIRE(eventually([&] { return a.ready(); }));
+  a.write(stage, a.standby(api, "rpc/weighter"));
+  a.program->signal(SIGHUP);
+  REQUIRE(eventually([&] { return a.took_file(1, 1); }));
+  CHECK(a.says_acting(0));
+  CHECK(api.text() == "");
+  CHECK(a.program->stop() == 0);
+}
+
 TEST_CASE("standby: a file that turns it on and names a taken port leaves the lone agent setting weights") {
   const Stage stage;
   FakeApi api;

@@ -309,6 +309,36 @@ TEST_CASE("lease: an agent whose view stays incomplete says once why it does not
   CHECK(cold.said.size() == 2);
 }
 
+TEST_CASE("lease: an observer knows the holder and never writes") {
+  Server server;
+  Agent observer("agent-o", 3h, 0ms, lease::Role::kObserver);
+  observer.warm = false;
+  MonoTime t{};
+  const auto turn = [&](MonoTime time, bool lost = false) {
+    for (const MonoTime end = t + time; t < end; t += 50ms) observer.turn(t, server, 5ms, 5ms, lost);
+  };
+  CHECK_FALSE(observer.election.known());
+  turn(1min);
+  CHECK(observer.election.known());
+  CHECK_FALSE(server.record.has_value());
+  CHECK(observer.election.holder().empty());
+  CHECK(observer.said.empty());
+  server.record = Record{.holder = "agent-b", .duration = 12s, .renewed = "1", .resource_version = "1"};
+  turn(1min);
+  CHECK(observer.election.holder() == "agent-b");
+  CHECK(server.record->holder == "agent-b");
+  CHECK(observer.said == std::vector<std::string>{
+                             "lease kubernetes:ns/rpc: agent-b holds it; this agent is a dry run and sets no weights"});
+  turn(20s, true);
+  CHECK(observer.said.back() == "lease kubernetes:ns/rpc: no answer; the holder is not known");
+  CHECK_FALSE(observer.holds(t));
+  CHECK_FALSE(observer.acting);
+  observer.stop(t);
+  turn(1s);
+  CHECK(observer.finished);
+  CHECK(server.record->holder == "agent-b");
+}
+
 TEST_CASE("lease: never two hands, whatever the network and the processes do") {
   for (unsigned seed = 1; seed <= 30; ++seed) {
     CAPTURE(seed);

@@ -69,7 +69,8 @@ void Election::observe(const Record& record) {
   if (!observed_ || !same_spec(*observed_, record)) {
     const bool another = !record.holder.empty() && record.holder != identity_ && holder() != record.holder;
     if (another && !acting_)
-      log(config::LogLevel::kInfo, fmt::format("{} holds it; this agent stands by", record.holder));
+      log(config::LogLevel::kInfo, fmt::format("{} holds it; this agent {}", record.holder,
+                                               observes() ? "is a dry run and sets no weights" : "stands by"));
     // The first look does not tell a living holder from a dead one.
     if (observed_ && !record.holder.empty() && record.holder != identity_) other_lives_ = true;
     observed_at_ = now_.mono;
@@ -137,7 +138,10 @@ void Election::handle(event::TimeReached&& event) {
   const bool resumed =
       std::ranges::any_of(out_, [](const Action& a) { return std::holds_alternative<action::Resumed>(a); });
   cold_ = resumed || !event.lacks.empty();
-  note_lack(event.lacks);
+  if (observes())
+    cold_ = false;
+  else
+    note_lack(event.lacks);
   if (stopping_ || pending_ != Pending::kNone || now_.mono < next_try_) return;
   if (!acting_ && cold_) return;
   pending_ = Pending::kRead;
@@ -146,6 +150,17 @@ void Election::handle(event::TimeReached&& event) {
 
 void Election::handle(event::Found&& event) {
   if (pending_ != Pending::kRead) return;
+  read_ = true;
+  if (observes()) {
+    if (event.record)
+      observe(*event.record);
+    else
+      observed_.reset();
+    trouble_.clear();
+    failures_ = 0;
+    attempt_ended();
+    return;
+  }
   Record mine{.holder = identity_,
               .duration = duration_cast<std::chrono::seconds>(kLeaseDuration),
               .acquired = micro_time(now_.wall),
@@ -213,6 +228,7 @@ void Election::handle(event::Failed&& event) {
         fmt::format("{}; {}", event.why,
                     acting_                               ? "this agent goes on until the lease is over"
                     : role_ == Role::kJoining && !known() ? "this agent goes on alone, as before"
+                    : observes()                          ? "the holder is not known"
                                                           : "this agent stands by"));
   trouble_ = std::move(event.why);
   ++failures_;

@@ -93,6 +93,7 @@ using Action = std::variant<action::Read, action::Write, action::WakeAt, action:
 enum class Role : std::uint8_t {
   kCandidate,  ///< to hold it
   kJoining,    ///< the same; it was alone so far, and sets weights without the lease until `known`
+  kObserver,   ///< to know the holder: it writes nothing. For a dry run, which sets no weights
 };
 
 class Election {
@@ -105,8 +106,8 @@ class Election {
 
   /// Whether weights may be set at this very moment. False from the deadline on, whether or not the loop has turned.
   [[nodiscard]] bool holds(MonoTime now) const { return acting_ && now < valid_until_; }
-  /// This agent holds the lease, or another one was seen to renew it.
-  [[nodiscard]] bool known() const { return acting_ || other_lives_; }
+  /// This agent holds the lease, or another one was seen to renew it. An observer has read it: nothing depends on it.
+  [[nodiscard]] bool known() const { return acting_ || other_lives_ || (observes() && read_); }
   /// Attempts in a row that have failed.
   [[nodiscard]] unsigned failures() const { return failures_; }
   /// As last seen; empty: none, or not known.
@@ -117,6 +118,8 @@ class Election {
 
  private:
   enum class Pending : std::uint8_t { kNone, kRead, kWrite, kRelease };
+
+  [[nodiscard]] bool observes() const { return role_ == Role::kObserver; }
 
   void handle(event::Found&& event);
   void handle(event::Written&& event);
@@ -158,6 +161,8 @@ class Election {
   /// Since when; absent: it is fresh.
   std::optional<MonoTime> cold_since_;
   bool cold_logged_ = false;
+  /// The Lease was read, or found missing, at least once.
+  bool read_ = false;
   bool acting_ = false;
   MonoTime valid_until_{};
   std::string trouble_;
