@@ -285,6 +285,7 @@ class Service::Impl {
       systemd_.reload_ended();
       co_return;
     }
+    log::configure(loaded->log);
     log::event("config_reloaded", config::LogLevel::kInfo,
                fmt::format("{}: {} was read again", why, options_.config_file));
     next_ = std::make_unique<config::Config>(std::move(*loaded));

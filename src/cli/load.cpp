@@ -120,7 +120,7 @@ std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs
     complain(ok.error());
     return std::unexpected(kOwnError);
   }
-  if (to != FindingsTo::kTerminal) log::configure(reading.config->log);
+  if (to == FindingsTo::kStart) log::configure(reading.config->log);
   for (const std::string& text : reading.warnings) {
     if (to == FindingsTo::kTerminal)
       std::fprintf(stderr, "warning: %s\n", text.c_str());

@@ -39,8 +39,9 @@ struct Reading {
 /// it.
 Reading read_config(const Options& options, Needs needs);
 
-/// Reports errors and warnings, and raises the limit on open files. Unless findings go to the terminal alone, the log
-/// is as the file says from then on. On failure everything has been reported, and the error is the exit code.
+/// Reports errors and warnings, and raises the limit on open files. At the start the log is as the file says from then
+/// on; a running agent has to accept the file first. On failure everything has been reported, and the error is the exit
+/// code.
 std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs, FindingsTo to);
 
 /// read_config, then take_config.

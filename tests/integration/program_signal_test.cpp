@@ -379,3 +379,27 @@ TEST_CASE("a SIGHUP now and then does not begin the waiting for a provider that 
   CHECK(decided);
   CHECK(program.stop() == 0);
 }
+
+TEST_CASE("a file that is refused for its port changes nothing about the log either") {
+  const Stage stage;
+  Program program({"run", "--config", stage.config()});
+  REQUIRE(stage.reaches(kAll));
+  Stage::Keys keys;
+  keys.log = "format = \"json\"\nlevel = \"error\"";
+  // No address of this machine.
+  keys.listen = "\"192.0.2.1:1\"";
+  stage.config(keys);
+  program.signal(SIGHUP);
+  REQUIRE(program.says("asks for a port that cannot be used"));
+  stage.break_provider(1);
+  REQUIRE(program.says("rpc/b: degraded -> ejected"));
+  CHECK(program.count("{\"time\"") == 0);
+  stage.mend_provider(1);
+  // With a file that is taken, it is as that says.
+  keys.listen = "\"\"";
+  keys.log = "format = \"json\"";
+  stage.config(keys);
+  program.signal(SIGHUP);
+  REQUIRE(program.says("\"event\":\"config_reloaded\""));
+  CHECK(program.stop() == 0);
+}
