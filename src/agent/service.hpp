@@ -27,6 +27,7 @@ class Service {
     std::function<ConfigFile::Reading()> read;
   };
 
+  /// From here on SIGTERM, SIGINT and SIGHUP wait for `run`.
   Service(Options options, config::Config config);
   ~Service();
   Service(const Service&) = delete;

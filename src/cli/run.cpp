@@ -1,7 +1,9 @@
+#include <csignal>
 #include <cstdio>
 #include <utility>
 
 #include "agent/service.hpp"
+#include "base/held_signals.hpp"
 #include "cli/cli.hpp"
 #include "cli/load.hpp"
 
@@ -19,6 +21,8 @@ ConfigFile::Reading read_again(const Options& options) {
 }  // namespace
 
 int command_run(const Options& options) {
+  // Before the service takes them they would end the process, as when a reload follows right after the start.
+  const HeldSignals held({SIGHUP, SIGTERM, SIGINT});
   // Before the reading, so that a change between them is found.
   const ConfigFile::Version version = ConfigFile::version_of(options.config_file);
   auto config = load_config(options, Needs::kRun, FindingsTo::kStart);
@@ -30,6 +34,7 @@ int command_run(const Options& options) {
                    .dry_run = options.dry_run,
                    .read = [options] { return read_again(options); }},
                   std::move(*config));
+  held.release();
   if (const auto opened = service.open_ports(); !opened) {
     std::fprintf(stderr, "%s\n", opened.error().c_str());
     return kOwnError;

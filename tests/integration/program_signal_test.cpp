@@ -8,8 +8,11 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <random>
+#include <sstream>
+#include <string>
 
 #include "integration/http_get.hpp"
 #include "integration/program_stage.hpp"
@@ -402,4 +405,50 @@ TEST_CASE("a file that is refused for its port changes nothing about the log eit
   program.signal(SIGHUP);
   REQUIRE(program.says("\"event\":\"config_reloaded\""));
   CHECK(program.stop() == 0);
+}
+
+namespace {
+
+/// Processor time that the process has used for itself since it runs the program; 0: it does not yet.
+std::chrono::milliseconds user_time(const Program& program) {
+  std::error_code error;
+  const std::string folder = fmt::format("/proc/{}", program.pid());
+  const auto exe = std::filesystem::read_symlink(folder + "/exe", error);
+  if (error || exe.filename() != std::filesystem::path(program_path()).filename()) return {};
+  std::ifstream in(folder + "/stat");
+  std::string text;
+  std::getline(in, text);
+  const std::size_t name_end = text.rfind(')');
+  if (name_end == std::string::npos) return {};
+  std::istringstream fields(text.substr(name_end + 1));
+  std::string field;
+  // utime is the 14th field of all, the 12th after the name.
+  for (int i = 0; i < 12; ++i) fields >> field;
+  return std::chrono::milliseconds(1000 * std::stol(field) / sysconf(_SC_CLK_TCK));
+}
+
+}  // namespace
+
+TEST_CASE("signals that come while the file is read at the start take effect after it") {
+  const Folder folder;
+  // Reading this takes a while.
+  std::string text =
+      "[haproxy]\nendpoints = [\"unix:/no/such.sock\"]\n[http]\nlisten = \"\"\n[[backend]]\nname = \"rpc\"\n"
+      "chain = \"ethereum\"\n";
+  for (int i = 0; i < 14'000; ++i)
+    text += fmt::format("[[backend.server]]\nname=\"s{0}\"\nurl=\"http://127.0.0.1:1/{0}\"\n", i);
+  const std::string config = folder.write("config.toml", text);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
+    CAPTURE(number);
+    Program program({"run", "--config", config});
+    REQUIRE(eventually([&] { return user_time(program) >= 60ms; }));
+    REQUIRE(program.count("starts") == 0);
+    program.signal(number);
+    if (number == SIGHUP) {
+      CHECK(program.says("SIGHUP: "));
+      program.signal(SIGTERM);
+    }
+    CHECK(program.wait() == 0);
+    CHECK(program.count("stopped; HAProxy keeps the last weights") == 1);
+  }
 }
