@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <utility>
 
 namespace rpcw::observe {
@@ -35,33 +36,32 @@ LogLine summary_of(const LogLine& last, unsigned more) {
 
 }  // namespace
 
+bool RepeatFilter::end_window(Kind& kind, MonoTime now, std::vector<LogLine>& out) {
+  if (now - kind.begun < kWindow) return true;
+  if (kind.seen <= kWritten) return false;
+  out.push_back(summary_of(kind.last, kind.seen - kWritten));
+  // It goes on being summed up as long as it repeats.
+  kind.begun = now;
+  kind.seen = kWritten;
+  return true;
+}
+
 std::vector<LogLine> RepeatFilter::due(MonoTime now) {
   std::vector<LogLine> out;
-  for (auto at = kinds_.begin(); at != kinds_.end();) {
-    Kind& kind = at->second;
-    if (now - kind.begun < kWindow) {
-      ++at;
-    } else if (kind.seen <= kWritten) {
-      at = kinds_.erase(at);
-    } else {
-      out.push_back(summary_of(kind.last, kind.seen - kWritten));
-      // It goes on being summed up as long as it repeats.
-      kind.begun = now;
-      kind.seen = kWritten;
-      ++at;
-    }
-  }
+  for (auto at = kinds_.begin(); at != kinds_.end();)
+    at = end_window(at->second, now, out) ? std::next(at) : kinds_.erase(at);
   return out;
 }
 
 std::vector<LogLine> RepeatFilter::pass(LogLine line, MonoTime now) {
-  std::vector<LogLine> out = due(now);
+  std::vector<LogLine> out;
   const std::string name = kind_of(line);
   if (name.empty()) {
     out.push_back(std::move(line));
     return out;
   }
   Kind& kind = kinds_.try_emplace(name, Kind{now, 0, {}}).first->second;
+  if (!end_window(kind, now, out)) kind = {now, 0, {}};
   if (++kind.seen > kWritten)
     kind.last = std::move(line);
   else

@@ -16,9 +16,9 @@ class RepeatFilter {
   static constexpr unsigned kWritten = 3;
   static constexpr milliseconds kWindow{60'000};
 
-  /// The lines to write now: summaries that are due, and `line` unless it repeats.
+  /// The lines to write now: the summary of this line's kind if it is due, and `line` unless it repeats.
   std::vector<LogLine> pass(LogLine line, MonoTime now);
-  /// Summaries that are due.
+  /// The summaries of all kinds that are due. To be called from time to time: it goes through all kinds.
   std::vector<LogLine> due(MonoTime now);
 
  private:
@@ -28,6 +28,10 @@ class RepeatFilter {
     /// The newest one that was not written.
     LogLine last;
   };
+  /// If the kind's minute is over, adds its summary to `out` and begins the next one. False: there was nothing to sum
+  /// up, so that the kind can be forgotten.
+  static bool end_window(Kind& kind, MonoTime now, std::vector<LogLine>& out);
+
   /// By event, what it is about and its outcome, without numbers that change each time.
   std::map<std::string, Kind> kinds_;
 };

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -40,8 +41,10 @@ TEST_CASE("repeats: three of a kind are written in a minute, the others summed u
   CHECK(summary[0].fields.back() == std::pair<std::string_view, std::string>{"count", "6"});
   // It goes on in the next minute, and is still summed up.
   CHECK(filter.pass(line("10"), MonoTime(70s)).empty());
-  CHECK(messages(filter.pass(line("other", "state_changed", "b"), MonoTime(122s))) ==
-        Messages{"1 more time in a minute: 10", "other"});
+  // A line of another kind does not look through all of them: there may be thousands.
+  CHECK(messages(filter.pass(line("other", "state_changed", "b"), MonoTime(122s))) == Messages{"other"});
+  CHECK(messages(filter.pass(line("plain", "start"), MonoTime(122s))) == Messages{"plain"});
+  CHECK(messages(filter.due(MonoTime(122s))) == Messages{"1 more time in a minute: 10"});
   // After a minute without it, it is news.
   CHECK(filter.due(MonoTime(200s)).empty());
   CHECK(messages(filter.pass(line("11"), MonoTime(201s))) == Messages{"11"});
@@ -57,4 +60,25 @@ TEST_CASE("repeats: servers, states and events are kinds of their own, and other
   }
   CHECK(filter.pass(line("x"), MonoTime(2s)).empty());
   for (int i = 0; i < 9; ++i) CHECK(filter.pass(line("x", "start"), MonoTime(2s)).size() == 1);
+}
+
+TEST_CASE("repeats: a line whose own minute is over brings its summary, and begins the next minute") {
+  RepeatFilter filter;
+  for (int i = 1; i <= 5; ++i) filter.pass(line(std::to_string(i)), MonoTime(1s));
+  CHECK(messages(filter.pass(line("6"), MonoTime(61s))) == Messages{"2 more times in a minute: 5"});
+  CHECK(messages(filter.due(MonoTime(121s))) == Messages{"1 more time in a minute: 6"});
+  CHECK(filter.due(MonoTime(181s)).empty());
+  for (int i = 1; i <= 3; ++i) CHECK(filter.pass(line("x"), MonoTime(190s)).size() == 1);
+  CHECK(messages(filter.pass(line("y"), MonoTime(250s))) == Messages{"y"});
+}
+
+TEST_CASE("repeats: the cost of a line does not grow with the number of kinds") {
+  RepeatFilter filter;
+  constexpr int kKinds = 50'000;
+  const auto begun = std::chrono::steady_clock::now();
+  for (int i = 0; i < kKinds; ++i)
+    CHECK(filter.pass(line("x", "state_changed", std::to_string(i)), MonoTime(1s)).size() == 1);
+  for (int i = 0; i < kKinds; ++i) CHECK(filter.pass(line("x", "weight_changed"), MonoTime(2s)).size() == 1);
+  // Some tenths of a second; minutes if each line walks through all kinds.
+  CHECK(std::chrono::steady_clock::now() - begun < 20s);
 }
