@@ -66,7 +66,7 @@ Metrics::EndpointCounters::EndpointCounters() : read_seconds(kExchangeBounds), s
 
 Metrics::ServerCounters* Metrics::server_of(control::TargetId target) {
   const auto at = targets_.find(target);
-  return at == targets_.end() ? nullptr : &server_counters_[at->second];
+  return at == targets_.end() ? nullptr : &server_counters_[at->second.server];
 }
 
 void Metrics::ask(control::TargetId target, const Check& check) {
@@ -111,7 +111,8 @@ void Metrics::on_event(const control::Event& event, Now now) {
       targets_.clear();
       endpoints_.clear();
     } else if constexpr (std::is_same_v<E, event::HeadSent>) {
-      if (ServerCounters* server = server_of(e.target)) ++server->requests[kHead];
+      if (const auto at = targets_.find(e.target); at != targets_.end())
+        server_counters_[at->second.server].requests[kHead] += at->second.head_requests;
     } else if constexpr (std::is_same_v<E, event::HeadAnswered>) {
       ServerCounters* server = server_of(e.target);
       if (server == nullptr) return;
@@ -142,7 +143,7 @@ void Metrics::on_actions(std::span<const control::Action> actions, Now now, std:
   const auto on = [&](const auto& a) {
     using A = std::decay_t<decltype(a)>;
     if constexpr (std::is_same_v<A, action::AddTarget>) {
-      if (!a.server.empty()) targets_[a.target] = {a.backend, a.server};
+      if (!a.server.empty()) targets_[a.target] = {{a.backend, a.server}, a.chain->offers.head_requests};
     } else if constexpr (std::is_same_v<A, action::RemoveTarget>) {
       targets_.erase(a.target);
     } else if constexpr (std::is_same_v<A, action::SendCheck>) {

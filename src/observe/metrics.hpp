@@ -78,6 +78,11 @@ class Metrics final : public control::Observer {
     Histogram set_seconds;
   };
   using ServerKey = std::pair<std::string, std::string>;
+  struct Target {
+    ServerKey server;
+    /// Requests that one head takes.
+    unsigned head_requests = 1;
+  };
   struct Endpoint {
     std::string name;
     /// When the exchange under way began; absent: none is.
@@ -92,7 +97,7 @@ class Metrics final : public control::Observer {
   void forget_gone(const Report& report);
 
   // Of the controller at work; another one numbers anew.
-  std::map<control::TargetId, ServerKey> targets_;
+  std::map<control::TargetId, Target> targets_;
   std::map<control::EndpointId, Endpoint> endpoints_;
 
   std::map<ServerKey, ServerCounters> server_counters_;

@@ -4,6 +4,10 @@
 #include <rapidjson/document.h>
 
 #include <array>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -89,6 +93,30 @@ TEST_CASE("metrics: a histogram counts each value in its bucket") {
   CHECK(h.counts()[1] == 2);
   CHECK(h.counts()[2] == 1);
   CHECK(h.sum() == doctest::Approx(8.35));
+}
+
+TEST_CASE("metrics: a head is billed with the requests that it takes") {
+  const auto metrics = std::make_shared<Metrics>(WallTime{});
+  auto report = std::make_shared<Report>();
+  BackendReport& b = report->backends.emplace_back();
+  b.name = "dot";
+  b.servers = {server("s", 128)};
+  const config::Target target;
+  Chain chain;
+  chain.offers.head_requests = 2;
+  const std::array<control::Action, 1> added{control::action::AddTarget{0, &target, {}, &chain, "dot", "s"}};
+  metrics->on_event(control::event::Started{}, {});
+  metrics->on_actions(added, {}, {});
+  for (int i = 0; i < 3; ++i) metrics->on_event(control::event::HeadSent{0}, {});
+  struct Text final : BodyWriter {
+    boost::asio::awaitable<bool> next() override { co_return true; }
+    boost::asio::awaitable<bool> flush() override { co_return true; }
+  } out;
+  boost::asio::io_context io;
+  boost::asio::co_spawn(io, Metrics::write(metrics, report, false, out), boost::asio::detached);
+  io.run();
+  CHECK(out.text.find("rpc_weighter_probe_requests_total{backend=\"dot\",server=\"s\",question=\"head\"} 6\n") !=
+        std::string::npos);
 }
 
 TEST_CASE("decisions: the newest first, at most 200, and filtered") {
