@@ -520,7 +520,8 @@ void backend(A& a, FieldsOf<A, BackendSnapshot>& m) {
 
 }  // namespace
 
-std::string encode(std::string_view salt, const std::vector<BackendSnapshot>& backends, Now now) {
+std::string encode(std::string_view salt, const std::vector<BackendSnapshot>& backends, Now now,
+                   const std::vector<LeftOut>& left_out) {
   JsonWriter out;
   Saver saver(out, now.mono);
   out.begin_object();
@@ -529,6 +530,11 @@ std::string encode(std::string_view salt, const std::vector<BackendSnapshot>& ba
   out.field("saved_ms", now.wall);
   out.field("salt", salt);
   saver.list("backends", backends, 0, [](Saver& s, const BackendSnapshot& m) { backend(s, m); });
+  if (!left_out.empty())
+    saver.list("left_out", left_out, 0, [](Saver& s, const LeftOut& m) {
+      s.wall("saved_ms", m.saved);
+      backend(s, m.backend);
+    });
   out.end_object();
   return std::string(out.view()) + "\n";
 }
@@ -560,6 +566,11 @@ std::expected<StoredState, std::string> decode(std::string_view text, Now now) {
     Loader loader(list[i], saved_at);
     backend(loader, out.backends.emplace_back());
   }
+  if (root["left_out"].present())
+    Loader(root, saved_at).list("left_out", out.left_out, kMostTargets, [](Loader& l, LeftOut& m) {
+      l.wall("saved_ms", m.saved);
+      backend(l, m.backend);
+    });
   if (document->error()) return wrong();
   return out;
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <random>
 #include <utility>
 
@@ -62,14 +63,23 @@ std::optional<std::string> StateFile::load(SystemState& state, Now now) {
   if (age > kOldestState)
     return ignored(fmt::format("was saved {} ago, at most {} is of use", span_text(age), span_text(kOldestState)),
                    kAnew);
-  const auto wake = [&](std::vector<TargetHistory>& targets) {
-    for (TargetHistory& t : targets) t = awoken(std::move(t), std::max(age, milliseconds{0}), now);
-  };
-  for (BackendSnapshot& m : stored->backends) {
-    wake(m.history.servers);
-    wake(m.history.references);
+  for (BackendSnapshot& b : stored->backends) stored->left_out.push_back({stored->saved, std::move(b)});
+  const auto here = state.backend_names();
+  std::vector<BackendSnapshot> known;
+  std::vector<LeftOut> others;
+  for (LeftOut& b : stored->left_out) {
+    const milliseconds slept = std::max(now.wall - b.saved, milliseconds{0});
+    if (slept > kOldestState) continue;
+    if (std::ranges::find(here, b.backend.name) == here.end()) {
+      others.push_back(std::move(b));
+      continue;
+    }
+    for (std::vector<TargetHistory>* targets : {&b.backend.history.servers, &b.backend.history.references})
+      for (TargetHistory& t : *targets) t = awoken(std::move(t), slept, now);
+    known.push_back(std::move(b.backend));
   }
-  state.adopt(std::move(stored->backends), keyer(salt_));
+  left_out_ = std::make_shared<const std::vector<LeftOut>>(std::move(others));
+  state.adopt(std::move(known), keyer(salt_));
   if (-age > kClockSlack)
     return ignored(fmt::format("was saved {} in the future, so this machine's clock was or is wrong", span_text(-age)),
                    "it is used as if saved just now");
@@ -77,7 +87,16 @@ std::optional<std::string> StateFile::load(SystemState& state, Now now) {
 }
 
 std::string StateFile::text(const SystemState& state, Now now) const {
-  return encode(salt_, state.snapshot(keyer(salt_)), now);
+  const std::vector<BackendSnapshot> backends = state.snapshot(keyer(salt_));
+  std::vector<LeftOut> others;
+  if (left_out_)
+    std::ranges::copy_if(*left_out_, std::back_inserter(others), [&](const LeftOut& b) {
+      return now.wall - b.saved <= kOldestState &&
+             std::ranges::find(backends, b.backend.name, &BackendSnapshot::name) == backends.end();
+    });
+  std::string out = encode(salt_, backends, now, others);
+  // What this process knows comes first.
+  return out.size() <= kMostStateBytes || others.empty() ? out : encode(salt_, backends, now);
 }
 
 std::expected<void, std::string> StateFile::write(const std::string& text) const {

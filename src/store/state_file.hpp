@@ -1,11 +1,13 @@
 #pragma once
 
 #include <expected>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/time.hpp"
+#include "store/state_codec.hpp"
 #include "weighter/system/system_state.hpp"
 
 namespace rpcw::store {
@@ -24,9 +26,10 @@ class StateFile {
   explicit StateFile(std::string path);
 
   /// Gives `state`, which is new, what the file knows of the same targets: all of it less what is known to be of no
-  /// use. No file is no error: nothing is known then. The result is a warning for a person, one sentence with path,
-  /// cause and remedy; absent: all is well. Nothing in a file can do more harm than that. A file that was never a state
-  /// is left alone: `write` refuses from then on.
+  /// use. What it knows of other backends goes back into the file, until it is older than kOldestState. No file is no
+  /// error: nothing is known then. The result is a warning for a person, one sentence with path, cause and remedy;
+  /// absent: all is well. Nothing in a file can do more harm than that. A file that was never a state is left alone:
+  /// `write` refuses from then on.
   [[nodiscard]] std::optional<std::string> load(SystemState& state, Now now);
 
   /// The text for the file, at this moment.
@@ -42,6 +45,8 @@ class StateFile {
   std::string path_;
   /// The file was never a state: it is not written.
   bool foreign_ = false;
+  /// As last read. By pointer, since each writing copies this object.
+  std::shared_ptr<const std::vector<LeftOut>> left_out_;
   /// The same for the life of a file: each new one would tell a little more about what the fingerprints are made of.
   std::string salt_;
 };

@@ -333,6 +333,60 @@ TEST_CASE("many servers: fingerprints are short, and none is mixed up all the sa
   for (std::size_t i = 0; i < 3000; ++i) REQUIRE(fresh.history(i).heads.received.mono == MonoTime{milliseconds{i}});
 }
 
+TEST_CASE("backends that a pass leaves out stay in the file, and grow old there") {
+  const Folder folder;
+  const std::string path = folder.path("state.json");
+  const auto of = [](std::initializer_list<const char*> names) {
+    config::Config out;
+    for (const char* name : names) {
+      config::Config one = config_of({"a", "b", "c"});
+      one.backends[0].name = name;
+      out.backends.push_back(one.backends[0]);
+    }
+    return out;
+  };
+  // A pass in which all targets answer. The error is a warning.
+  const auto pass = [&](const config::Config& config, milliseconds when) {
+    SystemState state(config);
+    StateFile file(path);
+    CHECK_FALSE(file.load(state, at(when)).has_value());
+    for (std::size_t k = 0; k < state.targets().size(); ++k) answer(state, k, when);
+    state.decide(at(when), true);
+    REQUIRE(file.save(state, at(when)).has_value());
+  };
+  // What a pass would know of its first server.
+  const auto known = [&](const config::Config& config, milliseconds when) {
+    SystemState state(config);
+    CHECK_FALSE(StateFile(path).load(state, at(when)).has_value());
+    return std::pair(state.history(0).probes.observations, state.history(0).latency.smoothed_ms.has_value());
+  };
+  const config::Config both = of({"x", "y"});
+  const config::Config x = of({"x"});
+  const config::Config y = of({"y"});
+  pass(both, 0s);
+  pass(x, 1min);
+  CHECK(known(y, 1min).first == 1);
+  for (int i = 2; i <= 30; ++i) pass(x, i * 1min);
+  CHECK(known(x, 30min).first == 31);
+  CHECK(known(y, 30min).first == 1);
+  // By its own age: after 35 minutes latency and errors alone count, after 45 nothing.
+  for (int i = 31; i <= 40; ++i) pass(x, i * 1min);
+  CHECK(known(y, 40min) == std::pair(std::uint64_t{0}, true));
+  CHECK(content(path).find("\"name\":\"y\"") != std::string::npos);
+  SUBCASE("a pass that knows it makes it young again, and the other one old") {
+    pass(y, 41min);
+    CHECK(known(y, 41min).first == 1);
+    for (int i = 42; i <= 60; ++i) pass(y, i * 1min);
+    CHECK(known(both, 60min).first == 41);
+    CHECK(known(y, 60min).first == 20);
+  }
+  SUBCASE("it is forgotten in the end") {
+    for (int i = 41; i <= 46; ++i) pass(x, i * 1min);
+    CHECK(known(y, 46min) == std::pair(std::uint64_t{0}, false));
+    CHECK(content(path).find("left_out") == std::string::npos);
+  }
+}
+
 TEST_CASE("the clock: time that passed counts, time that went back does not, an old state is not used") {
   const Scene s;
   const auto load = [&](milliseconds later, SystemState& state) {
