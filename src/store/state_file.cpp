@@ -68,7 +68,9 @@ std::optional<std::string> StateFile::load(SystemState& state, Now now) {
   std::vector<BackendSnapshot> known;
   std::vector<LeftOut> others;
   for (LeftOut& b : stored->left_out) {
-    const milliseconds slept = std::max(now.wall - b.saved, milliseconds{0});
+    // From the future, as after the clock was set back: it must not stay until then.
+    b.saved = std::min(b.saved, now.wall);
+    const milliseconds slept = now.wall - b.saved;
     if (slept > kOldestState) continue;
     if (std::ranges::find(here, b.backend.name) == here.end()) {
       others.push_back(std::move(b));

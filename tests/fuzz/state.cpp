@@ -21,7 +21,7 @@ void state(std::string_view bytes) {
   const Keyer by_name = [](std::string_view name, std::string_view) {
     return std::string(name.empty() ? "d71b" : name);
   };
-  const auto again = store::decode(store::encode(stored->salt, stored->backends, now), now);
+  const auto again = store::decode(store::encode(stored->salt, stored->backends, now, stored->left_out), now);
   must(again.has_value(), "a state that was read can be written and read again");
   SystemState known(kConfig);
   known.adopt(std::move(stored->backends), by_name);

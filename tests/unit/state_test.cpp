@@ -380,6 +380,22 @@ TEST_CASE("backends that a pass leaves out stay in the file, and grow old there"
     CHECK(known(both, 60min).first == 41);
     CHECK(known(y, 60min).first == 20);
   }
+  SUBCASE("a clock that was set back makes it no younger than just saved") {
+    SystemState state(x);
+    StateFile file(path);
+    CHECK(file.load(state, {kWall - 24h, MonoTime(41min)}).has_value());
+    state.decide({kWall - 24h, MonoTime(41min)}, true);
+    REQUIRE(file.save(state, {kWall - 24h, MonoTime(41min)}).has_value());
+    for (int i = 1; i <= 46; ++i) {
+      SystemState next(x);
+      StateFile later(path);
+      const Now when{kWall - 24h + i * 1min, MonoTime(41min) + i * 1min};
+      CHECK_FALSE(later.load(next, when).has_value());
+      next.decide(when, true);
+      REQUIRE(later.save(next, when).has_value());
+    }
+    CHECK(content(path).find("left_out") == std::string::npos);
+  }
   SUBCASE("it is forgotten in the end") {
     for (int i = 41; i <= 46; ++i) pass(x, i * 1min);
     CHECK(known(y, 46min) == std::pair(std::uint64_t{0}, false));
