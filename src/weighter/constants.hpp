@@ -75,6 +75,8 @@ inline constexpr double kRampStart = 0.1;
 inline constexpr milliseconds kUneasyFor = seconds{60};
 inline constexpr double kUneasyShare = 0.5;
 inline constexpr double kUneasyParts = 1.5;
+/// A server whose score gives it less than this part takes nothing that another one may not have.
+inline constexpr double kWorthyShare = 0.005;
 
 // ---- latency
 

@@ -149,6 +149,28 @@ TEST_CASE("with little traffic a server that fails all of it loses it as well, a
   CHECK(out == (per_s > 1));
 }
 
+TEST_CASE("after an ejection a server that is too far behind gets nothing that another one may not have") {
+  Direct d(3, "adaptive");
+  std::uint64_t number = 1000;
+  const auto pass = [&](std::uint64_t behind, bool well) {
+    d.pass_time(12s);
+    ++number;
+    d.good(0, number, 1s);
+    d.good(1, number - behind, milliseconds(1000 + behind * 12'000));
+    if (well)
+      d.good(2, number, 1s);
+    else
+      d.bad(2, Reason::kHttpStatus);
+    return d.decide();
+  };
+  for (int i = 0; i < 5; ++i) pass(0, true);
+  BackendDecision last;
+  for (int i = 0; i < 4; ++i) last = pass(4, false);
+  REQUIRE(last.servers[2].state == State::kEjected);
+  REQUIRE(last.servers[1].state == State::kDegraded);
+  CHECK(d.held[0] >= 250);
+}
+
 TEST_CASE("requests that fail everywhere are no server's fault") {
   Traffic w(4);
   for (int i = 0; i < 60; ++i) w.second([](std::size_t, LiveDelta& d) { d.failures = d.requests * 3 / 10; });

@@ -98,9 +98,13 @@ bool is_uneasy(const Allocation& a) {
   });
 }
 
-void limit_exposure(const Allocation& a, std::span<Cap> caps) {
+/// `free`: the shares without limits. What one may not have goes to the others, so only those count that are worth some
+/// traffic: one that is too far behind, or silent, gets none because another has enough.
+void limit_exposure(const Allocation& a, std::span<const double> free, std::span<Cap> caps) {
   if (!a.strategy.limits_growth || !is_uneasy(a)) return;
-  const double most = std::max(constants::kUneasyShare, constants::kUneasyParts / static_cast<double>(caps.size()));
+  const auto worthy = std::ranges::count_if(free, [](double share) { return share >= constants::kWorthyShare; });
+  if (worthy == 0) return;
+  const double most = std::max(constants::kUneasyShare, constants::kUneasyParts / static_cast<double>(worthy));
   if (most >= 1.0) return;
   for (Cap& cap : caps) cap.lower(most, Cap::Kind::kExposure);
 }
@@ -154,7 +158,7 @@ std::vector<double> grown_shares(Allocation& a, const Members& sharing, std::spa
   std::vector<Cap> caps(sharing.size());
   const std::vector<double> free = shares_below(scores, shares_of(caps));
   const std::vector<double> before = shares_before(a, sharing);
-  limit_exposure(a, caps);
+  limit_exposure(a, free, caps);
   limit_growth(a, sharing, before, caps);
   limit_untold(a, sharing, before, caps);
   limit_quotas(a, sharing, caps);
