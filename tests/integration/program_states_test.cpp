@@ -246,7 +246,7 @@ TEST_CASE("static algorithms: one whose weight in haproxy.cfg is 0 cannot take o
   CHECK(weights_of(haproxy) == as_they_were);
   CHECK(request(port).find(" 200 ") != std::string::npos);
   Program program({"run", "--config", config});
-  CHECK(program.says("those that answer get the same weight"));
+  CHECK(program.says("those that HAProxy can use get the same weight"));
   CHECK(weights_of(haproxy) == as_they_were);
   CHECK(program.stop() == 0);
 }

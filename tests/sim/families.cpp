@@ -441,7 +441,7 @@ const std::vector<Row>& rows() {
        not_found},
       {"hedera",
        &hedera,
-       [](std::uint64_t id) { return genesis(id) + genesis(id).substr(2, 32); },
+       [](std::uint64_t id) { return genesis(id).substr(2) + genesis(id).substr(2, 32); },
        text_429,
        {400, R"({"_status":{"messages":[{"message":"Invalid parameter: limit"}]}})"},
        not_found},

@@ -208,7 +208,7 @@ class Chain {
 
 /// What providers can speak, in the order of the program's families.
 std::vector<std::string_view> families();
-/// The answer of a provider on that chain to the question which one it is.
+/// The answer of a provider on that chain to the question which one it is, as it is compared.
 std::string identity(std::string_view family, std::uint64_t chain_id);
 
 /// The hash of a block: a function of its arguments and nothing else. Fork 0 is the common chain.
