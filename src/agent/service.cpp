@@ -100,6 +100,8 @@ class Service::Impl {
       current_ = agent.get();
       co_await agent->run();
       current_ = nullptr;
+      ++agents_ended_;
+      grace_.cancel();
       if (terminating_ || !next_) break;
       // The old agent refers to its configuration to the end.
       const std::unique_ptr<config::Config> old = std::exchange(config_, std::move(next_));
@@ -237,10 +239,17 @@ class Service::Impl {
     log::info(fmt::format("{}: stopping", signal == SIGINT ? "SIGINT" : "SIGTERM"));
     file_.stop();
     systemd_.stopping();
-    if (current_ != nullptr) current_->request_stop();
+    stop_agent();
+  }
+
+  /// For an end, or for the next agent. A HAProxy that does not answer must hold back neither: the others' weights
+  /// would stay as they are meanwhile.
+  void stop_agent() {
+    if (current_ == nullptr) return;
+    current_->request_stop();
     grace_.expires_after(kGrace);
-    grace_.async_wait([this](boost::system::error_code error) {
-      if (error || current_ == nullptr) return;
+    grace_.async_wait([this, ended = agents_ended_](boost::system::error_code error) {
+      if (error || current_ == nullptr || agents_ended_ != ended) return;
       log::warn("HAProxy has not answered; not waiting for it any longer");
       current_->abandon();
     });
@@ -289,7 +298,7 @@ class Service::Impl {
     log::event("config_reloaded", config::LogLevel::kInfo,
                fmt::format("{}: {} was read again", why, options_.config_file));
     next_ = std::make_unique<config::Config>(std::move(*loaded));
-    if (current_ != nullptr) current_->request_stop();
+    stop_agent();
   }
 
   const Options options_;
@@ -312,6 +321,7 @@ class Service::Impl {
   ConfigFile file_;
   /// nullptr: between two agents, and at the end.
   Agent* current_ = nullptr;
+  std::size_t agents_ended_ = 0;
   /// The state holds what an earlier process has known.
   bool recalled_ = false;
   bool terminating_ = false;

@@ -57,6 +57,11 @@ TEST_CASE("one HAProxy hangs, one refuses, one is well: that one is served at on
     stage.break_provider(0);
     CHECK(stage.reaches({{"a", 0}, {"b", 128}, {"c", 128}}, 15s));
     CHECK(program.says("cannot connect: Connection refused"));
+    // Nor does the next configuration wait for it, in the middle of an exchange.
+    program.signal(SIGHUP);
+    CHECK(program.says("config.toml was read again"));
+    stage.break_provider(1);
+    CHECK(stage.reaches({{"a", 0}, {"b", 0}, {"c", 256}}, 15s));
     hanging.resume();
     CHECK(eventually([&] { return weights_of(hanging) == stage.weights(); }));
     CHECK(program.stop() == 0);
