@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "base/text.hpp"
 #include "config/chain.hpp"
 #include "config/reader.hpp"
 #include "config/url.hpp"
@@ -121,6 +122,14 @@ bool same_nodes(const Candidate& c, const Candidate& there) {
   });
 }
 
+/// Another port of 127.0.0.1 is HAProxy's own way to another provider as often as another door of the same node.
+bool on_other_loopback_ports(const Candidate& c, const Candidate& there) {
+  return std::ranges::any_of(c.rows, [&](const haproxy::ServerRow* s) {
+    const haproxy::ServerRow* other = there.row(s->name);
+    return other != nullptr && is_loopback(host_of(*s)) && s->addr != other->addr;
+  });
+}
+
 /// What most servers said; nullptr: none said anything.
 const ChainAnswers::Network* network_of(const std::map<std::string, ChainAnswers>& answers,
                                         const std::string& backend) {
@@ -220,6 +229,7 @@ const Candidate* leader_of(const Candidate& c, const std::vector<Candidate>& all
     const ChainAnswers::Network* theirs = network_of(answers, other.name);
     // On one machine there may be nodes of two chains.
     if (mine != nullptr && (theirs == nullptr || *mine != *theirs)) continue;
+    if (mine == nullptr && on_other_loopback_ports(c, other)) continue;
     return &other;
   }
   return nullptr;

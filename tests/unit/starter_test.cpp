@@ -149,6 +149,14 @@ TEST_CASE("starter: the same nodes behind other backends follow the first one") 
   REQUIRE(asked.backends.size() == 4);
   CHECK(asked.backends[1].follows.empty());
   CHECK(asked.backends[1].chain.name == "bnb-smart-chain");
+  // Ports of this machine lead anywhere, so only a node that tells the same network is taken for the same.
+  const auto ports = one({backend("rpc", "roundrobin", {"127.0.0.1:8001", "127.0.0.1:8002"}),
+                          backend("sei", "roundrobin", {"127.0.0.1:9001", "127.0.0.1:9002"})});
+  for (const auto& b :
+       accepted(cli::make_starter({"unix:/s", {}, {}}, ports, {{"rpc", {{{{"evm", "1"}, 2}}, 0}}})).backends)
+    CHECK(b.follows.empty());
+  const std::map<std::string, ChainAnswers> same{{"rpc", {{{{"evm", "1"}, 2}}, 0}}, {"sei", {{{{"evm", "1"}, 2}}, 0}}};
+  CHECK(accepted(cli::make_starter({"unix:/s", {}, {}}, ports, same)).backends[1].follows == "rpc");
   // To be asked, each stands for itself.
   for (const auto& b : accepted(cli::make_starter({"unix:/s", {}, {}, true}, all)).backends) CHECK(b.follows.empty());
 }
