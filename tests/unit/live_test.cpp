@@ -46,7 +46,7 @@ struct Traffic : Direct {
       deltas[i].ended = std::max(deltas[i].ended, deltas[i].failures);
     }
     last = deltas;
-    auto suspects = fold_live(history->servers, deltas, now.mono);
+    auto suspects = fold_live(history->servers, deltas, now.mono, requests);
     if (++seconds % 5 == 0)
       for (std::size_t i = 0; i < held.size(); ++i) good(i, 1000 + static_cast<std::uint64_t>(seconds) / 12);
     decision = decide();
@@ -59,6 +59,7 @@ struct Traffic : Direct {
     return static_cast<double>(held[i]) / sum;
   }
 
+  Requests requests = Requests::kOfAll;
   double per_s;
   std::map<std::size_t, double> rest;
   std::vector<LiveDelta> last;
@@ -264,6 +265,22 @@ TEST_CASE("max_rate: when all plans together carry less than the traffic, all ge
   w.backend.servers[1].max_rate = 30;
   for (int i = 0; i < 20; ++i) w.second(kFine);
   CHECK(w.share(0) == doctest::Approx(0.25).epsilon(0.1));
+}
+
+TEST_CASE("under a hash one client's wrong requests are no server's quota") {
+  Traffic t(3);
+  t.requests = Requests::kOfSome;
+  for (int i = 0; i < 30; ++i)
+    t.second([](std::size_t server, LiveDelta& d) {
+      if (server == 0) d.client_errors = d.requests / 2;
+    });
+  CHECK_FALSE(t.history->servers[0].live.quota_per_s);
+  t.requests = Requests::kOfAll;
+  for (int i = 0; i < 5; ++i)
+    t.second([](std::size_t server, LiveDelta& d) {
+      if (server == 0) d.client_errors = d.requests / 2;
+    });
+  CHECK(t.history->servers[0].live.quota_per_s);
 }
 
 TEST_CASE("a quota that is gone is found out in time") {

@@ -213,7 +213,8 @@ class Everybody {
 
 }  // namespace
 
-std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, MonoTime now) {
+std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, MonoTime now,
+                                   Requests requests) {
   std::vector<bool> suspect(servers.size());
   /// Negative: there was no read before, so that what was counted belongs to no known time.
   std::vector<double> carried_per_s(servers.size(), -1.0);
@@ -257,6 +258,7 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
     ++heard;
   }
   if (heard < 2) everywhere = 0.0;
+  if (requests == Requests::kOfSome) everywhere = 1.0;
   for (std::size_t i = 0; i < servers.size(); ++i)
     if (carried_per_s[i] >= 0)
       steer_quota(servers[i].live, everywhere, carried_per_s[i], total_per_s,

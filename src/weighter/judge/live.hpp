@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
@@ -11,10 +12,15 @@
 /// Evidence from the traffic that HAProxy has counted: real methods, real load, real quotas. Pure, as judging is.
 namespace rpcw {
 
+/// Which requests a server gets: a part of all clients', or all of some clients' (a hash). Then a client whose requests
+/// are wrong has all its 4xx at one server, and 4xx say nothing of quotas.
+enum class Requests : std::uint8_t { kOfAll, kOfSome };
+
 /// Folds what one HAProxy has counted of a backend's servers in; deltas of several HAProxys add up. Returns the servers
 /// of which a probe and a read at once would tell more: sudden failures, or open requests that pile up. `open` counts
 /// as the whole backend's: with several HAProxys a pile shows a little later.
-std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, MonoTime now);
+std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, MonoTime now,
+                                   Requests requests = Requests::kOfAll);
 
 /// The server returns after an ejection: what its traffic was like before says nothing any more. What its quota carries
 /// stays.

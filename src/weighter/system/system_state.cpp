@@ -165,7 +165,8 @@ std::vector<std::size_t> SystemState::observe_live(std::uint32_t b, const std::v
         return t.live.counted_at == MonoTime{} && !t.live.quota_per_s;
       });
   if (idle) return {};
-  std::vector<std::size_t> suspects = fold_live(backend.history.servers, deltas, now);
+  std::vector<std::size_t> suspects = fold_live(backend.history.servers, deltas, now,
+                                                hashes(backend.view.algorithm) ? Requests::kOfSome : Requests::kOfAll);
   for (std::size_t& s : suspects) s += first_target(b);
   if (std::ranges::any_of(deltas, [](const LiveDelta& d) { return d.requests > 0 || d.ended > 0; }))
     backend.dirty = true;
