@@ -18,6 +18,7 @@ constexpr const char* kWrongChain = R"({"chain_id":5})";
 constexpr const char* kRpcError = R"({"fault":"rpc_error"})";
 constexpr const char* kHtml = R"({"fault":"html"})";
 constexpr const char* kEightBehind = R"({"lag_blocks":8})";
+constexpr const char* kTwelveBehind = R"({"lag_blocks":12})";
 constexpr const char* kFlaps500 = R"({"fault":"http_status","http_status":500,"flap_ms":4000})";
 // What probes and checks ask for works.
 constexpr const char* kReal500 =
@@ -110,6 +111,19 @@ std::vector<Scenario> make() {
                  kThirty});
   variant("apart", "apart-5s", "but HAProxy waits 5 s", {.server_timeout_s = 5, .patience_s = 2});
   variant("apart", "apart-60s", "but HAProxy waits 60 s", kSixty);
+
+  out.push_back({"together",
+                 "All but the slowest fall 12 blocks behind at once, and later stand still at once",
+                 100,
+                 {{"twelve behind", kP15, 5, 45, kTwelveBehind},
+                  {"twelve behind", kP27, 5, 45, kTwelveBehind},
+                  {"twelve behind", kP47, 5, 45, kTwelveBehind},
+                  {"twelve behind", kP84, 5, 45, kTwelveBehind},
+                  {"stale", kP15, 60, 90, kStale, kStaleAfter},
+                  {"stale", kP27, 60, 90, kStale, kStaleAfter},
+                  {"stale", kP47, 60, 90, kStale, kStaleAfter},
+                  {"stale", kP84, 60, 90, kStale, kStaleAfter}},
+                 Form::kComputed});
 
   const auto alone = [&](const char* name, const char* kind, const char* behaviour, double bad_after = 0) {
     out.push_back({name,
