@@ -563,6 +563,20 @@ TEST_CASE("two of three that fall behind together lose freshness by the dates of
   CHECK_FALSE(v.servers[2].disqualified);
 }
 
+TEST_CASE("a server is not behind because others were asked after it") {
+  World w(3);
+  w.backend.chain.block_time = 1s;
+  w.backend.chain.max_lag = 10s;
+  std::uint64_t number = 1000;
+  for (int i = 0; i < 20; ++i) {
+    w.pass_time(2s);
+    number += 2;
+    w.good(static_cast<std::size_t>(i % 3), number, 500ms);
+    for (const ServerVerdict& v : w.verdict().servers)
+      if (v.state != State::kUnknown) CHECK(v.freshness == 1);
+  }
+}
+
 TEST_CASE("one that is ahead of what time allows makes nobody old") {
   World w(3);
   for (std::uint64_t number = 1000; number < 1050; number += 5) {

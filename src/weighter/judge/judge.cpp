@@ -373,8 +373,9 @@ class Judge {
     if (furthest.number < own.number + constants::kBehindBlocks) return std::nullopt;
     const milliseconds dated = furthest.timestamp - own.timestamp;
     if (!rise_explained(furthest.number - own.number, dated, block_time_, backend_.chain.max_lag)) return std::nullopt;
-    // A date in the near future makes nobody older.
-    return std::min(dated, std::chrono::duration_cast<milliseconds>(now_.wall - own.timestamp));
+    // As old as it was when it came: a server must not fall behind because others were asked after it. And a date in
+    // the near future makes nobody older.
+    return std::min(dated, std::chrono::duration_cast<milliseconds>(t.heads.received.wall - own.timestamp));
   }
 
   /// `used` where nothing is silent; `waiting_ms`: what live traffic says of silence. Silence counts for more the
