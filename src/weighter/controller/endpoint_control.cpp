@@ -426,6 +426,8 @@ const config::Backend* EndpointControl::ejected_from(const Key& key) const {
   for (std::size_t b = 0; b < c_.config.backends.size(); ++b) {
     const config::Backend& cfg = c_.config.backends[b];
     if (cfg.name != key.first) continue;
+    // Nothing is done for it, and among thousands of servers each name is a search.
+    if (cfg.on_eject == config::OnEject::kNone) return nullptr;
     const std::vector<ServerDecision>& decided = c_.state.decision(b).servers;
     for (std::size_t i = 0; i < cfg.servers.size() && i < decided.size(); ++i)
       if (cfg.servers[i].name == key.second && decided[i].state == State::kEjected) return &cfg;
