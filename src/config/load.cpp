@@ -56,8 +56,8 @@ void read_haproxy(Reader& r, const Context& context, Haproxy& out) {
     const Endpoint& e = out.endpoints[i];
     if (e.port != 0 && !is_loopback(e.address))
       r.warning(places[i], "endpoints",
-                "is a stats socket over the network without TLS: whoever reaches it rules HAProxy, and can read what "
-                "is sent; see docs/haproxy.md for one with certificates");
+                "is a stats socket over the network without TLS: every machine that reaches this port can read and set "
+                "all of HAProxy; see docs/haproxy.md for a stats socket with certificates");
   }
 }
 

@@ -245,11 +245,25 @@ TEST_CASE("config: a stats socket over the network without TLS is warned of") {
                     keys));
   };
   const std::string warning =
-      "haproxy.endpoints: is a stats socket over the network without TLS: whoever reaches it rules HAProxy, and can read "
-      "what is sent; see docs/haproxy.md for one with certificates";
+      "haproxy.endpoints: is a stats socket over the network without TLS: every machine that reaches this port can read "
+      "and set all of HAProxy; see docs/haproxy.md for a stats socket with certificates";
   CHECK(with("endpoints = [\"tcp:10.0.0.3:9999\", \"tcp:127.0.0.1:9999\", \"dns:haproxy:9999\", \"unix:/x\"]") ==
         std::vector{"2:14: " + warning, "2:57: " + warning});
   CHECK(with("endpoints = [\"tcp:localhost:9999\", \"tcp:[::1]:9999\"]").empty());
+}
+
+TEST_CASE("config: what people call a chain leads to one that is known") {
+  for (const char* name : {"mainnet", "eth", "eth-mainnet", "bsc", "bnb", "avax", "arb", "arbitrum", "matic", "btc"}) {
+    const std::vector<std::string> told =
+        errors(fmt::format("[[backend]]\nname = \"b\"\nchain = \"{}\"\ndiscover = \"http://{{addr}}/\"\n", name));
+    CAPTURE(name);
+    REQUIRE(told.size() == 1);
+    constexpr std::string_view kGuess = "did you mean \"";
+    const std::size_t at = told[0].find(kGuess);
+    REQUIRE(at != std::string::npos);
+    const std::string guess = told[0].substr(at + kGuess.size());
+    CHECK(find_chain(guess.substr(0, guess.find('"'))) != nullptr);
+  }
 }
 
 TEST_CASE("config: a chain's id is read as its family's answers are") {

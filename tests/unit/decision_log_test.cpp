@@ -196,7 +196,7 @@ TEST_CASE("decision log: a fallback and its end are told once") {
   }
   t.after.fallback = config::Fallback::kEqual;
   CHECK(t.tell().back() ==
-        "rpc: 0 of 3 servers healthy, min_healthy is 1: those that HAProxy can use get the same weight, the others "
+        "rpc: 0 of 3 servers healthy, min_healthy is 1: those that HAProxy can use get the same weight, the others get "
         "nothing; all that answer are on another chain: is `chain` right?");
   t.after.fallback.reset();
   t.tell();
@@ -204,7 +204,7 @@ TEST_CASE("decision log: a fallback and its end are told once") {
   t.after.servers[2].weight = 0;
   t.after.fallback = config::Fallback::kEqual;
   CHECK(t.tell().back() ==
-        "rpc: 0 of 3 servers healthy, min_healthy is 1: those that do not answer get the same weight, the others "
+        "rpc: 0 of 3 servers healthy, min_healthy is 1: those that do not answer get the same weight, the others get "
         "nothing; all that answer are on another chain: is `chain` right?");
   t.after.fallback.reset();
   t.tell();

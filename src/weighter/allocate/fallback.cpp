@@ -81,7 +81,7 @@ void share_among(Allocation& a, const Members& group, Standing worst) {
 }
 
 /// Those that a fallback serves, by the worst standing among them.
-std::string_view whom(Standing worst) {
+std::string_view served_text(Standing worst) {
   switch (worst) {
     case Standing::kAnswers:
       break;
@@ -170,17 +170,13 @@ std::string fallback_text(config::Fallback fallback, const std::vector<const Ser
       served = std::max(served.value_or(Standing::kAnswers), standing_of(*server));
   }
   some_have_none = some_have_none && served.has_value();
-  std::string out;
-  if (fallback == config::Fallback::kKeep)
-    out = "the last weights are kept";
-  else if (some_have_none)
-    out = fmt::format(
-        "{} {}, the others {}", whom(*served),
-        fallback == config::Fallback::kLeastBad ? "share by the age of their newest blocks" : "get the same weight",
-        fallback == config::Fallback::kLeastBad ? "get nothing" : "nothing");
-  else
-    out = fallback == config::Fallback::kLeastBad ? "all share by the age of their newest blocks"
-                                                  : "all get the same weight";
+  std::string out = "the last weights are kept";
+  if (fallback != config::Fallback::kKeep) {
+    const std::string_view get =
+        fallback == config::Fallback::kLeastBad ? "share by the age of their newest blocks" : "get the same weight";
+    out = some_have_none ? fmt::format("{} {}, the others get nothing", served_text(*served), get)
+                         : fmt::format("all {}", get);
+  }
   if (all_on_another_chain(servers)) out += "; all that answer are on another chain: is `chain` right?";
   return out;
 }

@@ -38,8 +38,9 @@ struct HeadView {
   std::optional<AgreedHead> agreed;
   /// Of the agreed head; of several that have just reached it, the latest.
   WallTime agreed_timestamp{};
-  /// The highest head that is younger than max_lag and may be true: its height is explained by its date. It need not be
-  /// agreed on, so it puts nobody out; but it shows servers whose own blocks are old that the chain has gone on.
+  /// The highest head that is younger than max_lag, and no higher than its date explains. Absent: there is none. It may
+  /// be one server's alone, so it ejects no other; servers whose blocks are old by their dates lose freshness against
+  /// it.
   std::optional<Head> furthest;
   /// Operators are too far apart, and none of their heads has a majority.
   bool no_quorum = false;

@@ -354,7 +354,7 @@ class Judge {
         lower(v.freshness, fresh, Reason::kBlockLag,
               fmt::format("block {} is {} older than {}, which another provider shows", t.heads.newest->number,
                           span_text(*behind), heads_.furthest->number));
-        t.heads.slipping = t.heads.slipping || fresh < 1.0;
+        t.heads.slipping = true;
       }
     }
     if (backend_.min_peers > 0 && t.node.peers && *t.node.peers < backend_.min_peers)
@@ -375,7 +375,7 @@ class Judge {
     if (!rise_explained(furthest.number - own.number, dated, block_time_, backend_.chain.max_lag)) return std::nullopt;
     // As old as it was when it came: a server must not fall behind because others were asked after it. And a date in
     // the near future makes nobody older.
-    return std::min(dated, std::chrono::duration_cast<milliseconds>(t.heads.received.wall - own.timestamp));
+    return std::min(dated, t.heads.received.wall - own.timestamp);
   }
 
   /// `used` where nothing is silent; `waiting_ms`: what live traffic says of silence. Silence counts for more the
