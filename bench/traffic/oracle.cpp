@@ -1,5 +1,6 @@
 #include "traffic/oracle.hpp"
 
+#include <algorithm>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cmath>
@@ -15,7 +16,8 @@ namespace {
 constexpr double kLead = 0.4;
 /// After a fault, so that the provider has really recovered.
 constexpr double kAfter = 0.1;
-/// A provider's quota is a bucket that fills evenly, and the arrivals at one provider are not quite even.
+/// A provider's quota is a bucket that fills evenly, as its capacity is, and the arrivals at one provider are not quite
+/// even.
 constexpr double kOfQuota = 0.9;
 constexpr unsigned kFull = 256;
 
@@ -28,7 +30,8 @@ std::vector<unsigned> oracle_weights(const Scenario& scenario, double at_s) {
   for (std::size_t i = 0; i < n; ++i) score[i] = 1.0 / providers()[i].latency_ms;
   for (const Fault& f : scenario.faults) {
     if (at_s < f.bad_from_s() - kLead || at_s >= f.to_s + kAfter) continue;
-    const double quota = faulty(f).quota_per_s;
+    const sim::Behaviour b = faulty(f);
+    const double quota = std::max(b.quota_per_s, b.capacity_per_s);
     if (quota > 0)
       cap[f.provider] = kOfQuota * quota / kRequestsPerSecond;
     else

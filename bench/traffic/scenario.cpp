@@ -125,6 +125,14 @@ std::vector<Scenario> make() {
                   {"stale", kP84, 60, 90, kStale, kStaleAfter}},
                  Form::kComputed});
 
+  out.push_back(
+      {"capacity",
+       "The two fastest providers answer 30 and 40 requests a second, one after the other, and let the rest wait",
+       100,
+       {{"30 a second", kP15, 5, 85, R"({"capacity_per_s":30})"},
+        {"40 a second", kP27, 5, 85, R"({"capacity_per_s":40})"}},
+       Form::kComputed});
+
   const auto alone = [&](const char* name, const char* kind, const char* behaviour, double bad_after = 0) {
     out.push_back({name,
                    std::string("Alone, on the fastest: ") + kind,

@@ -204,6 +204,7 @@ constexpr std::array kFields{
     field<&Behaviour::flood_chunked>("flood_chunked"),
     field<&Behaviour::drip_ms>("drip_ms"),
     field<&Behaviour::quota_per_s>("quota_per_s"),
+    field<&Behaviour::capacity_per_s>("capacity_per_s"),
     field<&Behaviour::rate_limit_style>("rate_limit_style"),
     field<&Behaviour::retry_after_s>("retry_after_s"),
     field<&Behaviour::unsupported_methods>("unsupported_methods"),

@@ -228,6 +228,18 @@ bool ProviderServer::take_quota(const Behaviour& behaviour, std::size_t calls) {
   return true;
 }
 
+std::chrono::microseconds ProviderServer::take_turn(const Behaviour& behaviour) {
+  const auto now = Clock::now();
+  if (behaviour.capacity_per_s <= 0) {
+    free_at_ = now;
+    return {};
+  }
+  const auto begins = std::max(free_at_, now);
+  free_at_ = begins + std::chrono::duration_cast<Clock::duration>(
+                          std::chrono::duration<double>(std::min(1.0 / behaviour.capacity_per_s, 3600.0)));
+  return std::chrono::duration_cast<std::chrono::microseconds>(begins - now);
+}
+
 bool ProviderServer::chance(double ratio) {
   if (ratio >= 1) return true;
   return static_cast<double>(random_() >> 11) * 0x1p-53 < ratio;
@@ -301,6 +313,7 @@ Answer ProviderServer::answer(const Request& request) {
     out.ending = ending_of(request);
   }
   out.delay = draw_latency(b);
+  if (!limited) out.delay += take_turn(b);
   return out;
 }
 

@@ -66,6 +66,8 @@ class ProviderServer final : public Server {
   bool take_quota(const Behaviour& behaviour, std::size_t calls);
   bool chance(double ratio);
   std::chrono::microseconds draw_latency(const Behaviour& behaviour);
+  /// How long a request waits until those before it have been answered.
+  std::chrono::microseconds take_turn(const Behaviour& behaviour);
   Answer faulty(const Setting& setting, const Request& request, const Calls& calls, const std::string& headers);
 
   const std::string name_;
@@ -86,6 +88,8 @@ class ProviderServer final : public Server {
   /// Of the quota that `tokens_` was counted by; another one starts with a full bucket.
   double tokens_quota_ = 0;
   Clock::time_point tokens_at_;
+  /// When the requests that wait for their turn have been answered.
+  Clock::time_point free_at_;
 };
 
 }  // namespace sim::detail

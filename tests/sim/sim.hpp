@@ -133,6 +133,9 @@ struct Behaviour {
 
   /// JSON-RPC calls a second, with a burst of one second's worth; 0: no limit.
   double quota_per_s = 0;
+  /// Requests that it answers in a second, one after the other: those that come faster wait for their turn. 0: all at
+  /// once.
+  double capacity_per_s = 0;
   RateLimitStyle rate_limit_style = RateLimitStyle::http;
   /// The Retry-After of a 429; unset: none is sent.
   std::optional<std::uint64_t> retry_after_s{};

@@ -697,6 +697,17 @@ TEST_CASE("rate limits") {
   CHECK(valid(client.post(sim.a.url(), kHead)));
 }
 
+TEST_CASE("a provider that answers one after the other") {
+  Halted sim;
+  sim.a.set({.capacity_per_s = 20});
+  const auto begin = std::chrono::steady_clock::now();
+  std::vector<std::jthread> clients;
+  for (int i = 0; i < 4; ++i) clients.emplace_back([&] { CHECK(valid(Client().post(sim.a.url(), kHead))); });
+  clients.clear();
+  // The first one waits for none, the others for 50 ms each.
+  CHECK(std::chrono::steady_clock::now() - begin >= 149ms);
+}
+
 TEST_CASE("the behaviour as JSON") {
   const auto merged =
       sim::merge({.chain_id = 5, .lag_blocks = 3}, R"({"fault":"hang","chain_id":null,"fault_ratio":1})");

@@ -36,6 +36,7 @@ void Provider::set(sim::Behaviour behaviour, double s) {
   frozen_at_ = true_height(s);
   tokens_ = now_.quota_per_s;
   tokens_at_ = s;
+  free_at_ = s;
 }
 
 Outcome Provider::ask(std::string_view method, double s) {
@@ -52,6 +53,11 @@ Outcome Provider::ask(std::string_view method, double s) {
       return out;
     }
     tokens_ -= 1;
+  }
+  if (now_.capacity_per_s > 0) {
+    const double begins = std::max(free_at_, s);
+    free_at_ = begins + 1 / now_.capacity_per_s;
+    out.seconds += begins - s;
   }
   if (!hit(method, s)) return out;
   switch (now_.fault) {

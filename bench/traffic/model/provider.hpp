@@ -53,6 +53,8 @@ class Provider {
   std::uint64_t frozen_at_ = 0;
   double tokens_ = 0;
   double tokens_at_ = 0;
+  /// When the requests that wait for their turn have been answered.
+  double free_at_ = 0;
 };
 
 }  // namespace rpcw::bench::model
