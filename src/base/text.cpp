@@ -86,6 +86,11 @@ std::string span_text(milliseconds span) {
   return fmt::format("{} d", ms / 86'400'000);
 }
 
+std::string span_above(milliseconds span, milliseconds limit) {
+  std::string out = span_text(span);
+  return out == span_text(limit) ? "more than " + out : out;
+}
+
 void NameList::add(std::string_view name, std::string_view remark) {
   if (count_++ < most_shown_) shown_ += fmt::format("{}{}{}", shown_.empty() ? "" : ", ", name, remark);
 }

@@ -30,6 +30,8 @@ std::string rfc3339(WallTime time);
 
 /// "850 ms", "2.5 s", "90 s", "12 min", "3 h", "5 d": rounded to what a person needs.
 std::string span_text(milliseconds span);
+/// Of one above a limit: "more than 2 h" where it would read the same as the limit.
+std::string span_above(milliseconds span, milliseconds limit);
 
 /// "a, b, c and 7 more": as many names as are shown, and the number of the rest.
 class NameList {

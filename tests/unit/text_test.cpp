@@ -12,6 +12,8 @@ TEST_CASE("text: spans are as people say them") {
   CHECK(span_text(150s) == "2 min");
   CHECK(span_text(std::chrono::hours{3}) == "3 h");
   CHECK(span_text(std::chrono::hours{120}) == "5 d");
+  CHECK(span_above(std::chrono::hours{2} + 5s, std::chrono::hours{2}) == "more than 2 h");
+  CHECK(span_above(std::chrono::hours{3}, std::chrono::hours{2}) == "3 h");
 }
 
 TEST_CASE("text: lower case is that of ASCII alone") {

@@ -428,7 +428,8 @@ class Judge {
     if (backend_.chain.max_block_age &&
         too_old(t, *backend_.chain.max_block_age, config::interval_of(target, probe_), now_))
       out.push_back({Reason::kBlockTooOld, fmt::format("block {} is {} old, limit {}", t.heads.newest->number,
-                                                       span_text(age), span_text(*backend_.chain.max_block_age))});
+                                                       span_above(age, *backend_.chain.max_block_age),
+                                                       span_text(*backend_.chain.max_block_age))});
     if (heads_contradict(t))
       out.push_back(
           {Reason::kBlockLag, fmt::format("its head falls back by more than max_lag again and again, {} of {} "
@@ -437,9 +438,10 @@ class Judge {
     else if (lags_too_far(t))
       out.push_back({Reason::kBlockLag, lag_text(t)});
     if (const auto median = median_latency(t.latency); median && *median > backend_.max_latency)
-      out.push_back({Reason::kLatencyTooHigh,
-                     fmt::format("{} (median of {}), limit {}", span_text(duration_cast<milliseconds>(*median)),
-                                 t.latency.count, span_text(backend_.max_latency))});
+      out.push_back(
+          {Reason::kLatencyTooHigh, fmt::format("{} (median of {}), limit {}",
+                                                span_above(duration_cast<milliseconds>(*median), backend_.max_latency),
+                                                t.latency.count, span_text(backend_.max_latency))});
     if (says_it_is_syncing(t, history_.block_time, backend_))
       out.push_back(
           {Reason::kSyncing, *t.node.blocks_missing == kUnknownGap
