@@ -690,6 +690,9 @@ TEST_CASE("an agent-check is answered with the weight in percent of the configur
   const std::vector<const haproxy::Instance*> two{nullptr, &instance, &second};
   CHECK(agent_answer(state, two, "rpc/a").line == "100%\n");
   CHECK(agent_answer(state, two, "rpc/c").line == "0%\n");
+  // In MAINT at the second one alone: a little of another server is enough there, and hardly moves traffic elsewhere.
+  for (const char* server : {"a", "b"}) second.backends[0].server(server)->admin_state = 1;
+  CHECK(agent_answer(state, two, "rpc/c").line == "1%\n");
   // Nothing of it goes over the socket.
   CHECK(plan_changes(state, instance).empty());
   config.backends[0].drive = config::Drive::kSocket;

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "weighter/plan/planner.hpp"
+
 namespace rpcw {
 namespace {
 
@@ -42,6 +44,16 @@ Configured configured_weight(std::span<const haproxy::Instance* const> known, st
   return out;
 }
 
+/// A HAProxy would have no server if this one had the weight 0 that was decided: an operator may have taken the leader
+/// out there alone.
+bool is_needed_somewhere(const config::Backend& backend, const BackendDecision& decision, std::size_t server,
+                         std::span<const haproxy::Instance* const> known) {
+  return std::ranges::any_of(known, [&](const haproxy::Instance* instance) {
+    const haproxy::BackendRow* row = instance != nullptr ? instance->backend(backend.name) : nullptr;
+    return row != nullptr && weights_at(backend, decision, *row)[server] > 0;
+  });
+}
+
 }  // namespace
 
 AgentAnswer agent_answer(const SystemState& state, std::span<const haproxy::Instance* const> known,
@@ -64,7 +76,8 @@ AgentAnswer agent_answer(const SystemState& state, std::span<const haproxy::Inst
   const auto b = static_cast<std::size_t>(backend - backends.begin());
   const auto i = static_cast<std::size_t>(server - backend->servers.begin());
   if (state.cold() || !state.decided(b)) return {};
-  const unsigned weight = state.decision(b).servers[i].weight;
+  unsigned weight = state.decision(b).servers[i].weight;
+  if (weight == 0 && is_needed_somewhere(*backend, state.decision(b), i, known)) weight = 1;
   const Configured configured = configured_weight(known, backend->name, server->name);
   if (!configured.first) return {};
   // Of a configured 0 every percentage is 0.

@@ -21,7 +21,8 @@ struct AgentAnswer {
 /// `asked`: what `agent-send` sends, "backend/server" without its line end. `known`: the HAProxys of the configuration,
 /// which tell the weights of their haproxy.cfg; nullptr: one was never read. While none was, nothing is changed. Empty:
 /// there is none, and each weight is taken for kAssumedWeight. Which of them asks is not known, so where their weights
-/// differ the first one's counts, as long as no server loses its traffic at another one.
+/// differ the first one's counts, as long as no server loses its traffic at another one; and a server without which one
+/// of them would have none has a little at all.
 AgentAnswer agent_answer(const SystemState& state, std::span<const haproxy::Instance* const> known,
                          std::string_view asked);
 

@@ -7,12 +7,8 @@
 #include "weighter/state/haproxy_view.hpp"
 
 namespace rpcw {
-namespace {
 
-/// By server: the weights that HAProxy's `row` is brought to. The decision's, unless this HAProxy could then send
-/// requests to none: a decision joins the views of several, one may have changed since, and a server that is left alone
-/// may have weight 0. `fixed`: by server, whether it is left alone.
-std::vector<unsigned> targets_at(const config::Backend& backend, const BackendDecision& decision,
+std::vector<unsigned> weights_at(const config::Backend& backend, const BackendDecision& decision,
                                  const haproxy::BackendRow& row, const std::vector<bool>& fixed) {
   const std::vector<config::Server>& servers = backend.servers;
   const std::vector<ServerDecision>& decided = decision.servers;
@@ -21,8 +17,9 @@ std::vector<unsigned> targets_at(const config::Backend& backend, const BackendDe
   std::vector<bool> usable_here(decided.size());
   for (std::size_t i = 0; i < decided.size(); ++i) {
     const haproxy::ServerRow* s = row.server(servers[i].name);
-    usable_here[i] = s != nullptr && usable(*s) && !stuck(row, *s) && !(fixed[i] && s->uweight == 0);
-    if (fixed[i]) out[i] = s->uweight;
+    const bool is_fixed = !fixed.empty() && fixed[i];
+    usable_here[i] = s != nullptr && usable(*s) && !stuck(row, *s) && !(is_fixed && s->uweight == 0);
+    if (is_fixed) out[i] = s->uweight;
     if (usable_here[i] && out[i] > 0) return out;
   }
   if (has_usable_foreign_backup(backend, row)) return out;
@@ -43,8 +40,6 @@ std::vector<unsigned> targets_at(const config::Backend& backend, const BackendDe
   return out;
 }
 
-}  // namespace
-
 std::vector<WeightChange> plan_changes(const SystemState& state, const haproxy::Instance& instance,
                                        const LeftAlone& left_alone) {
   std::vector<WeightChange> out;
@@ -60,7 +55,7 @@ std::vector<WeightChange> plan_changes(const SystemState& state, const haproxy::
       const std::string& name = backends[b].servers[i].name;
       fixed[i] = row->server(name) != nullptr && left_alone(row->name, name);
     }
-    const std::vector<unsigned> weights = targets_at(backends[b], d, *row, fixed);
+    const std::vector<unsigned> weights = weights_at(backends[b], d, *row, fixed);
     const auto first = static_cast<std::ptrdiff_t>(out.size());
     for (std::uint32_t i = 0; i < d.servers.size(); ++i) {
       const haproxy::ServerRow* s = row->server(backends[b].servers[i].name);

@@ -23,6 +23,12 @@ struct WeightChange {
   bool percent = false;
 };
 
+/// By server: the weights that HAProxy's `row` is brought to. The decision's, unless this HAProxy could then send
+/// requests to none: a decision joins the views of several, one may have changed since, and a server that is left alone
+/// may have weight 0. `fixed`: by server, whether it is left alone; empty: none is.
+std::vector<unsigned> weights_at(const config::Backend& backend, const BackendDecision& decision,
+                                 const haproxy::BackendRow& row, const std::vector<bool>& fixed = {});
+
 /// Whether a server's weight stays as it is, since it was refused or is contended; empty: of none.
 using LeftAlone = std::function<bool(std::string_view backend, std::string_view server)>;
 
