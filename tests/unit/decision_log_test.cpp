@@ -95,6 +95,34 @@ TEST_CASE("decision log: small steps of a weight are for level debug, until they
   CHECK(t.levels == std::vector{LogLevel::kInfo});
 }
 
+TEST_CASE("decision log: a ramp is a line where it begins and one where it ends") {
+  Told t(2, 0);
+  t.tell();
+  std::vector<config::LogLevel> levels;
+  ServerDecision& s = t.after.servers[0];
+  s.state = State::kDegraded;
+  s.reasons = {{Reason::kWarmingUp, "back for 0 s of 30 s"}};
+  for (const unsigned weight : {2U, 4U, 9U, 20U, 45U, 100U}) {
+    s.weight = weight;
+    s.inputs.ramp = 0.009 * weight;
+    t.tell();
+    levels.insert(levels.end(), t.levels.begin(), t.levels.end());
+  }
+  s.state = State::kHealthy;
+  s.reasons.clear();
+  s.weight = 110;
+  s.inputs.ramp = 1;
+  t.tell();
+  levels.insert(levels.end(), t.levels.begin(), t.levels.end());
+  CHECK(std::ranges::count(levels, config::LogLevel::kInfo) == 2);
+  CHECK(std::ranges::count(levels, config::LogLevel::kDebug) == 5);
+  // A server that loses its weight meanwhile is news.
+  s.inputs.ramp = 0.5;
+  s.weight = 0;
+  t.tell();
+  CHECK(t.levels == std::vector{config::LogLevel::kInfo});
+}
+
 TEST_CASE("decision log: each line has its event, states, weights and reasons for programs") {
   using Fields = std::vector<std::pair<std::string_view, std::string>>;
   Told t(1);

@@ -26,8 +26,8 @@ std::string reasons_text(const std::vector<ReasonNote>& reasons) {
   return out;
 }
 
-/// A weight that has changed by 40 % or more, or from or to 0. A ramp takes a dozen smaller steps within seconds, and
-/// the other servers' weights as many.
+/// A weight that has changed by 40 % or more, or from or to 0. The other servers of one that is on its ramp take a
+/// dozen smaller steps within seconds.
 bool is_large_step(unsigned from, unsigned to) {
   constexpr double kLarge = 1.4;
   const auto [low, high] = std::minmax(from, to);
@@ -119,8 +119,10 @@ void DecisionLog::log_server(const config::Backend& backend, std::size_t i, cons
   if (only_follows && logged.reasons.contains(s.reasons.front().code)) return;
   if (old_state != s.state) logged.reasons.clear();
   const bool new_reason = !s.reasons.empty() && logged.reasons.insert(s.reasons.front().code).second;
-  const bool small = old_state == s.state && !new_reason && !is_large_step(logged.weight, s.weight);
   const unsigned old_weight = known ? before.servers[i].weight : 0;
+  // A ramp has a line where it begins and one where it ends.
+  const bool on_ramp = s.inputs.ramp < 1.0 && old_weight > 0 && s.weight > 0;
+  const bool small = old_state == s.state && !new_reason && (on_ramp || !is_large_step(logged.weight, s.weight));
   if (!small) logged.weight = s.weight;
   const std::string reasons = s.reasons.empty() ? slowness_text(s) : reasons_text(s.reasons);
   const std::string state = old_state == s.state ? std::string(to_string(s.state))
