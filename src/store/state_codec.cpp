@@ -282,9 +282,21 @@ void sizes(A& a, FieldsOf<A, AnswerSizes>& s) {
 }
 
 template <typename A>
+void saturation(A& o, FieldsOf<A, Saturation>& s) {
+  auto& [open, reads, seconds, rates, squares, filling, draining] = s;
+  o.real("open", open, 0, kMostReal);
+  o.real("reads", reads, 0, kMostReal);
+  o.real("seconds", seconds, 0, kMostReal);
+  o.real("rates", rates, 0, kMostReal);
+  o.real("squares", squares, 0, kMostReal);
+  o.real("filling", filling, 0, kMostReal);
+  o.real("draining", draining, 0, kMostReal);
+}
+
+template <typename A>
 void live(A& a, FieldsOf<A, LiveHistory>& l) {
   auto& [newest, recent, minute, counted_at, measured_s, timed, timed_ms, latency_ms, answer_sizes, average_ms,
-         waiting_ms, quota_per_s, quota_at, quota_hold, quota_step, ejected_because] = l;
+         waiting_ms, saturated, quota_per_s, quota_at, quota_hold, quota_step, ejected_because] = l;
   a.object("live", [&](A& o) {
     live_counts(o, "newest", newest);
     live_counts(o, "recent", recent);
@@ -297,6 +309,7 @@ void live(A& a, FieldsOf<A, LiveHistory>& l) {
     sizes(o, answer_sizes);
     o.real("average_ms", average_ms, 0, kMostReal);
     o.real("waiting_ms", waiting_ms, 0, kMostReal);
+    o.maybe("saturation", saturated, saturation<A>);
     o.real("quota_per_s", quota_per_s, 0, kMostReal);
     o.ago("quota_ago_us", quota_at);
     o.duration("quota_hold_ms", quota_hold, milliseconds{0}, milliseconds{kMostMs});

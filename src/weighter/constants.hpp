@@ -172,6 +172,18 @@ inline constexpr double kLivePileSuspected = 2;
 /// Open requests pile up when there are this many times more than usual, and so many more besides.
 inline constexpr double kLivePileFactor = 2;
 inline constexpr double kLivePile = 4;
+/// What another HAProxy showed of open requests counts for so long: it is read each second by default.
+inline constexpr MonoTime kOpenShownFor = seconds{5};
+/// A server lets requests wait when this many are open at two reads in a row. In one of them clearly more came than was
+/// answered, or less, from this many on, and by this part.
+inline constexpr double kWaitingLeast = 2;
+inline constexpr double kClearlyMore = 3;
+inline constexpr double kClearlyMorePart = 0.2;
+/// So many such reads, and so many of those that filled and drained it, show what it carries, if its rates of answers
+/// differ by no more than this part beside what chance makes of single counts.
+inline constexpr double kSaturatedReads = 4;
+inline constexpr double kSaturatedTurns = 1.5;
+inline constexpr double kSaturatedSpread = 0.3;
 /// The live part of the latency that is used.
 inline constexpr double kLiveLatencyPart = 0.5;
 /// Live latency is told as a reason when it is so many times what probes say, and what the others show in the same way.

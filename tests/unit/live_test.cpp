@@ -17,7 +17,7 @@ using rpcw::model::Direct;
 
 namespace {
 
-/// A backend under steady traffic that follows the weights, counted once a second; probes are good.
+/// A backend under steady traffic that follows the weights, counted each `step`; probes are good.
 struct Traffic : Direct {
   explicit Traffic(std::size_t servers, double requests_per_s = 200)
       : Direct(servers, "adaptive"), per_s(requests_per_s) {
@@ -27,20 +27,20 @@ struct Traffic : Direct {
 
   using Answers = std::function<void(std::size_t server, LiveDelta& delta)>;
 
-  /// One second of it. Returns the servers to probe at once.
+  /// One second of it, or what `step` says. Returns the servers to probe at once.
   std::vector<std::size_t> second(const Answers& answers) {
-    pass_time(1s);
+    pass_time(step);
     unsigned sum = 0;
     for (const unsigned w : held) sum += w;
     std::vector<LiveDelta> deltas(held.size());
     for (std::size_t i = 0; i < held.size(); ++i) {
-      const double exact = per_s * held[i] / sum + rest[i];
+      const double exact = per_s * static_cast<double>(step.count()) / 1000.0 * held[i] / sum + rest[i];
       deltas[i].requests = static_cast<std::uint64_t>(exact);
       rest[i] = exact - static_cast<double>(deltas[i].requests);
       deltas[i].ended = deltas[i].timed = deltas[i].requests;
       deltas[i].latency_ms = deltas[i].average_ms = 40;
       deltas[i].open = 2;
-      deltas[i].elapsed = 1s;
+      deltas[i].elapsed = step;
       answers(i, deltas[i]);
       // More failures than requests: those of requests that were sent before.
       deltas[i].ended = std::max(deltas[i].ended, deltas[i].failures);
@@ -60,6 +60,7 @@ struct Traffic : Direct {
   }
 
   Requests requests = Requests::kOfAll;
+  milliseconds step{1000};
   double per_s;
   std::map<std::size_t, double> rest;
   std::vector<LiveDelta> last;
@@ -226,6 +227,60 @@ TEST_CASE("a quota: the share goes to what it carries, and stays there instead o
   CHECK(highest < 0.19);
   CHECK(has(w.decision.servers[0], Reason::kRateLimited));
   CHECK(w.decision.servers[0].inputs.limited_by == "quota");
+}
+
+TEST_CASE("a server that lets requests wait gets what it carries, and keeps that") {
+  Traffic w(4);
+  w.step = 250ms;
+  double open = 0;
+  double carries = 30;
+  const auto one_by_one = [&](std::size_t i, LiveDelta& d) {
+    if (i != 0) return;
+    open += static_cast<double>(d.requests);
+    d.ended = d.timed = static_cast<std::uint64_t>(std::min(open, carries / 4));
+    open -= static_cast<double>(d.ended);
+    d.open = static_cast<std::uint64_t>(open);
+    d.latency_ms = d.average_ms = 40 + 1000 * open / carries;
+  };
+  for (int i = 0; i < 120; ++i) w.second(one_by_one);
+  CHECK(w.share(0) <= carries / w.per_s);
+  CHECK(has(w.decision.servers[0], Reason::kRateLimited));
+  double most_open = 0;
+  double least_share = 1;
+  for (int i = 0; i < 480; ++i) {
+    w.second(one_by_one);
+    most_open = std::max(most_open, open);
+    least_share = std::min(least_share, w.share(0));
+  }
+  CHECK(most_open < 0.5 * carries);
+  CHECK(least_share > 0.5 * carries / w.per_s);
+
+  SUBCASE("and more again when it carries more") {
+    carries = 1000;
+    for (int i = 0; i < 1600; ++i) w.second(one_by_one);
+    CHECK(w.share(0) == doctest::Approx(0.25).epsilon(0.05));
+  }
+}
+
+TEST_CASE("a server that becomes slower, or answers nothing for a while, shows no limit") {
+  for (const int reads : {1, 2, 8, 40}) {
+    CAPTURE(reads);
+    Traffic w(4);
+    w.step = 250ms;
+    std::vector<std::uint64_t> sent;
+    for (int at = 0; at < 200; ++at)
+      w.second([&](std::size_t i, LiveDelta& d) {
+        if (i != 0) return;
+        // From the tenth second on each answer comes so many reads late.
+        sent.push_back(d.requests);
+        const auto then = static_cast<std::size_t>(at < 40 ? 0 : reads);
+        d.ended = d.timed = sent.size() - 1 >= 40 + then || at < 40 ? sent[sent.size() - 1 - then] : 0;
+        d.open = 0;
+        for (std::size_t k = sent.size() - then; k < sent.size(); ++k) d.open += sent[k];
+        if (d.ended > 0) d.latency_ms = d.average_ms = 40 + 250.0 * static_cast<double>(then);
+      });
+    CHECK_FALSE(w.history->servers[0].live.quota_per_s.has_value());
+  }
 }
 
 TEST_CASE("max_rate: the share is never more than the plan carries, and falls when the traffic grows") {

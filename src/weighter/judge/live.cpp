@@ -29,6 +29,8 @@ class Fading {
   LiveCounts newest(const LiveHistory& h) { return faded(h.newest, left_of(h).newest); }
   LiveCounts recent(const LiveHistory& h) { return faded(h.recent, left_of(h).recent); }
   LiveCounts minute(const LiveHistory& h) { return faded(h.minute, left_of(h).minute); }
+  /// The part that is left of what fades like that.
+  double minute_left(const LiveHistory& h) { return left_of(h).minute; }
 
  private:
   struct Left {
@@ -61,6 +63,44 @@ double rate_of(const LiveHistory& h) {
   return ratio(h.recent.requests, h.measured_s);
 }
 
+/// `left`: the part that is left of what was known at the read before, `seconds` ago.
+void note_saturation(LiveHistory& h, const LiveDelta& d, double seconds, double left) {
+  const auto open = static_cast<double>(d.open);
+  if (!h.saturation && open < constants::kWaitingLeast) return;
+  if (!h.saturation) h.saturation.emplace();
+  Saturation& s = *h.saturation;
+  for (double* sum : {&s.reads, &s.seconds, &s.rates, &s.squares, &s.filling, &s.draining}) *sum *= left;
+  const bool waited = std::exchange(s.open, open) >= constants::kWaitingLeast && open >= constants::kWaitingLeast;
+  if (!waited || seconds <= 0) {
+    if (s.reads < 0.5 && open < constants::kWaitingLeast) h.saturation.reset();
+    return;
+  }
+  const auto sent = static_cast<double>(d.requests);
+  const auto answered = static_cast<double>(d.ended - d.failures);
+  const double clear = constants::kClearlyMore + constants::kClearlyMorePart * answered;
+  s.reads += 1;
+  s.seconds += seconds;
+  s.rates += answered / seconds;
+  s.squares += answered / seconds * answered / seconds;
+  s.filling += sent - answered >= clear ? 1.0 : 0.0;
+  s.draining += answered - sent >= clear ? 1.0 : 0.0;
+}
+
+/// What it answers in a second while requests wait; absent: there is no such pace, or it is not known.
+std::optional<double> pace_while_waiting(const LiveHistory& h) {
+  if (!h.saturation || h.saturation->reads < constants::kSaturatedReads) return std::nullopt;
+  const Saturation& s = *h.saturation;
+  // Where a limit is known, traffic stays near it: a pile then grows slowly.
+  const bool turns =
+      s.draining >= constants::kSaturatedTurns && (h.quota_per_s || s.filling >= constants::kSaturatedTurns);
+  const double pace = s.rates / s.reads;
+  const double spread = s.squares / s.reads - pace * pace;
+  const double by_chance = pace * s.reads / s.seconds;
+  const double most = constants::kSaturatedSpread * pace;
+  if (!turns || pace <= 0 || spread > most * most + by_chance) return std::nullopt;
+  return pace;
+}
+
 void set_quota(LiveHistory& h, double per_s, MonoTime now) {
   h.quota_per_s = per_s;
   h.quota_at = now;
@@ -69,13 +109,15 @@ void set_quota(LiveHistory& h, double per_s, MonoTime now) {
 /// Follows a provider's quota: down at once to what it has carried, and up again in steps that are small at first and
 /// become rarer with each time the limit is met, so that traffic stays at the limit instead of swinging around it.
 /// `everywhere`: the rate of 4xx that all servers show, since the requests are bad. `carried_per_s`: what was answered
-/// since the last read. `fair_per_s`: an equal part of the backend's requests.
+/// since the last read. `fair_per_s`: an equal part of the backend's requests. A server that lets requests wait instead
+/// of refusing them has met its limit too.
 void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double total_per_s, double fair_per_s,
                  MonoTime now) {
   const double excess = ratio(h.recent.client_errors, h.recent.ended) - everywhere;
-  const bool met = h.recent.requests >= constants::kLiveEnough && h.recent.client_errors >= constants::kQuotaRefusals &&
-                   excess > constants::kQuotaExcess;
-  if (met) {
+  const bool refuses = h.recent.client_errors >= constants::kQuotaRefusals && excess > constants::kQuotaExcess;
+  const auto served_per_s = pace_while_waiting(h);
+  if (h.recent.requests >= constants::kLiveEnough && (refuses || served_per_s)) {
+    if (!refuses) carried_per_s = *served_per_s;
     // A read that comes long after the one before says too little; what the memory has seen answered bounds it.
     const double answered = rate_of(h) * (1.0 - ratio(h.recent.client_errors, h.recent.ended));
     const double carried =
@@ -90,6 +132,7 @@ void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double
     set_quota(h, h.quota_per_s ? std::min(*h.quota_per_s * constants::kQuotaMargin, carried) : carried, now);
     // This evidence is used up: what comes now tells about the new share.
     h.recent.client_errors = 0;
+    h.saturation.reset();
     return;
   }
   if (!h.quota_per_s || now - h.quota_at < h.quota_hold) return;
@@ -234,6 +277,7 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
     h.newest = fading.newest(h);
     h.recent = fading.recent(h);
     h.minute = fading.minute(h);
+    if (d.elapsed > MonoTime{0}) note_saturation(h, d, seconds, fading.minute_left(h));
     suspect[i] = failing_suddenly(h.minute, d);
     h.measured_s = h.measured_s * decay(now - h.counted_at, constants::kLiveRecent) + seconds;
     h.counted_at = now;
@@ -274,6 +318,7 @@ void restart_live(LiveHistory& live) {
   restart_live_latency(live);
   live.sizes = {};
   live.waiting_ms.reset();
+  live.saturation.reset();
 }
 
 void probe_was_limited(TargetHistory& target, MonoTime now) {

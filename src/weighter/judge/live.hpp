@@ -17,8 +17,8 @@ namespace rpcw {
 enum class Requests : std::uint8_t { kOfAll, kOfSome };
 
 /// Folds what one HAProxy has counted of a backend's servers in; deltas of several HAProxys add up. Returns the servers
-/// of which a probe and a read at once would tell more: sudden failures, or open requests that pile up. `open` counts
-/// as the whole backend's: with several HAProxys a pile shows a little later.
+/// of which a probe and a read at once would tell more: sudden failures, or open requests that pile up. `open` is that
+/// of all HAProxys together.
 std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, MonoTime now,
                                    Requests requests = Requests::kOfAll);
 

@@ -324,6 +324,7 @@ TargetHistory outlasting(TargetHistory&& was) {
   out.errors = was.errors;
   out.live = std::move(was.live);
   out.live.waiting_ms.reset();
+  out.live.saturation.reset();
   out.ejection = was.ejection;
   return out;
 }

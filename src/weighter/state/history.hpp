@@ -80,6 +80,23 @@ struct AnswerSizes {
   std::optional<MonoTime> changed_at;
 };
 
+/// How a server answers while requests wait there. One that answers only so many a second, and lets the others wait,
+/// does so at one pace whatever it is sent; one that is slow, or hangs, answers what it was sent some time ago, or
+/// nothing.
+struct Saturation {
+  /// Open requests at the newest read.
+  double open = 0;
+  /// Reads between which requests waited all the time, their seconds, and the sums of their rates of answers (1/s) and
+  /// of the squares; with a half-life of kLiveMinute.
+  double reads = 0;
+  double seconds = 0;
+  double rates = 0;
+  double squares = 0;
+  /// Those of them in which clearly more came than was answered, and clearly less.
+  double filling = 0;
+  double draining = 0;
+};
+
 /// The traffic of one server, as HAProxy has counted it (see live.hpp).
 struct LiveHistory {
   /// With half-lives of kLiveNewest, kLiveRecent and kLiveMinute: the first two are quick, the other remembers.
@@ -99,6 +116,8 @@ struct LiveHistory {
   std::optional<double> average_ms;
   /// How long its open requests have been waiting, as far as their number tells; absent: no longer than usual.
   std::optional<double> waiting_ms;
+  /// Absent: no requests have waited of late.
+  std::optional<Saturation> saturation;
   /// The rate that its quota carries, in requests a second, as found out so far; absent: no limit was met.
   std::optional<double> quota_per_s;
   /// When that was changed last, and how long it stays before more is tried.
