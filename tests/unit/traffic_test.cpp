@@ -84,3 +84,31 @@ TEST_CASE("traffic is counted from the second read of a worker, for backends tha
   CHECK(some.by_judge[0].empty());
   CHECK(some.by_judge[2].empty());
 }
+
+TEST_CASE("open requests are those of all HAProxys that were read of late") {
+  const auto shown = [](std::uint64_t a, std::uint64_t b) {
+    Traffic out;
+    out.by_judge.resize(1);
+    out.by_judge[0].resize(2);
+    out.by_judge[0][0].open = a;
+    out.by_judge[0][1].open = b;
+    return out;
+  };
+  const auto open = [](const Traffic& t) {
+    return std::pair(t.by_judge.at(0).at(0).open, t.by_judge.at(0).at(1).open);
+  };
+  OpenRequests requests;
+  Traffic busy = shown(10, 3);
+  requests.sum_up(0, busy, 1s);
+  CHECK(open(busy) == std::pair{10UL, 3UL});
+  Traffic idle = shown(0, 0);
+  requests.sum_up(1, idle, 1500ms);
+  CHECK(open(idle) == std::pair{10UL, 3UL});
+  // What it showed before is replaced.
+  Traffic again = shown(2, 4);
+  requests.sum_up(0, again, 2s);
+  CHECK(open(again) == std::pair{2UL, 4UL});
+  Traffic late = shown(1, 1);
+  requests.sum_up(1, late, 9s);
+  CHECK(open(late) == std::pair{1UL, 1UL});
+}

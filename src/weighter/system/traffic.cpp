@@ -1,8 +1,11 @@
 #include "weighter/system/traffic.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <string_view>
 #include <utility>
+
+#include "weighter/constants.hpp"
 
 namespace rpcw {
 
@@ -37,6 +40,19 @@ Traffic count_traffic(const config::Config& config, const SystemState& state, co
     }
   }
   return out;
+}
+
+void OpenRequests::sum_up(std::uint32_t haproxy, Traffic& traffic, MonoTime now) {
+  Shown fresh{now, std::vector<std::vector<std::uint64_t>>(traffic.by_judge.size())};
+  for (std::size_t b = 0; b < traffic.by_judge.size(); ++b)
+    for (const LiveDelta& d : traffic.by_judge[b]) fresh.open[b].push_back(d.open);
+  shown_.erase(haproxy);
+  std::erase_if(shown_, [&](const auto& entry) { return now - entry.second.at > constants::kOpenShownFor; });
+  for (const auto& [_, other] : shown_)
+    for (std::size_t b = 0; b < std::min(traffic.by_judge.size(), other.open.size()); ++b)
+      for (std::size_t i = 0; i < std::min(traffic.by_judge[b].size(), other.open[b].size()); ++i)
+        traffic.by_judge[b][i].open += other.open[b][i];
+  shown_.emplace(haproxy, std::move(fresh));
 }
 
 }  // namespace rpcw

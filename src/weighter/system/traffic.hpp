@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "config/config.hpp"
@@ -22,5 +23,22 @@ struct Traffic {
 /// `after`. `before` is nullptr at the first read of a worker: then nothing is counted.
 Traffic count_traffic(const config::Config& config, const SystemState& state, const haproxy::Instance* before,
                       haproxy::Instance& after, MonoTime elapsed);
+
+/// The open requests that each HAProxy has shown last: one that is idle, or sees little of a pile, must not hide it.
+class OpenRequests {
+ public:
+  /// Adds to what this HAProxy has shown just now what the others have shown of late.
+  void sum_up(std::uint32_t haproxy, Traffic& traffic, MonoTime now);
+  /// The servers have other indices.
+  void clear() { shown_.clear(); }
+
+ private:
+  struct Shown {
+    MonoTime at{};
+    /// As Traffic::by_judge.
+    std::vector<std::vector<std::uint64_t>> open;
+  };
+  std::map<std::uint32_t, Shown> shown_;
+};
 
 }  // namespace rpcw
