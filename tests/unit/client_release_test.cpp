@@ -7,142 +7,175 @@ using Kind = haproxy::ReleaseCommand::Kind;
 
 namespace {
 
-const ClientRelease::Key kServer{"rpc", "a"};
-
-/// rpc/a as read: its weight, and its sessions since HAProxy started.
+/// rpc/a and rpc/b as read: their weights, and their sessions since HAProxy started.
 haproxy::Instance read(unsigned weight, std::uint64_t sessions) {
   haproxy::Instance out;
   haproxy::BackendRow& backend = out.backends.emplace_back();
   backend.name = "rpc";
-  haproxy::ServerRow& server = backend.servers.emplace_back();
-  server.name = "a";
-  server.uweight = weight;
-  server.counters.stot = sessions;
+  for (const char* name : {"a", "b"}) {
+    haproxy::ServerRow& server = backend.servers.emplace_back();
+    server.name = name;
+    server.sid = name[0] == 'a' ? 7 : 8;
+    server.uweight = weight;
+    server.counters.stot = sessions;
+  }
   backend.index();
   return out;
 }
 
-bool yes(const ClientRelease::Key& /*key*/) {
-  return true;
-}
+struct Rpc {
+  explicit Rpc(config::OnEject how) {
+    backend.name = "rpc";
+    backend.on_eject = how;
+    for (const char* name : {"a", "b"}) backend.servers.emplace_back().name = name;
+    decided.resize(2);
+    decided[1].state = State::kHealthy;
+  }
 
-bool no(const ClientRelease::Key& /*key*/) {
-  return false;
-}
+  /// a has this state by the last decision, and this weight in HAProxy.
+  void follow(State state, unsigned weight) {
+    decided[0].state = state;
+    release.follow(backend, decided, read(weight, 10).backends[0]);
+  }
+  void compare(unsigned weight_before, unsigned weight, std::uint64_t sessions) {
+    release.compare_reads(read(weight_before, 10), read(weight, sessions));
+  }
+  /// Sends what is due, which is done; returns how much that is.
+  std::size_t send() {
+    const std::size_t out = release.take().size();
+    results = release.answered(std::vector<std::string>(out));
+    return out;
+  }
 
-/// Its server is ejected, and its entries are cleared.
-ClientRelease cleared() {
-  ClientRelease out;
-  out.ejected(kServer, config::OnEject::kClearStick, 7);
-  out.take();
-  out.answered({""});
-  return out;
-}
+  config::Backend backend;
+  std::vector<ServerDecision> decided;
+  ClientRelease release;
+  std::vector<ClientRelease::Result> results;
+};
 
 }  // namespace
 
-TEST_CASE("on_eject: an ejected server's clients are released once") {
-  ClientRelease release;
-  release.ejected(kServer, config::OnEject::kNone, 7);
-  CHECK_FALSE(release.is_due());
-  release.ejected(kServer, config::OnEject::kClearStick, 7);
-  release.ejected({"rpc", "b"}, config::OnEject::kShutdownSessions, 8);
-  REQUIRE(release.is_due());
-  const std::vector<haproxy::ReleaseCommand> sent = release.take();
-  CHECK_FALSE(release.is_due());
-  REQUIRE(sent.size() == 2);
+TEST_CASE("on_eject: an ejected server's clients are released when it has weight 0, once for each ejection") {
+  Rpc rpc(config::OnEject::kClearStick);
+  rpc.follow(State::kEjected, 128);
+  CHECK_FALSE(rpc.release.is_due());
+  rpc.follow(State::kEjected, 0);
+  REQUIRE(rpc.release.is_due());
+  const std::vector<haproxy::ReleaseCommand> sent = rpc.release.take();
+  REQUIRE(sent.size() == 1);
   CHECK(sent[0].kind == Kind::kClearStick);
+  CHECK(sent[0].server == "a");
   CHECK(sent[0].sid == 7);
-  CHECK(sent[1].kind == Kind::kShutdownSessions);
-  CHECK(sent[1].server == "b");
-  const auto results = release.answered({"", "No such server."});
-  REQUIRE(results.size() == 2);
+  const auto results = rpc.release.answered({""});
+  REQUIRE(results.size() == 1);
   CHECK(results[0].trouble.empty());
   CHECK_FALSE(results[0].again);
-  CHECK(results[1].trouble == "No such server.");
-  CHECK(release.take().empty());
+  rpc.follow(State::kEjected, 0);
+  CHECK(rpc.send() == 0);
+  // One that stood by at weight 0 may have clients too.
+  rpc.follow(State::kHealthy, 0);
+  CHECK(rpc.send() == 0);
+  rpc.follow(State::kEjected, 0);
+  CHECK(rpc.send() == 1);
+  // Another writer gave it weight, and so clients.
+  rpc.follow(State::kEjected, 5);
+  rpc.follow(State::kEjected, 0);
+  CHECK(rpc.send() == 1);
 }
 
-TEST_CASE("on_eject: clients of a server that had weight 0 before it was ejected are released once for each ejection") {
-  ClientRelease release;
-  release.found_out(kServer, config::OnEject::kClearStick, 7);
-  CHECK(release.take().size() == 1);
-  release.answered({""});
-  release.found_out(kServer, config::OnEject::kClearStick, 7);
-  CHECK_FALSE(release.is_due());
-  release.returned(kServer);
-  release.found_out(kServer, config::OnEject::kClearStick, 7);
-  CHECK(release.take().size() == 1);
-  // One whose weight was taken is released by that.
-  release.ejected({"rpc", "b"}, config::OnEject::kClearStick, 8);
-  release.take();
-  release.found_out({"rpc", "b"}, config::OnEject::kClearStick, 8);
-  CHECK_FALSE(release.is_due());
+TEST_CASE("on_eject: by sessions, by nothing, and in a single pass") {
+  Rpc sessions(config::OnEject::kShutdownSessions);
+  sessions.follow(State::kEjected, 0);
+  REQUIRE(sessions.release.is_due());
+  CHECK(sessions.release.take().front().kind == Kind::kShutdownSessions);
+  Rpc none(config::OnEject::kNone);
+  none.follow(State::kEjected, 0);
+  CHECK_FALSE(none.release.is_due());
+  // Each pass would shut them down again.
+  Rpc pass(config::OnEject::kShutdownSessions);
+  pass.release.leave_alone(read(0, 10));
+  pass.follow(State::kEjected, 0);
+  CHECK_FALSE(pass.release.is_due());
+  Rpc falls(config::OnEject::kShutdownSessions);
+  falls.release.leave_alone(read(100, 10));
+  falls.follow(State::kEjected, 0);
+  CHECK(falls.release.is_due());
 }
 
 TEST_CASE("on_eject: entries are cleared again while requests come to the ejected server") {
-  ClientRelease release = cleared();
-  release.compare_reads(read(0, 10), read(0, 10), yes);
-  CHECK_FALSE(release.is_due());
+  Rpc rpc(config::OnEject::kClearStick);
+  rpc.follow(State::kEjected, 0);
+  REQUIRE(rpc.send() == 1);
+  rpc.compare(0, 0, 10);
+  CHECK_FALSE(rpc.release.is_due());
   for (int i = 0; i < 2; ++i) {
-    release.compare_reads(read(0, 10), read(0, 11), yes);
-    REQUIRE(release.take().size() == 1);
-    const auto results = release.answered({""});
-    REQUIRE(results.size() == 1);
-    CHECK(results[0].again);
+    rpc.compare(0, 0, 11);
+    REQUIRE(rpc.send() == 1);
+    CHECK(rpc.results[0].again);
   }
   // Sessions that are shut down stay so.
-  ClientRelease sessions;
-  sessions.ejected(kServer, config::OnEject::kShutdownSessions, 7);
-  sessions.take();
-  sessions.answered({""});
-  sessions.compare_reads(read(0, 10), read(0, 11), yes);
-  CHECK_FALSE(sessions.is_due());
+  Rpc sessions(config::OnEject::kShutdownSessions);
+  sessions.follow(State::kEjected, 0);
+  sessions.send();
+  sessions.compare(0, 0, 11);
+  CHECK_FALSE(sessions.release.is_due());
 }
 
 TEST_CASE("on_eject: clients of a server that stands by, has weight, has gone or is another worker's stay") {
-  ClientRelease release = cleared();
+  Rpc rpc(config::OnEject::kClearStick);
+  rpc.follow(State::kEjected, 0);
+  REQUIRE(rpc.send() == 1);
   SUBCASE("another writer gave it weight") {
-    release.compare_reads(read(0, 10), read(5, 11), yes);
-    CHECK_FALSE(release.is_due());
-    release.compare_reads(read(5, 11), read(0, 12), yes);
-    CHECK_FALSE(release.is_due());
+    rpc.compare(0, 5, 11);
+    CHECK_FALSE(rpc.release.is_due());
+    rpc.compare(5, 0, 11);
+    CHECK_FALSE(rpc.release.is_due());
     // And is not forgotten for that.
-    release.compare_reads(read(0, 12), read(0, 13), yes);
-    CHECK(release.is_due());
+    rpc.compare(0, 0, 11);
+    CHECK(rpc.release.is_due());
     return;
   }
   SUBCASE("it stands by at weight 0 after its return") {
-    release.compare_reads(read(0, 10), read(0, 11), no);
-    CHECK_FALSE(release.is_due());
+    rpc.follow(State::kHealthy, 0);
   }
   SUBCASE("its server has gone") {
-    release.compare_reads(read(0, 10), haproxy::Instance{}, yes);
+    rpc.release.compare_reads(read(0, 10), haproxy::Instance{});
+    CHECK_FALSE(rpc.release.is_due());
+    return;
   }
   SUBCASE("another worker") {
-    release.forget_worker();
+    rpc.release.forget_worker();
   }
-  release.compare_reads(read(0, 11), read(0, 12), yes);
-  CHECK_FALSE(release.is_due());
+  rpc.compare(0, 0, 11);
+  CHECK_FALSE(rpc.release.is_due());
+}
+
+TEST_CASE("on_eject: another worker may have taken over the bindings") {
+  Rpc rpc(config::OnEject::kClearStick);
+  rpc.follow(State::kEjected, 0);
+  REQUIRE(rpc.send() == 1);
+  rpc.release.forget_worker();
+  rpc.follow(State::kEjected, 0);
+  CHECK(rpc.send() == 1);
 }
 
 TEST_CASE("on_eject: what HAProxy did not do is told, and its entries are not held for cleared") {
-  ClientRelease release;
   for (const bool answered : {false, true}) {
-    release.ejected(kServer, config::OnEject::kClearStick, 7);
-    release.take();
-    const auto results = answered ? release.answered({}) : release.failed("no connection");
+    Rpc rpc(config::OnEject::kClearStick);
+    rpc.follow(State::kEjected, 0);
+    rpc.release.take();
+    const auto results = answered ? rpc.release.answered({}) : rpc.release.failed("no connection");
     REQUIRE(results.size() == 1);
     CHECK(results[0].command.server == "a");
     CHECK(results[0].trouble == (answered ? "HAProxy gave no answer" : "no connection"));
-    release.compare_reads(read(0, 10), read(0, 11), yes);
-    CHECK_FALSE(release.is_due());
+    rpc.compare(0, 0, 11);
+    CHECK_FALSE(rpc.release.is_due());
   }
 }
 
 TEST_CASE("on_eject: nothing is due once another agent acts") {
-  ClientRelease release;
-  release.ejected(kServer, config::OnEject::kClearStick, 7);
-  release.drop();
-  CHECK_FALSE(release.is_due());
+  Rpc rpc(config::OnEject::kClearStick);
+  rpc.follow(State::kEjected, 0);
+  rpc.release.drop();
+  CHECK_FALSE(rpc.release.is_due());
 }

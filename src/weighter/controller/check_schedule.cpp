@@ -43,7 +43,7 @@ double random_part(std::minstd_rand& random) {
 
 }  // namespace
 
-CheckSchedule::CheckSchedule(Context& context, const config::Config& file, FirstChecks before)
+CheckSchedule::CheckSchedule(Context& context, const config::Config& file, ChecksBefore before)
     : c_(context), file_(file), before_(std::move(before)), random_(context.options.seed) {}
 
 CheckSchedule::Probe* CheckSchedule::find(TargetId target) {
@@ -71,24 +71,36 @@ void CheckSchedule::start() {
     probes_.push_back(new_probe(i));
     // The answers that an earlier controller has had are enough for a first decision.
     if (c_.runs() && probes_[i].has_history && !c_.state.cold()) mark_answered(probes_[i]);
-    if (!names.empty()) continue_waiting(probes_[i], names[i]);
+    if (!names.empty()) go_on(probes_[i], names[i]);
   }
-  blockers_.assign(c_.config.backends.size(), 0);
+  count_blockers();
   set_allowances();
-  std::vector<std::size_t> all(probes_.size());
-  std::iota(all.begin(), all.end(), std::size_t{0});
-  check(all);
+  std::vector<std::size_t> now;
+  for (std::size_t i = 0; i < probes_.size(); ++i) {
+    Probe& p = probes_[i];
+    const bool known = p.last_start != MonoTime{};
+    if (known && (c_.state.history(i).probes.limited || !can_pay(p))) {
+      mark_answered(p);
+      schedule(p);
+      continue;
+    }
+    if (known) pay_early(p);
+    now.push_back(i);
+  }
+  check(now);
 }
 
-/// The first decision waits for a target as long as it would without a reload.
-void CheckSchedule::continue_waiting(Probe& p, const std::string& key) {
-  const auto before = before_.find(key);
-  if (p.answered || before == before_.end()) return;
-  if (!before->second) {
-    mark_answered(p);
-    return;
-  }
-  p.first_due = *before->second;
+/// A reload gives no target more time for its first answer, and no provider more requests, than there would be without.
+void CheckSchedule::go_on(Probe& p, const std::string& key) {
+  const auto it = before_.find(key);
+  if (it == before_.end()) return;
+  const CheckedBefore& before = it->second;
+  p.last_start = before.last_start;
+  p.kept_before = before.budget_left;
+  p.blocks_backend = before.blocks_backend && !c_.state.decided(c_.state.targets()[index(p)].backend);
+  if (before.answered) mark_answered(p);
+  if (p.answered) return;
+  p.first_due = before.first_due;
   c_.timers.set({Timers::Kind::kFirstAnswer, p.id}, *p.first_due + c_.config.probe.timeout);
 }
 
@@ -99,14 +111,19 @@ void CheckSchedule::on_first_answer_timer(TargetId target) {
   if (all_answered()) c_.decision_wanted = true;
 }
 
-FirstChecks CheckSchedule::first_checks() const {
-  FirstChecks out;
+ChecksBefore CheckSchedule::checked() const {
+  ChecksBefore out;
   const std::vector<std::string> names = keys();
-  for (std::size_t i = 0; i < probes_.size(); ++i)
-    if (probes_[i].answered)
-      out.emplace(names[i], std::nullopt);
-    else if (probes_[i].first_due)
-      out.emplace(names[i], probes_[i].first_due);
+  for (std::size_t i = 0; i < probes_.size(); ++i) {
+    const Probe& p = probes_[i];
+    if (p.last_start == MonoTime{}) continue;
+    CheckedBefore& known = out[names[i]];
+    known = {p.first_due.value_or(p.last_start), p.last_start, p.answered, p.blocks_backend, {}};
+    if (!p.kept) continue;
+    Allowance kept = *p.kept;
+    kept.earn(c_.mono());
+    known.budget_left = kept.tokens();
+  }
   return out;
 }
 
@@ -432,7 +449,7 @@ void CheckSchedule::set_allowances() {
     if (p.kept || a_day <= 0) continue;
     const double saved =
         std::max(kExtraSaved, a_day / kSecondsADay * std::chrono::duration<double>(kBudgetSavedFor).count());
-    p.kept.emplace(a_day / kSecondsADay, saved, saved);
+    p.kept.emplace(a_day / kSecondsADay, saved, std::min(p.kept_before.value_or(saved), saved));
   }
   for (std::size_t b = 0; b < extra_.size(); ++b) extra_[b].set_rate(per_s[b]);
 }
@@ -444,6 +461,10 @@ milliseconds CheckSchedule::interval_of(const Probe& p) const {
 bool CheckSchedule::may_check_now(Probe& p) {
   if (p.head_under_way || c_.state.history(index(p)).probes.limited || c_.mono() - p.last_start < kLeastBetweenHeads)
     return false;
+  return can_pay(p);
+}
+
+bool CheckSchedule::can_pay(Probe& p) {
   if (!p.kept) return true;
   p.kept->earn(c_.mono());
   return p.kept->tokens() >= 1;
@@ -455,10 +476,14 @@ bool CheckSchedule::had_extra(const Probe& p) const {
 
 void CheckSchedule::check_early(Probe& p) {
   const std::size_t only = index(p);
+  pay_early(p);
+  check(std::span(&only, 1));
+}
+
+void CheckSchedule::pay_early(Probe& p) {
   if (p.kept)
     p.kept->spend(extra_cost({1, c_.mono() - p.last_start, interval_of(p)}) *
-                  c_.config.backends[c_.state.targets()[only].backend].chain.offers.head_requests);
-  check(std::span(&only, 1));
+                  c_.config.backends[c_.state.targets()[index(p)].backend].chain.offers.head_requests);
 }
 
 void CheckSchedule::check_all() {
@@ -539,14 +564,11 @@ void CheckSchedule::schedule(Probe& p) {
   if (history.probes.failure && answers_changed(history)) interval = std::min(interval, kLeastBetweenHeads);
   if (interval < usual) {
     const double cost = extra_cost({1, interval, usual}) * backend.chain.offers.head_requests;
-    if (p.kept) {
-      p.kept->earn(c_.mono());
-      // However much is in doubt, a budget is kept.
-      if (p.kept->tokens() < 1)
-        interval = usual;
-      else
-        p.kept->spend(cost);
-    }
+    // However much is in doubt, a budget is kept.
+    if (!can_pay(p))
+      interval = usual;
+    else if (p.kept)
+      p.kept->spend(cost);
   }
   constexpr double kLeast = 1.0 - kJitter;
   const double spread = kLeast + (1.0 + kJitter - kLeast) * random_part(random_);

@@ -21,10 +21,11 @@ namespace rpcw::control {
 class CheckSchedule {
  public:
   /// `file`: the configuration as it was read, whose canaries stay where they are.
-  /// `before`: of the controller before, whose waiting for first answers goes on.
-  CheckSchedule(Context& context, const config::Config& file, FirstChecks before);
+  /// `before`: of the controller before, which this one continues.
+  CheckSchedule(Context& context, const config::Config& file, ChecksBefore before);
 
-  /// The state has its targets now: announces them and sends the first checks of all.
+  /// The state has its targets now: announces them and sends the first checks of all that need not wait for longer, by
+  /// what their providers have asked for or by their budgets.
   void start();
 
   /// Identifies each target across a change of the server list, in the state's order.
@@ -41,7 +42,7 @@ class CheckSchedule {
   void on_first_answer_timer(TargetId target);
 
   /// For the controller that replaces this one.
-  [[nodiscard]] FirstChecks first_checks() const;
+  [[nodiscard]] ChecksBefore checked() const;
 
   /// Checks these targets (indices of the state) now, as far as their limits allow: traffic or a head looks suspicious.
   void check_now(std::span<const std::size_t> targets);
@@ -75,6 +76,8 @@ class CheckSchedule {
     std::optional<MonoTime> last_extra{};
     /// Of its budget, in requests; absent: it has none.
     std::optional<Allowance> kept{};
+    /// The same, as a controller before has left it; absent: there was none.
+    std::optional<double> kept_before{};
     bool head_under_way = false;
     bool begun = false;
     /// When its first check was due, for this controller or one before; absent: it was not yet.
@@ -123,7 +126,7 @@ class CheckSchedule {
   void answered_one(Probe& probe);
   void settle(Probe& probe);
   void mark_answered(Probe& probe);
-  void continue_waiting(Probe& probe, const std::string& key);
+  void go_on(Probe& probe, const std::string& key);
   void schedule(Probe& probe);
   void listen_for_silence(Probe& probe);
   bool retry(Probe& probe, const ProbeFailure& failure, unsigned& attempts, std::optional<Check> check);
@@ -132,12 +135,16 @@ class CheckSchedule {
   bool may_check_now(Probe& probe);
   /// It has had its extra check of this interval.
   [[nodiscard]] bool had_extra(const Probe& probe) const;
+  /// Its budget allows a check before its time.
+  bool can_pay(Probe& probe);
   void check_early(Probe& probe);
+  /// Out of its budget, for a check before its time.
+  void pay_early(Probe& probe);
   [[nodiscard]] milliseconds interval_of(const Probe& probe) const;
 
   Context& c_;
   const config::Config& file_;
-  const FirstChecks before_;
+  const ChecksBefore before_;
   std::minstd_rand random_;
   /// In the state's order.
   std::vector<Probe> probes_;

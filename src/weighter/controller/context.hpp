@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "weighter/controller/action.hpp"
 #include "weighter/controller/timers.hpp"
 #include "weighter/system/system_state.hpp"
+#include "weighter/system/traffic.hpp"
 
 namespace rpcw::control {
 
@@ -42,8 +44,20 @@ struct ServerList {
   haproxy::Instance instance;
 };
 
-/// For each target of a controller: when its first check was due; absent: it needs no first answer any more.
-using FirstChecks = std::map<std::string, std::optional<MonoTime>>;
+/// How far a controller has come with the checks of one target.
+struct CheckedBefore {
+  /// When its first check was due, and its newest.
+  MonoTime first_due{};
+  MonoTime last_start{};
+  /// Its first round is over, or no decision waits for it.
+  bool answered = false;
+  /// Decisions about its backend wait for its first round.
+  bool blocks_backend = false;
+  /// What is left of its budget, in requests; absent: it has none.
+  std::optional<double> budget_left;
+};
+/// By target (see CheckSchedule::keys); those that were checked.
+using ChecksBefore = std::map<std::string, CheckedBefore>;
 
 /// Backends of one HAProxy worker that take only 0 % and 100 %, as a refusal has shown.
 struct StaticBackends {
@@ -58,7 +72,7 @@ struct StaticBackends {
 struct Legacy {
   /// Empty without `discover`.
   std::vector<ServerList> lists;
-  FirstChecks first_checks;
+  ChecksBefore checks;
   /// It was logged that the agent waits for HAProxy's list.
   bool waiting_logged = false;
   /// Those that have any.
@@ -87,6 +101,7 @@ struct Context {
   MonoTime acting_since{};
   /// As the controller before has found them.
   std::vector<StaticBackends> known_static;
+  OpenRequests open;
   /// There is news that a decision should weigh.
   bool decision_wanted = false;
   /// A target looks bad in a way that HAProxy may see as well.

@@ -38,7 +38,7 @@ Controller::Controller(const config::Config& file, const Options& options, Legac
       config_(expanded()),
       state_(config_),
       c_(config_, state_, options),
-      checks_(c_, file_, std::move(legacy.first_checks)),
+      checks_(c_, file_, std::move(legacy.checks)),
       endpoints_(c_),
       log_([this](LogLine line) { c_.act(action::Log{std::move(line)}); }),
       waiting_logged_(legacy.waiting_logged) {
@@ -227,7 +227,7 @@ std::vector<Endpoints::Known> Controller::known_lists() const {
 
 Legacy Controller::legacy() const {
   Legacy out;
-  out.first_checks = checks_.first_checks();
+  out.checks = checks_.checked();
   out.waiting_logged = waiting_logged_;
   out.static_backends = endpoints_.static_backends();
   if (!discovers(file_)) return out;
@@ -240,7 +240,7 @@ Legacy Controller::legacy() const {
 config::Config Controller::expanded() {
   Expansion out = with_servers(file_, server_lists_);
   for (std::string& remark : out.remarks)
-    if (remarks_logged_.insert(remark).second) remarks_.push_back(std::move(remark));
+    if (remarks_logged_.is_new(remark)) remarks_.push_back(std::move(remark));
   return std::move(out.config);
 }
 
@@ -261,6 +261,7 @@ void Controller::follow_lists() {
   }
   const std::vector<std::string> before = checks_.keys();
   state_.change_servers([&] { config_ = std::move(config); }, c_.mono());
+  c_.open.clear();
   c_.act(action::ExpectFiles{open_files_for(config_)});
   checks_.targets_changed(before);
   state_.update_views(endpoints_.reachable());

@@ -2,10 +2,10 @@
 
 #include <cstddef>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
+#include "base/said.hpp"
 #include "weighter/controller/action.hpp"
 #include "weighter/controller/check_schedule.hpp"
 #include "weighter/controller/context.hpp"
@@ -107,7 +107,7 @@ class Controller {
   /// From before there was this controller, for HAProxys that it has not read yet.
   const std::vector<ServerList> known_before_;
   std::optional<MonoTime> begun_;
-  std::set<std::string> remarks_logged_;
+  Said remarks_logged_;
   /// What `expanded` found before the first event, to be logged with it.
   std::vector<std::string> remarks_;
   ServerLists server_lists_;

@@ -8,7 +8,6 @@
 #include "base/text.hpp"
 #include "weighter/plan/back_off.hpp"
 #include "weighter/plan/haproxy_notes.hpp"
-#include "weighter/system/traffic.hpp"
 
 namespace rpcw::control {
 namespace {
@@ -169,8 +168,10 @@ std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&&
   const bool same_worker = was_reachable && worker == haproxy::Worker::kSame;
   const haproxy::Instance* const counted_from = same_worker ? &*instance_ : nullptr;
   writers_.compare_reads(c_.config.backends, counted_from, *event.instance, unconfirmed_);
-  if (same_worker)
-    clients_.compare_reads(*instance_, *event.instance, [&](const Key& key) { return ejected_from(key) != nullptr; });
+  if (same_worker) {
+    follow_ejections();
+    clients_.compare_reads(*instance_, *event.instance);
+  }
   std::vector<std::size_t> suspects = observe_traffic(counted_from, *event.instance);
   unconfirmed_.clear();
   read_begun_ = reading_since_;
@@ -188,7 +189,10 @@ std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&&
   for (const std::string& backend : percent_)
     if (haproxy::BackendRow* row = instance_->backend(backend)) row->percent = true;
   mark_contended();
-  release_standing_by();
+  if (c_.runs())
+    follow_ejections();
+  else
+    clients_.leave_alone(*instance_);
   log_notes();
   ever_reached_ = true;
   log_push_trouble();
@@ -263,7 +267,8 @@ void EndpointControl::note_cost(std::uint64_t bytes) {
 /// `before`: the same worker's last read; nullptr: there was none.
 std::vector<std::size_t> EndpointControl::observe_traffic(const haproxy::Instance* before, haproxy::Instance& fresh) {
   const MonoTime elapsed = c_.mono() - std::exchange(counted_at_, c_.mono());
-  const Traffic traffic = count_traffic(c_.config, c_.state, before, fresh, elapsed);
+  Traffic traffic = count_traffic(c_.config, c_.state, before, fresh, elapsed);
+  c_.open.sum_up(id_, traffic, c_.mono());
   std::vector<std::size_t> suspects;
   for (std::uint32_t b = 0; b < traffic.by_judge.size(); ++b)
     if (!traffic.by_judge[b].empty())
@@ -397,42 +402,16 @@ void EndpointControl::confirm(const Key& key, const WeightChange& change) {
     if (haproxy::BackendRow* row = instance_->backend(key.first))
       if (haproxy::ServerRow* s = row->server(key.second))
         s->uweight = change.percent && change.to > 0 ? s->iweight.value_or(1) : change.to;
-  if (const config::Backend* cfg = change.to == 0 && change.from > 0 ? ejected_from(key) : nullptr) {
-    const haproxy::ServerRow* row = instance_ ? instance_->server(key.first, key.second) : nullptr;
-    clients_.ejected(key, cfg->on_eject, row != nullptr ? row->sid : 0);
-  }
   log(config::LogLevel::kDebug, fmt::format("{}: {}/{} set to {}", name(), key.first, key.second, change.to));
 }
 
-/// Servers that had weight 0 before they were ejected: no weight is sent to them, and they may have clients.
-void EndpointControl::release_standing_by() {
-  if (!c_.acting || c_.options.dry_run || !c_.runs()) return;
-  for (std::size_t b = 0; b < c_.config.backends.size(); ++b) {
+void EndpointControl::follow_ejections() {
+  if (!c_.acting || c_.options.dry_run || !instance_) return;
+  for (std::uint32_t b = 0; b < c_.config.backends.size(); ++b) {
     const config::Backend& backend = c_.config.backends[b];
-    const std::vector<ServerDecision>& decided = c_.state.decision(b).servers;
-    if (backend.on_eject == config::OnEject::kNone || !c_.state.decided(b)) continue;
-    for (std::size_t i = 0; i < backend.servers.size() && i < decided.size(); ++i) {
-      const Key key{backend.name, backend.servers[i].name};
-      const haproxy::ServerRow* row = instance_->server(key.first, key.second);
-      if (decided[i].state != State::kEjected)
-        clients_.returned(key);
-      else if (row != nullptr && row->uweight == 0)
-        clients_.found_out(key, backend.on_eject, row->sid);
-    }
+    const haproxy::BackendRow* row = instance_->backend(backend.name);
+    if (row != nullptr && c_.state.decided(b)) clients_.follow(backend, c_.state.decision(b).servers, *row);
   }
-}
-
-const config::Backend* EndpointControl::ejected_from(const Key& key) const {
-  for (std::size_t b = 0; b < c_.config.backends.size(); ++b) {
-    const config::Backend& cfg = c_.config.backends[b];
-    if (cfg.name != key.first) continue;
-    // Nothing is done for it, and among thousands of servers each name is a search.
-    if (cfg.on_eject == config::OnEject::kNone) return nullptr;
-    const std::vector<ServerDecision>& decided = c_.state.decision(b).servers;
-    for (std::size_t i = 0; i < cfg.servers.size() && i < decided.size(); ++i)
-      if (cfg.servers[i].name == key.second && decided[i].state == State::kEjected) return &cfg;
-  }
-  return nullptr;
 }
 
 bool EndpointControl::release() {
@@ -502,6 +481,7 @@ void EndpointControl::on(event::WeightsAnswered&& event) {
       failure = {o.error.value_or(haproxy::Error::kIo), std::move(o.detail)};
     }
   }
+  follow_ejections();
   if (!c_.runs()) {
     if (!unconfirmed.empty())
       report_.errors.push_back(fmt::format("{} of {} weights were not confirmed: {}", unconfirmed.size(),
@@ -573,7 +553,7 @@ void EndpointControl::log_notes() {
 
 void EndpointControl::log_once(const std::string& what, std::string_view event,
                                std::vector<std::pair<std::string_view, std::string>> fields) {
-  if (c_.runs() && logged_.insert(what).second)
+  if (c_.runs() && logged_.is_new(what))
     log(config::LogLevel::kWarn, fmt::format("{}: {}", name(), what), event, std::move(fields));
 }
 

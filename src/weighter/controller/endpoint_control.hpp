@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/said.hpp"
 #include "weighter/controller/context.hpp"
 #include "weighter/plan/client_release.hpp"
 #include "weighter/plan/other_writers.hpp"
@@ -82,9 +83,7 @@ class EndpointControl {
   bool push();
   [[nodiscard]] std::vector<WeightChange> planned() const;
   void push_once();
-  /// The backend of a server that is ejected by the last decision; nullptr: it is not.
-  [[nodiscard]] const config::Backend* ejected_from(const Key& key) const;
-  void release_standing_by();
+  void follow_ejections();
   bool release();
   void read_all();
   void failed(const haproxy::Failure& failure);
@@ -163,7 +162,7 @@ class EndpointControl {
   /// Backends of this worker that take only 0 % and 100 %.
   std::set<std::string> percent_;
   /// Logged about this worker already.
-  std::set<std::string> logged_;
+  Said logged_;
   /// The push under way: its changes and their servers. Another list may give the servers other numbers meanwhile.
   std::vector<WeightChange> sent_;
   std::vector<Key> sent_to_;

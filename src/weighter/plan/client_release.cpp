@@ -4,29 +4,36 @@ namespace rpcw {
 
 using haproxy::ReleaseCommand;
 
-void ClientRelease::ejected(const Key& key, config::OnEject how, unsigned sid) {
-  if (how == config::OnEject::kNone) return;
-  released_.insert(key);
-  cleared_.erase(key);
-  using Kind = ReleaseCommand::Kind;
-  const Kind kind = how == config::OnEject::kShutdownSessions ? Kind::kShutdownSessions : Kind::kClearStick;
-  due_.push_back({kind, key.first, key.second, sid});
+void ClientRelease::follow(const config::Backend& backend, std::span<const ServerDecision> decided,
+                           const haproxy::BackendRow& now) {
+  if (backend.on_eject == config::OnEject::kNone) return;
+  for (std::size_t i = 0; i < backend.servers.size() && i < decided.size(); ++i) {
+    Key key{backend.name, backend.servers[i].name};
+    const haproxy::ServerRow* row = now.server(key.second);
+    if (decided[i].state != State::kEjected || row == nullptr || row->uweight > 0) {
+      released_.erase(key);
+      continue;
+    }
+    if (!released_.insert(key).second) continue;
+    cleared_.erase(key);
+    using Kind = ReleaseCommand::Kind;
+    const bool sessions = backend.on_eject == config::OnEject::kShutdownSessions;
+    due_.push_back({sessions ? Kind::kShutdownSessions : Kind::kClearStick, key.first, key.second, row->sid});
+  }
 }
 
-void ClientRelease::found_out(const Key& key, config::OnEject how, unsigned sid) {
-  if (!released_.contains(key)) ejected(key, how, sid);
+void ClientRelease::leave_alone(const haproxy::Instance& now) {
+  for (const haproxy::BackendRow& backend : now.backends)
+    for (const haproxy::ServerRow& server : backend.servers)
+      if (server.uweight == 0) released_.emplace(backend.name, server.name);
 }
 
-void ClientRelease::compare_reads(const haproxy::Instance& before, const haproxy::Instance& after,
-                                  const std::function<bool(const Key&)>& is_ejected) {
-  // One that stands by at weight 0 after its return may keep its clients.
-  std::erase_if(cleared_, [&](const auto& entry) {
-    return !is_ejected(entry.first) || after.server(entry.first.first, entry.first.second) == nullptr;
-  });
+void ClientRelease::compare_reads(const haproxy::Instance& before, const haproxy::Instance& after) {
+  std::erase_if(cleared_, [&](const auto& entry) { return !released_.contains(entry.first); });
   for (const auto& [key, command] : cleared_) {
     const haproxy::ServerRow* was = before.server(key.first, key.second);
     const haproxy::ServerRow* is = after.server(key.first, key.second);
-    if (was != nullptr && was->uweight == 0 && is->uweight == 0 && was->counters.stot &&
+    if (was != nullptr && is != nullptr && was->uweight == 0 && is->uweight == 0 && was->counters.stot &&
         is->counters.stot > was->counters.stot)
       due_.push_back(command);
   }

@@ -1,13 +1,14 @@
 #pragma once
 
-#include <functional>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "config/config.hpp"
+#include "weighter/allocate/decide.hpp"
 #include "weighter/state/exchange.hpp"
 #include "weighter/state/haproxy_view.hpp"
 
@@ -29,21 +30,22 @@ class ClientRelease {
     std::string trouble;
   };
 
-  /// HAProxy has confirmed weight 0 of a server that is ejected. `sid`: its ServerRow::sid.
-  void ejected(const Key& key, config::OnEject how, unsigned sid);
-  /// A read shows weight 0 of a server that is ejected. The same as `ejected`, unless its clients were released since
-  /// it was ejected: one that stood by at weight 0 may have kept some.
-  void found_out(const Key& key, config::OnEject how, unsigned sid);
-  /// A server is not ejected any more: at its next ejection clients are released again.
-  void returned(const Key& key) { released_.erase(key); }
+  /// What one backend's servers were decided to be, and its row in this HAProxy as it is now. The clients of an ejected
+  /// server are due when it has weight 0: once for each ejection, and once more when another writer gave it weight
+  /// meanwhile.
+  void follow(const config::Backend& backend, std::span<const ServerDecision> decided, const haproxy::BackendRow& now);
+  /// Clients of servers that have weight 0 now are not due: a single pass cannot know for how long they have had it.
+  void leave_alone(const haproxy::Instance& now);
   /// Two reads of one worker in a row. HAProxy writes a stick table's entry when the answer comes
   /// (process_store_rules), so a request that was under way when the entries were cleared binds its client again, and
   /// each later one does the same: while requests come to a server that is still ejected, its entries are cleared
   /// again.
-  void compare_reads(const haproxy::Instance& before, const haproxy::Instance& after,
-                     const std::function<bool(const Key&)>& is_ejected);
+  void compare_reads(const haproxy::Instance& before, const haproxy::Instance& after);
   /// Another worker has other sessions, and tables of its own.
-  void forget_worker() { cleared_.clear(); }
+  void forget_worker() {
+    cleared_.clear();
+    released_.clear();
+  }
   /// Another agent acts now: nothing is due.
   void drop() { due_.clear(); }
 
@@ -60,7 +62,7 @@ class ClientRelease {
   std::vector<haproxy::ReleaseCommand> sent_;
   /// Entries that were cleared at least once since the ejection of their server.
   std::map<Key, haproxy::ReleaseCommand> cleared_;
-  /// Those that are ejected and whose clients were released, or are about to be.
+  /// Those that are ejected, have weight 0, and whose clients were released or are about to be.
   std::set<Key> released_;
 };
 
