@@ -92,16 +92,15 @@ std::string standby_line(const config::Config& file) {
   return fmt::format("Lease {}: not known who holds it, as {}\n", file.standby.text(), trouble);
 }
 
-std::string render(const Report& report, Format format, const config::Config& file) {
+void print_report(const Report& report, Format format, const config::Config& file) {
   switch (format) {
     case Format::kTable:
-      return observe::render_table(report, table_style()) + standby_line(file);
+      return print(observe::render_table(report, table_style()) + standby_line(file));
     case Format::kJson:
-      return observe::render_json(report);
+      return observe::write_json(report, print);
     case Format::kCsv:
-      return observe::render_csv(report);
+      return print(observe::render_csv(report));
   }
-  return {};
 }
 
 PassResult make_pass(const config::Config& file, PassOptions options) {
@@ -161,7 +160,7 @@ int command_once(const Options& options) {
   PassOptions pass{control::Mode::kOnce, options.dry_run, options.samples};
   past.join(pass);
   const PassResult result = make_pass(*config, pass);
-  print(render(result.report, options.format, *config));
+  print_report(result.report, options.format, *config);
   return past.exit_code(exit_code(result, true));
 }
 
@@ -172,7 +171,7 @@ int command_scores(const Options& options) {
   PassOptions pass{control::Mode::kScores, false, options.samples};
   past.join(pass);
   const PassResult result = make_pass(*config, pass);
-  print(render(result.report, options.format, *config));
+  print_report(result.report, options.format, *config);
   return past.exit_code(exit_code(result, false));
 }
 
@@ -218,7 +217,8 @@ int command_check(const Options& options) {
   print(describe(*config));
   if (!options.online) return kDone;
   const PassResult result = make_pass(*config, {control::Mode::kOnce, true, 1});
-  print("\n" + render(result.report, Format::kTable, *config));
+  print("\n");
+  print_report(result.report, Format::kTable, *config);
   if (const std::string pointers = read_pointers(*config); !pointers.empty()) print("\n" + pointers);
   if (result.haproxy_trouble) return kHaproxy;
   const bool all_well = std::ranges::all_of(result.report.backends, [](const BackendReport& b) {

@@ -1,10 +1,12 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 
 #include <array>
 #include <cmath>
+#include <functional>
+#include <string>
+#include <string_view>
 
 #include "base/text.hpp"
 #include "observe/render.hpp"
@@ -12,11 +14,40 @@
 namespace rpcw::observe {
 namespace {
 
-using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
+/// An output stream of RapidJSON's that hands over what it is given, in parts.
+class Parts {
+ public:
+  using Ch = char;
+
+  explicit Parts(const std::function<void(std::string_view)>& write) : write_(write) { part_.reserve(kPart); }
+
+  // NOLINTNEXTLINE(readability-identifier-naming): RapidJSON's names
+  void Put(char c) {
+    if (part_.size() == kPart) hand_over();
+    part_.push_back(c);
+  }
+  /// The writer's, at the document's end.
+  // NOLINTNEXTLINE(readability-identifier-naming)
+  void Flush() {}
+  void hand_over() {
+    write_(part_);
+    part_.clear();
+  }
+
+ private:
+  static constexpr std::size_t kPart = 64 * 1024;
+
+  const std::function<void(std::string_view)>& write_;
+  std::string part_;
+};
+
+using Writer = rapidjson::Writer<Parts>;
 
 class Document {
  public:
-  std::string run(const Report& report) {
+  explicit Document(const std::function<void(std::string_view)>& write) : parts_(write) {}
+
+  void run(const Report& report) {
     w_.StartObject();
     key("schema").Int(1);
     text("time", rfc3339(report.time));
@@ -29,7 +60,8 @@ class Document {
     for (const BackendReport& b : report.backends) backend(b);
     w_.EndArray();
     w_.EndObject();
-    return std::string(buffer_.GetString(), buffer_.GetSize()) + "\n";
+    parts_.Put('\n');
+    parts_.hand_over();
   }
 
  private:
@@ -221,14 +253,20 @@ class Document {
     w_.EndObject();
   }
 
-  rapidjson::StringBuffer buffer_;
-  Writer w_{buffer_};
+  Parts parts_;
+  Writer w_{parts_};
 };
 
 }  // namespace
 
 std::string render_json(const Report& report) {
-  return Document().run(report);
+  std::string out;
+  write_json(report, [&out](std::string_view part) { out += part; });
+  return out;
+}
+
+void write_json(const Report& report, const std::function<void(std::string_view)>& write) {
+  Document(write).run(report);
 }
 
 }  // namespace rpcw::observe
