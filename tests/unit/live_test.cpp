@@ -338,6 +338,29 @@ TEST_CASE("under a hash one client's wrong requests are no server's quota") {
   CHECK(t.history->servers[0].live.quota_per_s);
 }
 
+TEST_CASE("under a hash a client's failing requests take no server after the other out") {
+  Traffic t(4);
+  t.requests = Requests::kOfSome;
+  t.view.algorithm = "source";
+  // A third of what comes to its server; HAProxy sends it to the next one when that is out.
+  for (int i = 0; i < 30; ++i)
+    t.second([](std::size_t server, LiveDelta& d) {
+      if (server == 0) d.failures = d.requests / 3;
+    });
+  CHECK_FALSE(t.history->servers[0].ejection.is_out);
+  // As many as nearly all requests of a server.
+  const auto ejected = [&t] {
+    return std::ranges::count_if(t.history->servers, [](const TargetHistory& h) { return h.ejection.is_out; });
+  };
+  for (int i = 0; i < 60; ++i) {
+    const auto first = std::ranges::find(t.held, 0U, [](unsigned w) { return w == 0 ? 1U : 0U; }) - t.held.begin();
+    t.second([&](std::size_t server, LiveDelta& d) {
+      if (static_cast<std::ptrdiff_t>(server) == first) d.failures = d.requests * 9 / 10;
+    });
+    CHECK(ejected() <= 1);
+  }
+}
+
 TEST_CASE("a quota that is gone is found out in time") {
   Traffic w(3, 300);
   for (int i = 0; i < 20; ++i) w.second(kFine);

@@ -12,6 +12,10 @@ bool hashes(std::string_view algorithm) {
   return std::ranges::find(kHashes, algorithm) != kHashes.end();
 }
 
+Requests requests_under(std::string_view algorithm) {
+  return hashes(algorithm) ? Requests::kOfSome : Requests::kOfAll;
+}
+
 bool worth_pushing(std::span<const unsigned> applied, std::span<const unsigned> targets, double dead_band) {
   const double band = std::max(constants::kDeadBand, dead_band);
   for (std::size_t i = 0; i < targets.size(); ++i) {

@@ -83,5 +83,7 @@ bool worth_pushing(std::span<const unsigned> applied, std::span<const unsigned> 
 /// Whether HAProxy's `algorithm` chooses a server by a hash of the request, so that each change of a weight moves
 /// clients to other servers.
 bool hashes(std::string_view algorithm);
+/// Which requests a server gets under it.
+Requests requests_under(std::string_view algorithm);
 
 }  // namespace rpcw

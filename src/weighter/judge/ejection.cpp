@@ -68,7 +68,8 @@ void Ejections::eject(std::size_t server, bool forgiven) {
   t.ejection.until = now_ + eject_time(backend_, t.ejection.count, backend_.servers[server].name);
 }
 
-bool Ejections::traffic_may_eject() const {
+bool Ejections::traffic_may_eject(Requests requests) const {
+  if (requests == Requests::kOfSome && out_by_traffic_ > 0) return false;
   return static_cast<double>(out_by_traffic_ + 1) <=
          constants::kLiveOutMost * static_cast<double>(history_.servers.size());
 }

@@ -6,6 +6,7 @@
 
 #include "base/time.hpp"
 #include "config/config.hpp"
+#include "weighter/judge/live.hpp"
 #include "weighter/judge/verdict.hpp"
 #include "weighter/state/history.hpp"
 
@@ -25,8 +26,9 @@ class Ejections {
   /// Nothing happens if it is out already. `forgiven`: all servers have the fault for which it is ejected, so it may
   /// return at once.
   void eject(std::size_t server, bool forgiven = false);
-  /// Whether live traffic alone may take one more out: it keeps at most constants::kLiveOutMost of all servers out.
-  [[nodiscard]] bool traffic_may_eject() const;
+  /// Whether live traffic alone may take one more out: it keeps at most constants::kLiveOutMost of all servers out, under
+  /// a hash one.
+  [[nodiscard]] bool traffic_may_eject(Requests requests) const;
 
   /// An outage of all: the ejections since its beginning, which is the first server's failure, are forgiven.
   void forgive_outage();

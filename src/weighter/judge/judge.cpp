@@ -8,7 +8,6 @@
 #include "base/text.hpp"
 #include "weighter/constants.hpp"
 #include "weighter/judge/ejection.hpp"
-#include "weighter/judge/live.hpp"
 #include "weighter/judge/silence.hpp"
 
 namespace rpcw {
@@ -19,11 +18,13 @@ using std::chrono::microseconds;
 
 class Judge {
  public:
-  Judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now)
+  Judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now,
+        Requests requests)
       : history_(history),
         backend_(backend),
         probe_(probe),
         now_(now),
+        requests_(requests),
         heads_(scan_heads(history, backend, probe, now)),
         block_time_(block_time_for_lag(history.block_time, backend.chain)),
         blind_(is_blind(history)),
@@ -46,7 +47,7 @@ class Judge {
     if (heads_.clock_behind) note("halted", "all heads are dated in the future: this machine's clock is behind");
 
     out_.servers.resize(history_.servers.size());
-    if (backend_.live) live_ = scan_live(history_.servers, now_.mono);
+    if (backend_.live) live_ = scan_live(history_.servers, now_.mono, requests_);
     sum_up_stretches();
     for (std::size_t i = 0; i < history_.servers.size(); ++i) judge_server(i);
     for (std::size_t i = 0; i < history_.references.size(); ++i) judge_reference(i);
@@ -177,7 +178,7 @@ class Judge {
     t.health.judged = t.probes.observations;
     t.health.node_judged = t.node.observations;
     if (news && t.probes.limited && backend_.live) probe_was_limited(t, now_.mono);
-    if (backend_.live && !t.ejection.is_out && (live_[i].out || hangs(i)) && ejections_.traffic_may_eject()) {
+    if (backend_.live && !t.ejection.is_out && (live_[i].out || hangs(i)) && ejections_.traffic_may_eject(requests_)) {
       t.live.ejected_because = live_[i].out ? live_errors_text(i) : hang_text(t);
       ejections_.eject(i);
     }
@@ -485,6 +486,7 @@ class Judge {
   const config::Backend& backend_;
   const config::Probe& probe_;
   const Now now_;
+  const Requests requests_;
   const HeadView heads_;
   const milliseconds block_time_;
   const bool blind_;
@@ -499,8 +501,9 @@ class Judge {
 
 }  // namespace
 
-BackendVerdict judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now) {
-  return Judge(history, backend, probe, now).run();
+BackendVerdict judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now,
+                     Requests requests) {
+  return Judge(history, backend, probe, now, requests).run();
 }
 
 double freshness(milliseconds lag, milliseconds block_time, milliseconds max_lag) {

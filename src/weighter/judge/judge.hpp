@@ -2,6 +2,7 @@
 
 #include "base/time.hpp"
 #include "config/config.hpp"
+#include "weighter/judge/live.hpp"
 #include "weighter/judge/verdict.hpp"
 #include "weighter/state/history.hpp"
 
@@ -10,8 +11,9 @@
 namespace rpcw {
 
 /// Judges a backend's targets as they stand and counts the observations that came since the last call toward fall and
-/// rise.
-BackendVerdict judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now);
+/// rise. `requests`: which ones HAProxy sends to a server.
+BackendVerdict judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now,
+                     Requests requests = Requests::kOfAll);
 
 /// In [0, 1]: 1 up to one block and 2 s behind, then linear down to 0 at `max_lag`.
 double freshness(milliseconds lag, milliseconds block_time, milliseconds max_lag);

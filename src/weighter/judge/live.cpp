@@ -332,7 +332,8 @@ void probe_was_limited(TargetHistory& target, MonoTime now) {
             now);
 }
 
-std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime now) {
+std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime now, Requests requests) {
+  const double out_least = requests == Requests::kOfSome ? constants::kLiveOutHashed : 0.0;
   Everybody all_newest;
   Everybody all_recent;
   Everybody all_minute;
@@ -354,7 +355,7 @@ std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime
       const double peers = all.others_rate(own);
       const double rate = (own.failures + constants::kErrorPrior * peers) / (own.ended + constants::kErrorPrior);
       const double excess = ratio(own.failures, own.ended) - peers;
-      v.out = v.out || (excess >= out_at && own.failures >= failures_at_least);
+      v.out = v.out || (excess >= std::max(out_at, out_least) && own.failures >= failures_at_least);
       v.failing = v.failing || (excess >= constants::kLiveFailing && own.failures >= constants::kLiveFailingFailures);
       if (rate < v.error_rate) return;
       v.attempts = own.ended;
@@ -366,12 +367,13 @@ std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime
     weigh(recent, all_recent, constants::kLiveOutRecent, constants::kLiveOutRecentFailures);
     const LiveCounts minute = fading.minute(h);
     weigh(minute, all_minute, constants::kLiveOutMinute, constants::kLiveOutMinuteFailures);
-    v.out = v.out || (surely_failing(minute) >= constants::kLiveOutFew && all_minute.heard_others(minute) &&
+    v.out = v.out || (surely_failing(minute) >= std::max(constants::kLiveOutFew, out_least) &&
+                      all_minute.heard_others(minute) &&
                       all_minute.others_rate(minute) <= constants::kLiveOutFewOthers);
     const LiveCounts newest = fading.newest(h);
     const double others = all_newest.others_rate(newest);
     v.out = v.out || (newest.failures >= constants::kLiveOutRecentFailures &&
-                      surely_failing(newest) - others >= constants::kLiveOutSurely);
+                      surely_failing(newest) - others >= std::max(constants::kLiveOutSurely, out_least));
     if (h.timed * decay(now - h.counted_at, constants::kLiveRecent) >= constants::kLiveEnough)
       v.latency_ms = h.latency_ms;
     v.waiting_ms = h.waiting_ms;

@@ -13,7 +13,7 @@
 namespace rpcw {
 
 /// Which requests a server gets: a part of all clients', or all of some clients' (a hash). Then a client whose requests
-/// are wrong has all its 4xx at one server, and 4xx say nothing of quotas.
+/// are wrong has all its errors at one server: its 4xx say nothing of quotas, and its 5xx little of the server.
 enum class Requests : std::uint8_t { kOfAll, kOfSome };
 
 /// Folds what one HAProxy has counted of a backend's servers in; deltas of several HAProxys add up. Returns the servers
@@ -53,6 +53,7 @@ struct LiveView {
 };
 
 /// As of `now`, for all servers of a backend together.
-std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime now);
+std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime now,
+                                Requests requests = Requests::kOfAll);
 
 }  // namespace rpcw
