@@ -20,4 +20,7 @@ if(NOT RPCW_SANITIZE)
     target_compile_options(rpcw_options INTERFACE $<${optimised}:-fcf-protection>)
   endif()
   target_link_options(rpcw_options INTERFACE -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
+  # The program is smaller without what nothing calls.
+  target_compile_options(rpcw_options INTERFACE $<${optimised}:-ffunction-sections>)
+  target_link_options(rpcw_options INTERFACE -Wl,--gc-sections)
 endif()
