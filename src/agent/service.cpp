@@ -177,7 +177,7 @@ class Service::Impl {
                   .unsettled =
                       [&agent] {
                         std::vector<std::string> out = agent.controller().unsettled();
-                        std::ranges::move(agent.controller().denied(), std::back_inserter(out));
+                        std::ranges::move(agent.controller().hindrances(), std::back_inserter(out));
                         return out;
                       }});
   }

@@ -177,6 +177,8 @@ bool read_top(const std::string& status, const std::string& history, TopState& o
       ++all;
       const Value* up = member(e, "reachable");
       if (up != nullptr && up->IsBool() && up->GetBool()) ++reachable;
+      if (const std::string error = shown(e, "error"); !error.empty())
+        fresh.errors.push_back(fmt::format("HAProxy {}: {}", shown(e, "endpoint"), error));
     }
   fresh.haproxy = fmt::format("HAProxy {} of {}", reachable, all);
   if (const Value* standby = member(report, "standby")) {
@@ -228,6 +230,9 @@ std::vector<std::string> render_top(const TopState& state, const TopView& view) 
   if (view.paused) title += "  paused";
   out.push_back(coloured(padded(title, view.columns), "1", view.colour));
   if (state.standby) out.push_back(padded(to_text(*state.standby), view.columns));
+  constexpr std::size_t kMostErrors = 3;
+  for (std::size_t i = 0; i < std::min(state.errors.size(), kMostErrors); ++i)
+    out.push_back(coloured(padded(state.errors[i], view.columns), "31", view.colour));
   if (!view.trouble.empty()) out.push_back(coloured(padded(view.trouble, view.columns), "31", view.colour));
   std::size_t name_width = 12;
   for (std::size_t b = 0; b < state.backends.size(); ++b) {

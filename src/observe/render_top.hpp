@@ -53,6 +53,8 @@ struct TopState {
   std::string time;
   /// Such as "HAProxy 1 of 2", and behind it whether the agent acts, where several may.
   std::string haproxy;
+  /// What is wrong with HAProxys, each with its endpoint; empty: nothing.
+  std::vector<std::string> errors{};
   /// Absent: the agent is alone.
   std::optional<TopStandby> standby{};
   std::vector<TopBackend> backends;

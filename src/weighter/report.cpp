@@ -86,6 +86,8 @@ Report make_report(const SystemState& state, Now now, const haproxy::Instance* i
       br.notes.push_back({"no_servers", instance != nullptr ? "HAProxy has no backend of this name"
                                                             : "no HAProxy could be asked for its list of servers"});
     }
+    if (instance != nullptr && !cfg.servers.empty())
+      for (std::string& what : lacking(cfg, *instance)) br.notes.push_back({"missing", std::move(what)});
     br.servers.reserve(cfg.servers.size());
     for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
       ServerReport& sr = br.servers.emplace_back();

@@ -133,14 +133,30 @@ TEST_CASE("controller: a HAProxy that refuses for want of level admin keeps the 
   }
   SUBCASE("by its level") {
     p.give(control::event::WeightsAnswered{0, outcomes});
-    CHECK(p.controller->denied() == Texts{"HAProxy unix:/h0: it refuses 2 weights: its socket needs `level admin`"});
+    CHECK(p.controller->hindrances() ==
+          Texts{"HAProxy unix:/h0: it refuses 2 weights: its socket needs `level admin`"});
   }
   SUBCASE("because there is no such server: no restart of HAProxy is waited for") {
     for (haproxy::Outcome& o : outcomes) o.refusal = haproxy::Refusal::kNoSuchServer;
     p.give(control::event::WeightsAnswered{0, outcomes});
-    CHECK(p.controller->denied().empty());
+    CHECK(p.controller->hindrances().empty());
   }
   CHECK(p.controller->unsettled().empty());
+}
+
+TEST_CASE("controller: a backend that no HAProxy has keeps the agent from being ready") {
+  Play p(two_servers());
+  p.give(control::event::Started{});
+  haproxy::Instance other = shown({{"a", 100}, {"b", 100}});
+  other.backends[0].name = "web";
+  p.read(0, other);
+  for (TargetId t : {0U, 1U}) {
+    p.head(t, 100);
+    p.synced(t);
+  }
+  p.pass(0ms);
+  CHECK(p.controller->unsettled().empty());
+  CHECK(p.controller->hindrances() == Texts{"backend rpc: HAProxy does not have it"});
 }
 
 TEST_CASE("controller: after a reload a static algorithm is known, unless HAProxy has another worker") {

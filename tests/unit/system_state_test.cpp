@@ -155,7 +155,15 @@ TEST_CASE("plan names the differences to an instance, and leaves out what it lac
   CHECK(changes[1].from == 1);
   CHECK(changes[1].to == 85);
   CHECK(out_of_reach(state.config(), instance_of({"a", "c"})) ==
-        std::vector<std::string>{"HAProxy's backend rpc has no server b"});
+        std::vector<std::string>{"HAProxy's backend rpc has no server b; it has a, c"});
+  haproxy::Instance other;
+  other.backends.emplace_back().name = "web";
+  other.backends.emplace_back().name = "rpcs";
+  CHECK(out_of_reach(state.config(), other) ==
+        std::vector<std::string>{"HAProxy has no backend rpc; it has web, rpcs"});
+  const Report report = make_report(state, at(0ms), &other);
+  REQUIRE(report.backends.at(0).notes.size() == 1);
+  CHECK(report.backends[0].notes[0].code == "missing");
 }
 
 TEST_CASE("see tells what a decision depends on from what it does not") {

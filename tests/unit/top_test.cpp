@@ -57,6 +57,16 @@ TEST_CASE("top: what it shows of a report") {
   CHECK_FALSE(has(text, "\x1b"));
 }
 
+TEST_CASE("top: what is wrong with a HAProxy") {
+  std::string status = kStatus;
+  const std::string up = R"("endpoint":"unix:/a","reachable":true)";
+  status.replace(status.find(up), up.size(), up + R"(,"error":"HAProxy has no backend rpc; it has web")");
+  TopState shown;
+  REQUIRE(read_top(status, "", shown));
+  const std::vector<std::string> lines = render_top(shown, {});
+  CHECK(has(lines.at(1), "HAProxy unix:/a: HAProxy has no backend rpc; it has web"));
+}
+
 TEST_CASE("top: whether the agent is the one that sets weights") {
   for (const bool acts : {true, false}) {
     TopState out;

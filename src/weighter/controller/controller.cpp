@@ -397,8 +397,16 @@ bool Controller::decided() const {
   return true;
 }
 
-std::vector<std::string> Controller::denied() const {
-  return endpoints_.denied();
+std::vector<std::string> Controller::hindrances() const {
+  std::vector<std::string> out = endpoints_.denied();
+  const auto read = endpoints_.reachable();
+  for (const config::Backend& backend : config_.backends) {
+    const auto has_it = [&](const haproxy::Instance* i) { return i->backend(backend.name) != nullptr; };
+    if (!read.empty() && std::ranges::none_of(read, has_it))
+      out.push_back(fmt::format("backend {}: {}", backend.name,
+                                read.size() == 1 ? "HAProxy does not have it" : "no HAProxy has it"));
+  }
+  return out;
 }
 
 std::vector<std::string> Controller::unsettled() const {

@@ -43,8 +43,9 @@ class Controller {
   [[nodiscard]] Report report(Now now) const;
   /// What is missing before all weights are decided and are in every reachable HAProxy, each a line; empty: nothing.
   [[nodiscard]] std::vector<std::string> unsettled() const;
-  /// Which HAProxys refuse weights because of their sockets' levels, each a line; `unsettled` does not count these.
-  [[nodiscard]] std::vector<std::string> denied() const;
+  /// What somebody has to change before weights can be set, each a line; `unsettled` does not count it: a HAProxy
+  /// refuses them because of its socket's level, or none of those that can be reached has a backend.
+  [[nodiscard]] std::vector<std::string> hindrances() const;
 
   /// Whether each backend with servers has been decided at least once; also where nothing told enough for weights.
   [[nodiscard]] bool decided() const;

@@ -131,22 +131,35 @@ std::vector<BackendNote> state_notes(const ByState& s, bool percent) {
 
 }  // namespace
 
+std::vector<std::string> lacking(const config::Backend& backend, const haproxy::Instance& instance) {
+  const haproxy::BackendRow* row = instance.backend(backend.name);
+  if (row == nullptr) {
+    NameList there;
+    for (const haproxy::BackendRow& other : instance.backends) there.add(other.name);
+    return {
+        fmt::format("HAProxy has no backend {}; it has {}", backend.name, there.count() == 0 ? "none" : there.text())};
+  }
+  NameList gone;
+  const auto look = [&](const std::string& name) {
+    if (!std::ranges::binary_search(row->double_names, name)) gone.add(name);
+  };
+  for (const std::string& name : backend.absent) look(name);
+  // One that is there because another HAProxy has it may be missing here.
+  for (const config::Server& s : backend.servers)
+    if (s.named && row->server(s.name) == nullptr) look(s.name);
+  if (gone.count() == 0) return {};
+  NameList there;
+  for (const haproxy::ServerRow& s : row->servers) there.add(s.name);
+  return {fmt::format("HAProxy's backend {} has no server {}; it has {}", backend.name, gone.text(),
+                      there.count() == 0 ? "none" : there.text())};
+}
+
 std::vector<std::string> out_of_reach(const config::Config& config, const haproxy::Instance& instance) {
   std::vector<std::string> out;
   for (const config::Backend& backend : config.backends) {
+    std::ranges::move(lacking(backend, instance), std::back_inserter(out));
     const haproxy::BackendRow* row = instance.backend(backend.name);
-    if (row == nullptr) {
-      out.push_back(fmt::format("HAProxy has no backend {}", backend.name));
-      continue;
-    }
-    const auto is_double = [&](const std::string& name) { return std::ranges::binary_search(row->double_names, name); };
-    const auto report_gone = [&](const std::string& name) {
-      if (!is_double(name)) out.push_back(fmt::format("HAProxy's backend {} has no server {}", backend.name, name));
-    };
-    for (const std::string& name : backend.absent) report_gone(name);
-    // One that is there because another HAProxy has it may be missing here.
-    for (const config::Server& s : backend.servers)
-      if (s.named && row->server(s.name) == nullptr) report_gone(s.name);
+    if (row == nullptr) continue;
     for (const std::string& name : row->double_names) {
       if (is_ours(backend, name)) out.push_back(several_of(*row, name));
     }

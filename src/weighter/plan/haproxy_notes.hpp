@@ -8,6 +8,10 @@
 
 namespace rpcw {
 
+/// What this HAProxy does not have of a backend's servers that the file names, or that it lacks the backend, as
+/// sentences with what it has instead; empty: nothing is missing.
+std::vector<std::string> lacking(const config::Backend& backend, const haproxy::Instance& instance);
+
 /// Why weights do not reach what the configuration names, or have no effect there, each a sentence: a backend or server
 /// that HAProxy lacks, several servers of one name, `balance first`. Empty: nothing is in the way.
 std::vector<std::string> out_of_reach(const config::Config& config, const haproxy::Instance& instance);
