@@ -165,8 +165,8 @@ inline constexpr double kLiveOutSurely = 0.05;
 /// The part of a probe's time-out after which silence is enough to take a server out whose requests pile up as well.
 inline constexpr double kHangPart = 0.5;
 /// At most this part of a backend's servers is taken out by live traffic alone: it may be the requests that are bad.
-/// Under a hash they may be one client's, which would go on to the next server: then it is one server, and so many of its
-/// requests have to fail.
+/// Under a hash they may be one client's, which would go on to the next server: then it is one server, and so many of
+/// its requests have to fail.
 inline constexpr double kLiveOutMost = 0.5;
 inline constexpr double kLiveOutHashed = 0.5;
 /// Within one read: what calls for a probe at once, besides being more than chance makes of what is usual.

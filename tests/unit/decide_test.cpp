@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "model/backend.hpp"
+#include "model/direct.hpp"
 #include "weighter/schedule/agenda.hpp"
 
 using namespace rpcw;
@@ -367,6 +368,53 @@ TEST_CASE("under a hash weights change by half of themselves, and to and from ze
   w.probe.fall = 1;
   w.bad(1);
   CHECK(w.weights() == Weights{256, 0});
+}
+
+namespace {
+
+ServerView with_weight(unsigned weight) {
+  ServerView out;
+  out.weight = weight;
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("under a hash what HAProxy has counts where nothing was decided before") {
+  World w(2, "inverse-latency");
+  w.view.algorithm = "source";
+  w.good(0, 100ms);
+  w.good(1, 100ms);
+  w.held.clear();
+  w.view.servers = {with_weight(100), with_weight(100)};
+  CHECK(w.weights() == Weights{100, 100});
+  w.held.clear();
+  w.view.servers = {with_weight(200), with_weight(56)};
+  CHECK(w.weights() == Weights{128, 128});
+}
+
+TEST_CASE("the lag of a server that does not answer any more is that of now") {
+  model::Direct w(3);
+  for (std::size_t i = 0; i < 3; ++i) w.good(i, 1000);
+  CHECK(w.decide().servers[0].lag_blocks == 0);
+  w.pass_time(36s);
+  w.bad(0);
+  w.good(1, 1003);
+  w.good(2, 1003);
+  const BackendDecision d = w.decide();
+  CHECK(d.servers[0].lag_blocks == 3);
+  CHECK(d.servers[1].lag_blocks == 0);
+}
+
+TEST_CASE("where nothing is known of any server HAProxy keeps what it has") {
+  model::Direct w(2);
+  w.bad(0, Reason::kRateLimited);
+  w.bad(1, Reason::kRateLimited);
+  w.view.servers = {with_weight(151), with_weight(16)};
+  const BackendDecision d = w.decide();
+  CHECK_FALSE(d.fallback.has_value());
+  CHECK_FALSE(d.any_verdict);
+  CHECK(w.held == Weights{151, 16});
 }
 
 TEST_CASE("under a hash the end of a return is no reason to move clients") {

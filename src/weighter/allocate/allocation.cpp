@@ -38,7 +38,7 @@ void Allocation::describe(std::size_t i, ServerVerdict&& verdict) {
   s.reasons = std::move(verdict.reasons);
   s.head = known.heads.newest;
   s.head_age = verdict.head_age;
-  s.lag_blocks = known.heads.lag_blocks;
+  s.lag_blocks = lag_of(known);
   s.latency = verdict.latency;
   s.inputs.preference = backend.servers[i].preference;
   s.inputs.failure_penalty = verdict.failure_penalty;
@@ -57,6 +57,12 @@ void Allocation::describe(std::size_t i, ServerVerdict&& verdict) {
     steady[i] = score.steady * factors;
   }
   if (const ServerView* v = shown(i); v != nullptr && v->disabled) s.state = State::kDisabled;
+}
+
+std::optional<std::uint64_t> Allocation::lag_of(const TargetHistory& known) const {
+  const bool answers = !known.probes.failure && !known.probes.limited;
+  if (answers || !known.heads.newest || !out.head) return known.heads.lag_blocks;
+  return out.head->number - std::min(out.head->number, known.heads.newest->number);
 }
 
 const ServerView* Allocation::shown(std::size_t i) const {

@@ -27,6 +27,9 @@ struct Allocation {
 
   /// What HAProxy shows of a server; nullptr: it has none of that name, or was not read.
   [[nodiscard]] const ServerView* shown(std::size_t i) const;
+  /// How many blocks it is behind the agreed head: when it showed its newest one, so that what others have shown since
+  /// does not count, or now if it does not answer any more.
+  [[nodiscard]] std::optional<std::uint64_t> lag_of(const TargetHistory& known) const;
   /// An operator took it out.
   [[nodiscard]] bool disabled(std::size_t i) const { return out.servers[i].state == State::kDisabled; }
   /// A server that an operator took out keeps the weight it has: it gets no traffic, and returns with that.

@@ -123,13 +123,34 @@ bool converging(const Allocation& a) {
   });
 }
 
+/// The weights that HAProxy has; empty: it was not read, or lacks a server.
+std::vector<unsigned> weights_shown(const Allocation& a) {
+  std::vector<unsigned> out;
+  for (std::size_t i = 0; i < a.targets.size(); ++i) {
+    const ServerView* v = a.shown(i);
+    if (v == nullptr) return {};
+    out.push_back(v->weight);
+  }
+  return out;
+}
+
 /// The targets, or what is applied while they differ too little from that.
-void settle(Allocation& a, bool exact, double dead_band) {
-  const bool take = exact || a.applied.size() != a.targets.size() || worth_pushing(a.applied, a.targets, dead_band);
-  for (std::size_t i = 0; i < a.targets.size(); ++i) a.out.servers[i].weight = take ? a.targets[i] : a.applied[i];
+void settle(Allocation& a, bool exact, bool hashed) {
+  // Under a hash each change moves clients: what HAProxy has counts where nothing was decided before.
+  std::vector<unsigned> applied(a.applied.begin(), a.applied.end());
+  if (hashed && applied.size() != a.targets.size()) applied = weights_shown(a);
+  const double dead_band = hashed ? a.backend.hash_dead_band : 0;
+  const bool take = exact || applied.size() != a.targets.size() || worth_pushing(applied, a.targets, dead_band);
+  for (std::size_t i = 0; i < a.targets.size(); ++i) a.out.servers[i].weight = take ? a.targets[i] : applied[i];
 }
 
 BackendDecision allocate(Allocation& a) {
+  // Nothing is known of any server, as when all are rate-limited from the start: HAProxy keeps what it has.
+  if (!a.out.any_verdict)
+    if (const std::vector<unsigned> shown = weights_shown(a); !shown.empty()) {
+      for (std::size_t i = 0; i < shown.size(); ++i) a.out.servers[i].weight = shown[i];
+      return std::move(a.out);
+    }
   ShareHistory& known = a.history.shares;
   const Members active = a.members(false);
   const Members backups = a.members(true);
@@ -171,8 +192,7 @@ BackendDecision allocate(Allocation& a) {
   // HAProxy moves the clients of a hash itself when a server leaves or returns: do not move more of them.
   const bool regrouped =
       !falls_back && !hashed && !scales_to_peak(a) && (sum_changed(a, active) || sum_changed(a, backups));
-  settle(a, turned || exact_fallback || (arrived && !hashed) || over_plan || regrouped,
-         hashed ? a.backend.hash_dead_band : 0);
+  settle(a, turned || exact_fallback || (arrived && !hashed) || over_plan || regrouped, hashed);
   return std::move(a.out);
 }
 
@@ -208,8 +228,8 @@ BackendDecision weigh(BackendHistory& history, const config::Backend& backend, c
 BackendDecision decide(BackendHistory& history, const config::Backend& backend, const config::Probe& probe,
                        const BackendView& view, std::span<const unsigned> applied, Now now) {
   note_returns(history, backend, view, now.mono);
-  return weigh(history, backend, probe, view, judge(history, backend, probe, now, requests_under(view.algorithm)), applied,
-               now);
+  return weigh(history, backend, probe, view, judge(history, backend, probe, now, requests_under(view.algorithm)),
+               applied, now);
 }
 
 }  // namespace rpcw

@@ -160,6 +160,9 @@ Standing standing_of(const ServerDecision& server) {
 }
 
 std::string fallback_text(config::Fallback fallback, const std::vector<const ServerDecision*>& servers) {
+  if (servers.empty()) return "there is none";
+  if (std::ranges::all_of(servers, [](const ServerDecision* s) { return s->state == State::kDisabled; }))
+    return "all are in MAINT or DRAIN, and keep their weights for when they are not";
   bool some_have_none = false;
   std::optional<Standing> served;
   for (const ServerDecision* server : servers) {

@@ -52,8 +52,6 @@ bool other_reason(const ServerDecision& before, const ServerDecision& now) {
 }
 
 std::string what_follows(const BackendDecision& after) {
-  if (std::ranges::all_of(after.servers, [](const ServerDecision& s) { return s.state == State::kDisabled; }))
-    return "all are in MAINT or DRAIN, and keep their weights for when they are not";
   std::vector<const ServerDecision*> servers;
   for (const ServerDecision& s : after.servers) servers.push_back(&s);
   return fallback_text(*after.fallback, servers);

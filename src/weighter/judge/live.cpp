@@ -367,9 +367,9 @@ std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime
     weigh(recent, all_recent, constants::kLiveOutRecent, constants::kLiveOutRecentFailures);
     const LiveCounts minute = fading.minute(h);
     weigh(minute, all_minute, constants::kLiveOutMinute, constants::kLiveOutMinuteFailures);
-    v.out = v.out || (surely_failing(minute) >= std::max(constants::kLiveOutFew, out_least) &&
-                      all_minute.heard_others(minute) &&
-                      all_minute.others_rate(minute) <= constants::kLiveOutFewOthers);
+    v.out =
+        v.out || (surely_failing(minute) >= std::max(constants::kLiveOutFew, out_least) &&
+                  all_minute.heard_others(minute) && all_minute.others_rate(minute) <= constants::kLiveOutFewOthers);
     const LiveCounts newest = fading.newest(h);
     const double others = all_newest.others_rate(newest);
     v.out = v.out || (newest.failures >= constants::kLiveOutRecentFailures &&
