@@ -179,7 +179,7 @@ TEST_CASE("the alerts are what promtool accepts, and each fires when it should a
     if (title.starts_with("Haproxy")) title.replace(0, 7, "HAProxy");
     CHECK_MESSAGE(contains(page, "\n### " + title + "\n"), title);
   }
-  CHECK(count == 14);
+  CHECK(count == 15);
 }
 
 // ---- the manual and the shells
