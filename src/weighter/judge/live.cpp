@@ -225,33 +225,36 @@ double surely_failing(const LiveCounts& c) {
   return std::max(0.0, (p + kZ2 / (2 * n) - spread) / (1 + kZ2 / n));
 }
 
-/// The counts of all servers, for what the others of one show.
+/// The counts of all servers, in their order, for what the others of one show.
 class Everybody {
  public:
   void count(const LiveCounts& c) {
     add(sum_, c);
-    ++servers_;
-    if (ratio(c.failures, c.ended) > ratio(worst_.failures, worst_.ended)) worst_ = c;
+    if (counts_.empty() || rate(c) > rate(counts_[worst_])) worst_ = counts_.size();
+    counts_.push_back(c);
   }
+
+  [[nodiscard]] const LiveCounts& of(std::size_t server) const { return counts_[server]; }
 
   /// The part of the others' requests that failed; 0: they had none. The worst of them does not count where there are
   /// two: one server that fails would make the others' few requests look like failures too.
-  [[nodiscard]] double others_rate(const LiveCounts& own) const {
-    LiveCounts others{.ended = sum_.ended - own.ended, .failures = sum_.failures - own.failures};
-    const bool is_worst = own.ended == worst_.ended && own.failures == worst_.failures;
-    if (servers_ > 2 && !is_worst) {
-      others.ended -= worst_.ended;
-      others.failures -= worst_.failures;
-    }
-    return ratio(others.failures, others.ended);
+  [[nodiscard]] double others_rate(std::size_t server) const {
+    LiveCounts others = without(sum_, counts_[server]);
+    if (counts_.size() > 2 && server != worst_) others = without(others, counts_[worst_]);
+    return rate(others);
   }
 
-  [[nodiscard]] bool heard_others(const LiveCounts& own) const { return sum_.ended - own.ended >= 1.0; }
+  [[nodiscard]] bool heard_others(std::size_t server) const { return sum_.ended - counts_[server].ended >= 1.0; }
 
  private:
+  static double rate(const LiveCounts& c) { return ratio(c.failures, c.ended); }
+  static LiveCounts without(const LiveCounts& all, const LiveCounts& one) {
+    return {.ended = all.ended - one.ended, .failures = all.failures - one.failures};
+  }
+
+  std::vector<LiveCounts> counts_;
   LiveCounts sum_;
-  LiveCounts worst_;
-  std::size_t servers_ = 0;
+  std::size_t worst_ = 0;
 };
 
 }  // namespace
@@ -347,12 +350,13 @@ std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime
   }
   std::vector<LiveView> out;
   out.reserve(servers.size());
-  for (const TargetHistory& t : servers) {
-    const LiveHistory& h = t.live;
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    const LiveHistory& h = servers[i].live;
     LiveView& v = out.emplace_back();
-    const auto weigh = [&](const LiveCounts& own, const Everybody& all, double out_at, double failures_at_least) {
+    const auto weigh = [&](const Everybody& all, double out_at, double failures_at_least) {
+      const LiveCounts& own = all.of(i);
       if (own.ended < 1.0) return;
-      const double peers = all.others_rate(own);
+      const double peers = all.others_rate(i);
       const double rate = (own.failures + constants::kErrorPrior * peers) / (own.ended + constants::kErrorPrior);
       const double excess = ratio(own.failures, own.ended) - peers;
       v.out = v.out || (excess >= std::max(out_at, out_least) && own.failures >= failures_at_least);
@@ -363,15 +367,12 @@ std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime
       v.peers_rate = peers;
       v.error_rate = rate;
     };
-    const LiveCounts recent = fading.recent(h);
-    weigh(recent, all_recent, constants::kLiveOutRecent, constants::kLiveOutRecentFailures);
-    const LiveCounts minute = fading.minute(h);
-    weigh(minute, all_minute, constants::kLiveOutMinute, constants::kLiveOutMinuteFailures);
-    v.out =
-        v.out || (surely_failing(minute) >= std::max(constants::kLiveOutFew, out_least) &&
-                  all_minute.heard_others(minute) && all_minute.others_rate(minute) <= constants::kLiveOutFewOthers);
-    const LiveCounts newest = fading.newest(h);
-    const double others = all_newest.others_rate(newest);
+    weigh(all_recent, constants::kLiveOutRecent, constants::kLiveOutRecentFailures);
+    weigh(all_minute, constants::kLiveOutMinute, constants::kLiveOutMinuteFailures);
+    v.out = v.out || (surely_failing(all_minute.of(i)) >= std::max(constants::kLiveOutFew, out_least) &&
+                      all_minute.heard_others(i) && all_minute.others_rate(i) <= constants::kLiveOutFewOthers);
+    const LiveCounts& newest = all_newest.of(i);
+    const double others = all_newest.others_rate(i);
     v.out = v.out || (newest.failures >= constants::kLiveOutRecentFailures &&
                       surely_failing(newest) - others >= std::max(constants::kLiveOutSurely, out_least));
     if (h.timed * decay(now - h.counted_at, constants::kLiveRecent) >= constants::kLiveEnough)
