@@ -50,6 +50,24 @@ TEST_CASE("controller: a single pass checks, compares, reads, decides once and p
   }
 }
 
+TEST_CASE("controller: a pass with nothing to change asks whether it could") {
+  Options options;
+  options.mode = Mode::kOnce;
+  Play p(two_servers(), options);
+  p.give(control::event::Started{});
+  p.read(0, shown({{"a", 128}, {"b", 128}}));
+  for (TargetId t : {0U, 1U}) p.synced(t);
+  p.head(0, 100);
+  REQUIRE(p.head(1, 100) == Texts{"level 0"});
+  std::string level = "admin";
+  SUBCASE("it could") {}
+  SUBCASE("it could not") {
+    level = "operator";
+  }
+  CHECK(p.give(control::event::LevelRead{0, level}) == Texts{"finish"});
+  CHECK(p.controller->haproxy_trouble() == (level != "admin"));
+}
+
 TEST_CASE("controller: a pass asks again for heads that became old while another target was waited for") {
   Options options;
   options.mode = Mode::kOnce;

@@ -371,22 +371,23 @@ void EndpointControl::push_once() {
     for (std::string& what : out_of_reach(c_.config, *instance_)) report_.errors.push_back(std::move(what));
   const std::vector<WeightChange> changes = plan_changes(c_.state, *instance_);
   ++rounds_;
-  if (c_.options.mode == Mode::kScores || c_.options.dry_run) {
-    report_.changed = changes.size();
-    const bool by_socket = std::ranges::any_of(
-        c_.config.backends, [](const config::Backend& b) { return b.drive != config::Drive::kAgent; });
-    if (c_.options.mode == Mode::kScores || !by_socket) return;
+  if (c_.options.mode == Mode::kScores || c_.options.dry_run) report_.changed = changes.size();
+  if (c_.options.mode == Mode::kScores) return;
+  if (!c_.options.dry_run && !changes.empty()) {
     finished_ = false;
-    exchange_ = Exchange::kLevel;
-    c_.act(action::ReadLevel{id_});
+    send(changes);
     return;
   }
-  if (changes.empty()) return;
+  // No weight is sent that could be refused, so it is asked whether the socket may set any: a cron job would not be told
+  // before the first fault.
+  const bool by_socket = std::ranges::any_of(
+      c_.config.backends, [](const config::Backend& b) { return b.drive != config::Drive::kAgent; });
+  if (!by_socket || rounds_ > 1) return;
   finished_ = false;
-  send(changes);
+  exchange_ = Exchange::kLevel;
+  c_.act(action::ReadLevel{id_});
 }
 
-/// A dry run sends no weight that could be refused: it asks whether the socket may set any.
 void EndpointControl::on(event::LevelRead&& event) {
   exchange_ = Exchange::kNone;
   finished_ = true;
