@@ -6,7 +6,7 @@
 #include <array>
 
 #include "base/version.hpp"
-#include "store/state_codec.hpp"
+#include "store/history_codec.hpp"
 
 namespace rpcw::store {
 namespace {

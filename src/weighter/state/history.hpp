@@ -14,7 +14,7 @@
 #include "weighter/state/observation.hpp"
 
 /// What is remembered between two decisions. Plain values: they can be copied, compared and stored. A new field that a
-/// later decision needs is also a line in src/store/state_codec.cpp.
+/// later decision needs is also a line in src/store/history_fields.hpp.
 namespace rpcw {
 
 /// When a question besides the head is asked.
