@@ -82,8 +82,8 @@ std::vector<Candidate> candidates(std::span<const haproxy::Instance> haproxys) {
         if (it->row(s.name) == nullptr) it->rows.push_back(&s);
     }
   }
-  const ServerLists server_list = server_lists_of(all, lists);
-  for (std::size_t b = 0; b < out.size(); ++b) out[b].list = server_list.backends[b];
+  const ServerLists found = server_lists_of(all, lists);
+  for (std::size_t b = 0; b < out.size(); ++b) out[b].list = found.backends[b];
   return out;
 }
 

@@ -37,8 +37,8 @@ struct Options {
   std::uint32_t seed = 1;
 };
 
-/// A HAProxy's server list, and where it was read.
-struct ServerList {
+/// A HAProxy as it was last read, and where.
+struct LastRead {
   /// The endpoint's text, with the address where a name has several.
   std::string endpoint;
   haproxy::Instance instance;
@@ -70,8 +70,8 @@ struct StaticBackends {
 
 /// Left by a controller for the one that replaces it, besides the state: without it a reload would begin to wait anew.
 struct Legacy {
-  /// Empty without `discover`.
-  std::vector<ServerList> lists;
+  /// Of every HAProxy that was ever read, for its list of servers; empty without `discover`.
+  std::vector<LastRead> reads;
   ChecksBefore checks;
   /// It was logged that the agent waits for HAProxy's list.
   bool waiting_logged = false;

@@ -22,10 +22,16 @@ constexpr milliseconds kNamesTake{60'000};
 /// the report shows the first of the file.
 constexpr milliseconds kForTheOthers{100};
 
-std::vector<const haproxy::Instance*> instances(const std::vector<ServerList>& lists) {
+std::vector<const haproxy::Instance*> instances_of(const std::vector<LastRead>& reads) {
   std::vector<const haproxy::Instance*> out;
-  out.reserve(lists.size());
-  for (const ServerList& list : lists) out.push_back(&list.instance);
+  for (const LastRead& read : reads) out.push_back(&read.instance);
+  return out;
+}
+
+/// nullptr: that HAProxy was not read yet.
+std::vector<const haproxy::Instance*> instances_of(const std::vector<Endpoints::Known>& known) {
+  std::vector<const haproxy::Instance*> out;
+  for (const Endpoints::Known& haproxy : known) out.push_back(haproxy.instance);
   return out;
 }
 
@@ -33,8 +39,8 @@ std::vector<const haproxy::Instance*> instances(const std::vector<ServerList>& l
 
 Controller::Controller(const config::Config& file, const Options& options, Legacy legacy)
     : file_(file),
-      known_before_(std::move(legacy.lists)),
-      server_lists_(server_lists_of(file, instances(known_before_))),
+      known_before_(std::move(legacy.reads)),
+      server_lists_(server_lists_of(file, instances_of(known_before_))),
       config_(expanded()),
       state_(config_),
       c_(config_, state_, options),
@@ -184,9 +190,7 @@ void Controller::settle() {
 void Controller::servers_known() {
   if (phase_ != Phase::kListing) return;
   if (discovers(file_) && known_before_.empty() && !endpoints_.reachable().empty()) {
-    std::vector<const haproxy::Instance*> lists;
-    for (const Endpoints::Known& list : known_lists()) lists.push_back(list.instance);
-    server_lists_ = server_lists_of(file_, lists);
+    server_lists_ = server_lists_of(file_, instances_of(last_reads()));
     config::Config config = expanded();
     state_.change_servers([&] { config_ = std::move(config); }, c_.mono());
   }
@@ -210,12 +214,12 @@ void Controller::log_waiting() {
   c_.log(config::LogLevel::kInfo, "waiting for HAProxy's list of servers, since a backend has `discover`");
 }
 
-/// The last list of each HAProxy; of one that was not read yet, the list that was known before, also while its name is
-/// still being looked up.
-std::vector<Endpoints::Known> Controller::known_lists() const {
+/// Each HAProxy as it was last read. One that this controller has not read yet is as the controller before has read it,
+/// also while its name is still being looked up.
+std::vector<Endpoints::Known> Controller::last_reads() const {
   std::vector<Endpoints::Known> out = endpoints_.known();
   const bool young = !begun_ || c_.mono() - *begun_ < kNamesTake;
-  for (const ServerList& before : known_before_) {
+  for (const LastRead& before : known_before_) {
     const auto it = std::ranges::find(out, before.endpoint, &Endpoints::Known::endpoint);
     if (it == out.end() && young)
       out.push_back({before.endpoint, &before.instance});
@@ -231,8 +235,8 @@ Legacy Controller::legacy() const {
   out.waiting_logged = waiting_logged_;
   out.static_backends = endpoints_.static_backends();
   if (!discovers(file_)) return out;
-  for (const Endpoints::Known& list : known_lists())
-    if (list.instance != nullptr) out.lists.push_back({std::string(list.endpoint), *list.instance});
+  for (const Endpoints::Known& read : last_reads())
+    if (read.instance != nullptr) out.reads.push_back({std::string(read.endpoint), *read.instance});
   return out;
 }
 
@@ -246,9 +250,7 @@ config::Config Controller::expanded() {
 
 void Controller::follow_lists() {
   if (!discovers(file_)) return;
-  std::vector<const haproxy::Instance*> lists;
-  for (const Endpoints::Known& list : known_lists()) lists.push_back(list.instance);
-  ServerLists fresh = server_lists_of(file_, lists);
+  ServerLists fresh = server_lists_of(file_, instances_of(last_reads()));
   if (fresh == server_lists_) return;
   server_lists_ = std::move(fresh);
   config::Config config = expanded();
@@ -384,8 +386,7 @@ Report Controller::report(Now now) const {
 AgentAnswer Controller::answer_agent(std::string_view asked) const {
   // The answer would set a weight.
   if (c_.options.dry_run) return {};
-  std::vector<const haproxy::Instance*> known;
-  for (const Endpoints::Known& place : endpoints_.known()) known.push_back(place.instance);
+  const std::vector<const haproxy::Instance*> known = instances_of(endpoints_.known());
   // Behind a name there may be none yet.
   if (known.empty() && !config_.haproxy.endpoints.empty()) return {};
   return agent_answer(state_, known, asked);
