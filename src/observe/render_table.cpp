@@ -460,7 +460,7 @@ class Table {
     std::string text = fmt::format("HAProxy {}", e.endpoint);
     if (e.reachable)
       text += fmt::format(": {}, pid {}, {} weight{} {}", e.version, e.pid, e.changed, e.changed == 1 ? "" : "s",
-                          report_.dry_run ? "would change (nothing was sent)" : "set");
+                          report_.dry_run != DryRun::kNone ? "would change (nothing was sent)" : "set");
     else
       text += ": not reached";
     for (const std::string& l : wrap(text, style_.width)) line(l);

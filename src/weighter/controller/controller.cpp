@@ -378,7 +378,7 @@ void Controller::decide_pass() {
 Report Controller::report(Now now) const {
   const auto read = endpoints_.reachable();
   Report out = make_report(state_, now, read.empty() ? nullptr : read.front());
-  out.dry_run = out.agent_dry_run = c_.options.dry_run;
+  if (c_.options.dry_run) out.dry_run = DryRun::kAgent;
   out.haproxy = endpoints_.reports();
   return out;
 }
@@ -419,7 +419,7 @@ Report Controller::report() const {
       row.percent = pushed != nullptr && pushed->percent;
     }
   Report out = make_report(state_, decided_at_, shown ? &*shown : nullptr);
-  out.dry_run = c_.options.dry_run || c_.options.mode == Mode::kScores;
+  if (c_.options.dry_run || c_.options.mode == Mode::kScores) out.dry_run = DryRun::kPass;
   out.haproxy = endpoints_.reports();
   return out;
 }
