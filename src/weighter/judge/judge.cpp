@@ -8,13 +8,13 @@
 #include "base/text.hpp"
 #include "weighter/constants.hpp"
 #include "weighter/judge/ejection.hpp"
+#include "weighter/judge/faults.hpp"
 #include "weighter/judge/silence.hpp"
 
 namespace rpcw {
 namespace {
 
 using std::chrono::duration_cast;
-using std::chrono::microseconds;
 
 class Judge {
  public:
@@ -27,6 +27,7 @@ class Judge {
         requests_(requests),
         heads_(scan_heads(history, backend, probe, now)),
         block_time_(block_time_for_lag(history.block_time, backend.chain)),
+        at_{backend, probe, heads_, history.block_time, block_time_, now},
         blind_(is_blind(history)),
         ejections_(history, backend, probe, now.mono, blind_) {}
 
@@ -97,7 +98,7 @@ class Judge {
     measure(i);
     const bool news = t.health.judged != t.probes.observations;
     if (news && has_new_head(t)) take_head(i);
-    if (auto why = disqualification(t)) {
+    if (auto why = disqualification(t, at_)) {
       v.disqualified = true;
       v.state = State::kEjected;
       v.reasons.push_back(std::move(*why));
@@ -110,7 +111,7 @@ class Judge {
       if (t.probes.not_sent) v.reasons.push_back({t.probes.not_sent->code, t.probes.not_sent->detail});
       return;
     }
-    v.reasons = faults(t, backend_.servers[i].target);
+    v.reasons = faults(t, backend_.servers[i].target, at_);
     const bool stands_still_with_all =
         out_.halted && !v.reasons.empty() &&
         std::ranges::all_of(v.reasons, [](const ReasonNote& n) { return n.code == Reason::kBlockTooOld; });
@@ -199,7 +200,7 @@ class Judge {
       v.failure_penalty = constants::kFailurePenalty;
     }
     apply_factors(t, v);
-    if (backend_.live) weigh_live(i);
+    if (backend_.live) note_live(i);
   }
 
   void judge_reference(std::size_t i) {
@@ -207,10 +208,10 @@ class Judge {
     ReferenceVerdict& v = out_.references.emplace_back();
     if (t.health.judged != t.probes.observations && has_new_head(t)) compare_with_agreed(t);
     t.health.judged = t.probes.observations;
-    if (auto why = disqualification(t))
+    if (auto why = disqualification(t, at_))
       v.reasons.push_back(std::move(*why));
     else
-      v.reasons = faults(t, backend_.references[i]);
+      v.reasons = faults(t, backend_.references[i], at_);
     for (const auto& trouble : {t.probes.limited, t.probes.not_sent})
       if (trouble) v.reasons.push_back({trouble->code, trouble->detail});
     v.head = t.heads.newest;
@@ -282,25 +283,22 @@ class Judge {
                        100.0 * l.failures / std::max(l.attempts, 1.0), 100.0 * l.peers_rate);
   }
 
-  /// What is told of it; its effect on the score has been counted by now.
-  void weigh_live(std::size_t i) {
+  /// The reasons that live traffic gives. Its effect on the score is counted in `measure`.
+  void note_live(std::size_t i) {
     ServerVerdict& v = out_.servers[i];
     const LiveView& l = live_[i];
-    const auto tell = [&v](Reason reason, std::string detail) {
-      v.state = State::kDegraded;
-      if (std::ranges::find(v.reasons, reason, &ReasonNote::code) == v.reasons.end())
-        v.reasons.push_back({reason, std::move(detail)});
-    };
-    if (l.failing) tell(Reason::kLiveErrors, live_errors_text(i));
+    if (l.failing) degrade(v, Reason::kLiveErrors, live_errors_text(i));
     if (left_behind(i))
-      tell(Reason::kLiveLatency, fmt::format("{:.0f} ms in live traffic, {:.0f} ms in probes", *l.latency_ms,
-                                             history_.servers[i].latency.smoothed_ms.value_or(0)));
+      degrade(v, Reason::kLiveLatency,
+              fmt::format("{:.0f} ms in live traffic, {:.0f} ms in probes", *l.latency_ms,
+                          history_.servers[i].latency.smoothed_ms.value_or(0)));
     v.quota_share = l.quota_share;
     if (const double plan = backend_.servers[i].max_rate; plan > 0 && l.backend_per_s > 0)
       v.plan_share = std::min(1.0, plan / l.backend_per_s);
     if (l.quota_share && *l.quota_share < 1.0)
-      tell(Reason::kRateLimited, fmt::format("live traffic: its quota carries about {:.0f} requests a second",
-                                             history_.servers[i].live.quota_per_s.value_or(0)));
+      degrade(v, Reason::kRateLimited,
+              fmt::format("live traffic: its quota carries about {:.0f} requests a second",
+                          history_.servers[i].live.quota_per_s.value_or(0)));
   }
 
   /// How much longer real requests take than probes; absent: not known.
@@ -329,9 +327,7 @@ class Judge {
   void apply_factors(TargetHistory& t, ServerVerdict& v) const {
     const auto lower = [&v](double& factor, double to, Reason reason, std::string detail) {
       factor = to;
-      v.state = State::kDegraded;
-      if (std::ranges::find(v.reasons, reason, &ReasonNote::code) == v.reasons.end())
-        v.reasons.push_back({reason, std::move(detail)});
+      degrade(v, reason, std::move(detail));
     };
     // No part of the score: it is our trouble, and hits all alike.
     if (t.probes.not_sent) {
@@ -346,7 +342,7 @@ class Judge {
     t.heads.slipping = false;
     if (t.heads.lag_blocks) {
       const double fresh = freshness(lag_time(*t.heads.lag_blocks, block_time_), block_time_, backend_.chain.max_lag);
-      if (fresh < 1.0) lower(v.freshness, fresh, Reason::kBlockLag, lag_text(t));
+      if (fresh < 1.0) lower(v.freshness, fresh, Reason::kBlockLag, lag_text(t, at_));
       t.heads.slipping = fresh < 1.0 && t.heads.previous && t.heads.previous->number >= t.heads.newest->number;
     }
     if (const auto behind = behind_by_date(t)) {
@@ -390,86 +386,6 @@ class Judge {
     return silence_ms > noticed ? silence_ms * silence_ms / noticed : *used;
   }
 
-  /// Weight 0 at once, whatever the history says. Absent: nothing of the kind.
-  std::optional<ReasonNote> disqualification(const TargetHistory& t) const {
-    if (t.identity.status == IdentityHistory::Status::kWrong)
-      return ReasonNote{Reason::kWrongChain, fmt::format("answers for chain {}, {} is {}", t.identity.seen,
-                                                         backend_.chain.name, backend_.chain.identity)};
-    if (!t.forks.minority.empty()) return ReasonNote{Reason::kForked, t.forks.minority};
-    if (!t.heads.newest || t.probes.failure) return std::nullopt;
-    if (!heads_.clock_behind && in_future(*t.heads.newest, now_))
-      return ReasonNote{Reason::kBlockAhead, fmt::format("head {} is dated {} in the future", t.heads.newest->number,
-                                                         span_text(t.heads.newest->timestamp - now_.wall))};
-    if (heads_.agreed && t.heads.newest->number > heads_.agreed->number) {
-      const std::uint64_t ahead = t.heads.newest->number - heads_.agreed->number;
-      // Its date tells a liar from one that is back first after an outage of all: then the agreed head is the old one.
-      if (!rise_explained(ahead, t.heads.newest->timestamp - heads_.agreed_timestamp, block_time_,
-                          backend_.chain.max_lag))
-        return ReasonNote{
-            Reason::kBlockAhead,
-            fmt::format("head {} is {} blocks ahead of {}, on which {} operator{} agree{}", t.heads.newest->number,
-                        ahead, heads_.agreed->number, heads_.agreed->agreed_by,
-                        heads_.agreed->agreed_by == 1 ? "" : "s", heads_.agreed->agreed_by == 1 ? "s" : "")};
-    }
-    if (t.heads.jumped && t.heads.previous)
-      return ReasonNote{Reason::kBlockAhead,
-                        fmt::format("head {} rose faster than the block time allows, and no other operator confirms it",
-                                    t.heads.newest->number)};
-    return std::nullopt;
-  }
-
-  std::vector<ReasonNote> faults(const TargetHistory& t, const config::Target& target) const {
-    std::vector<ReasonNote> out;
-    if (t.probes.failure) {
-      out.push_back({t.probes.failure->code, t.probes.failure->detail});
-      return out;
-    }
-    if (!t.heads.newest) return out;
-    const milliseconds age = std::max(now_.wall - t.heads.newest->timestamp, milliseconds{0});
-    if (backend_.chain.max_block_age &&
-        too_old(t, *backend_.chain.max_block_age, config::interval_of(target, probe_), now_))
-      out.push_back({Reason::kBlockTooOld, fmt::format("block {} is {} old, limit {}", t.heads.newest->number,
-                                                       span_above(age, *backend_.chain.max_block_age),
-                                                       span_text(*backend_.chain.max_block_age))});
-    if (heads_contradict(t))
-      out.push_back(
-          {Reason::kBlockLag, fmt::format("its head falls back by more than max_lag again and again, {} of {} "
-                                          "heads in a row did not: two pools of nodes may answer here",
-                                          t.heads.steady, constants::kSteadyHeads)});
-    else if (lags_too_far(t))
-      out.push_back({Reason::kBlockLag, lag_text(t)});
-    if (const auto median = median_latency(t.latency); median && *median > backend_.max_latency)
-      out.push_back(
-          {Reason::kLatencyTooHigh, fmt::format("{} (median of {}), limit {}",
-                                                span_above(duration_cast<milliseconds>(*median), backend_.max_latency),
-                                                t.latency.count, span_text(backend_.max_latency))});
-    if (says_it_is_syncing(t, history_.block_time, backend_))
-      out.push_back(
-          {Reason::kSyncing, *t.node.blocks_missing == kUnknownGap
-                                 ? "the node says that it is still syncing"
-                                 : fmt::format("the node says that it lacks {} blocks", *t.node.blocks_missing)});
-    for (std::size_t k = 0; k < t.node.canaries.size(); ++k)
-      if (const auto& failure = t.node.canaries[k].failure)
-        out.push_back({Reason::kCanaryFailed, fmt::format("{}: {}: {}", config::name_of(backend_.canaries[k]),
-                                                          to_string(failure->code), failure->detail)});
-    return out;
-  }
-
-  bool lags_too_far(const TargetHistory& t) const {
-    const std::uint64_t blocks = t.heads.lag_blocks.value_or(0);
-    // A single block of distance is where two good nodes stand when one has just been made.
-    const bool in_time = blocks > 1 && lag_time(blocks, block_time_) > backend_.chain.max_lag;
-    return in_time || (backend_.max_block_lag && blocks > *backend_.max_block_lag);
-  }
-
-  std::string lag_text(const TargetHistory& t) const {
-    const std::uint64_t blocks = t.heads.lag_blocks.value_or(0);
-    std::string limit = span_text(backend_.chain.max_lag);
-    if (backend_.max_block_lag) limit += fmt::format(" or {} blocks", *backend_.max_block_lag);
-    return fmt::format("{} block{} ({}) behind {}, limit {}", blocks, blocks == 1 ? "" : "s",
-                       span_text(lag_time(blocks, block_time_)), t.heads.newest->number + blocks, limit);
-  }
-
   /// No server is left: all have traffic again by the fallback, whatever they answer. Each comes back as soon as it is
   /// well, not by its time-out: time-outs are for one server that fails while others do not.
   void waive_time_outs() {
@@ -489,6 +405,7 @@ class Judge {
   const Requests requests_;
   const HeadView heads_;
   const milliseconds block_time_;
+  const Moment at_;
   const bool blind_;
   Ejections ejections_;
   BackendVerdict out_;

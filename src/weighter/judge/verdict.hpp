@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -11,7 +12,7 @@
 #include "weighter/state/history.hpp"
 #include "weighter/state/reason.hpp"
 
-/// What is held of servers at one moment.
+/// The verdicts on the servers of a backend at one moment.
 namespace rpcw {
 
 enum class State : std::uint8_t {
@@ -66,6 +67,9 @@ struct ServerVerdict {
   /// Wall clock minus the head's timestamp, at least 0; absent: no head.
   std::optional<milliseconds> head_age;
 };
+
+/// Makes the server degraded, for this reason unless it has one of this code.
+void degrade(ServerVerdict& verdict, Reason reason, std::string detail);
 
 /// What a reference shows: it is compared with and has no weight, so it needs no state.
 struct ReferenceVerdict {
