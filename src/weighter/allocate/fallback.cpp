@@ -76,8 +76,7 @@ void share_among(Allocation& a, const Members& group, Standing worst) {
     for (std::size_t k = 0; k < served.size(); ++k) a.targets[served[k]] = weights[k];
     return;
   }
-  const unsigned each = std::max(1U, kFullWeight / static_cast<unsigned>(served.size()));
-  for (const std::size_t i : served) a.targets[i] = each;
+  for (const std::size_t i : served) a.targets[i] = equal_weight(served.size());
 }
 
 /// Those that a fallback serves, by the worst standing among them.

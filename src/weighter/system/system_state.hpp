@@ -163,6 +163,8 @@ class SystemState {
   BackendVerdict follow(std::uint32_t backend, const BackendVerdict& judged, Now now);
   /// Of a backend's first server; its others and its references follow.
   [[nodiscard]] std::size_t first_target(std::uint32_t backend) const { return first_targets_[backend]; }
+  Change decide_one(std::uint32_t backend, BackendVerdict&& verdict, Now now);
+  /// Whether no provider of any backend can be reached: sets `blind`, and the reason of all servers.
   void note_blind();
   /// HAProxy is read for the first time: its weights are those that the next decision goes on from.
   static void take_weights(BackendState& backend, const BackendView& view);
@@ -170,6 +172,7 @@ class SystemState {
   void record(Event&& event) const {
     if (sink_ != nullptr) sink_->record(std::forward<Event>(event), *this);
   }
+  /// Sizes everything for the configuration's servers, of which nothing is known yet.
   void begin();
 
   const config::Config& config_;
