@@ -30,6 +30,8 @@ struct BackendSnapshot {
   BackendView view;
   BackendDecision decision;
   bool decided = false;
+  /// As BackendState::guessed. Only for the same process: a state file does not keep it.
+  bool guessed = false;
 };
 
 /// Makes a key from a name, which may be shown, and a text with secrets. Equal keys should be rare, and are told apart
