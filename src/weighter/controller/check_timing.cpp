@@ -39,18 +39,18 @@ void CheckSchedule::check_now(std::span<const std::size_t> targets) {
 
 void CheckSchedule::check_exposed() {
   if (!all_answered() || c_.stopping) return;
-  struct Of {
+  struct ByBackend {
     double requests = 0;
-    /// Of any server: its exposure right before a regular check.
+    /// ByBackend any server: its exposure right before a regular check.
     double most = 0;
     std::vector<std::size_t> targets;
     std::vector<Exposure> exposures;
   };
-  std::vector<Of> backends(c_.config.backends.size());
+  std::vector<ByBackend> backends(c_.config.backends.size());
   for (std::size_t i = 0; i < probes_.size(); ++i) {
     const SystemState::Target& t = c_.state.targets()[i];
     const TargetHistory& h = c_.state.history(i);
-    Of& of = backends[t.backend];
+    ByBackend& of = backends[t.backend];
     if (t.reference) continue;
     of.requests += h.live.recent.requests;
     const milliseconds interval = interval_of(probes_[i]);
@@ -63,7 +63,7 @@ void CheckSchedule::check_exposed() {
     of.exposures.push_back({h.live.recent.requests, age, interval});
   }
   for (std::size_t b = 0; b < backends.size(); ++b) {
-    Of& of = backends[b];
+    ByBackend& of = backends[b];
     extra_[b].earn(c_.mono());
     for (Exposure& e : of.exposures) e.share /= of.requests;
     // The one that needs it most is waited for: tokens for the others would be taken from it.

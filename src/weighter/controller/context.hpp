@@ -25,7 +25,7 @@ enum class Mode : std::uint8_t {
 
 struct Options {
   Mode mode = Mode::kRun;
-  /// Everything but `set weight`.
+  /// Everything is done but sending weights.
   bool dry_run = false;
   /// Heads asked of each target before the decision of a single pass. [1, 100]
   unsigned samples = 1;
@@ -44,7 +44,7 @@ struct LastRead {
   haproxy::Instance instance;
 };
 
-/// How far a controller has come with the checks of one target.
+/// The checks of one target, as a controller leaves them to the next one.
 struct CheckedBefore {
   /// When its first check was due, and its newest.
   MonoTime first_due{};
@@ -102,9 +102,9 @@ struct Context {
   /// As the controller before has found them.
   std::vector<StaticBackends> known_static;
   OpenRequests open;
-  /// There is news that a decision should weigh.
+  /// Something came that a decision has to weigh.
   bool decision_wanted = false;
-  /// A target looks bad in a way that HAProxy may see as well.
+  /// A probe has no answer yet: HAProxy's counters may show whether live requests wait as well.
   bool read_wanted = false;
 
   [[nodiscard]] bool runs() const { return options.mode == Mode::kRun; }

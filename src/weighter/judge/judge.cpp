@@ -49,7 +49,7 @@ class Judge {
 
     out_.servers.resize(history_.servers.size());
     if (backend_.live) live_ = scan_live(history_.servers, now_.mono, requests_);
-    sum_up_stretches();
+    sum_up_ratios();
     for (std::size_t i = 0; i < history_.servers.size(); ++i) judge_server(i);
     for (std::size_t i = 0; i < history_.references.size(); ++i) judge_reference(i);
     if (blind_) ejections_.forgive_outage();
@@ -71,7 +71,7 @@ class Judge {
 
   void note(std::string_view code, std::string detail) { out_.notes.push_back({code, std::move(detail)}); }
 
-  /// Those that show heads and do not tell their chain: neither trusted nor accused.
+  /// Notes servers that show heads and do not tell their chain id: they are neither trusted nor disqualified.
   void note_unverified(bool any_vote) {
     if (backend_.chain.identity.empty()) return;
     NameList names;
@@ -174,7 +174,7 @@ class Judge {
       v.reasons.push_back({Reason::kRateLimited, t.probes.limited->detail});
       ejections_.eject(i);
     }
-    // What was counted of it until now belongs to what it has been out for.
+    // The traffic counted until now shows the fault that it was out for.
     if (backend_.live && was_out && !t.ejection.is_out) live_[i] = {};
     t.health.judged = t.probes.observations;
     t.health.node_judged = t.node.observations;
@@ -190,7 +190,7 @@ class Judge {
     TargetHistory& t = history_.servers[i];
     ServerVerdict& v = out_.servers[i];
     if (!t.heads.newest && t.probes.limited) {
-      // It lives, but has never shown a head: nothing can be said of it.
+      // The server answers, but has never shown a head: there is nothing to judge.
       v.reasons.push_back({Reason::kRateLimited, t.probes.limited->detail});
       return;
     }
@@ -227,8 +227,8 @@ class Judge {
 
   static bool has_new_head(const TargetHistory& t) { return t.heads.newest && !t.probes.failure && !t.probes.limited; }
 
-  /// With the agreed head of this very moment, and kept until the next answer: else a target would seem to fall behind
-  /// merely because others were asked after it.
+  /// The lag is fixed at the moment of the answer: a target must not seem to fall behind because others were probed
+  /// after it.
   void compare_with_agreed(TargetHistory& t) const {
     t.heads.lag_blocks.reset();
     if (heads_.agreed)
@@ -250,8 +250,8 @@ class Judge {
     }
   }
 
-  /// A rate limit is no failure, and the last head stays valid. But not for ever: when that has been too old for as
-  /// long as failures take to eject, nothing speaks for it any more.
+  /// A rate limit is no failure, and the last head stays valid: until it has been too old for as long as failures take
+  /// to eject.
   bool limited_for_too_long(std::size_t i) const {
     const TargetHistory& t = history_.servers[i];
     if (!t.probes.limited || !t.heads.newest) return false;
@@ -301,26 +301,26 @@ class Judge {
                           history_.servers[i].live.quota_per_s.value_or(0)));
   }
 
-  /// How much longer real requests take than probes; absent: not known.
-  std::optional<double> stretch(std::size_t i) const {
+  /// How many times as long as probes real requests take; absent: not known.
+  std::optional<double> latency_ratio(std::size_t i) const {
     const auto& probes = history_.servers[i].latency.smoothed_ms;
     if (!live_[i].latency_ms || !probes) return std::nullopt;
     return *live_[i].latency_ms / std::max(*probes, constants::kLatencyFloorMs);
   }
 
-  void sum_up_stretches() {
+  void sum_up_ratios() {
     for (std::size_t i = 0; i < live_.size(); ++i)
-      if (const auto s = stretch(i)) {
-        stretches_ += *s;
-        ++stretched_;
+      if (const auto s = latency_ratio(i)) {
+        ratios_ += *s;
+        ++rated_;
       }
   }
 
   /// Live latency is compared with the probes', and that with the others': real requests are heavier everywhere.
   bool left_behind(std::size_t i) const {
-    const auto own = stretch(i);
-    if (!own || *own < constants::kLiveLeftBehind || stretched_ < 2) return false;
-    return *own > constants::kLiveLeftBehind * (stretches_ - *own) / (stretched_ - 1);
+    const auto own = latency_ratio(i);
+    if (!own || *own < constants::kLiveLeftBehind || rated_ < 2) return false;
+    return *own > constants::kLiveLeftBehind * (ratios_ - *own) / (rated_ - 1);
   }
 
   /// What lowers a score without being a failure.
@@ -329,7 +329,7 @@ class Judge {
       factor = to;
       degrade(v, reason, std::move(detail));
     };
-    // No part of the score: it is our trouble, and hits all alike.
+    // No factor of the score: this machine is to blame, and all servers suffer alike.
     if (t.probes.not_sent) {
       v.state = State::kDegraded;
       v.reasons.push_back({t.probes.not_sent->code, t.probes.not_sent->detail});
@@ -360,9 +360,9 @@ class Judge {
     apply_ramp(t.ejection, backend_, now_.mono, v);
   }
 
-  /// How much older its newest block is than the furthest one, where that is some blocks ahead and at the chain's pace:
-  /// its own date says so, whatever most others show. Two that fall behind together would be the majority otherwise,
-  /// and of two that contradict each other neither would be preferred. Absent: nothing of the kind.
+  /// How much older the server's newest block is than the furthest one, where that is some blocks ahead and at the
+  /// chain's pace. Dates tell where votes do not: two servers that fall behind together may be the majority. Absent:
+  /// the furthest head makes this one no older.
   std::optional<milliseconds> behind_by_date(const TargetHistory& t) const {
     if (!heads_.furthest || !t.heads.newest) return std::nullopt;
     const Head& own = *t.heads.newest;
@@ -370,13 +370,13 @@ class Judge {
     if (furthest.number < own.number + constants::kBehindBlocks) return std::nullopt;
     const milliseconds dated = furthest.timestamp - own.timestamp;
     if (!rise_explained(furthest.number - own.number, dated, block_time_, backend_.chain.max_lag)) return std::nullopt;
-    // As old as it was when it came: a server must not fall behind because others were asked after it. And a date in
-    // the near future makes nobody older.
+    // At most the age that the block had when it came: a server must not fall behind because others were probed after
+    // it, and a date in the near future must make no block older.
     return std::min(dated, t.heads.received.wall - own.timestamp);
   }
 
-  /// `used` where nothing is silent; `waiting_ms`: what live traffic says of silence. Silence counts for more the
-  /// longer it lasts beyond what is noticed at all: an answer becomes ever less likely.
+  /// The latency that scores use: `used`, or more while an answer is missing. The excess grows with the square of the
+  /// wait, since an answer becomes ever less likely. `waiting_ms`: how long live requests have been waiting.
   std::optional<double> latency_used(const TargetHistory& t, std::optional<double> used, double waiting_ms) const {
     if (!used) return used;
     double silence_ms = std::max(waiting_ms, static_cast<double>(t.probes.unanswered_for.count()) / 1000.0);
@@ -386,8 +386,8 @@ class Judge {
     return silence_ms > noticed ? silence_ms * silence_ms / noticed : *used;
   }
 
-  /// No server is left: all have traffic again by the fallback, whatever they answer. Each comes back as soon as it is
-  /// well, not by its time-out: time-outs are for one server that fails while others do not.
+  /// No server may serve, so the fallback gives traffic to all. Each is readmitted as soon as it answers well: a
+  /// time-out is for a server that fails while others do not.
   void waive_time_outs() {
     for (std::size_t i = 0; i < out_.servers.size(); ++i) {
       ServerVerdict& v = out_.servers[i];
@@ -411,9 +411,9 @@ class Judge {
   BackendVerdict out_;
   /// Empty: not used.
   std::vector<LiveView> live_;
-  /// Of all servers that have one.
-  double stretches_ = 0;
-  unsigned stretched_ = 0;
+  /// Sum and number of the servers' latency ratios.
+  double ratios_ = 0;
+  unsigned rated_ = 0;
 };
 
 }  // namespace
