@@ -218,32 +218,34 @@ void write_section(JsonWriter& out, Cause cause, WallTime time, std::uint64_t st
 }
 
 void write_known(JsonWriter& out, const SystemState& state, std::uint32_t backend) {
-  const BackendState& b = state.backend(backend);
+  // Named one by one: the compiler refuses a new member here, as recordings need it.
+  const auto& [history, view, decision, dirty, decided, blocked, guessed] = state.backend(backend);
   out.begin_object();
   out.field("event", "known");
   out.field("backend", state.config().backends[backend].name);
-  out.field("dirty", b.dirty);
-  out.field("decided", b.decided);
-  if (b.blocked) out.field("held_up", true);
-  out.field("blind", b.decision.blind);
-  if (!b.decision.servers.empty()) {
+  out.field("dirty", dirty);
+  out.field("decided", decided);
+  if (blocked) out.field("held_up", true);
+  if (guessed) out.field("guessed", true);
+  out.field("blind", decision.blind);
+  if (!decision.servers.empty()) {
     out.key("decision");
     out.begin_array();
-    for (const ServerDecision& s : b.decision.servers) {
+    for (const ServerDecision& s : decision.servers) {
       out.begin_object();
       write(out, outcome_of(s));
       out.end_object();
     }
     out.end_array();
   }
-  if (!b.view.servers.empty()) {
+  if (!view.servers.empty()) {
     out.key("view");
     out.begin_object();
-    write_view(out, b.view);
+    write_view(out, view);
     out.end_object();
   }
   out.key("history");
-  write_history(out, b.history);
+  write_history(out, history);
   out.end_object();
 }
 

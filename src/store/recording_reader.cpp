@@ -182,6 +182,7 @@ Known LineReader::read_known(const JsonField& in) const {
   out.state.dirty = in["dirty"].boolean();
   out.state.decided = in["decided"].boolean();
   out.state.blocked = read_flag(in["held_up"]);
+  out.state.guessed = read_flag(in["guessed"]);
   out.state.decision.blind = in["blind"].boolean();
   if (const JsonField decision = in["decision"]; decision.present()) {
     if (decision.size(kMostTargets) != servers) decision.fail(fmt::format("must have {} elements", servers));
