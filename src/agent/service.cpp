@@ -26,6 +26,7 @@
 #include "agent/state_keeper.hpp"
 #include "agent/systemd_service.hpp"
 #include "base/clock.hpp"
+#include "base/text.hpp"
 #include "base/version.hpp"
 #include "base/wait_group.hpp"
 #include "observe/log.hpp"
@@ -91,9 +92,9 @@ class Service::Impl {
   // ---- agents, one after the other
 
   asio::awaitable<void> serve() {
-    log_process("start", fmt::format("rpc-weighter {} starts: {} backend{}{}", version(), config_->backends.size(),
-                                     config_->backends.size() == 1 ? "" : "s",
-                                     options_.dry_run ? ", dry run: nothing will be sent" : ""));
+    log_process("start",
+                fmt::format("rpc-weighter {} starts: {}{}", version(), counted(config_->backends.size(), "backend"),
+                            options_.dry_run ? ", dry run: nothing will be sent" : ""));
     std::unique_ptr<Agent> agent = new_agent({}, false);
     show(*agent);
     while (!terminating_) {

@@ -273,8 +273,7 @@ std::string remarks(const Candidate& c, const Entries& entries, const std::strin
   out += fmt::format("# HAProxy has now ({}{}):\n", c.first->algo.empty() ? "" : "balance ",
                      haproxy::presentable(c.first->algo)) +
          describe_servers(entries.usable);
-  if (entries.slots > 0)
-    out += fmt::format("#   {} slot{} without an address\n", entries.slots, entries.slots == 1 ? "" : "s");
+  if (entries.slots > 0) out += fmt::format("#   {} without an address\n", counted(entries.slots, "slot"));
   return out + entries.odd;
 }
 

@@ -464,7 +464,7 @@ class Table {
   void endpoint(const EndpointReport& e) {
     std::string text = fmt::format("HAProxy {}", e.endpoint);
     if (e.reachable)
-      text += fmt::format(": {}, pid {}, {} weight{} {}", e.version, e.pid, e.changed, e.changed == 1 ? "" : "s",
+      text += fmt::format(": {}, pid {}, {} {}", e.version, e.pid, counted(e.changed, "weight"),
                           report_.dry_run != DryRun::kNone ? "would change (nothing was sent)" : "set");
     else
       text += ": not reached";

@@ -286,11 +286,10 @@ bool Controller::log_changes(const config::Backend& before, const config::Backen
       if (!known.contains({s.name, s.target.url})) names.add(s.name);
     return names.count() == 0 ? std::string{} : fmt::format(", {} {}: {}", names.count(), what, names.text());
   };
-  c_.log(
-      config::LogLevel::kInfo,
-      fmt::format("{}: HAProxy has {} server{} to probe{}{}", after.name, after.servers.size(),
-                  after.servers.size() == 1 ? "" : "s", only_in(after, before, "new"), only_in(before, after, "gone")),
-      {{"backend", after.name}});
+  c_.log(config::LogLevel::kInfo,
+         fmt::format("{}: HAProxy has {} to probe{}{}", after.name, counted(after.servers.size(), "server"),
+                     only_in(after, before, "new"), only_in(before, after, "gone")),
+         {{"backend", after.name}});
   return true;
 }
 

@@ -84,7 +84,7 @@ std::string EndpointControl::unsettled() const {
   // The log and the report say of those that are left alone that they were refused or are contended.
   const std::size_t changes = planned().size();
   if (changes == 0) return {};
-  return fmt::format("HAProxy {}: {} weight{} not set yet", name(), changes, changes == 1 ? "" : "s");
+  return fmt::format("HAProxy {}: {} not set yet", name(), counted(changes, "weight"));
 }
 
 std::string EndpointControl::denied() const {
@@ -92,8 +92,8 @@ std::string EndpointControl::denied() const {
   const auto count = std::ranges::count_if(
       refused_, [](const auto& entry) { return entry.second.why == haproxy::Refusal::kPermissionDenied; });
   if (count == 0) return {};
-  return fmt::format("HAProxy {}: it refuses {} weight{}: its socket needs `level admin`", name(), count,
-                     count == 1 ? "" : "s");
+  return fmt::format("HAProxy {}: it refuses {}: its socket needs `level admin`", name(),
+                     counted(static_cast<std::uint64_t>(count), "weight"));
 }
 
 // ---- reading

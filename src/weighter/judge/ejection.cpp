@@ -123,9 +123,9 @@ ReasonNote Ejections::describe_return(std::size_t server) const {
   if (!t.live.ejected_because.empty()) return {Reason::kLiveErrors, t.live.ejected_because};
   if (t.health.good_in_row < probe_.rise)
     return {Reason::kWarmingUp, fmt::format("{} of {} good probes in a row", t.health.good_in_row, probe_.rise)};
-  return {Reason::kWarmingUp, fmt::format("answers well, stays out for another {} (ejected {} time{})",
+  return {Reason::kWarmingUp, fmt::format("answers well, stays out for another {} (ejected {})",
                                           span_text(std::max(whole_ms(t.ejection.until - now_), milliseconds{0})),
-                                          t.ejection.count, t.ejection.count == 1 ? "" : "s")};
+                                          counted(t.ejection.count, "time"))};
 }
 
 void apply_ramp(EjectionHistory& ejection, const config::Backend& backend, MonoTime now, ServerVerdict& verdict) {

@@ -36,11 +36,10 @@ std::optional<ReasonNote> disqualification(const TargetHistory& t, const Moment&
     // Its date tells a liar from one that is back first after an outage of all: then the agreed head is the old one.
     if (!rise_explained(ahead, t.heads.newest->timestamp - at.heads.agreed_timestamp, at.block_time,
                         at.backend.chain.max_lag))
-      return ReasonNote{
-          Reason::kBlockAhead,
-          fmt::format("head {} is {} blocks ahead of {}, on which {} operator{} agree{}", t.heads.newest->number, ahead,
-                      at.heads.agreed->number, at.heads.agreed->agreed_by, at.heads.agreed->agreed_by == 1 ? "" : "s",
-                      at.heads.agreed->agreed_by == 1 ? "s" : "")};
+      return ReasonNote{Reason::kBlockAhead,
+                        fmt::format("head {} is {} blocks ahead of {}, on which {} agree{}", t.heads.newest->number,
+                                    ahead, at.heads.agreed->number, counted(at.heads.agreed->agreed_by, "operator"),
+                                    at.heads.agreed->agreed_by == 1 ? "s" : "")};
   }
   if (t.heads.jumped && t.heads.previous)
     return ReasonNote{Reason::kBlockAhead,
@@ -89,7 +88,7 @@ std::string lag_text(const TargetHistory& t, const Moment& at) {
   const std::uint64_t blocks = t.heads.lag_blocks.value_or(0);
   std::string limit = span_text(at.backend.chain.max_lag);
   if (at.backend.max_block_lag) limit += fmt::format(" or {} blocks", *at.backend.max_block_lag);
-  return fmt::format("{} block{} ({}) behind {}, limit {}", blocks, blocks == 1 ? "" : "s",
+  return fmt::format("{} ({}) behind {}, limit {}", counted(blocks, "block"),
                      span_text(lag_time(blocks, at.block_time)), t.heads.newest->number + blocks, limit);
 }
 
