@@ -243,8 +243,8 @@ class Service::Impl {
     stop_agent();
   }
 
-  /// For an end, or for the next agent. A HAProxy that does not answer must hold back neither: the others' weights
-  /// would stay as they are meanwhile.
+  /// Ends the agent, for good or for the next one. A HAProxy that does not answer must delay neither: the others'
+  /// weights would stay as they are meanwhile.
   void stop_agent() {
     if (current_ == nullptr) return;
     current_->request_stop();
@@ -264,7 +264,7 @@ class Service::Impl {
       state_->abandon();
   }
 
-  /// Before the first agent runs the file has just been read.
+  /// Does nothing before the first agent runs: the file has just been read.
   void reload() {
     if (current_ != nullptr) file_.read("SIGHUP");
   }
@@ -314,7 +314,7 @@ class Service::Impl {
   std::optional<store::Recording> recording_;
   observe::Site site_;
   AgentCheckServer agent_checks_;
-  /// What agent-checks asked in vain, as logged.
+  /// Why agent-checks were answered with no change, as logged.
   std::set<std::string> agent_troubles_;
   observe::RepeatFilter repeats_;
   SystemdService systemd_;

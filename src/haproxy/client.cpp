@@ -27,12 +27,12 @@ std::vector<std::string> names_of(std::span<const std::string> backends) {
   return names;
 }
 
-/// A server with weight 0 can read DRAIN whether or not an operator drains it, and then his hand does not show.
+/// A server with weight 0 shows DRAIN whether or not an operator drains it, so its status does not tell.
 bool hides_admin_state(const ServerRow& server) {
   return server.uweight == 0 && server.status.starts_with("DRAIN");
 }
 
-/// Whether `fresh` has the same servers in the same states as `last`, so that what it lacks can be taken from there.
+/// Takes what `fresh` lacks from `last`. False: they have different servers or states, and `fresh` is not complete.
 bool take_over(const BackendRow& last, BackendRow& fresh) {
   if (last.servers.size() != fresh.servers.size()) return false;
   for (std::size_t i = 0; i < last.servers.size(); ++i) {

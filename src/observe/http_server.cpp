@@ -254,7 +254,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
     --self->connections_;
   }
 
-  /// Whether the client has taken our last bytes can't be known before it closes.
+  /// Closes our half, and waits for the client to close its own: only then it has taken our last bytes.
   static asio::awaitable<void> hang_up(Session& session) {
     error_code ec;
     session.socket.shutdown(Socket::shutdown_send, ec);
@@ -320,7 +320,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
     return handler_(request);
   }
 
-  /// To what is no request that could be answered.
+  /// Answers what is no valid request. The connection is to be closed.
   asio::awaitable<bool> send_error(Session& session, unsigned status, std::string_view text) {
     // Not as temporaries of one co_await: GCC 12 destroys such twice.
     const HttpRequest none;

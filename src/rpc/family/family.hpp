@@ -24,7 +24,7 @@ namespace rpcw::rpc::family {
 /// An answer, or why there is none.
 using Outcome = std::expected<Reply, ProbeFailure>;
 
-/// Besides the answer itself.
+/// What the meaning of an answer depends on besides the answer.
 struct Context {
   /// Scrubs the provider's words before any of them is quoted.
   const HttpTarget& target;
@@ -50,7 +50,7 @@ class Family {
   [[nodiscard]] std::span<const HttpRequest> head_requests() const { return head_requests_; }
   /// Which of them the head's latency is of.
   [[nodiscard]] std::size_t timed_request() const { return spec_.head.timed; }
-  /// Of a check that the family offers. `canary`: for CheckKind::kCanary; else it is not looked at.
+  /// The request of a check that the family offers. `canary`: for CheckKind::kCanary; else not used.
   [[nodiscard]] HttpRequest request(const Check& check, const config::Canary* canary = nullptr) const;
 
   /// `request`: which of the head's it answers.
@@ -63,8 +63,8 @@ class Family {
   [[nodiscard]] std::vector<std::pair<std::string_view, Picked>> values_in(std::optional<CheckKind> kind,
                                                                            std::string_view body) const;
 
-  /// `replies`: one for each of the head's requests. A failure is `unsupported` when the answer says that the method
-  /// does not exist.
+  /// The head, or the meaning of the answer to another check. `replies`: one for each of the head's requests. A failure
+  /// is `unsupported` when the answer says that the method does not exist.
   [[nodiscard]] std::expected<Head, ProbeFailure> head(std::span<const Outcome> replies, const Context& context) const;
   [[nodiscard]] std::expected<AnswerValue, ProbeFailure> answer(const Check& check, const Reply& reply,
                                                                 const Context& context,

@@ -182,23 +182,23 @@ class Heads {
   void confirm_jumps() {
     const auto tolerance = static_cast<std::uint64_t>(blocks_in(backend_.chain.max_lag, block_time_)) + 1;
     // Heads that have not jumped, or whose jump is confirmed.
-    HighestOfOthers plain;
-    std::uint64_t highest_plain = 0;
+    HighestOfOthers trusted;
+    std::uint64_t highest_trusted = 0;
     for (const Voter& s : voters_) {
       if (s.target->heads.jumped) continue;
-      plain.add({s.config->operator_name, s.target->heads.newest->number});
-      highest_plain = std::max(highest_plain, s.target->heads.newest->number);
+      trusted.add({s.config->operator_name, s.target->heads.newest->number});
+      highest_trusted = std::max(highest_trusted, s.target->heads.newest->number);
     }
-    const bool any_plain = std::ranges::any_of(voters_, [](const Voter& s) { return !s.target->heads.jumped; });
+    const bool any_trusted = std::ranges::any_of(voters_, [](const Voter& s) { return !s.target->heads.jumped; });
     for (const Voter& s : voters_) {
       if (!s.target->heads.jumped) continue;
       const std::uint64_t number = s.target->heads.newest->number;
-      const auto highest = plain.than(s.config->operator_name);
+      const auto highest = trusted.than(s.config->operator_name);
       const bool confirmed =
-          number <= highest_plain || (highest && (*highest >= number || distance(*highest, number) <= tolerance));
-      if (!confirmed && any_plain) continue;
+          number <= highest_trusted || (highest && (*highest >= number || distance(*highest, number) <= tolerance));
+      if (!confirmed && any_trusted) continue;
       s.target->heads.jumped = false;
-      plain.add({s.config->operator_name, number});
+      trusted.add({s.config->operator_name, number});
     }
   }
 
