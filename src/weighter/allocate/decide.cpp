@@ -208,8 +208,8 @@ BackendDecision weigh(BackendHistory& history, const config::Backend& backend, c
 BackendDecision decide(BackendHistory& history, const config::Backend& backend, const config::Probe& probe,
                        const BackendView& view, std::span<const unsigned> applied, Now now) {
   note_returns(history, backend, view, now.mono);
-  return weigh(history, backend, probe, view, judge(history, backend, probe, now, requests_under(view.algorithm)), applied,
-               now);
+  return weigh(history, backend, probe, view, judge(history, backend, probe, now, requests_under(view.algorithm)),
+               applied, now);
 }
 
 }  // namespace rpcw

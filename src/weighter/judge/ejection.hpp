@@ -26,8 +26,8 @@ class Ejections {
   /// Nothing happens if it is out already. `forgiven`: all servers have the fault for which it is ejected, so it may
   /// return at once.
   void eject(std::size_t server, bool forgiven = false);
-  /// Whether live traffic alone may take one more out: it keeps at most constants::kLiveOutMost of all servers out, under
-  /// a hash one.
+  /// Whether live traffic alone may take one more out: it keeps at most constants::kLiveOutMost of all servers out,
+  /// under a hash one.
   [[nodiscard]] bool traffic_may_eject(Requests requests) const;
 
   /// All servers fail: forgives the ejections since the first of them failed.

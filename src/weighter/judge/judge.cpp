@@ -18,8 +18,7 @@ using std::chrono::duration_cast;
 
 class Judge {
  public:
-  Judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now,
-        Requests requests)
+  Judge(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now, Requests requests)
       : history_(history),
         backend_(backend),
         probe_(probe),

@@ -165,8 +165,8 @@ std::vector<std::size_t> SystemState::observe_live(std::uint32_t b, const std::v
         return t.live.counted_at == MonoTime{} && !t.live.quota_per_s;
       });
   if (idle) return {};
-  std::vector<std::size_t> suspects = fold_live(backend.history.servers, deltas, now,
-                                                requests_under(backend.view.algorithm));
+  std::vector<std::size_t> suspects =
+      fold_live(backend.history.servers, deltas, now, requests_under(backend.view.algorithm));
   for (std::size_t& s : suspects) s += first_target(b);
   if (std::ranges::any_of(deltas, [](const LiveDelta& d) { return d.requests > 0 || d.ended > 0; }))
     backend.dirty = true;
@@ -189,8 +189,8 @@ std::vector<SystemState::Change> SystemState::decide(Now now, bool all) {
         backend.dirty || std::ranges::any_of(followers[b], [&](std::uint32_t f) { return backends_[f].dirty; });
     if (!all && (!dirty || backend.blocked)) continue;
     note_returns(backend.history, config_.backends[b], backend.view, now.mono);
-    BackendVerdict verdict = judge(backend.history, config_.backends[b], config_.probe, now,
-                                   requests_under(backend.view.algorithm));
+    BackendVerdict verdict =
+        judge(backend.history, config_.backends[b], config_.probe, now, requests_under(backend.view.algorithm));
     std::vector<BackendVerdict> followed;
     for (const std::uint32_t f : followers[b]) followed.push_back(follow(f, verdict, now));
     out.push_back(decide_one(b, std::move(verdict), now));
