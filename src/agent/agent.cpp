@@ -56,7 +56,7 @@ class Agent::Impl {
     if (stop_requested_) co_return;
     give(news::Started{});
     while (!done_) co_await finished_.async_wait(asio::as_tuple(asio::use_awaitable));
-    // What is still being looked up or read is of no use any more.
+    // Look-ups and reads that are under way are of no use any more.
     for (const auto& [key, conversation] : under_way_) conversation->emit(asio::cancellation_type::terminal);
     co_await conversations_.wait();
     if (failure_) std::rethrow_exception(failure_);
@@ -92,7 +92,7 @@ class Agent::Impl {
   control::Controller& controller() { return controller_; }
 
  private:
-  /// A good answer counts as so many failures: enough to know what becomes of a target.
+  /// When this much was heard of a target, what becomes of it is known: a good answer, or so many failures.
   static constexpr unsigned kHeard = 10;
 
   struct Target {
@@ -108,7 +108,7 @@ class Agent::Impl {
 
   // ---- events and actions
 
-  /// Events of one turn are taken in order; one that an action brings about at once waits for the actions before it.
+  /// Events are taken in order. An event that an action brings about at once waits for the actions before it.
   void give(control::Event event) {
     started_ = true;
     if (done_) return;
@@ -171,7 +171,7 @@ class Agent::Impl {
     probes_->remove(targets_.at(a.target).subject);
     targets_.erase(a.target);
   }
-  /// The request of a name that does not resolve never leaves: what counts is that it was asked for.
+  /// The request for a name that does not resolve never leaves: the target counts as asked all the same.
   std::size_t ask_head(control::TargetId target) {
     targets_.at(target).asked = true;
     return targets_.at(target).subject;
@@ -192,13 +192,13 @@ class Agent::Impl {
     return [this, target](HeadObservation o) {
       // An answer to what was asked before the process stood still is an old one.
       if (const auto known = targets_.find(target); known != targets_.end() && known->second.asked)
-        known->second.heard = std::min(known->second.heard + says(o), kHeard);
+        known->second.heard = std::min(known->second.heard + heard_by(o), kHeard);
       give(news::HeadAnswered{target, std::move(o)});
     };
   }
-  /// Two failures are no verdict where `fall` is 3. A rate limit is no failure, so a second one would tell no more, and
-  /// may be an hour away.
-  [[nodiscard]] unsigned says(const HeadObservation& o) const {
+  /// How much of kHeard an answer counts for. So many failures as eject a server are enough together. One rate limit is
+  /// enough: it is no failure, and the next answer may be an hour away.
+  [[nodiscard]] unsigned heard_by(const HeadObservation& o) const {
     if (o.head || o.head.error().code == Reason::kRateLimited) return kHeard;
     return (kHeard + file_.probe.fall - 1) / file_.probe.fall;
   }

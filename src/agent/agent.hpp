@@ -31,9 +31,9 @@ class Agent {
     std::function<bool()> may_push{};
     /// Names of dns: endpoints and of HAProxys' hosts.
     haproxy::Lookup::Function lookup = haproxy::Lookup::system();
-    /// What asks providers; empty: an rpc::Prober. Called once.
+    /// Makes the prober; empty: an rpc::Prober. Called once.
     std::function<std::unique_ptr<rpc::Probes>()> probes{};
-    /// What talks to the HAProxy of one endpoint; empty: a haproxy::Client.
+    /// Makes the client of one endpoint's HAProxy; empty: a haproxy::Client.
     std::function<std::unique_ptr<haproxy::Runtime>(const config::Endpoint&)> haproxy{};
   };
 
@@ -54,11 +54,10 @@ class Agent {
 
   /// Of several agents this one sets the weights from now on, or does not.
   void set_acting(bool acting);
-  /// The process stood still: everything is checked again, and the view lacks something before.
+  /// The process stood still: everything is checked again, and until then `lacks` is not empty.
   void resumed();
-  /// What the view lacks before weights may be set by it, in words; empty: nothing. Since the start or the last
-  /// `resumed` each target must have answered, or failed often enough to be taken out, and each backend must have been
-  /// decided.
+  /// Why weights may not be set by this view yet, in words; empty: they may. Since the start or the last `resumed` each
+  /// target must have answered, or failed often enough to be ejected, and each backend must have been decided.
   [[nodiscard]] std::string lacks() const;
 
   /// Before or after `run`, or between two turns of the loop.

@@ -6,13 +6,13 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <chrono>
 #include <optional>
 #include <utility>
 
+#include "base/listening.hpp"
 #include "base/tuple_token.hpp"
 #include "base/wait_group.hpp"
 
@@ -29,8 +29,6 @@ constexpr std::size_t kConnections = 1024;
 constexpr std::chrono::seconds kTime{2};
 /// Two names of HAProxy's and a slash: at most 1000 bytes each (haproxy::valid_name).
 constexpr std::size_t kLongestLine = 2002;
-/// Before the next attempt to accept when no descriptor is left.
-constexpr std::chrono::milliseconds kAcceptPause{100};
 
 }  // namespace
 
@@ -68,34 +66,22 @@ class AgentCheckServer::Impl : public std::enable_shared_from_this<AgentCheckSer
   struct Listener {
     config::Listen at;
     tcp::acceptor acceptor;
+    /// Between two attempts to accept.
     asio::steady_timer pause;
   };
 
   static error_code open(Listener& listener) {
     error_code ec;
     const asio::ip::address address = asio::ip::make_address(listener.at.address, ec);
-    const tcp::endpoint endpoint(address, listener.at.port);
-    tcp::acceptor& a = listener.acceptor;
-    if (!ec) a.open(endpoint.protocol(), ec);
-    if (!ec) a.set_option(asio::socket_base::reuse_address(true), ec);
-    if (!ec && address.is_v6()) a.set_option(asio::ip::v6_only(true), ec);
-    if (!ec) a.bind(endpoint, ec);
-    if (!ec) a.listen(asio::socket_base::max_listen_connections, ec);
-    return ec;
+    return ec ? ec : listen_at(listener.acceptor, tcp::endpoint(address, listener.at.port));
   }
 
   static asio::awaitable<void> accept(std::shared_ptr<Impl> self, std::shared_ptr<Listener> listener) {
-    while (listener->acceptor.is_open()) {
-      auto [ec, socket] = co_await listener->acceptor.async_accept(kTuple);
-      if (!listener->acceptor.is_open()) co_return;
-      if (ec) {
-        listener->pause.expires_after(kAcceptPause);
-        co_await listener->pause.async_wait(kTuple);
-        continue;
-      }
+    const auto take = [&self](tcp::socket socket) {
       if (self->connections_ < kConnections)
         asio::co_spawn(self->executor_, serve(self, std::make_shared<tcp::socket>(std::move(socket))), rethrow);
-    }
+    };
+    co_await accept_all(listener->acceptor, listener->pause, take);
   }
 
   static asio::awaitable<void> serve(std::shared_ptr<Impl> self, std::shared_ptr<tcp::socket> socket) {

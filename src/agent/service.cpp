@@ -26,6 +26,7 @@
 #include "agent/state_keeper.hpp"
 #include "agent/systemd_service.hpp"
 #include "base/clock.hpp"
+#include "base/text.hpp"
 #include "base/version.hpp"
 #include "base/wait_group.hpp"
 #include "observe/log.hpp"
@@ -91,9 +92,9 @@ class Service::Impl {
   // ---- agents, one after the other
 
   asio::awaitable<void> serve() {
-    log_process("start", fmt::format("rpc-weighter {} starts: {} backend{}{}", version(), config_->backends.size(),
-                                     config_->backends.size() == 1 ? "" : "s",
-                                     options_.dry_run ? ", dry run: nothing will be sent" : ""));
+    log_process("start",
+                fmt::format("rpc-weighter {} starts: {}{}", version(), counted(config_->backends.size(), "backend"),
+                            options_.dry_run ? ", dry run: nothing will be sent" : ""));
     std::unique_ptr<Agent> agent = new_agent({}, false);
     show(*agent);
     while (!terminating_) {
@@ -242,8 +243,8 @@ class Service::Impl {
     stop_agent();
   }
 
-  /// For an end, or for the next agent. A HAProxy that does not answer must hold back neither: the others' weights
-  /// would stay as they are meanwhile.
+  /// Ends the agent, for good or for the next one. A HAProxy that does not answer must delay neither: the others'
+  /// weights would stay as they are meanwhile.
   void stop_agent() {
     if (current_ == nullptr) return;
     current_->request_stop();
@@ -263,7 +264,7 @@ class Service::Impl {
       state_->abandon();
   }
 
-  /// Before the first agent runs the file has just been read.
+  /// Does nothing before the first agent runs: the file has just been read.
   void reload() {
     if (current_ != nullptr) file_.read("SIGHUP");
   }
@@ -313,7 +314,7 @@ class Service::Impl {
   std::optional<store::Recording> recording_;
   observe::Site site_;
   AgentCheckServer agent_checks_;
-  /// What agent-checks asked in vain, as logged.
+  /// Why agent-checks were answered with no change, as logged.
   std::set<std::string> agent_troubles_;
   observe::RepeatFilter repeats_;
   SystemdService systemd_;

@@ -17,7 +17,7 @@ namespace rpcw {
 /// with the configuration. Without a [standby] it always acts.
 class StandbyRole {
  public:
-  /// `effects.lacks` is not asked of an agent that was alone: it has acted on its view, whatever that is. `dry_run`:
+  /// An agent that was alone is not asked for `effects.lacks`: it sets weights by its view already. `dry_run`:
   /// the agent sets no weights, so it never takes the lease from one that does.
   StandbyRole(boost::asio::io_context& io, const config::Standby& standby, bool dry_run, LeaseKeeper::Effects effects);
 
@@ -29,13 +29,13 @@ class StandbyRole {
   /// Absent: it is not shared.
   [[nodiscard]] std::optional<StandbyReport> report() const;
 
-  /// What has to be true before a configuration with this [standby] is taken. One Lease is never left for another, or
-  /// for none: agents that have not read the file yet go by the old one. The error is a sentence. `take` or `leave`
-  /// follows.
+  /// Whether a configuration with this [standby] can be taken; joins its Lease where this agent was alone. A Lease is
+  /// never left for another one or for none: agents that have not read the file yet go by the old one. The error is a
+  /// sentence. `take` or `leave` follows.
   boost::asio::awaitable<std::expected<void, std::string>> prepare(config::Standby wanted);
   /// The configuration with this [standby] is taken.
   void take(const config::Standby& standby);
-  /// It is not.
+  /// That configuration is not taken: leaves the Lease that `prepare` has joined.
   boost::asio::awaitable<void> leave();
 
   /// At the end: another agent may act at once. HAProxy has this one's last weights.

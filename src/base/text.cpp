@@ -91,6 +91,10 @@ std::string span_above(milliseconds span, milliseconds limit) {
   return out == span_text(limit) ? "more than " + out : out;
 }
 
+std::string counted(std::uint64_t number, std::string_view noun) {
+  return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
+}
+
 void NameList::add(std::string_view name, std::string_view remark) {
   if (count_++ < most_shown_) shown_ += fmt::format("{}{}{}", shown_.empty() ? "" : ", ", name, remark);
 }

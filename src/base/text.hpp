@@ -33,6 +33,9 @@ std::string span_text(milliseconds span);
 /// Of one above a limit: "more than 2 h" where it would read the same as the limit.
 std::string span_above(milliseconds span, milliseconds limit);
 
+/// "1 weight", "3 weights": a number and its noun, whose plural ends in s.
+std::string counted(std::uint64_t number, std::string_view noun);
+
 /// "a, b, c and 7 more": as many names as are shown, and the number of the rest.
 class NameList {
  public:

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/columns.hpp"
+#include "base/text.hpp"
 #include "config/quantity.hpp"
 #include "config/url.hpp"
 #include "weighter/cadence.hpp"
@@ -147,8 +148,7 @@ void describe_limits(Page& page, const config::Backend& backend) {
                                      ? fmt::format("block age {}", config::duration_text(*chain.max_block_age))
                                      : "block age not limited",
                                  fmt::format("lag {}", config::duration_text(chain.max_lag))};
-  if (backend.max_block_lag)
-    parts.push_back(fmt::format("lag {} block{}", *backend.max_block_lag, *backend.max_block_lag == 1 ? "" : "s"));
+  if (backend.max_block_lag) parts.push_back("lag " + counted(*backend.max_block_lag, "block"));
   if (backend.min_peers > 0) parts.push_back(fmt::format("at least {} peers", backend.min_peers));
   page.line("limits", parts);
 }

@@ -12,7 +12,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "agent/server_list_read.hpp"
+#include "agent/haproxys.hpp"
 #include "base/wait_group.hpp"
 #include "cli/cli.hpp"
 #include "cli/load.hpp"
@@ -119,7 +119,10 @@ asio::awaitable<std::vector<std::string>> find_open_sockets(asio::io_context& io
 }
 
 struct Found {
-  Lists lists;
+  /// The HAProxys that answered, in the order of the file.
+  std::vector<haproxy::Instance> instances;
+  /// Why the others did not, each a sentence.
+  std::vector<std::string> failures;
   std::vector<std::string> open_sockets;
   std::optional<Starter> starter;
 };
@@ -127,20 +130,23 @@ struct Found {
 asio::awaitable<Found> look(asio::io_context& io, const config::Config& where, const StarterWishes& wishes,
                             bool probe) {
   Found out;
-  out.lists = co_await read_lists(io, where);
+  Haproxys all = co_await reach_haproxys(io, where.haproxy, {});
+  for (Haproxy& one : all.reached) out.instances.push_back(std::move(one.instance));
+  out.failures = std::move(all.failures);
   out.open_sockets = co_await find_open_sockets(io, where);
-  if (out.lists.instances.empty()) co_return out;
+  if (out.instances.empty()) co_return out;
   StarterWishes first = wishes;
   first.for_probing = probe;
-  out.starter = make_starter(first, out.lists.instances);
+  out.starter = make_starter(first, out.instances);
   if (!probe || out.starter->backends.empty()) co_return out;
   auto parsed = config::parse(out.starter->text, "discover", config::Surroundings::of_process(strategy_names()));
   if (!parsed)
     throw std::logic_error("what discover has made is no configuration: " + parsed.error().front().to_text());
-  const config::Config config =
-      with_servers(parsed->config, server_lists_of(parsed->config, out.lists.pointers())).config;
+  std::vector<const haproxy::Instance*> lists;
+  for (const haproxy::Instance& instance : out.instances) lists.push_back(&instance);
+  const config::Config config = with_servers(parsed->config, server_lists_of(parsed->config, lists)).config;
   const auto answers = co_await ask_chains(io, config);
-  out.starter = make_starter(wishes, out.lists.instances, answers);
+  out.starter = make_starter(wishes, out.instances, answers);
   co_return out;
 }
 
@@ -177,10 +183,10 @@ int command_discover(const DiscoverOptions& options) {
   io.run();
 
   for (const std::string& open : result->open_sockets) std::fprintf(stderr, "warning: %s\n", open.c_str());
-  for (const std::string& failure : result->lists.failures) std::fprintf(stderr, "%s\n", failure.c_str());
+  for (const std::string& failure : result->failures) std::fprintf(stderr, "%s\n", failure.c_str());
   if (!result->starter) return kHaproxy;
   const Starter& starter = *result->starter;
-  const bool hidden = std::ranges::any_of(result->lists.instances, [](const haproxy::Instance& h) {
+  const bool hidden = std::ranges::any_of(result->instances, [](const haproxy::Instance& h) {
     return !h.backends.empty() && std::ranges::all_of(h.backends, [](const auto& b) { return b.algo.empty(); });
   });
   if (hidden) {
@@ -194,7 +200,7 @@ int command_discover(const DiscoverOptions& options) {
     return kHaproxy;
   }
   print(starter.text);
-  if (!result->lists.failures.empty()) return kHaproxy;
+  if (!result->failures.empty()) return kHaproxy;
   if (!starter.backends.empty()) return kDone;
   std::fprintf(stderr, "there is no backend to manage\n");
   return kUnhealthy;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/open_files.hpp"
+#include "base/text.hpp"
 #include "config/load.hpp"
 #include "config/tls_files.hpp"
 #include "observe/log.hpp"
@@ -113,7 +114,7 @@ std::expected<config::Config, ExitCode> take_config(Reading reading, Needs needs
   };
   for (const std::string& text : reading.errors) complain(text);
   if (reading.error_count > 0)
-    complain(fmt::format("{} error{} in the configuration{}", reading.error_count, reading.error_count == 1 ? "" : "s",
+    complain(fmt::format("{} in the configuration{}", counted(reading.error_count, "error"),
                          to == FindingsTo::kLog ? "" : "; nothing was probed or sent"));
   if (!reading.config || needs == Needs::kRules || needs == Needs::kEndpoints) return std::move(reading.config);
   if (auto ok = ensure_open_files(*reading.config); !ok) {

@@ -36,10 +36,6 @@ std::string short_text(const Outcome& o) {
   return fmt::format("{:>3} {}{}", o.weight, to_string(o.state), why.empty() ? "" : " (" + why + ")");
 }
 
-std::string plural(std::uint64_t n, std::string_view what) {
-  return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
-}
-
 using Row = std::vector<std::string>;
 
 /// Columns as wide as their widest cell, two spaces between them; `right` aligns to the right.
@@ -85,12 +81,12 @@ std::string cut(const std::string& actions) {
 std::string schedule_text(const replay::Schedule& s) {
   if (s.turns == 0) return {};
   std::string out;
-  const std::string what = fmt::format("{} to providers, {} with HAProxy, {} set", plural(s.requests, "request"),
-                                       plural(s.exchanges, "exchange"), plural(s.weights, "weight"));
+  const std::string what = fmt::format("{} to providers, {} with HAProxy, {} set", counted(s.requests, "request"),
+                                       counted(s.exchanges, "exchange"), counted(s.weights, "weight"));
   if (s.compared == s.turns)
-    out += fmt::format("same schedule in all {}: {}\n", plural(s.turns, "turn"), what);
+    out += fmt::format("same schedule in all {}: {}\n", counted(s.turns, "turn"), what);
   else
-    out += fmt::format("same schedule in {} of {}: {}\n", s.compared, plural(s.turns, "turn"), what);
+    out += fmt::format("same schedule in {} of {}: {}\n", s.compared, counted(s.turns, "turn"), what);
   for (const replay::Schedule::Difference& d : s.differences)
     out += fmt::format("another schedule from {} UTC on, not compared any further:\n  recorded: {}\n  replayed: {}\n",
                        date_and_time(d.at), cut(d.recorded), cut(d.replayed));
@@ -107,14 +103,14 @@ std::string render_replay_table(const Result& r, const observe::TableStyle& styl
     out += "nothing was decided in this recording\n";
   } else {
     out += fmt::format("{} to {} UTC, {}: {}\n", date_and_time(r.begin), date_and_time(r.end),
-                       span_text(whole_ms(r.covered)), plural(r.decisions, "decision"));
-    out += fmt::format("weights changed {} as recorded, {} as replayed\n", plural(r.recorded_changes, "time"),
-                       plural(r.replayed_changes, "time"));
+                       span_text(whole_ms(r.covered)), counted(r.decisions, "decision"));
+    out += fmt::format("weights changed {} as recorded, {} as replayed\n", counted(r.recorded_changes, "time"),
+                       counted(r.replayed_changes, "time"));
     if (r.other == 0)
-      out += fmt::format("same weights in all {}\n", plural(r.decisions, "decision"));
+      out += fmt::format("same weights in all {}\n", counted(r.decisions, "decision"));
     else
       out += fmt::format("other weights in {}, another weight, state or reason in {}\n",
-                         plural(r.other_weights, "decision"), plural(r.other, "decision"));
+                         counted(r.other_weights, "decision"), counted(r.other, "decision"));
   }
   out += schedule_text(r.schedule);
   for (const std::string& n : r.notes) out += fmt::format("note: {}\n", n);

@@ -82,8 +82,8 @@ std::vector<Candidate> candidates(std::span<const haproxy::Instance> haproxys) {
         if (it->row(s.name) == nullptr) it->rows.push_back(&s);
     }
   }
-  const ServerLists server_list = server_lists_of(all, lists);
-  for (std::size_t b = 0; b < out.size(); ++b) out[b].list = server_list.backends[b];
+  const ServerLists found = server_lists_of(all, lists);
+  for (std::size_t b = 0; b < out.size(); ++b) out[b].list = found.backends[b];
   return out;
 }
 
@@ -273,8 +273,7 @@ std::string remarks(const Candidate& c, const Entries& entries, const std::strin
   out += fmt::format("# HAProxy has now ({}{}):\n", c.first->algo.empty() ? "" : "balance ",
                      haproxy::presentable(c.first->algo)) +
          describe_servers(entries.usable);
-  if (entries.slots > 0)
-    out += fmt::format("#   {} slot{} without an address\n", entries.slots, entries.slots == 1 ? "" : "s");
+  if (entries.slots > 0) out += fmt::format("#   {} without an address\n", counted(entries.slots, "slot"));
   return out + entries.odd;
 }
 

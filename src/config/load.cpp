@@ -100,18 +100,16 @@ bool is_host_name(std::string_view text) {
 }
 
 void read_http(Reader& r, Http& out) {
-  if (r.has("listen")) {
-    out.listen.clear();
-    for (const auto& item : r.text_or_texts("listen")) {
-      if (item.value.empty()) continue;
-      auto at = parse_listen(item.value);
-      if (!at)
-        r.error(item.place, "listen", fmt::format("{}: {}; \"\" turns it off", shown(item.value), at.error()));
-      else if (std::ranges::find(out.listen, at->text, &Listen::text) != out.listen.end())
-        r.error(item.place, "listen", fmt::format("{} is already given", shown(item.value)));
-      else
-        out.listen.push_back(std::move(*at));
-    }
+  if (r.has("listen")) out.listen.clear();
+  for (const auto& item : r.text_or_texts("listen")) {
+    if (item.value.empty()) continue;
+    auto at = parse_listen(item.value);
+    if (!at)
+      r.error(item.place, "listen", fmt::format("{}: {}; \"\" turns it off", shown(item.value), at.error()));
+    else if (std::ranges::find(out.listen, at->text, &Listen::text) != out.listen.end())
+      r.error(item.place, "listen", fmt::format("{} is already given", shown(item.value)));
+    else
+      out.listen.push_back(std::move(*at));
   }
   for (const auto& item : r.texts("hosts")) {
     if (!is_host_name(item.value)) {

@@ -66,7 +66,7 @@ void Families::read(Reader& r) {
               fmt::format("the family {} is already defined on line {}", shown(name->value), twin->place.line));
     out->name = name->value;
   }
-  if (!r.has("head"))
+  if (r.any("head") == nullptr)
     r.error(r.place(), "head", "missing; a [family.head] with the path and a pointer to the height is needed");
   else
     r.table("head", [&](Reader& t) {

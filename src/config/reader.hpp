@@ -100,6 +100,7 @@ class Reader {
   [[nodiscard]] const std::string& path() const { return path_; }
   /// The dotted path of one of its keys.
   [[nodiscard]] std::string path_of(std::string_view key) const;
+  /// Whether the file gives the key. Does not make it a known one: another function has to read it, given or not.
   [[nodiscard]] bool has(std::string_view key) const { return table_.find(key) != nullptr; }
   /// Notes an error about one of its keys; with an empty key about the table.
   void error(Place place, std::string_view key, std::string message);

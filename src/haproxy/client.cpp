@@ -27,12 +27,12 @@ std::vector<std::string> names_of(std::span<const std::string> backends) {
   return names;
 }
 
-/// A server with weight 0 can read DRAIN whether or not an operator drains it, and then his hand does not show.
+/// A server with weight 0 shows DRAIN whether or not an operator drains it, so its status does not tell.
 bool hides_admin_state(const ServerRow& server) {
   return server.uweight == 0 && server.status.starts_with("DRAIN");
 }
 
-/// Whether `fresh` has the same servers in the same states as `last`, so that what it lacks can be taken from there.
+/// Takes what `fresh` lacks from `last`. False: they have different servers or states, and `fresh` is not complete.
 bool take_over(const BackendRow& last, BackendRow& fresh) {
   if (last.servers.size() != fresh.servers.size()) return false;
   for (std::size_t i = 0; i < last.servers.size(); ++i) {
@@ -47,6 +47,48 @@ bool take_over(const BackendRow& last, BackendRow& fresh) {
     if (!to.admin_state) to.admin_state = from.admin_state;
   }
   return true;
+}
+
+/// The commands of a push that HAProxy could take.
+struct Sendable {
+  std::vector<std::string> commands;
+  /// By command: the index of its push.
+  std::vector<std::size_t> outcome;
+};
+
+/// `outcomes`: one for each push. A push that HAProxy could not take is refused there.
+Sendable sendable_of(std::span<const WeightCommand> pushes, std::span<Outcome> outcomes) {
+  Sendable out;
+  out.commands.reserve(pushes.size());
+  out.outcome.reserve(pushes.size());
+  for (std::size_t i = 0; i < pushes.size(); ++i) {
+    const auto& one = pushes[i];
+    auto& outcome = outcomes[i];
+    outcome.kind = Outcome::Kind::kRefused;
+    if (!valid_name(one.backend) || !valid_name(one.server)) {
+      outcome.refusal = Refusal::kInvalidName;
+      outcome.detail = "no HAProxy can have this name: " + presentable(one.backend) + "/" + presentable(one.server);
+    } else if (one.weight > (one.percent ? 100U : 256U)) {
+      outcome.refusal = Refusal::kBadWeight;
+      outcome.detail = "not sent: weights are 0 to 256, percentages 0 to 100";
+    } else {
+      outcome.kind = Outcome::Kind::kUnconfirmed;
+      out.commands.push_back(one.percent ? set_weight_percent_command(one.backend, one.server, one.weight)
+                                         : set_weight_command(one.backend, one.server, one.weight));
+      out.outcome.push_back(i);
+    }
+  }
+  return out;
+}
+
+/// False: the reply may be two. Some messages lack the empty line, and the next reply is taken for their end: with
+/// replies missing, what follows such a message may belong to another command.
+bool take_reply(std::string_view reply, Outcome& outcome) {
+  auto verdict = classify_set_weight(reply);
+  outcome.kind = verdict.done() ? Outcome::Kind::kDone : Outcome::Kind::kRefused;
+  outcome.refusal = verdict.refusal;
+  outcome.detail = std::move(verdict.words);
+  return outcome.refusal != Refusal::kOther && outcome.refusal != Refusal::kBadWeight;
 }
 
 }  // namespace
@@ -315,30 +357,8 @@ asio::awaitable<std::vector<Outcome>> Client::push(std::vector<WeightCommand> pu
   const Busy busy(*this);
   channel_.begin();
   std::vector<Outcome> outcomes(pushes.size());
-  std::vector<std::string> commands;
-  commands.reserve(pushes.size());
-  // commands[i] is pushes[order[i]].
-  std::vector<std::size_t> order;
-  order.reserve(pushes.size());
-  for (std::size_t i = 0; i < pushes.size(); ++i) {
-    const auto& one = pushes[i];
-    auto& outcome = outcomes[i];
-    outcome.kind = Outcome::Kind::kRefused;
-    if (!valid_name(one.backend) || !valid_name(one.server)) {
-      outcome.refusal = Refusal::kInvalidName;
-      outcome.detail = "no HAProxy can have this name: " + presentable(one.backend) + "/" + presentable(one.server);
-    } else if (one.weight > (one.percent ? 100U : 256U)) {
-      outcome.refusal = Refusal::kBadWeight;
-      outcome.detail = "not sent: weights are 0 to 256, percentages 0 to 100";
-    } else {
-      outcome.kind = Outcome::Kind::kUnconfirmed;
-      commands.push_back(one.percent ? set_weight_percent_command(one.backend, one.server, one.weight)
-                                     : set_weight_command(one.backend, one.server, one.weight));
-      order.push_back(i);
-    }
-  }
-
-  const std::span<const std::string> all(commands);
+  const Sendable sendable = sendable_of(pushes, outcomes);
+  const std::span<const std::string> all(sendable.commands);
   std::size_t answered = 0;
   auto todo = channel_.lines(all);
   for (std::size_t i = 0; i < todo.size();) {
@@ -350,23 +370,13 @@ asio::awaitable<std::vector<Outcome>> Client::push(std::vector<WeightCommand> pu
       i = 0;
       continue;
     }
-    for (std::size_t r = 0; r < channel_.replies().count(); ++r, ++answered) {
-      auto& outcome = outcomes[order[answered]];
-      auto verdict = classify_set_weight(channel_.replies().reply(r));
-      outcome.kind = verdict.done() ? Outcome::Kind::kDone : Outcome::Kind::kRefused;
-      outcome.refusal = verdict.refusal;
-      outcome.detail = std::move(verdict.words);
-      // Some messages lack the empty line, and the next reply is taken for their end: with replies missing, what
-      // follows such a message may belong to another command.
-      const bool certain = verdict.refusal != Refusal::kOther && verdict.refusal != Refusal::kBadWeight;
-      if (failed && !certain) {
-        ++answered;
-        break;
-      }
+    for (std::size_t r = 0; r < channel_.replies().count(); ++r) {
+      const bool certain = take_reply(channel_.replies().reply(r), outcomes[sendable.outcome[answered++]]);
+      if (failed && !certain) break;
     }
     if (failed) {
-      for (; answered < order.size(); ++answered) {
-        auto& outcome = outcomes[order[answered]];
+      for (; answered < all.size(); ++answered) {
+        auto& outcome = outcomes[sendable.outcome[answered]];
         outcome.error = failed->code;
         outcome.detail = failed->detail;
       }

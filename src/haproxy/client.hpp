@@ -27,7 +27,7 @@ namespace rpcw::haproxy {
 /// Runtime over a socket: what is asked of one HAProxy endpoint, and what its replies mean.
 class Client final : public Runtime {
  public:
-  /// `endpoint`: of a dns: one's HAProxys one, see Discovery.
+  /// `endpoint`: of one HAProxy; Discovery finds those behind a dns: name.
   /// `tls`: for tcp: and dns: endpoints, which then speak TLS; nullptr: they do not. May be shared.
   /// `timeout`: for a whole exchange, which is one line over one connection with all its replies; above 0.
   Client(boost::asio::any_io_executor executor, config::Endpoint endpoint, std::shared_ptr<TlsContext> tls,
@@ -54,12 +54,12 @@ class Client final : public Runtime {
   /// From the replies to `show info`, a `show stat` for each name (one for all when there are none), and a
   /// `show servers state` likewise.
   std::optional<Failure> take_topology(std::span<const std::string> names, Instance& instance);
-  /// Of a read: a first reply that is not HAProxy's says more than that the rest is missing.
+  /// The failure of a read. Where the first reply is not HAProxy's, that explains more than the missing rest.
   Failure read_failure(Failure&& failure);
   /// The reply to `show info`.
   std::expected<Info, Failure> take_info();
   boost::asio::awaitable<std::expected<Instance, Failure>> read_all(std::vector<std::string> names, bool only_named);
-  /// nullopt: that does not do, and all has to be read.
+  /// nullopt: too much has changed, and everything has to be read.
   boost::asio::awaitable<std::expected<std::optional<Instance>, Failure>> read_changes(
       const Instance& last, std::span<const std::string> names);
 

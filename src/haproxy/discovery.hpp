@@ -11,14 +11,15 @@
 
 namespace rpcw::haproxy {
 
-/// Finds the HAProxys of an endpoint: itself, but every address behind the name of a dns: one.
+/// Finds the HAProxys of an endpoint: one for each address behind the name of a dns: endpoint, else the endpoint
+/// itself.
 class Discovery {
  public:
   explicit Discovery(config::Endpoint endpoint, Lookup::Function lookup = Lookup::system())
       : endpoint_(std::move(endpoint)), lookup_(std::move(lookup)) {}
 
-  /// Never empty, each once, sorted by address. One that has not ended within `timeout` is waited for by the next call,
-  /// so that a name server that hangs has one thread. One call at a time.
+  /// Never empty, each address once, sorted. A look-up that has not ended within `timeout` is a failure, and the next
+  /// call waits for it: a name server that hangs takes one thread. One call at a time.
   boost::asio::awaitable<std::expected<std::vector<config::Endpoint>, Failure>> find(milliseconds timeout);
 
  private:

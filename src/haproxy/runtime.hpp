@@ -29,15 +29,15 @@ class Runtime {
   virtual boost::asio::awaitable<std::expected<std::vector<std::string>, Failure>> run(
       std::vector<std::string> commands) = 0;
 
-  /// What HAProxy has: all backends, or those named. A named one that does not exist is just not there.
+  /// Reads all backends, or those named. A named one that does not exist is left out.
   virtual boost::asio::awaitable<std::expected<Instance, Failure>> read(std::span<const std::string> only_backends) = 0;
 
   /// Only version, pid and uptime: a thousandth of what `read` costs a large HAProxy.
   virtual boost::asio::awaitable<std::expected<Info, Failure>> info() = 0;
 
-  /// What `read` gives, for less: `last`, which it gave for the same backends, is brought up to date by one `show stat`
-  /// for each backend, by its number, and what only `show servers state` tells is taken from `last`. Where that would
-  /// not do it reads as `read` does: another worker, other servers, a status that has changed, a backend that is new.
+  /// Gives what `read` gives, and costs HAProxy less. `last`: the result of the read before, of the same backends. One
+  /// `show stat` for each backend brings it up to date. Reads as `read` does for another worker, other servers, a
+  /// status that has changed or a new backend.
   virtual boost::asio::awaitable<std::expected<Instance, Failure>> refresh(
       const Instance& last, std::span<const std::string> only_backends) = 0;
 

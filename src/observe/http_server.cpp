@@ -12,7 +12,6 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
@@ -27,6 +26,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/listening.hpp"
 #include "base/tuple_token.hpp"
 #include "base/wait_group.hpp"
 #include "observe/gzip.hpp"
@@ -48,8 +48,6 @@ constexpr std::size_t kWorthCompressing = 1024;
 constexpr std::chrono::milliseconds kLinger{1000};
 /// Connections that are told 503 and wait for their end; more are closed at once.
 constexpr std::size_t kMostRefused = 64;
-/// Before the next attempt to accept when no descriptor is left.
-constexpr std::chrono::milliseconds kAcceptPause{100};
 
 using Acceptor = std::variant<asio::ip::tcp::acceptor, asio::local::stream_protocol::acceptor>;
 
@@ -190,36 +188,20 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
                          : at.port == 0 ? "; `ss -lxp` shows which process has it"
                                         : "; `ss -ltnp` shows which process has it");
     };
-    const auto bound = [&]<typename Protocol>(const typename Protocol::endpoint& endpoint,
-                                              auto prepare) -> std::expected<Acceptor, error_code> {
-      typename Protocol::acceptor acceptor(executor_);
-      error_code ec;
-      if (!ec) acceptor.open(endpoint.protocol(), ec);
-      if (!ec) prepare(acceptor, ec);
-      if (!ec) acceptor.bind(endpoint, ec);
-      if (!ec) acceptor.listen(asio::socket_base::max_listen_connections, ec);
-      if (ec) return std::unexpected(ec);
-      return Acceptor(std::move(acceptor));
+    const auto listening = [&](auto acceptor,
+                               const auto& endpoint) -> std::expected<std::shared_ptr<Listener>, std::string> {
+      if (const error_code ec = listen_at(acceptor, endpoint)) return std::unexpected(failure(ec));
+      return std::make_shared<Listener>(Listener{at, std::move(acceptor), asio::steady_timer(executor_)});
     };
-    std::expected<Acceptor, error_code> acceptor = [&]() -> std::expected<Acceptor, error_code> {
-      if (at.port == 0) {
-        remove_stale(at.address);
-        return bound.template operator()<asio::local::stream_protocol>(
-            asio::local::stream_protocol::endpoint(at.address), [](auto&, error_code&) {});
-      }
-      error_code ec;
-      const asio::ip::address address = asio::ip::make_address(at.address, ec);
-      if (ec) return std::unexpected(ec);
-      return bound.template operator()<asio::ip::tcp>(asio::ip::tcp::endpoint(address, at.port),
-                                                      [&](auto& a, error_code& error) {
-                                                        a.set_option(asio::socket_base::reuse_address(true), error);
-                                                        // 0.0.0.0 and [::] may both be given.
-                                                        if (!error && address.is_v6())
-                                                          a.set_option(asio::ip::v6_only(true), error);
-                                                      });
-    }();
-    if (!acceptor) return std::unexpected(failure(acceptor.error()));
-    return std::make_shared<Listener>(Listener{at, std::move(*acceptor), asio::steady_timer(executor_)});
+    if (at.port == 0) {
+      remove_stale(at.address);
+      return listening(asio::local::stream_protocol::acceptor(executor_),
+                       asio::local::stream_protocol::endpoint(at.address));
+    }
+    error_code ec;
+    const asio::ip::address address = asio::ip::make_address(at.address, ec);
+    if (ec) return std::unexpected(failure(ec));
+    return listening(asio::ip::tcp::acceptor(executor_), asio::ip::tcp::endpoint(address, at.port));
   }
 
   static void close(Listener& listener) {
@@ -230,24 +212,11 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
   }
 
   static asio::awaitable<void> accept(std::shared_ptr<Impl> self, std::shared_ptr<Listener> listener) {
+    const auto take = [&self](auto socket) { self->take(Socket(std::move(socket))); };
     if (auto* tcp = std::get_if<asio::ip::tcp::acceptor>(&listener->acceptor))
-      co_await accept(*self, *listener, *tcp);
+      co_await accept_all(*tcp, listener->pause, take);
     else
-      co_await accept(*self, *listener, std::get<asio::local::stream_protocol::acceptor>(listener->acceptor));
-  }
-
-  template <typename A>
-  static asio::awaitable<void> accept(Impl& self, Listener& listener, A& acceptor) {
-    while (acceptor.is_open()) {
-      auto [ec, socket] = co_await acceptor.async_accept(kTuple);
-      if (!ec) {
-        self.take(Socket(std::move(socket)));
-      } else if (ec != asio::error::connection_aborted && acceptor.is_open()) {
-        // No descriptor is left: the connection waits in the kernel's queue.
-        listener.pause.expires_after(kAcceptPause);
-        co_await listener.pause.async_wait(kTuple);
-      }
-    }
+      co_await accept_all(std::get<asio::local::stream_protocol::acceptor>(listener->acceptor), listener->pause, take);
   }
 
   // ---- connections
@@ -285,7 +254,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
     --self->connections_;
   }
 
-  /// Whether the client has taken our last bytes can't be known before it closes.
+  /// Closes our half, and waits for the client to close its own: only then it has taken our last bytes.
   static asio::awaitable<void> hang_up(Session& session) {
     error_code ec;
     session.socket.shutdown(Socket::shutdown_send, ec);
@@ -351,7 +320,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
     return handler_(request);
   }
 
-  /// To what is no request that could be answered.
+  /// Answers what is no valid request. The connection is to be closed.
   asio::awaitable<bool> send_error(Session& session, unsigned status, std::string_view text) {
     // Not as temporaries of one co_await: GCC 12 destroys such twice.
     const HttpRequest none;

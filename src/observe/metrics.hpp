@@ -57,11 +57,14 @@ class Metrics final : public control::Observer {
  private:
   friend class MetricsText;
 
-  enum Question : std::size_t { kHead, kIdentity, kSyncing, kPeers, kBlock, kCanary, kQuestions };
   struct ServerCounters {
     ServerCounters();
+    /// By result: "ok" or a reason's code.
     std::map<std::string_view, std::uint64_t> probes;
-    std::array<std::uint64_t, kQuestions> requests{};
+    std::uint64_t head_requests = 0;
+    /// Requests for other checks, by CheckKind.
+    std::array<std::uint64_t, 5> checks{};
+    /// By the code of the first reason; "": there was none.
     std::map<std::string_view, std::uint64_t> ejections;
     std::uint64_t weight_changes = 0;
     Histogram probe_seconds;
@@ -91,8 +94,9 @@ class Metrics final : public control::Observer {
 
   /// nullptr: a reference, which has no series.
   ServerCounters* server_of(control::TargetId target);
-  void ask(control::TargetId target, const Check& check);
+  void count_check(control::TargetId target, const Check& check);
   void begin_exchange(control::EndpointId id, Now now);
+  /// `set`: weights were sent; else HAProxy was read. nullptr: there is no such endpoint any more.
   EndpointCounters* end_exchange(control::EndpointId id, Now now, bool set);
   void forget_gone(const Report& report);
 

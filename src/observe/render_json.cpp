@@ -51,7 +51,7 @@ class Document {
     w_.StartObject();
     key("schema").Int(1);
     text("time", rfc3339(report.time));
-    if (report.agent_dry_run) key("dry_run").Bool(true);
+    if (report.dry_run == DryRun::kAgent) key("dry_run").Bool(true);
     if (report.standby) standby(*report.standby);
     key("haproxy").StartArray();
     for (const EndpointReport& e : report.haproxy) endpoint(e);

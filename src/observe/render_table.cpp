@@ -284,7 +284,8 @@ class Table {
     for (const std::string& l : wrap(text, style_.width - 2)) line("  " + painted(l, colour));
   }
 
-  void rows(const BackendReport& b, const Traffic& traffic) {
+  /// As wide as their cells; see `fit`.
+  std::vector<Column> server_columns(const BackendReport& b, const Traffic& traffic) const {
     const bool with_haproxy =
         std::ranges::any_of(b.servers, [](const ServerReport& s) { return s.current_weight.has_value(); });
     const ServerReport* leader = leader_of(b);
@@ -321,7 +322,11 @@ class Table {
     if (wide)
       add("SCORE", true, 5,
           [this](Server, Decision d) { return d.score > 0 ? fmt::format("{:.4g}", d.score) : none(); });
+    return cols;
+  }
 
+  void rows(const BackendReport& b, const Traffic& traffic) {
+    std::vector<Column> cols = server_columns(b, traffic);
     fit(cols);
     const std::size_t used = total_width(cols);
     constexpr std::size_t kReadableReason = 30;
@@ -459,8 +464,8 @@ class Table {
   void endpoint(const EndpointReport& e) {
     std::string text = fmt::format("HAProxy {}", e.endpoint);
     if (e.reachable)
-      text += fmt::format(": {}, pid {}, {} weight{} {}", e.version, e.pid, e.changed, e.changed == 1 ? "" : "s",
-                          report_.dry_run ? "would change (nothing was sent)" : "set");
+      text += fmt::format(": {}, pid {}, {} {}", e.version, e.pid, counted(e.changed, "weight"),
+                          report_.dry_run != DryRun::kNone ? "would change (nothing was sent)" : "set");
     else
       text += ": not reached";
     for (const std::string& l : wrap(text, style_.width)) line(l);

@@ -7,6 +7,8 @@
 #include <iterator>
 #include <utility>
 
+#include "base/text.hpp"
+
 namespace rpcw::observe {
 namespace {
 
@@ -29,7 +31,7 @@ std::string kind_of(const LogLine& line) {
 LogLine summary_of(const LogLine& last, unsigned more) {
   LogLine out = last;
   out.event = "summary";
-  out.message = fmt::format("{} more time{} in a minute: {}", more, more == 1 ? "" : "s", last.message);
+  out.message = fmt::format("{} in a minute: {}", counted(more, "more time"), last.message);
   out.fields.emplace_back("count", fmt::format("{}", more));
   return out;
 }

@@ -12,6 +12,8 @@
 #include <cstdlib>
 #include <ctime>
 
+#include "base/text.hpp"
+
 namespace rpcw::observe {
 namespace {
 
@@ -46,8 +48,8 @@ std::string status_line(const Report& report) {
   // Those that ask by agent-check are not listed.
   std::string haproxy = all == 0 ? "" : "; HAProxy answers";
   if (reachable < all) haproxy = fmt::format("; {} of {} HAProxys answer", reachable, all);
-  return fmt::format("{} of {} server{} of {} backend{} healthy{}{}", healthy, servers, servers == 1 ? "" : "s",
-                     report.backends.size(), report.backends.size() == 1 ? "" : "s",
+  return fmt::format("{} of {} of {} healthy{}{}", healthy, counted(servers, "server"),
+                     counted(report.backends.size(), "backend"),
                      fallbacks.empty() ? "" : fmt::format(", fallback in {}", fallbacks), haproxy);
 }
 

@@ -24,9 +24,9 @@ struct RecordingLimits {
   unsigned files = 4;
 };
 
-/// Writes what a state hears and decides to a file, bounded, and what its controller is told and wants done. Every
-/// file, and every section of one, begins with all that is known, so that the decisions can be replayed by themselves;
-/// the controller's turns can from its beginning on.
+/// Records the events and decisions of a state, and the events and actions of its controller, in files of bounded size.
+/// Every section of a file begins with all that the state knows, so its decisions can be replayed by themselves. The
+/// controller's turns can be replayed from its beginning on.
 ///
 /// Nothing of it throws, and no failure reaches the state: a file that cannot be written is one warning in the log, and
 /// is tried again from time to time.
@@ -63,6 +63,7 @@ class Recording final : public EventSink, public control::Observer {
   bool open();
   void begin_section(Cause cause);
   void add_turn(std::string_view line);
+  /// From now on the controller's turns are not recorded.
   void lose_turns();
   void add_line(std::string_view line);
   void write_out();
@@ -87,8 +88,9 @@ class Recording final : public EventSink, public control::Observer {
   std::vector<std::string> targets_;
   /// What was last written of each server, by backend.
   std::vector<std::vector<Outcome>> written_;
-  /// nullopt: some turn of the controller was lost, and so the others are of no use.
+  /// nullopt: a turn of the controller was lost, so the later ones cannot be replayed.
   std::optional<TurnWriter> turns_;
+  /// Turns of a controller whose state is not followed yet are held back here.
   bool holding_ = false;
   std::string held_;
   bool complained_ = false;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -46,6 +47,9 @@ enum class Cause : std::uint8_t {
   kResumed,   ///< writing was not possible for a while
   kServers,   ///< HAProxy's list has other servers
 };
+
+/// In recordings, by Cause.
+inline constexpr std::array<std::string_view, 5> kCauseNames{"start", "reload", "rotation", "resumed", "servers"};
 
 /// What became of a server in a decision.
 struct Outcome {
@@ -109,17 +113,19 @@ struct Step {
 
 using Line = std::variant<Section, Known, Step, ControllerBegun, Turn>;
 
-// ---- writing; each writes one object
+// ---- writing (recording_format.cpp); each writes one object
 
 void write_section(JsonWriter& out, Cause cause, WallTime time, std::uint64_t steps, const SystemState& state);
 void write_known(JsonWriter& out, const SystemState& state, std::uint32_t backend);
 /// `targets`: their names, by index.
 void write_step(JsonWriter& out, const Event& event, const std::vector<Step::Result>& results, const SystemState& state,
                 const std::vector<std::string>& targets);
-/// "backend/server" or "backend/#0", by index.
+/// The name of a backend's reference: "backend/#0".
+std::string reference_name(std::string_view backend, std::size_t index);
+/// "backend/server" or `reference_name`, by index.
 std::vector<std::string> target_names(const SystemState& state);
 
-// ---- reading
+// ---- reading (recording_reader.cpp)
 
 class LineReader {
  public:
@@ -137,6 +143,7 @@ class LineReader {
   Section read_section(const JsonField& in);
   Known read_known(const JsonField& in) const;
   Step read_step(std::string_view event, const JsonField& in) const;
+  event::TrafficCame read_traffic(const JsonField& in) const;
   [[nodiscard]] std::size_t target(const JsonField& in) const;
   [[nodiscard]] std::uint32_t backend(const JsonField& in) const;
 

@@ -39,8 +39,8 @@ struct Turn {
   std::vector<std::string> did;
 };
 
-/// Words for what a controller wants done, the same for the same action of the same servers. It must be given all
-/// actions of a controller, since it learns from them which server is meant.
+/// Words for the actions of a controller: the same words for the same action on the same servers. Must be given all its
+/// actions, since AddTarget tells which server a number stands for.
 class ActionWords {
  public:
   /// Empty: nothing but a log line, or for observers only. `now`: of the turn.

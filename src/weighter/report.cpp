@@ -48,6 +48,54 @@ void note_unmanaged(const config::Backend& cfg, const haproxy::BackendRow& row, 
   report.notes.push_back({"unmanaged", std::move(detail)});
 }
 
+ServerReport server_report(const config::Config& config, const config::Backend& backend, std::size_t i,
+                           const BackendDecision& decision, const BackendHistory& history,
+                           const haproxy::BackendRow* row) {
+  const config::Server& server = backend.servers[i];
+  ServerReport out;
+  out.name = server.name;
+  out.url = config::shown_url(server.target);
+  if (i < decision.servers.size()) out.decision = decision.servers[i];
+  if (out.decision.lag_blocks)
+    out.lag = lag_time(*out.decision.lag_blocks, block_time_for_lag(history.block_time, backend.chain));
+  if (i < history.servers.size()) out.quota_per_s = history.servers[i].live.quota_per_s;
+  if (const double plan = server.max_rate; plan > 0) out.quota_per_s = std::min(out.quota_per_s.value_or(plan), plan);
+  if (backend.follows.empty()) {
+    out.probe_interval = config::interval_of(server.target, config.probe);
+    constexpr double kSecondsADay = 86'400;
+    if (server.target.pace.budget > 0) out.probe_budget_per_s = server.target.pace.budget / kSecondsADay;
+  }
+  const haproxy::ServerRow* s = row != nullptr ? row->server(out.name) : nullptr;
+  if (s == nullptr) return out;
+  out.current_weight = s->uweight;
+  if (row->percent) out.static_weight = s->iweight;
+  out.admin_state = admin_state_text(*s);
+  out.backup = s->backup;
+  return out;
+}
+
+/// What HAProxy's state of a backend means. `row`: nullptr: HAProxy has none of this name, or was not read, which
+/// `any_read` tells apart.
+void note_haproxy(const config::Backend& backend, const BackendDecision& decision, const haproxy::BackendRow* row,
+                  bool any_read, BackendReport& report) {
+  if (row == nullptr) {
+    if (backend.servers.empty())
+      report.notes.push_back({"no_servers", any_read ? "HAProxy has no backend of this name"
+                                                     : "no HAProxy could be asked for its list of servers"});
+    return;
+  }
+  report.algorithm = row->algo;
+  report.percent = row->percent;
+  if (row->percent)
+    report.notes.push_back({"static_algorithm",
+                            "HAProxy takes only 0 % and 100 % here: servers are switched off and on, "
+                            "their shares are those of haproxy.cfg"});
+  if (backend.servers.empty())
+    report.notes.push_back({"no_servers", "HAProxy's list has no server with an address that can be probed"});
+  note_unmanaged(backend, *row, decision, report);
+  std::ranges::move(haproxy_notes(backend, *row), std::back_inserter(report.notes));
+}
+
 }  // namespace
 
 Report make_report(const SystemState& state, Now now, const haproxy::Instance* instance) {
@@ -57,6 +105,7 @@ Report make_report(const SystemState& state, Now now, const haproxy::Instance* i
   for (std::size_t b = 0; b < backends.size(); ++b) {
     const config::Backend& cfg = backends[b];
     const BackendDecision& d = state.decision(b);
+    const BackendHistory& history = state.backend(b).history;
     const haproxy::BackendRow* row = instance != nullptr ? instance->backend(cfg.name) : nullptr;
     BackendReport& br = out.backends.emplace_back();
     br.name = cfg.name;
@@ -68,55 +117,20 @@ Report make_report(const SystemState& state, Now now, const haproxy::Instance* i
     br.notes = d.notes;
     br.healthy = d.healthy;
     br.blind = d.blind;
-    const BackendHistory& history = state.backend(b).history;
-    const milliseconds block_time = block_time_for_lag(history.block_time, cfg.chain);
     br.agent = cfg.drive == config::Drive::kAgent;
-    br.percent = row != nullptr && row->percent;
-    if (br.percent)
-      br.notes.push_back({"static_algorithm",
-                          "HAProxy takes only 0 % and 100 % here: servers are switched off and on, "
-                          "their shares are those of haproxy.cfg"});
-    if (row != nullptr) {
-      br.algorithm = row->algo;
-      if (cfg.servers.empty())
-        br.notes.push_back({"no_servers", "HAProxy's list has no server with an address that can be probed"});
-      note_unmanaged(cfg, *row, d, br);
-      std::ranges::move(haproxy_notes(cfg, *row), std::back_inserter(br.notes));
-    } else if (cfg.servers.empty()) {
-      br.notes.push_back({"no_servers", instance != nullptr ? "HAProxy has no backend of this name"
-                                                            : "no HAProxy could be asked for its list of servers"});
-    }
+    note_haproxy(cfg, d, row, instance != nullptr, br);
     if (instance != nullptr && !cfg.servers.empty())
       for (std::string& what : lacking(cfg, *instance)) br.notes.push_back({"missing", std::move(what)});
     br.servers.reserve(cfg.servers.size());
-    for (std::size_t i = 0; i < cfg.servers.size(); ++i) {
-      ServerReport& sr = br.servers.emplace_back();
-      sr.name = cfg.servers[i].name;
-      sr.url = config::shown_url(cfg.servers[i].target);
-      if (i < d.servers.size()) sr.decision = d.servers[i];
-      if (sr.decision.lag_blocks) sr.lag = lag_time(*sr.decision.lag_blocks, block_time);
-      if (i < history.servers.size()) sr.quota_per_s = history.servers[i].live.quota_per_s;
-      if (const double plan = cfg.servers[i].max_rate; plan > 0)
-        sr.quota_per_s = std::min(sr.quota_per_s.value_or(plan), plan);
-      if (cfg.follows.empty()) {
-        const config::Target& target = cfg.servers[i].target;
-        sr.probe_interval = config::interval_of(target, state.config().probe);
-        constexpr double kSecondsADay = 86'400;
-        if (target.pace.budget > 0) sr.probe_budget_per_s = target.pace.budget / kSecondsADay;
-      }
-      const haproxy::ServerRow* s = row != nullptr ? row->server(sr.name) : nullptr;
-      if (s == nullptr) continue;
-      sr.current_weight = s->uweight;
-      if (row->percent) sr.static_weight = s->iweight;
-      sr.admin_state = admin_state_text(*s);
-      sr.backup = s->backup;
-    }
+    for (std::size_t i = 0; i < cfg.servers.size(); ++i)
+      br.servers.push_back(server_report(state.config(), cfg, i, d, history, row));
     for (std::size_t i = 0; i < std::min(cfg.references.size(), d.references.size()); ++i) {
       ReferenceReport& rr = br.references.emplace_back();
       rr.name = cfg.references[i].operator_name;
       rr.url = config::shown_url(cfg.references[i]);
       rr.verdict = d.references[i];
-      if (rr.verdict.lag_blocks) rr.lag = lag_time(*rr.verdict.lag_blocks, block_time);
+      if (rr.verdict.lag_blocks)
+        rr.lag = lag_time(*rr.verdict.lag_blocks, block_time_for_lag(history.block_time, cfg.chain));
     }
   }
   return out;

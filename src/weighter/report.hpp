@@ -95,12 +95,16 @@ struct StandbyReport {
   std::string error;
 };
 
+/// Whose weights are decided and not sent.
+enum class DryRun : std::uint8_t {
+  kNone,   ///< they are sent
+  kPass,   ///< a single pass's
+  kAgent,  ///< a running agent's
+};
+
 struct Report {
   WallTime time;
-  /// No weight was sent, whatever is decided.
-  bool dry_run = false;
-  /// It is a running agent's that sends none.
-  bool agent_dry_run = false;
+  DryRun dry_run = DryRun::kNone;
   /// Absent: this agent is alone.
   std::optional<StandbyReport> standby{};
   std::vector<EndpointReport> haproxy;

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <sstream>
 
 #include "agent/replay/replay.hpp"
@@ -240,6 +241,36 @@ TEST_CASE("a backend that waits for newcomers waits in the replay too") {
   std::vector<std::string> lines = lines_of(text);
   CHECK(std::erase_if(lines, [](const std::string& l) { return l.starts_with(R"({"event":"hold")"); }) == 2);
   CHECK(replayed({joined(lines)}, config).other > 0);
+}
+
+TEST_CASE("a section that begins before HAProxy was read goes on from HAProxy's weights, as its state does") {
+  const config::Config config = play_config();
+  const Folder folder;
+  SystemState state(config);
+  Now now{WallTime{std::chrono::seconds{1'700'000'000}}, 1s};
+  const auto decide = [&](std::uint64_t height) {
+    for (std::size_t i = 0; i < state.targets().size(); ++i) {
+      state.observe(i, Answer{now, {CheckKind::kIdentity}, AnswerValue{0, config.backends[0].chain.identity}});
+      state.observe(i, HeadObservation{now, 10ms, Head{height, "0x1", now.wall}});
+    }
+    state.decide(now, true);
+    now.mono += 1s;
+    now.wall += 1s;
+  };
+  decide(100);
+  {
+    Recording recording(folder.path("r"));
+    recording.follow(state, Cause::kStart);
+    BackendView view;
+    view.worker_age = 60s;
+    view.servers.assign(config.backends[0].servers.size(), ServerView{});
+    for (std::optional<ServerView>& server : view.servers) server->weight = 6;
+    view.servers.front()->weight = 200;
+    state.update_views(std::vector<event::ViewsChanged::Of>{{0, view}});
+    decide(101);
+  }
+  CHECK(replayed({read(folder.path("r"))}, config).decisions == 1);
+  CHECK(replayed({read(folder.path("r"))}, config).other == 0);
 }
 
 TEST_CASE("files are bounded also where HAProxy's list changes all the time") {

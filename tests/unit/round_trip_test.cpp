@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "store/history_codec.hpp"
 #include "store/state_codec.hpp"
 #include "unit/every_field.hpp"
 #include "weighter/system/snapshot.hpp"

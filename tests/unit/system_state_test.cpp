@@ -140,6 +140,18 @@ TEST_CASE("what was decided before HAProxy was read is no earlier weight of a se
     CHECK(weights(state)[2] < 30);
     CHECK(weights(state)[0] > 85);
   }
+  SUBCASE("also where the configuration was read again meanwhile") {
+    SystemState before(config);
+    for (std::size_t i = 0; i < 3; ++i) answer(before, i);
+    before.decide(at(0ms));
+    SystemState state(config);
+    state.adopt(std::move(before));
+    CHECK(weights(state) == Weights{86, 85, 85});
+    CHECK(state.update_views(&instance));
+    state.decide(at(1ms));
+    CHECK(weights(state)[2] < 30);
+    CHECK(weights(state)[0] > 85);
+  }
 }
 
 TEST_CASE("plan names the differences to an instance, and leaves out what it lacks") {

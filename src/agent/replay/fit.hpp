@@ -14,10 +14,10 @@
 
 namespace rpcw::replay {
 
-/// A number of the recording in the configuration; absent: it is left out.
+/// Where the configuration has something that the recording numbers; absent: it is left out.
 using Index = std::optional<std::uint32_t>;
 
-/// A configuration that has been cut down to what a section recorded, and the section's numbers in it.
+/// The configuration without the servers that a section did not record, and where it has those that it did.
 class Fit {
  public:
   /// `notes` gets a sentence about each backend, server or list of references that only one side has.

@@ -10,10 +10,10 @@
 #include "config/config.hpp"
 #include "store/recording_format.hpp"
 
-/// A recording through the rules again, under the same or another configuration. Pure but for reading the streams.
+/// Applies the rules to a recording again, under the same or another configuration. Pure but for reading the streams.
 namespace rpcw::replay {
 
-/// For a while a server had another weight, state or reason than recorded, the same ones all the time.
+/// A time in which a server had another weight, state or reason than recorded, without a change.
 struct Difference {
   std::string backend;
   std::string server;
@@ -40,7 +40,8 @@ struct ServerTotals {
   double replayed_share = 0;
 };
 
-/// What the controller asked of providers and told HAProxys, against the same events in another one.
+/// Compares the actions of a replayed controller with the recorded ones: requests to providers, and commands to
+/// HAProxys.
 struct Schedule {
   struct Difference {
     WallTime at{};

@@ -6,16 +6,13 @@
 
 #include <algorithm>
 #include <regex>
-#include <stdexcept>
 #include <utility>
 
-#include "base/text.hpp"
 #include "rpc/family/coding.hpp"
+#include "rpc/family/refusal.hpp"
 
 namespace rpcw::rpc::family {
 namespace {
-
-using Kind = Picked::Kind;
 
 IdForm id_form_of(Coding coding) {
   switch (coding) {
@@ -32,43 +29,12 @@ IdForm id_form_of(Coding coding) {
   }
 }
 
-/// Words for a key that does not serve this chain: the operator has to act, no waiting helps.
-constexpr std::array<std::string_view, 2> kNotEnabledWords{"not enabled for this app", "not enabled for network"};
-constexpr std::string_view kNotEnabledAdvice =
-    "an error of configuration: enable the network for this key at the provider, or correct the URL";
-
-bool contains_any(std::string_view message, std::span<const std::string_view> words) {
-  return std::ranges::any_of(words, [&](std::string_view w) { return message.find(w) != std::string_view::npos; });
-}
-
-/// To a check besides the head: what providers answer for a method that they do not offer.
-constexpr std::array kUnsupportedStatuses{403L, 404L, 405L, 501L};
-
-bool is_limit_page(std::span<const LimitPage> pages, const HttpAnswer& answer) {
-  // A page of the node's own is a sentence.
-  constexpr std::size_t kLongest = 256;
-  return std::ranges::any_of(pages, [&](const LimitPage& page) {
-    if (answer.status != page.status) return false;
-    if (page.words.empty()) return answer.body.empty();
-    return lower(answer.body.substr(0, kLongest)).find(page.words) != std::string::npos;
-  });
-}
-
-template <typename T, typename U>
-bool has(const T& list, const U& value) {
-  return std::ranges::find(list, value) != list.end();
-}
-
 /// A JSON string.
 std::string json_string(std::string_view text) {
   rapidjson::StringBuffer out;
   rapidjson::Writer<rapidjson::StringBuffer> writer(out);
   writer.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
   return out.GetString();
-}
-
-std::unexpected<ProbeFailure> fail(Reason code, std::string detail, bool unsupported = false) {
-  return std::unexpected(ProbeFailure{code, std::move(detail), std::nullopt, unsupported});
 }
 
 /// Of the pointer /result/number: "result.number".
@@ -81,22 +47,6 @@ std::string dotted_path(std::string_view pointer) {
 
 std::unexpected<ProbeFailure> not_a(std::string_view pointer, std::string_view noun) {
   return fail(Reason::kBadAnswer, fmt::format("{} is not {}", dotted_path(pointer), noun));
-}
-
-/// Why an answer is not JSON, without quoting it: it may be a page that repeats the URL.
-std::string_view looks_like(std::string_view body) {
-  const std::size_t start = std::min(body.find_first_not_of(" \t\r\n"), body.size());
-  body.remove_prefix(start);
-  if (body.empty()) return "the body is empty";
-  if (body.front() == '<') return "the body is HTML or XML, not JSON";
-  if (body.front() == '{' || body.front() == '[') return "the body is broken or cut-off JSON";
-  return "the body is not JSON";
-}
-
-/// Every single request has the id 1. Null stands in answers to what could not be read, and some gateways leave the id
-/// out or give it back in another notation.
-bool is_other_id(const Picked& id) {
-  return id.present() && id.text != "1.0" && to_integer(id) != std::uint64_t{1};
 }
 
 /// A long text could take long, or all of the stack; an expression that the library gives up on does not match.
@@ -130,81 +80,44 @@ HttpRequest filled(const Ask& ask, std::uint64_t height = 0) {
 
 }  // namespace
 
-Family::Slot Family::slot(Pointers& pointers, std::string_view pointer) {
-  if (pointer.empty()) return kNowhere;
-  const auto at = std::ranges::find(pointers, pointer);
-  const auto out = static_cast<Slot>(at - pointers.begin());
-  if (at == pointers.end()) pointers.push_back(pointer);
-  if (pointers.size() > kMostPointers) throw std::logic_error("a chain family has too many values in one answer");
-  return out;
-}
-
-Family::Pointers Family::without_envelope(const Pointers& pointers) const {
-  Pointers out;
-  for (std::string_view pointer : pointers) {
-    // What stands at the error itself is told by its code.
-    if (pointer == spec_.errors.error) {
-      pointer = spec_.errors.code;
-    }
-    for (const std::string_view around : {spec_.envelope, spec_.errors.error})
-      if (pointer.starts_with(around) && pointer.size() > around.size()) {
-        pointer.remove_prefix(around.size());
-        break;
-      }
-    out.push_back(pointer);
-  }
-  return out;
-}
-
-Family::Layout Family::basic_layout(const Ask& ask, std::string_view root) const {
-  Layout out;
-  out.id = slot(out.pointers, spec_.id);
-  out.error = slot(out.pointers, ask.error.empty() ? spec_.errors.error : ask.error);
-  out.code = slot(out.pointers, spec_.errors.code);
-  out.message = slot(out.pointers, spec_.errors.message);
-  out.other_message = slot(out.pointers, spec_.errors.other_message);
-  out.root = slot(out.pointers, root);
-  return out;
-}
-
 Family::Family(Spec spec) : spec_(std::move(spec)) {
   const HeadAsk& h = spec_.head;
   for (const Ask& ask : h.asks) {
     head_requests_.push_back(filled(ask));
-    head_.push_back(basic_layout(ask, head_.empty() ? h.root : std::string_view{}));
+    head_.push_back(basic_layout(spec_, ask, head_.empty() ? h.root : std::string_view{}));
   }
-  number_ = slot(head_[h.number.request].pointers, h.number.pointer);
-  hash_ = slot(head_[h.hash.request].pointers, h.hash.pointer);
-  parent_ = slot(head_[h.hash.request].pointers, h.parent.pointer);
-  time_ = slot(head_[h.time.request].pointers, h.time.pointer);
-  other_time_ = slot(head_[h.time.request].pointers, h.other_time.pointer);
-  for (const Must& m : h.must) must_.emplace_back(0, slot(head_[0].pointers, m.pointer));
+  number_ = slot_of(head_[h.number.request].pointers, h.number.pointer);
+  hash_ = slot_of(head_[h.hash.request].pointers, h.hash.pointer);
+  parent_ = slot_of(head_[h.hash.request].pointers, h.parent.pointer);
+  time_ = slot_of(head_[h.time.request].pointers, h.time.pointer);
+  other_time_ = slot_of(head_[h.time.request].pointers, h.other_time.pointer);
+  for (const Must& m : h.must) must_.push_back(slot_of(head_[0].pointers, m.pointer));
 
   // The parts of a batch are all read with one list of pointers.
   const auto check = [&](CheckKind kind, const Ask& ask, std::string_view root) -> Pointers& {
     Layout& out = checks_[static_cast<std::size_t>(kind)];
-    out = basic_layout(ask, root);
+    out = basic_layout(spec_, ask, root);
     if (!spec_.batches) return out.pointers;
-    out.root = slot(head_[0].pointers, root);
+    out.root = slot_of(head_[0].pointers, root);
     return head_[0].pointers;
   };
   if (spec_.identity)
-    identity_ = slot(check(CheckKind::kIdentity, spec_.identity->ask, {}), spec_.identity->value.pointer);
-  if (spec_.peers) peers_ = slot(check(CheckKind::kPeers, spec_.peers->ask, {}), spec_.peers->pointer);
+    identity_ = slot_of(check(CheckKind::kIdentity, spec_.identity->ask, {}), spec_.identity->value.pointer);
+  if (spec_.peers) peers_ = slot_of(check(CheckKind::kPeers, spec_.peers->ask, {}), spec_.peers->pointer);
   if (spec_.syncing) {
     Pointers& pointers = check(CheckKind::kSyncing, spec_.syncing->ask, {});
-    for (const std::string_view p : spec_.syncing->reads) syncing_.push_back(slot(pointers, p));
+    for (const std::string_view p : spec_.syncing->reads) syncing_.push_back(slot_of(pointers, p));
   }
   if (spec_.block) {
     Pointers& pointers = check(CheckKind::kBlock, spec_.block->ask, spec_.block->root);
-    block_hash_ = slot(pointers, spec_.block->hash.pointer);
-    block_number_ = slot(pointers, spec_.block->number.pointer);
+    block_hash_ = slot_of(pointers, spec_.block->hash.pointer);
+    block_number_ = slot_of(pointers, spec_.block->number.pointer);
   }
   check(CheckKind::kCanary, h.asks.front(),
         spec_.calls == Calls::kRest ? std::string_view{} : std::string_view{"/result"});
   if (!spec_.envelope.empty()) {
-    for (Layout& l : head_) l.bare = without_envelope(l.pointers);
-    for (Layout& l : checks_) l.bare = without_envelope(l.pointers);
+    for (Layout& l : head_) l.bare = without_envelope(spec_, l.pointers);
+    for (Layout& l : checks_) l.bare = without_envelope(spec_, l.pointers);
   }
   if (!spec_.batches) return;
   for (Layout& l : checks_) {
@@ -274,30 +187,12 @@ HttpRequest Family::request(const Check& check, const config::Canary* canary) co
   return out;
 }
 
-Reply Family::read_with(const Layout& layout, const HttpAnswer& answer) const {
-  Reply out{.status = answer.status, .retry_after = answer.retry_after, .latency = answer.latency};
-  out.limit_page = is_limit_page(spec_.errors.limit_pages, answer);
-  out.json = pick(answer.body, layout.pointers, out.values);
-  const auto nothing = [&] {
-    return std::ranges::none_of(std::span(out.values).first(layout.pointers.size()),
-                                [](const Picked& value) { return value.kind != Kind::kMissing; });
-  };
-  if (out.json && !layout.bare.empty() && nothing()) pick(answer.body, layout.bare, out.values);
-  // Drops the values that were found before it turned out not to be JSON.
-  if (!out.json) {
-    out.values = {};
-    out.fault = looks_like(answer.body);
-  }
-  out.of_another = layout.id != kNowhere && is_other_id(out.values[layout.id]);
-  return out;
-}
-
 Reply Family::read_head(std::size_t request, const HttpAnswer& answer) const {
-  return read_with(head_[request], answer);
+  return read_reply(spec_, head_[request], answer);
 }
 
 Reply Family::read(CheckKind kind, const HttpAnswer& answer, const config::Canary* canary) const {
-  Reply out = read_with(layout(kind), answer);
+  Reply out = read_reply(spec_, layout(kind), answer);
   if (kind != CheckKind::kCanary || !out.json || canary == nullptr || canary->expect.empty()) return out;
   const std::string_view pointer = canary->expect;
   pick(answer.body, std::span(&pointer, 1), std::span(&out.expected, 1));
@@ -346,61 +241,11 @@ std::vector<std::optional<Reply>> Family::read_batch(const HttpAnswer& answer, s
   return out;
 }
 
-/// Checks what all answers of the family share.
-std::expected<void, ProbeFailure> Family::require_good(const Layout& layout, const Reply& r,
-                                                       const Context& context) const {
-  static const Picked kNothing;
-  const auto at = [&](Slot s) -> const Picked& { return s == kNowhere ? kNothing : r.values[s]; };
-  const Errors& rules = spec_.errors;
-  const bool has_error = at(layout.error).present();
-  const std::string& code = at(layout.code).text;
-  // Some gateways answer {"error":"Unauthorized"}.
-  const Picked& told = at(layout.message).present() ? at(layout.message) : at(layout.other_message);
-  const std::string& message =
-      (at(layout.error).kind == Kind::kString && layout.error != layout.code ? at(layout.error) : told).text;
-  const auto describe = [&] {
-    std::string out = !code.empty()             ? "error " + context.target.scrub(code)
-                      : layout.code == kNowhere ? "error"
-                                                : "error without a code";
-    if (!message.empty()) out += ": " + context.target.scrub(message);
-    return out;
-  };
-  const std::string words = has_error ? lower(message) : std::string();
-
-  constexpr long kPaymentRequired = 402;
-  constexpr long kTooManyRequests = 429;
-  const bool limit_words = contains_any(words, rules.limit_words) && !contains_any(words, rules.no_limit_words);
-  if (r.status == kTooManyRequests || r.status == kPaymentRequired || r.limit_page ||
-      (has_error && (has(rules.limit_codes, code) || limit_words)))
-    return std::unexpected(
-        ProbeFailure{Reason::kRateLimited,
-                     has_error ? fmt::format("HTTP {}, {}", r.status, describe()) : fmt::format("HTTP {}", r.status),
-                     r.retry_after});
-  const bool unsupported =
-      (has_error && !r.of_another && has(rules.unsupported_codes, code)) || has(kUnsupportedStatuses, r.status);
-  const bool not_enabled = has_error && contains_any(words, kNotEnabledWords);
-  if (r.status != 200) {
-    std::string detail = fmt::format("HTTP {}", r.status);
-    if (r.status >= 300 && r.status < 400) detail += ", redirects are not followed";
-    if (has_error) detail += ", " + describe();
-    if (not_enabled) detail += fmt::format("; {}", kNotEnabledAdvice);
-    return fail(Reason::kHttpStatus, std::move(detail), unsupported);
-  }
-  if (!r.json) return fail(Reason::kBadAnswer, std::string(r.fault));
-  if (r.of_another) return fail(Reason::kBadAnswer, "it answers another request: its id is not ours");
-  if (has_error) {
-    std::string detail = describe();
-    if (not_enabled) detail += fmt::format("; {}", kNotEnabledAdvice);
-    return fail(Reason::kRpcError, std::move(detail), unsupported);
-  }
-  return {};
-}
-
 std::expected<Head, ProbeFailure> Family::head(std::span<const Outcome> replies, const Context& context) const {
   const HeadAsk& h = spec_.head;
   const auto good = [&](std::size_t request) -> std::expected<void, ProbeFailure> {
     if (!replies[request]) return std::unexpected(replies[request].error());
-    return require_good(head_[request], *replies[request], context);
+    return require_good(spec_.errors, head_[request], *replies[request], context.target);
   };
   const auto needs = [&](std::size_t request) {
     return request == 0 || (request == h.number.request) || (hash_ != kNowhere && request == h.hash.request) ||
@@ -416,7 +261,7 @@ std::expected<Head, ProbeFailure> Family::head(std::span<const Outcome> replies,
   if (head_[0].root != kNowhere && !replies[0]->values[head_[0].root].present())
     return fail(Reason::kBadAnswer, fmt::format("it has no latest block: {} is null or missing", dotted_path(h.root)));
   for (std::size_t i = 0; i < must_.size(); ++i) {
-    const Picked& found = replies[0]->values[must_[i].second];
+    const Picked& found = replies[0]->values[must_[i]];
     if (found.text == h.must[i].is || (!found.present() && h.must[i].optional)) continue;
     return fail(Reason::kBadAnswer, fmt::format("{} is not {}", dotted_path(h.must[i].pointer), h.must[i].is));
   }
@@ -487,7 +332,7 @@ std::expected<AnswerValue, ProbeFailure> Family::canary_answer(const Reply& r, c
 std::expected<AnswerValue, ProbeFailure> Family::answer(const Check& check, const Reply& r, const Context& context,
                                                         const config::Canary* canary) const {
   const Layout& l = layout(check.kind);
-  if (auto ok = require_good(l, r, context); !ok) {
+  if (auto ok = require_good(spec_.errors, l, r, context.target); !ok) {
     const bool behind = check.kind == CheckKind::kSyncing && !spec_.syncing->behind_code.empty() &&
                         l.code != kNowhere && r.values[l.code].text == spec_.syncing->behind_code;
     // Providers limit our rate with the same code.
@@ -519,7 +364,7 @@ std::expected<AnswerValue, ProbeFailure> Family::answer(const Check& check, cons
     case CheckKind::kBlock:
       return block(check.argument, r);
     case CheckKind::kCanary:
-      if (l.root != kNowhere && r.values[l.root].kind == Kind::kMissing &&
+      if (l.root != kNowhere && r.values[l.root].kind == Picked::Kind::kMissing &&
           (canary == nullptr || canary->expect.empty()))
         return fail(Reason::kBadAnswer, "it has neither result nor error");
       return canary != nullptr ? canary_answer(r, context, *canary) : AnswerValue{};

@@ -13,6 +13,7 @@
 
 #include "config/chain.hpp"
 #include "config/config.hpp"
+#include "rpc/family/reply.hpp"
 #include "rpc/family/spec.hpp"
 #include "rpc/http_client.hpp"
 #include "weighter/state/observation.hpp"
@@ -20,27 +21,10 @@
 /// Chain families: the requests of each check, and answers turned into values. No I/O.
 namespace rpcw::rpc::family {
 
-/// All of an HTTP answer that a family's rules need. It outlives the answer.
-struct Reply {
-  long status = 0;
-  std::optional<milliseconds> retry_after;
-  std::chrono::microseconds latency{};
-  /// It is JSON; else there are no values, and this is why, for a person.
-  bool json = false;
-  std::string_view fault{};
-  /// Its id is another request's. Always false in a batch, whose parts are found by their ids.
-  bool of_another = false;
-  /// It is one by which a node limits our rate.
-  bool limit_page = false;
-  std::array<Picked, kMostPointers> values{};
-  /// Of a canary: what stands at its `expect`.
-  Picked expected{};
-};
-
 /// An answer, or why there is none.
 using Outcome = std::expected<Reply, ProbeFailure>;
 
-/// Besides the answer itself.
+/// What the meaning of an answer depends on besides the answer.
 struct Context {
   /// Scrubs the provider's words before any of them is quoted.
   const HttpTarget& target;
@@ -66,7 +50,7 @@ class Family {
   [[nodiscard]] std::span<const HttpRequest> head_requests() const { return head_requests_; }
   /// Which of them the head's latency is of.
   [[nodiscard]] std::size_t timed_request() const { return spec_.head.timed; }
-  /// Of a check that the family offers. `canary`: for CheckKind::kCanary; else it is not looked at.
+  /// The request of a check that the family offers. `canary`: for CheckKind::kCanary; else not used.
   [[nodiscard]] HttpRequest request(const Check& check, const config::Canary* canary = nullptr) const;
 
   /// `request`: which of the head's it answers.
@@ -79,8 +63,8 @@ class Family {
   [[nodiscard]] std::vector<std::pair<std::string_view, Picked>> values_in(std::optional<CheckKind> kind,
                                                                            std::string_view body) const;
 
-  /// `replies`: one for each of the head's requests. A failure is `unsupported` when the answer says that the method
-  /// does not exist.
+  /// The head, or the meaning of the answer to another check. `replies`: one for each of the head's requests. A failure
+  /// is `unsupported` when the answer says that the method does not exist.
   [[nodiscard]] std::expected<Head, ProbeFailure> head(std::span<const Outcome> replies, const Context& context) const;
   [[nodiscard]] std::expected<AnswerValue, ProbeFailure> answer(const Check& check, const Reply& reply,
                                                                 const Context& context,
@@ -94,27 +78,7 @@ class Family {
   [[nodiscard]] std::vector<std::optional<Reply>> read_batch(const HttpAnswer& answer, std::size_t count) const;
 
  private:
-  /// Where a value is in a reply; kNowhere: the family has none.
-  using Slot = std::size_t;
-  static constexpr Slot kNowhere = kMostPointers;
-  using Pointers = std::vector<std::string_view>;
-  /// The values of one request's answer.
-  struct Layout {
-    Pointers pointers;
-    /// The same where the answer lacks its envelope; empty: the family's answers never do.
-    Pointers bare{};
-    Slot error = kNowhere, code = kNowhere, message = kNowhere, other_message = kNowhere, id = kNowhere,
-         root = kNowhere;
-  };
-
-  /// Adds the pointer to the list unless it is there.
-  static Slot slot(Pointers& pointers, std::string_view pointer);
-  [[nodiscard]] Pointers without_envelope(const Pointers& pointers) const;
-  [[nodiscard]] Layout basic_layout(const Ask& ask, std::string_view root) const;
-  [[nodiscard]] Reply read_with(const Layout& layout, const HttpAnswer& answer) const;
   [[nodiscard]] const Layout& layout(CheckKind kind) const { return checks_[static_cast<std::size_t>(kind)]; }
-  [[nodiscard]] std::expected<void, ProbeFailure> require_good(const Layout& layout, const Reply& reply,
-                                                               const Context& context) const;
   [[nodiscard]] std::expected<AnswerValue, ProbeFailure> syncing(const Reply& reply) const;
   [[nodiscard]] std::expected<AnswerValue, ProbeFailure> canary_answer(const Reply& reply, const Context& context,
                                                                        const config::Canary& canary) const;
@@ -124,7 +88,8 @@ class Family {
   std::vector<HttpRequest> head_requests_;
   std::vector<Layout> head_;
   Slot number_ = kNowhere, hash_ = kNowhere, parent_ = kNowhere, time_ = kNowhere, other_time_ = kNowhere;
-  std::vector<std::pair<std::size_t, Slot>> must_;
+  /// As HeadAsk::must; all stand in the answer to the head's first request.
+  std::vector<Slot> must_;
   /// By CheckKind.
   std::array<Layout, 5> checks_;
   Slot identity_ = kNowhere, peers_ = kNowhere, block_hash_ = kNowhere, block_number_ = kNowhere;

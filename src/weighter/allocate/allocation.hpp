@@ -8,14 +8,14 @@
 #include "weighter/allocate/decide.hpp"
 #include "weighter/strategy/strategy.hpp"
 
-/// One decision under way: what its steps know and make. Each step has a file of its own: tiers, growth, lead,
-/// fallback, dead_band; decide.cpp puts them in order.
+/// One decision under way. Each step has a file of its own: tiers, growth, lead, fallback, dead_band. decide.cpp puts
+/// them in order.
 namespace rpcw {
 
 /// Servers of a backend, as indices in the order of the file.
 using Members = std::vector<std::size_t>;
 
-/// A part of the traffic that is more than rounding.
+/// A smaller difference between two parts of the traffic is rounding.
 inline constexpr double kVisible = 1e-6;
 
 struct Allocation {
@@ -32,7 +32,7 @@ struct Allocation {
   [[nodiscard]] std::optional<std::uint64_t> lag_of(const TargetHistory& known) const;
   /// An operator took it out.
   [[nodiscard]] bool disabled(std::size_t i) const { return out.servers[i].state == State::kDisabled; }
-  /// A server that an operator took out keeps the weight it has: it gets no traffic, and returns with that.
+  /// The weight of a server that an operator took out, 0..256. It keeps it: it gets no traffic, and returns with it.
   [[nodiscard]] unsigned disabled_weight(std::size_t i) const;
   /// By our verdict it may get traffic.
   [[nodiscard]] bool eligible(std::size_t i) const;
@@ -41,11 +41,11 @@ struct Allocation {
   /// HAProxy would give it requests now, if it had a weight.
   [[nodiscard]] bool can_serve(std::size_t i) const;
 
-  /// Those in reach, the backups or all others.
+  /// The servers in reach: the backups, or all others.
   [[nodiscard]] Members members(bool backup) const;
-  /// How many of them are eligible and can serve.
+  /// How many of the group are eligible and can serve.
   [[nodiscard]] std::size_t healthy(const Members& group) const;
-  /// Those of the group that share its traffic. The others get their targets and reasons here.
+  /// The servers of the group that share its traffic. Sets the targets and reasons of the others.
   Members sharing(const Members& group);
 
   BackendHistory& history;
@@ -65,12 +65,12 @@ struct Allocation {
   /// The part of the traffic that max_rate allows; absent: any.
   std::vector<std::optional<double>> plan_shares;
   std::vector<unsigned> targets;
-  /// Its part of its group, before it is rounded to a weight: growth is smaller than a weight's step.
+  /// Each server's part of its group, in [0, 1], before rounding: growth may be smaller than a weight's step.
   std::vector<double> shares;
 
   /// The highest tier that serves; absent: there is only one.
   std::optional<unsigned> serving_tier;
-  /// It serves since this decision.
+  /// That tier serves since this decision.
   bool tier_joined = false;
   /// Growth limits keep some server below half of its share by score, or a server starts from share 0.
   bool far_from_share = false;

@@ -20,8 +20,8 @@
 namespace rpcw {
 namespace {
 
-/// A failure penalty on one server raises the parts of the others: not beyond what a plan carries, if another server
-/// can take the rest.
+/// A failure penalty on one server raises the parts of the others. A plan still limits them where another server can
+/// take the rest.
 void keep_to_plans(const Allocation& a, const Members& sharing, std::vector<double>& shares) {
   std::vector<double> caps;
   for (const std::size_t i : sharing) caps.push_back(std::min(a.plan_shares[i].value_or(1.0), a.backend.max_share));
@@ -39,8 +39,8 @@ bool exceeds_plan(const Allocation& a, const Members& group) {
   });
 }
 
-/// The set of servers that share has changed: their applied weights no longer add up as their targets do. A server that
-/// returns from MAINT brings its old weight along, and each change may be too small for the dead band.
+/// Other servers share than before: their applied weights no longer add up as their targets do. Each change may be too
+/// small for the dead band, and a server that returns from MAINT brings its old weight along.
 bool sum_changed(const Allocation& a, const Members& group) {
   if (a.applied.size() != a.targets.size()) return false;
   unsigned applied = 0;
@@ -67,7 +67,7 @@ void mark_cut(Allocation& a, const Members& sharing, const std::vector<double>& 
     if (shares[k] > (most + kVisible) * sum) a.out.servers[sharing[k]].inputs.limited_by = "max_share";
 }
 
-/// Strategies that share: by score, within limits.
+/// Shares the group's traffic by score, within limits.
 void share(Allocation& a, const Members& group) {
   const Members sharing = a.sharing(group);
   std::vector<double> scores;
@@ -115,7 +115,7 @@ void shares_from_targets(Allocation& a, const Members& group) {
     if (!a.disabled(i)) a.shares[i] = a.targets[i] / sum;
 }
 
-/// Begins with a server that is far from its share, and ends when no server is kept below it any more.
+/// Whether more growth is to come: from a server that is far from its share on, until growth limits no server.
 bool converging(const Allocation& a) {
   return std::ranges::any_of(a.out.servers, [&](const ServerDecision& s) {
     return s.inputs.ramp < 1.0 ||

@@ -24,21 +24,22 @@ struct ServerDecision {
   double score = 0;
   /// The applied weight, 0..256.
   unsigned weight = 0;
-  /// The newest one that it has shown; absent: none.
+  /// The newest head that it has shown; absent: none.
   std::optional<Head> head;
   /// Absent: there is no head, or its chain's heads have no time.
   std::optional<milliseconds> head_age;
-  /// Behind the agreed head; absent: one of the two is not there.
+  /// Blocks behind the agreed head; absent: one of the two is not there.
   std::optional<std::uint64_t> lag_blocks;
   /// Median of the newest probes; absent: none has succeeded.
   std::optional<std::chrono::microseconds> latency;
 };
 
-/// What lowers a score without being a reason: a latency that counts for much more than what the newest answers took,
-/// since a probe is silent or was slow a moment ago. A sentence for a person; empty: nothing of the kind.
+/// Why a score is low without a reason: it uses a much higher latency than the newest answers had, since a probe has no
+/// answer yet or was slow a moment ago. A sentence for a person; empty: it does not.
 std::string slowness_text(const ServerDecision& server);
 
-/// How much a server is worth in a fallback, best first. Traffic goes to the best standing that HAProxy can use.
+/// How much a server is worth in a fallback, best first. Only servers of the best standing that HAProxy can use get
+/// traffic.
 enum class Standing : std::uint8_t {
   kAnswers,       ///< healthy, or its answers are only old, slow or behind
   kWorkFails,     ///< shows heads, but its real work fails: canaries, live traffic, a rate limit that stays
@@ -52,7 +53,7 @@ struct BackendDecision {
   std::vector<ReferenceVerdict> references{};
   std::optional<AgreedHead> head;
   std::vector<BackendNote> notes;
-  /// What the weights follow because fewer than min_healthy are healthy; absent: the scores.
+  /// The rule that gives the weights, as fewer than min_healthy are healthy; absent: the scores give them.
   std::optional<config::Fallback> fallback;
   /// Servers that may get traffic by our verdict, backups included, disabled ones not.
   unsigned healthy = 0;
@@ -69,8 +70,8 @@ struct BackendDecision {
 BackendDecision decide(BackendHistory& history, const config::Backend& backend, const config::Probe& probe,
                        const BackendView& view, std::span<const unsigned> applied, Now now);
 
-/// The two halves of `decide` around `judge`: a server that an operator took out returns as one that was ejected does;
-/// and weights for what was judged.
+/// The two halves of `decide` around `judge`. `note_returns` begins the ramp of servers that an operator has put back.
+/// `weigh` makes weights of the verdict.
 void note_returns(BackendHistory& history, const config::Backend& backend, const BackendView& view, MonoTime now);
 BackendDecision weigh(BackendHistory& history, const config::Backend& backend, const config::Probe& probe,
                       const BackendView& view, BackendVerdict&& verdict, std::span<const unsigned> applied, Now now);

@@ -41,7 +41,7 @@ double freshness_worth(const Allocation& a, std::size_t i) {
   return 1000.0 / static_cast<double>(std::max({*age, a.backend.chain.block_time, milliseconds{1}}).count());
 }
 
-/// The weights from before the fallback, for those that are no worse. False: none of them can serve.
+/// Gives servers that are no worse than `worst` their weights from before the fallback. False: none of them can serve.
 bool keep_weights(Allocation& a, Standing worst) {
   std::vector<unsigned>& kept = a.history.shares.kept;
   if (kept.size() != a.targets.size()) {
@@ -57,7 +57,7 @@ bool keep_weights(Allocation& a, Standing worst) {
   return any;
 }
 
-/// To those of the group that are no worse: by the age of their blocks, or equal parts.
+/// Shares among the servers of the group that are no worse than `worst`: by the age of their blocks, or equally.
 void share_among(Allocation& a, const Members& group, Standing worst) {
   Members served;
   for (const std::size_t i : group) {
@@ -76,11 +76,10 @@ void share_among(Allocation& a, const Members& group, Standing worst) {
     for (std::size_t k = 0; k < served.size(); ++k) a.targets[served[k]] = weights[k];
     return;
   }
-  const unsigned each = std::max(1U, kFullWeight / static_cast<unsigned>(served.size()));
-  for (const std::size_t i : served) a.targets[i] = each;
+  for (const std::size_t i : served) a.targets[i] = equal_weight(served.size());
 }
 
-/// Those that a fallback serves, by the worst standing among them.
+/// Words for the servers that a fallback gives traffic to, by the worst standing among them.
 std::string_view served_text(Standing worst) {
   switch (worst) {
     case Standing::kAnswers:

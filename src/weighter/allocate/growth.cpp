@@ -58,7 +58,7 @@ std::vector<double> shares_of(std::span<const Cap> caps) {
   return out;
 }
 
-/// What of its score before a server still has, at most 1.
+/// The server's score as a part of its score at the decision before, at most 1.
 double part_left(const Allocation& a, std::size_t i) {
   const std::vector<double>& before = a.history.shares.scores;
   const bool fell = i < before.size() && a.steady[i] < before[i];
@@ -98,8 +98,8 @@ bool is_uneasy(const Allocation& a) {
   });
 }
 
-/// `free`: the shares without limits. What one may not have goes to the others, so only those count that are worth some
-/// traffic: one that is too far behind, or silent, gets none because another has enough.
+/// `free`: the shares without limits. The excess goes to the other servers, so only those that are worth some traffic
+/// count: a server that lags, or does not answer, must not get any because another one has enough.
 void limit_exposure(const Allocation& a, std::span<const double> free, std::span<Cap> caps) {
   if (!a.strategy.limits_growth || !is_uneasy(a)) return;
   const auto worthy = std::ranges::count_if(free, [](double share) { return share >= constants::kWorthyShare; });
@@ -133,8 +133,8 @@ void limit_growth(const Allocation& a, const Members& sharing, std::span<const d
   }
 }
 
-/// Servers that were verified and do not tell their chain id now keep at most the share that they had; but none where
-/// there is no other server to trust instead.
+/// Servers that were verified and do not tell their chain id now keep at most the share that they had, unless all
+/// servers are like that.
 void limit_untold(const Allocation& a, const Members& sharing, std::span<const double> before, std::span<Cap> caps) {
   const auto untold = [&](std::size_t i) { return must_tell_identity(a.history.servers[i]); };
   if (before.empty() || std::ranges::all_of(sharing, untold)) return;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -8,6 +9,11 @@ namespace rpcw {
 
 /// HAProxy's largest weight, and the sum that shares add up to.
 inline constexpr unsigned kFullWeight = 256;
+
+/// The weight of each of so many servers that share equally; at least 1. Precondition: `servers` is above 0.
+constexpr unsigned equal_weight(std::size_t servers) {
+  return std::max(1U, kFullWeight / static_cast<unsigned>(servers));
+}
 
 /// More servers than this in a backend: shares would be too coarse (a typical one is 4 of 256, so that one step is a
 /// quarter of it), and `peak` is used instead.

@@ -12,8 +12,8 @@
 #include "weighter/controller/log_line.hpp"
 #include "weighter/controller/server_change.hpp"
 
-/// All that a Controller wants done. Pointers and spans are valid until the action's answer is given to the controller;
-/// those of AddTarget for as long as the target is there.
+/// Everything that a Controller can ask for. Pointers and spans are valid until the action's answer is given to the
+/// controller; those of AddTarget for as long as the target is there.
 namespace rpcw::control {
 namespace action {
 
@@ -31,7 +31,7 @@ struct AddTarget {
 struct RemoveTarget {
   TargetId target = 0;
 };
-/// So many files will be open: sockets of checks and of HAProxys, and what any process has.
+/// Raise the limit on open files to this number: sockets of checks and of HAProxys, and what any process has.
 struct ExpectFiles {
   std::size_t count = 0;
 };
@@ -54,7 +54,7 @@ struct SendTogether {
   bool keep_connection = true;
 };
 
-/// Give the state what an earlier process has known: its servers are there now. Answer: event::Recalled.
+/// Give the state what an earlier process has known, now that its servers are known. Answer: event::Recalled.
 struct Recall {};
 
 /// Look up the name of the configured endpoint of this index. Answer: event::NameResolved.

@@ -49,8 +49,10 @@ class CheckSchedule {
   /// HAProxy was read: checks servers ahead of time whose clients would be hit by a fault first, as far as the bill
   /// allows.
   void check_exposed();
+  /// Checks every target now, as far as its limits allow.
   void check_all();
-  /// Sends what the comparison of chains needs.
+  /// Sends the checks that cannot wait for the next probe: blocks that tell forks apart, and the chain id of a server
+  /// whose heads or traffic look as if it were on another chain.
   void send_urgent();
   /// After a decision: when no server of a backend is healthy any more, all of them are checked at once and more often.
   void follow_outages();
@@ -114,10 +116,13 @@ class CheckSchedule {
     std::vector<Check> checks;
   };
 
+  // check_schedule.cpp: requests, answers, and what waits for them.
   /// nullptr: it was removed.
   Probe* find(TargetId target);
   std::size_t index(const Probe& probe) const { return static_cast<std::size_t>(&probe - probes_.data()); }
   Probe new_probe(std::size_t target);
+  void go_on(Probe& probe, const std::string& key);
+  void count_blockers();
   void check(std::span<const std::size_t> targets);
   std::vector<Check> begin(std::size_t target);
   void send_head(Probe& probe);
@@ -126,11 +131,11 @@ class CheckSchedule {
   void answered_one(Probe& probe);
   void settle(Probe& probe);
   void mark_answered(Probe& probe);
-  void go_on(Probe& probe, const std::string& key);
-  void schedule(Probe& probe);
-  void listen_for_silence(Probe& probe);
   bool retry(Probe& probe, const ProbeFailure& failure, unsigned& attempts, std::optional<Check> check);
-  void count_blockers();
+  void await_answer(Probe& probe);
+
+  // check_timing.cpp: when the next check is due, and what a check before that costs.
+  void schedule(Probe& probe);
   void set_allowances();
   bool may_check_now(Probe& probe);
   /// It has had its extra check of this interval.
@@ -138,8 +143,9 @@ class CheckSchedule {
   /// Its budget allows a check before its time.
   bool can_pay(Probe& probe);
   void check_early(Probe& probe);
-  /// Out of its budget, for a check before its time.
+  /// Takes the price of a check before its time out of the target's budget.
   void pay_early(Probe& probe);
+  /// Between two regular checks.
   [[nodiscard]] milliseconds interval_of(const Probe& probe) const;
 
   Context& c_;

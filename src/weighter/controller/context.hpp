@@ -25,7 +25,7 @@ enum class Mode : std::uint8_t {
 
 struct Options {
   Mode mode = Mode::kRun;
-  /// Everything but `set weight`.
+  /// Everything is done but sending weights.
   bool dry_run = false;
   /// Heads asked of each target before the decision of a single pass. [1, 100]
   unsigned samples = 1;
@@ -37,14 +37,14 @@ struct Options {
   std::uint32_t seed = 1;
 };
 
-/// A HAProxy's server list, and where it was read.
-struct ServerList {
+/// A HAProxy as it was last read, and where.
+struct LastRead {
   /// The endpoint's text, with the address where a name has several.
   std::string endpoint;
   haproxy::Instance instance;
 };
 
-/// How far a controller has come with the checks of one target.
+/// The checks of one target, as a controller leaves them to the next one.
 struct CheckedBefore {
   /// When its first check was due, and its newest.
   MonoTime first_due{};
@@ -70,8 +70,8 @@ struct StaticBackends {
 
 /// Left by a controller for the one that replaces it, besides the state: without it a reload would begin to wait anew.
 struct Legacy {
-  /// Empty without `discover`.
-  std::vector<ServerList> lists;
+  /// Of every HAProxy that was ever read, for its list of servers; empty without `discover`.
+  std::vector<LastRead> reads;
   ChecksBefore checks;
   /// It was logged that the agent waits for HAProxy's list.
   bool waiting_logged = false;
@@ -102,9 +102,9 @@ struct Context {
   /// As the controller before has found them.
   std::vector<StaticBackends> known_static;
   OpenRequests open;
-  /// There is news that a decision should weigh.
+  /// Something came that a decision has to weigh.
   bool decision_wanted = false;
-  /// A target looks bad in a way that HAProxy may see as well.
+  /// A probe has no answer yet: HAProxy's counters may show whether live requests wait as well.
   bool read_wanted = false;
 
   [[nodiscard]] bool runs() const { return options.mode == Mode::kRun; }

@@ -22,10 +22,16 @@ constexpr milliseconds kNamesTake{60'000};
 /// the report shows the first of the file.
 constexpr milliseconds kForTheOthers{100};
 
-std::vector<const haproxy::Instance*> instances(const std::vector<ServerList>& lists) {
+std::vector<const haproxy::Instance*> instances_of(const std::vector<LastRead>& reads) {
   std::vector<const haproxy::Instance*> out;
-  out.reserve(lists.size());
-  for (const ServerList& list : lists) out.push_back(&list.instance);
+  for (const LastRead& read : reads) out.push_back(&read.instance);
+  return out;
+}
+
+/// nullptr: that HAProxy was not read yet.
+std::vector<const haproxy::Instance*> instances_of(const std::vector<Endpoints::Known>& known) {
+  std::vector<const haproxy::Instance*> out;
+  for (const Endpoints::Known& haproxy : known) out.push_back(haproxy.instance);
   return out;
 }
 
@@ -33,8 +39,8 @@ std::vector<const haproxy::Instance*> instances(const std::vector<ServerList>& l
 
 Controller::Controller(const config::Config& file, const Options& options, Legacy legacy)
     : file_(file),
-      known_before_(std::move(legacy.lists)),
-      server_lists_(server_lists_of(file, instances(known_before_))),
+      known_before_(std::move(legacy.reads)),
+      server_lists_(server_lists_of(file, instances_of(known_before_))),
       config_(expanded()),
       state_(config_),
       c_(config_, state_, options),
@@ -184,9 +190,7 @@ void Controller::settle() {
 void Controller::servers_known() {
   if (phase_ != Phase::kListing) return;
   if (discovers(file_) && known_before_.empty() && !endpoints_.reachable().empty()) {
-    std::vector<const haproxy::Instance*> lists;
-    for (const Endpoints::Known& list : known_lists()) lists.push_back(list.instance);
-    server_lists_ = server_lists_of(file_, lists);
+    server_lists_ = server_lists_of(file_, instances_of(last_reads()));
     config::Config config = expanded();
     state_.change_servers([&] { config_ = std::move(config); }, c_.mono());
   }
@@ -210,12 +214,12 @@ void Controller::log_waiting() {
   c_.log(config::LogLevel::kInfo, "waiting for HAProxy's list of servers, since a backend has `discover`");
 }
 
-/// The last list of each HAProxy; of one that was not read yet, the list that was known before, also while its name is
-/// still being looked up.
-std::vector<Endpoints::Known> Controller::known_lists() const {
+/// Each HAProxy as it was last read. One that this controller has not read yet is as the controller before has read it,
+/// also while its name is still being looked up.
+std::vector<Endpoints::Known> Controller::last_reads() const {
   std::vector<Endpoints::Known> out = endpoints_.known();
   const bool young = !begun_ || c_.mono() - *begun_ < kNamesTake;
-  for (const ServerList& before : known_before_) {
+  for (const LastRead& before : known_before_) {
     const auto it = std::ranges::find(out, before.endpoint, &Endpoints::Known::endpoint);
     if (it == out.end() && young)
       out.push_back({before.endpoint, &before.instance});
@@ -231,8 +235,8 @@ Legacy Controller::legacy() const {
   out.waiting_logged = waiting_logged_;
   out.static_backends = endpoints_.static_backends();
   if (!discovers(file_)) return out;
-  for (const Endpoints::Known& list : known_lists())
-    if (list.instance != nullptr) out.lists.push_back({std::string(list.endpoint), *list.instance});
+  for (const Endpoints::Known& read : last_reads())
+    if (read.instance != nullptr) out.reads.push_back({std::string(read.endpoint), *read.instance});
   return out;
 }
 
@@ -246,9 +250,7 @@ config::Config Controller::expanded() {
 
 void Controller::follow_lists() {
   if (!discovers(file_)) return;
-  std::vector<const haproxy::Instance*> lists;
-  for (const Endpoints::Known& list : known_lists()) lists.push_back(list.instance);
-  ServerLists fresh = server_lists_of(file_, lists);
+  ServerLists fresh = server_lists_of(file_, instances_of(last_reads()));
   if (fresh == server_lists_) return;
   server_lists_ = std::move(fresh);
   config::Config config = expanded();
@@ -284,11 +286,10 @@ bool Controller::log_changes(const config::Backend& before, const config::Backen
       if (!known.contains({s.name, s.target.url})) names.add(s.name);
     return names.count() == 0 ? std::string{} : fmt::format(", {} {}: {}", names.count(), what, names.text());
   };
-  c_.log(
-      config::LogLevel::kInfo,
-      fmt::format("{}: HAProxy has {} server{} to probe{}{}", after.name, after.servers.size(),
-                  after.servers.size() == 1 ? "" : "s", only_in(after, before, "new"), only_in(before, after, "gone")),
-      {{"backend", after.name}});
+  c_.log(config::LogLevel::kInfo,
+         fmt::format("{}: HAProxy has {} to probe{}{}", after.name, counted(after.servers.size(), "server"),
+                     only_in(after, before, "new"), only_in(before, after, "gone")),
+         {{"backend", after.name}});
   return true;
 }
 
@@ -376,7 +377,7 @@ void Controller::decide_pass() {
 Report Controller::report(Now now) const {
   const auto read = endpoints_.reachable();
   Report out = make_report(state_, now, read.empty() ? nullptr : read.front());
-  out.dry_run = out.agent_dry_run = c_.options.dry_run;
+  if (c_.options.dry_run) out.dry_run = DryRun::kAgent;
   out.haproxy = endpoints_.reports();
   return out;
 }
@@ -384,8 +385,7 @@ Report Controller::report(Now now) const {
 AgentAnswer Controller::answer_agent(std::string_view asked) const {
   // The answer would set a weight.
   if (c_.options.dry_run) return {};
-  std::vector<const haproxy::Instance*> known;
-  for (const Endpoints::Known& place : endpoints_.known()) known.push_back(place.instance);
+  const std::vector<const haproxy::Instance*> known = instances_of(endpoints_.known());
   // Behind a name there may be none yet.
   if (known.empty() && !config_.haproxy.endpoints.empty()) return {};
   return agent_answer(state_, known, asked);
@@ -426,7 +426,7 @@ Report Controller::report() const {
       row.percent = pushed != nullptr && pushed->percent;
     }
   Report out = make_report(state_, decided_at_, shown ? &*shown : nullptr);
-  out.dry_run = c_.options.dry_run || c_.options.mode == Mode::kScores;
+  if (c_.options.dry_run || c_.options.mode == Mode::kScores) out.dry_run = DryRun::kPass;
   out.haproxy = endpoints_.reports();
   return out;
 }

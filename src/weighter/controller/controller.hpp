@@ -92,7 +92,7 @@ class Controller {
   void servers_known();
   void log_waiting();
 
-  [[nodiscard]] std::vector<Endpoints::Known> known_lists() const;
+  [[nodiscard]] std::vector<Endpoints::Known> last_reads() const;
   config::Config expanded();
   void follow_lists();
   bool log_changes(const config::Backend& before, const config::Backend& after);
@@ -106,7 +106,7 @@ class Controller {
 
   const config::Config& file_;
   /// From before there was this controller, for HAProxys that it has not read yet.
-  const std::vector<ServerList> known_before_;
+  const std::vector<LastRead> known_before_;
   std::optional<MonoTime> begun_;
   Said remarks_logged_;
   /// What `expanded` found before the first event, to be logged with it.

@@ -93,8 +93,8 @@ void DecisionLog::log_head(const std::string& backend, const std::optional<Agree
   if (before.has_value() == after.has_value()) return;
   if (after)
     write(config::LogLevel::kDebug, "head",
-          fmt::format("{}: {} operator{} agree{} on the head {}", backend, after->agreed_by,
-                      after->agreed_by == 1 ? "" : "s", after->agreed_by == 1 ? "s" : "", after->number),
+          fmt::format("{}: {} agree{} on the head {}", backend, counted(after->agreed_by, "operator"),
+                      after->agreed_by == 1 ? "s" : "", after->number),
           {{"backend", backend}, {"block", fmt::format("{}", after->number)}});
   else
     write(config::LogLevel::kDebug, "head", fmt::format("{}: no head is agreed on any more", backend),

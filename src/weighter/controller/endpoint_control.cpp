@@ -12,9 +12,6 @@
 namespace rpcw::control {
 namespace {
 
-/// A weight that HAProxy refused is not sent again for this long: its words will be the same.
-constexpr milliseconds kRefusalPause{30'000};
-
 /// Reading its servers may cost HAProxy this many bytes of replies a second: half a percent of a core where it writes
 /// 40 MB a second, as bench/watch-cost has measured on a busy machine.
 constexpr std::uint64_t kBytesPerSecond = 200'000;
@@ -87,7 +84,7 @@ std::string EndpointControl::unsettled() const {
   // The log and the report say of those that are left alone that they were refused or are contended.
   const std::size_t changes = planned().size();
   if (changes == 0) return {};
-  return fmt::format("HAProxy {}: {} weight{} not set yet", name(), changes, changes == 1 ? "" : "s");
+  return fmt::format("HAProxy {}: {} not set yet", name(), counted(changes, "weight"));
 }
 
 std::string EndpointControl::denied() const {
@@ -95,8 +92,8 @@ std::string EndpointControl::denied() const {
   const auto count = std::ranges::count_if(
       refused_, [](const auto& entry) { return entry.second.why == haproxy::Refusal::kPermissionDenied; });
   if (count == 0) return {};
-  return fmt::format("HAProxy {}: it refuses {} weight{}: its socket needs `level admin`", name(), count,
-                     count == 1 ? "" : "s");
+  return fmt::format("HAProxy {}: it refuses {}: its socket needs `level admin`", name(),
+                     counted(static_cast<std::uint64_t>(count), "weight"));
 }
 
 // ---- reading
@@ -183,11 +180,7 @@ std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&&
   report_.version = instance_->version;
   report_.pid = instance_->pid;
   note_worker(was_reachable, old_pid, worker);
-  for (const haproxy::BackendRow& row : instance_->backends)
-    // The other static algorithms are so only without `hash-type consistent`, which no reply tells.
-    if ((row.agent_refused || row.algo == "static-rr") && !percent_.contains(row.name)) refused_static(row.name);
-  for (const std::string& backend : percent_)
-    if (haproxy::BackendRow* row = instance_->backend(backend)) row->percent = true;
+  mark_static();
   mark_contended();
   if (c_.runs())
     follow_ejections();
@@ -202,6 +195,16 @@ std::optional<std::vector<std::size_t>> EndpointControl::on(event::ServersRead&&
   return suspects;
 }
 
+/// Which backends of the instance take only 0 % and 100 %, as its replies or earlier refusals show.
+void EndpointControl::mark_static() {
+  for (const haproxy::BackendRow& row : instance_->backends)
+    // The other static algorithms are so only without `hash-type consistent`, which no reply tells.
+    if ((row.agent_refused || row.algo == "static-rr") && !percent_.contains(row.name)) refused_static(row.name);
+  for (const std::string& backend : percent_)
+    if (haproxy::BackendRow* row = instance_->backend(backend)) row->percent = true;
+}
+
+/// Logs a HAProxy that is there, back or another worker. Of another one nothing that was learned holds any more.
 void EndpointControl::note_worker(bool was_reachable, std::int64_t old_pid, haproxy::Worker worker) {
   const bool fresh = worker == haproxy::Worker::kNew;
   if (fresh && ever_reached_) c_.act(action::WorkerReplaced{id_});
@@ -251,6 +254,7 @@ void EndpointControl::failed(const haproxy::Failure& failure) {
   next_read_ = c_.mono() + reads_.back_off;
 }
 
+/// A read of all servers took so many `bytes` of replies: reads are kept so far apart that HAProxy can afford them.
 void EndpointControl::note_cost(std::uint64_t bytes) {
   affordable_ = milliseconds(bytes * 1000 / kBytesPerSecond);
   servers_read_at_ = c_.mono();
@@ -280,258 +284,6 @@ std::vector<std::size_t> EndpointControl::observe_traffic(const haproxy::Instanc
   return suspects;
 }
 
-// ---- other writers
-
-/// Whether the server is to be left alone from now on. Logs and counts a repair if another writer has changed it.
-bool EndpointControl::is_contended(const WeightChange& change) {
-  const Key key = key_of(change);
-  const OtherWriters::Repair repair = writers_.repair(key, c_.mono());
-  if (repair != OtherWriters::Repair::kPutBack) return repair == OtherWriters::Repair::kFight;
-  c_.act(action::Repaired{id_, key.first, key.second});
-  log(config::LogLevel::kInfo,
-      fmt::format("HAProxy {}: {}/{} was set to {} by another writer; setting {} again", name(), key.first, key.second,
-                  change.from, change.to),
-      "repaired",
-      {{"backend", key.first},
-       {"server", key.second},
-       {"from_weight", fmt::format("{}", change.from)},
-       {"to_weight", fmt::format("{}", change.to)}});
-  return false;
-}
-
-void EndpointControl::mark_contended() {
-  for (const auto& [backend, server] : writers_.left_alone(c_.mono())) {
-    haproxy::BackendRow* rows = instance_->backend(backend);
-    haproxy::ServerRow* row = rows != nullptr ? rows->server(server) : nullptr;
-    if (row != nullptr) row->contended = true;
-  }
-}
-
-// ---- pushing
-
-EndpointControl::Key EndpointControl::key_of(const WeightChange& change) const {
-  const config::Backend& backend = c_.config.backends[change.backend];
-  return {backend.name, backend.servers[change.server].name};
-}
-
-void EndpointControl::send(const std::vector<WeightChange>& changes) {
-  std::vector<haproxy::WeightCommand> commands;
-  commands.reserve(changes.size());
-  sent_ = changes;
-  sent_to_.clear();
-  for (const WeightChange& change : changes) {
-    const Key& key = sent_to_.emplace_back(key_of(change));
-    commands.push_back({key.first, key.second, change.percent, change.to});
-  }
-  exchange_ = Exchange::kWeights;
-  c_.act(action::SetWeights{id_, std::move(commands)});
-}
-
-/// Brings this HAProxy to the targets. False: there is nothing to send.
-bool EndpointControl::push() {
-  // What was read before may be what another agent has changed since.
-  if (!c_.acting || read_begun_ < c_.acting_since) return false;
-  std::erase_if(refused_, [&](const auto& entry) { return entry.second.until <= c_.mono(); });
-  std::vector<WeightChange> changes = planned();
-  if (changes.empty() && refused_.empty()) report_.errors.clear();
-  if (c_.options.dry_run) {
-    for (const WeightChange& change : changes) {
-      const auto [backend, server] = key_of(change);
-      log_once(fmt::format("dry run: would set weight {}/{} {} -> {}", backend, server, change.from, change.to));
-    }
-    return false;
-  }
-  // What is left alone from now on may be the one server that a fall of the others counts on.
-  if (std::erase_if(changes, [&](const WeightChange& c) { return is_contended(c); }) > 0) {
-    mark_contended();
-    log_notes();
-    changes = planned();
-  }
-  if (changes.empty()) return false;
-  send(changes);
-  return true;
-}
-
-/// Without the servers that are left alone.
-std::vector<WeightChange> EndpointControl::planned() const {
-  std::set<Key> left_alone;
-  for (const auto& [key, refused] : refused_) left_alone.insert(key);
-  for (Key& key : writers_.left_alone(c_.mono())) left_alone.insert(std::move(key));
-  if (left_alone.empty()) return plan_changes(c_.state, *instance_);
-  return plan_changes(c_.state, *instance_, [&](std::string_view backend, std::string_view server) {
-    return left_alone.contains({std::string(backend), std::string(server)});
-  });
-}
-
-/// Single pass: one push, and a second one where an algorithm turned out to be static.
-void EndpointControl::push_once() {
-  finished_ = true;
-  if (!instance_) return;
-  if (rounds_ == 0)
-    for (std::string& what : out_of_reach(c_.config, *instance_)) report_.errors.push_back(std::move(what));
-  const std::vector<WeightChange> changes = plan_changes(c_.state, *instance_);
-  ++rounds_;
-  if (c_.options.mode == Mode::kScores || c_.options.dry_run) report_.changed = changes.size();
-  if (c_.options.mode == Mode::kScores) return;
-  if (!c_.options.dry_run && !changes.empty()) {
-    finished_ = false;
-    send(changes);
-    return;
-  }
-  // No weight is sent that could be refused, so it is asked whether the socket may set any: a cron job would not be told
-  // before the first fault.
-  const bool by_socket = std::ranges::any_of(
-      c_.config.backends, [](const config::Backend& b) { return b.drive != config::Drive::kAgent; });
-  if (!by_socket || rounds_ > 1) return;
-  finished_ = false;
-  exchange_ = Exchange::kLevel;
-  c_.act(action::ReadLevel{id_});
-}
-
-void EndpointControl::on(event::LevelRead&& event) {
-  exchange_ = Exchange::kNone;
-  finished_ = true;
-  if (!event.level)
-    report_.errors.push_back(event.level.error().detail);
-  else if (*event.level != "admin")
-    report_.errors.push_back(fmt::format("the socket's level is `{}`: `set weight` needs `level admin`", *event.level));
-}
-
-void EndpointControl::confirm(const Key& key, const WeightChange& change) {
-  ++report_.changed;
-  if (instance_)
-    if (haproxy::BackendRow* row = instance_->backend(key.first))
-      if (haproxy::ServerRow* s = row->server(key.second))
-        s->uweight = change.percent && change.to > 0 ? s->iweight.value_or(1) : change.to;
-  log(config::LogLevel::kDebug, fmt::format("{}: {}/{} set to {}", name(), key.first, key.second, change.to));
-}
-
-void EndpointControl::follow_ejections() {
-  if (!c_.acting || c_.options.dry_run || !instance_) return;
-  for (std::uint32_t b = 0; b < c_.config.backends.size(); ++b) {
-    const config::Backend& backend = c_.config.backends[b];
-    const haproxy::BackendRow* row = instance_->backend(backend.name);
-    if (row != nullptr && c_.state.decided(b)) clients_.follow(backend, c_.state.decision(b).servers, *row);
-  }
-}
-
-bool EndpointControl::release() {
-  if (!c_.acting) clients_.drop();
-  if (!clients_.is_due()) return false;
-  exchange_ = Exchange::kRelease;
-  c_.act(action::ReleaseClients{id_, clients_.take()});
-  return true;
-}
-
-void EndpointControl::on(event::ClientsReleased&& event) {
-  exchange_ = Exchange::kNone;
-  const std::vector<ClientRelease::Result> results =
-      event.replies ? clients_.answered(*event.replies) : clients_.failed(event.replies.error().detail);
-  for (const ClientRelease::Result& r : results) {
-    const std::string server = fmt::format("{}/{}", r.command.backend, r.command.server);
-    if (!r.trouble.empty()) {
-      std::string what = fmt::format("on_eject of {} was not done: {}", server, r.trouble);
-      log_once(what);
-      report_.errors.push_back(std::move(what));
-      continue;
-    }
-    const bool sessions = r.command.kind == haproxy::ReleaseCommand::Kind::kShutdownSessions;
-    const std::string what = fmt::format(
-        "{}: {}: {}", name(), server, sessions ? "its sessions are shut down" : "its stick-table entries are cleared");
-    if (r.again)
-      log(config::LogLevel::kDebug, what + " again, since requests still come to it");
-    else
-      log(config::LogLevel::kInfo, what + ", since it is ejected (on_eject)");
-  }
-  woken_ = true;
-}
-
-void EndpointControl::refused_static(const std::string& backend) {
-  log_once(
-      fmt::format("{} has a static algorithm and takes only 0 % and 100 %: servers are switched off and on, "
-                  "their shares are those of haproxy.cfg",
-                  backend));
-  percent_.insert(backend);
-  if (haproxy::BackendRow* row = instance_->backend(backend)) row->percent = true;
-  found_static_ = true;
-  woken_ = true;
-}
-
-void EndpointControl::on(event::WeightsAnswered&& event) {
-  exchange_ = Exchange::kNone;
-  // A running agent's errors are those of the last push, a single pass's those of both rounds.
-  if (c_.runs()) report_.errors.clear();
-  std::set<Key> unconfirmed;
-  haproxy::Failure failure;
-  for (std::size_t k = 0; k < event.outcomes.size() && k < sent_.size(); ++k) {
-    haproxy::Outcome& o = event.outcomes[k];
-    const auto& [backend, server] = sent_to_[k];
-    if (o.kind == haproxy::Outcome::Kind::kDone) {
-      confirm(sent_to_[k], sent_[k]);
-    } else if (o.refusal == haproxy::Refusal::kStaticAlgorithm && !sent_[k].percent) {
-      refused_static(backend);
-    } else if (o.kind == haproxy::Outcome::Kind::kRefused) {
-      refused_[sent_to_[k]] = {c_.mono() + kRefusalPause, o.refusal};
-      // The others may have to carry what this one does not.
-      woken_ = true;
-      log_once(fmt::format("set weight {}/{} {} was refused: {}", backend, server, sent_[k].to, o.detail), "refused",
-               {{"error", o.detail}});
-      report_.errors.push_back(fmt::format("refused: set weight {}/{} {}: {}", backend, server, sent_[k].to, o.detail));
-    } else {
-      unconfirmed.insert(sent_to_[k]);
-      failure = {o.error.value_or(haproxy::Error::kIo), std::move(o.detail)};
-    }
-  }
-  follow_ejections();
-  if (!c_.runs()) {
-    if (!unconfirmed.empty())
-      report_.errors.push_back(fmt::format("{} of {} weights were not confirmed: {}", unconfirmed.size(),
-                                           event.outcomes.size(), failure.detail));
-    finished_ = !unconfirmed.empty() || !found_static_ || rounds_ > 1;
-    return;
-  }
-  // Another agent sets the weights now.
-  if (!c_.acting) return;
-  if (!unconfirmed.empty()) {
-    report_.errors.push_back(failure.detail);
-    push_failed(failure, std::move(unconfirmed));
-    return;
-  }
-  if (!pushes_.logged.empty())
-    log(config::LogLevel::kInfo, fmt::format("HAProxy {}: its weights can be set again", name()));
-  pushes_ = {};
-  unlogged_.reset();
-  next_push_.reset();
-}
-
-void EndpointControl::push_failed(const haproxy::Failure& failure, std::set<Key> unconfirmed) {
-  if (c_.stopping) return;
-  using haproxy::Error;
-  // Without a connection it cannot be read either.
-  if (failure.code == Error::kConnect || failure.code == Error::kPermission || failure.code == Error::kResolve ||
-      failure.code == Error::kTls) {
-    failed(failure);
-    return;
-  }
-  const milliseconds usual = c_.config.haproxy.watch_interval;
-  unlogged_ = failure;
-  unconfirmed_ = std::move(unconfirmed);
-  pushes_.back_off = next_back_off(endpoint_, failure.code, pushes_.back_off, usual);
-  // A read of all servers comes first and shows what was set.
-  next_push_ = c_.mono() + pushes_.back_off;
-  next_read_ = c_.mono() + usual;
-  servers_read_at_ = {};
-}
-
-/// After a read that worked: only then it is known that pushes alone do not.
-void EndpointControl::log_push_trouble() {
-  const auto failure = std::exchange(unlogged_, std::nullopt);
-  if (!failure || !pushes_.logged.insert(failure->code).second) return;
-  c_.log(config::LogLevel::kError,
-         fmt::format("HAProxy can be read, but its weights cannot be set: {}", failure->detail),
-         {{"endpoint", name()}, {"error", std::string(haproxy::to_string(failure->code))}});
-}
-
 // ---- the log
 
 void EndpointControl::log(config::LogLevel level, std::string message, std::string_view event,
@@ -558,7 +310,7 @@ void EndpointControl::log_once(const std::string& what, std::string_view event,
     log(config::LogLevel::kWarn, fmt::format("{}: {}", name(), what), event, std::move(fields));
 }
 
-/// The failure's detail begins with the endpoint.
+/// It cannot be read: reads are tried again after a back-off. The failure's detail begins with the endpoint.
 void EndpointControl::lost(const haproxy::Failure& failure) {
   if (c_.stopping) return;
   // Each kind once: how many replies came before a time-out differs from one attempt to the next.

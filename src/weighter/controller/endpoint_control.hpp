@@ -79,33 +79,39 @@ class EndpointControl {
   enum class Exchange : std::uint8_t { kNone, kInfo, kServers, kLevel, kWeights, kRelease };
   using Key = OtherWriters::Key;
 
+  // endpoint_control.cpp: reading, and what a read shows.
   void read();
-  bool push();
-  [[nodiscard]] std::vector<WeightChange> planned() const;
-  void push_once();
-  void follow_ejections();
-  bool release();
   void read_all();
-  void failed(const haproxy::Failure& failure);
-  void note_cost(std::uint64_t bytes);
   [[nodiscard]] milliseconds interval() const;
-  std::vector<std::size_t> observe_traffic(const haproxy::Instance* before, haproxy::Instance& fresh);
+  void note_cost(std::uint64_t bytes);
   void note_worker(bool was_reachable, std::int64_t old_pid, haproxy::Worker worker);
-  bool is_contended(const WeightChange& change);
-  void mark_contended();
-  void confirm(const Key& key, const WeightChange& change);
-  void refused_static(const std::string& backend);
+  void mark_static();
+  std::vector<std::size_t> observe_traffic(const haproxy::Instance* before, haproxy::Instance& fresh);
+  void failed(const haproxy::Failure& failure);
+  void lost(const haproxy::Failure& failure);
+
+  // endpoint_push.cpp: weights and released clients, and other writers.
+  bool push();
+  void push_once();
+  [[nodiscard]] std::vector<WeightChange> planned() const;
   void send(const std::vector<WeightChange>& changes);
   [[nodiscard]] Key key_of(const WeightChange& change) const;
+  void confirm(const Key& key, const WeightChange& change);
+  void note_refusal(const Key& key, const WeightChange& change, const haproxy::Outcome& outcome);
+  void refused_static(const std::string& backend);
+  void push_failed(const haproxy::Failure& failure, std::set<Key> unconfirmed);
+  void log_push_trouble();
+  void follow_ejections();
+  bool release();
+  bool is_contended(const WeightChange& change);
+  void mark_contended();
+
   void log_notes();
   /// `fields`: besides the endpoint, here and below.
   void log_once(const std::string& what, std::string_view event = "message",
                 std::vector<std::pair<std::string_view, std::string>> fields = {});
   void log(config::LogLevel level, std::string message, std::string_view event = "message",
            std::vector<std::pair<std::string_view, std::string>> fields = {});
-  void lost(const haproxy::Failure& failure);
-  void push_failed(const haproxy::Failure& failure, std::set<Key> unconfirmed);
-  void log_push_trouble();
   [[nodiscard]] const std::string& name() const { return endpoint_.text; }
 
   Context& c_;

@@ -12,7 +12,7 @@
 #include "weighter/state/observation.hpp"
 #include "weighter/state/topology.hpp"
 
-/// All that a Controller learns of the world, as values.
+/// Everything that a Controller is told, as values.
 namespace rpcw::control {
 
 /// A probed server or reference. Assigned by action::AddTarget, and never used for another one.
@@ -35,10 +35,10 @@ struct TimeReached {};
 struct Acting {
   bool acting = false;
 };
-/// The process stood still for a while: every target is checked now.
+/// The process stood still for a while, so its view is old: every target is checked now.
 struct Resumed {};
 
-/// A head's request has left our own queue: from now on the provider is waited for. Again when the request is repeated
+/// A head's request has left our own queue: the wait for the provider begins. Given again when the request is repeated
 /// after a combined one.
 struct HeadSent {
   TargetId target = 0;

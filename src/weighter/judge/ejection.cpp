@@ -123,9 +123,9 @@ ReasonNote Ejections::describe_return(std::size_t server) const {
   if (!t.live.ejected_because.empty()) return {Reason::kLiveErrors, t.live.ejected_because};
   if (t.health.good_in_row < probe_.rise)
     return {Reason::kWarmingUp, fmt::format("{} of {} good probes in a row", t.health.good_in_row, probe_.rise)};
-  return {Reason::kWarmingUp, fmt::format("answers well, stays out for another {} (ejected {} time{})",
+  return {Reason::kWarmingUp, fmt::format("answers well, stays out for another {} (ejected {})",
                                           span_text(std::max(whole_ms(t.ejection.until - now_), milliseconds{0})),
-                                          t.ejection.count, t.ejection.count == 1 ? "" : "s")};
+                                          counted(t.ejection.count, "time"))};
 }
 
 void apply_ramp(EjectionHistory& ejection, const config::Backend& backend, MonoTime now, ServerVerdict& verdict) {
@@ -138,10 +138,8 @@ void apply_ramp(EjectionHistory& ejection, const config::Backend& backend, MonoT
   if (!may_serve(verdict.state)) return;
   const double part = static_cast<double>(back_for.count()) / static_cast<double>(MonoTime{backend.ramp}.count());
   verdict.ramp = std::min(verdict.ramp, std::max(std::sqrt(std::sqrt(part)), constants::kRampStart));
-  verdict.state = State::kDegraded;
-  if (std::ranges::find(verdict.reasons, Reason::kWarmingUp, &ReasonNote::code) == verdict.reasons.end())
-    verdict.reasons.push_back(
-        {Reason::kWarmingUp, fmt::format("back for {} of {}", span_text(whole_ms(back_for)), span_text(backend.ramp))});
+  degrade(verdict, Reason::kWarmingUp,
+          fmt::format("back for {} of {}", span_text(whole_ms(back_for)), span_text(backend.ramp)));
 }
 
 MonoTime eject_time(const config::Backend& backend, unsigned count, std::string_view seed) {

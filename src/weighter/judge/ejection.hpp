@@ -30,9 +30,9 @@ class Ejections {
   /// under a hash one.
   [[nodiscard]] bool traffic_may_eject(Requests requests) const;
 
-  /// An outage of all: the ejections since its beginning, which is the first server's failure, are forgiven.
+  /// All servers fail: forgives the ejections since the first of them failed.
   void forgive_outage();
-  /// No server is left, so it need not wait for its time-out. True: it answers well, and was readmitted.
+  /// No server may serve, so this one need not wait for its time-out. True: it answers well, and was readmitted.
   bool waive_time_out(std::size_t server);
 
   /// Why a server is out whose probes are good: how many more are wanted, or how long it stays out.
@@ -47,7 +47,7 @@ class Ejections {
   const config::Probe& probe_;
   const MonoTime now_;
   const bool blind_;
-  /// How many live traffic alone keeps out.
+  /// Servers that live traffic alone keeps out.
   std::size_t out_by_traffic_;
 };
 

@@ -175,14 +175,14 @@ std::vector<std::uint32_t> minorities(std::span<const Group> groups) {
   return out;
 }
 
-void acquit(TargetHistory& t) {
+void mark_on_agreed_chain(TargetHistory& t) {
   t.forks.compared = true;
   t.forks.minority.clear();
 }
 
 }  // namespace
 
-void ask_who_it_is(TargetHistory& t, MonoTime now, milliseconds least) {
+void recheck_identity(TargetHistory& t, MonoTime now, milliseconds least) {
   CheckState& check = t.identity.check;
   check.due = std::min(check.due, std::max(now, check.sent_at + least));
 }
@@ -196,7 +196,7 @@ void scan_for_forks(BackendHistory& history, const config::Backend& backend, std
   Groups groups(history, votes);
   std::vector<Group> found = groups.take();
   if (found.size() == 1) {
-    for (const std::uint32_t m : found.front().members) acquit(history.member(m));
+    for (const std::uint32_t m : found.front().members) mark_on_agreed_chain(history.member(m));
     check.tie.clear();
     check.ever = true;
     check.due = now + kNodeStateEvery;
@@ -208,12 +208,12 @@ void scan_for_forks(BackendHistory& history, const config::Backend& backend, std
   const milliseconds least = backend.chain.offers.hash ? kForkCheckLeast : kForkedEvery;
   const bool allowed = !check.ever || now - check.begun >= least;
   for (const std::uint32_t m : groups.suspects())
-    ask_who_it_is(history.member(m), now, allowed ? milliseconds{0} : kIdentityContradicted);
+    recheck_identity(history.member(m), now, allowed ? milliseconds{0} : kIdentityContradicted);
   if (!allowed || !(newcomer || groups.contradiction() || now >= check.due)) return;
   std::uint64_t lowest = UINT64_MAX;
   for (const ForkVote& v : votes) lowest = std::min(lowest, history.member(v.member).heads.newest->number);
   if (backend.chain.offers.hash && !groups.contradiction())
-    for (const std::uint32_t m : minorities(found)) ask_who_it_is(history.member(m), now, milliseconds{0});
+    for (const std::uint32_t m : minorities(found)) recheck_identity(history.member(m), now, milliseconds{0});
   check.height = lowest - std::min<std::uint64_t>(lowest, backend.chain.fork_depth);
   check.groups = std::move(found);
   check.begun = now;

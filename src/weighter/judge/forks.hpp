@@ -9,10 +9,9 @@
 #include "weighter/state/history.hpp"
 #include "weighter/state/observation.hpp"
 
-/// Tells which target is on which chain. Heads alone cannot: a node that was left behind on a fork goes on making
-/// blocks at the same pace. Hashes are compared at one height that all have passed long enough ago. What the probes
-/// have brought anyway saves most questions: two targets of which one has shown the other's newest block are on one
-/// chain.
+/// Tells which target is on which chain. Heads alone cannot: a node on a fork goes on making blocks at the same pace.
+/// So hashes are compared at one height that all have passed long enough ago. Most of these checks are saved by the
+/// heads that probes bring anyway: two targets are on one chain when one has shown the other's newest block.
 namespace rpcw {
 
 /// A target with a head that others can be compared with.
@@ -22,17 +21,18 @@ struct ForkVote {
   std::string_view operator_name;
 };
 
-/// Ends a comparison whose answers are all there, or that has waited too long: of at least three operators, those
-/// against a majority are `forked`; without a majority that is a tie, which is noted and changes nothing.
+/// Ends a comparison whose answers are all there, or that has waited too long. Of at least three operators, those
+/// against a majority are `forked`. Without a majority it is a tie, which is noted and changes nothing.
 void end_fork_check(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, MonoTime now);
 
 /// Begins a comparison when one is due, a target was never compared, or heads contradict each other.
-/// `votes`: of the targets within max_lag of the agreed head.
+/// `votes`: the targets within max_lag of the agreed head.
 void scan_for_forks(BackendHistory& history, const config::Backend& backend, std::span<const ForkVote> votes,
                     MonoTime now);
 
-/// The target may be another chain by now: its identity is due, but not sooner than `least` after the last time.
-void ask_who_it_is(TargetHistory& target, MonoTime now, milliseconds least);
+/// The target's URL may serve another chain by now: the chain id is due, but not sooner than `least` after the last
+/// check of it.
+void recheck_identity(TargetHistory& target, MonoTime now, milliseconds least);
 
 struct BlockCheck {
   /// Servers count from 0, references on from there.
@@ -42,7 +42,7 @@ struct BlockCheck {
 /// The hashes to ask for now, marked as asked; empty: none.
 std::vector<BlockCheck> fork_checks(BackendHistory& history);
 
-/// Folds the answer to one of them in; one that is not waited for any more is dropped.
+/// Folds the answer to one of these checks in. An answer that the comparison does not wait for any more is dropped.
 void fold_block(BackendHistory& history, std::uint32_t member, const Answer& answer);
 
 }  // namespace rpcw

@@ -20,7 +20,7 @@ std::uint64_t distance(std::uint64_t a, std::uint64_t b) {
   return a > b ? a - b : b - a;
 }
 
-/// The highest head of any operator but one, without looking at all of them for each.
+/// The highest head of all operators but one. Keeps two heads, so that asking for each operator takes no search.
 class HighestOfOthers {
  public:
   void add(const Vote& vote) {
@@ -45,7 +45,7 @@ class HighestOfOthers {
 };
 
 /// Votes on the claim that the chain has reached a height.
-struct Weighing {
+struct ClaimVotes {
   /// Within max_lag of it.
   unsigned in_favour = 0;
   /// Too far below, with a head so fresh that the chain cannot have gone there since: by a liar's claim, not by its own
@@ -54,8 +54,8 @@ struct Weighing {
   std::uint64_t highest_against = 0;
 };
 
-Weighing weigh(std::span<const Vote> votes, std::uint64_t claim, milliseconds block_time, milliseconds max_lag) {
-  Weighing out;
+ClaimVotes weigh(std::span<const Vote> votes, std::uint64_t claim, milliseconds block_time, milliseconds max_lag) {
+  ClaimVotes out;
   for (const Vote& v : votes) {
     if (lag_time(distance(v.number, claim), block_time) <= max_lag) {
       ++out.in_favour;
@@ -167,7 +167,7 @@ class Heads {
     const bool replaced = now.number == before.number && now.hash != before.hash;
     const bool elsewhere = history_.forks.parents_hold && now.number == before.number + 1 && !now.parent.empty() &&
                            now.parent != before.hash;
-    if (replaced || elsewhere) ask_who_it_is(t, now_.mono, kIdentityContradicted);
+    if (replaced || elsewhere) recheck_identity(t, now_.mono, kIdentityContradicted);
   }
 
   /// A head that was not judged yet, with one before it.
@@ -181,23 +181,24 @@ class Heads {
   /// operator, is as high: a node that catches up faster than blocks are made is behind or level, and not ahead.
   void confirm_jumps() {
     const auto tolerance = static_cast<std::uint64_t>(blocks_in(backend_.chain.max_lag, block_time_)) + 1;
-    HighestOfOthers calm;
-    std::uint64_t highest_calm = 0;
+    // Heads that have not jumped, or whose jump is confirmed.
+    HighestOfOthers trusted;
+    std::uint64_t highest_trusted = 0;
     for (const Voter& s : voters_) {
       if (s.target->heads.jumped) continue;
-      calm.add({s.config->operator_name, s.target->heads.newest->number});
-      highest_calm = std::max(highest_calm, s.target->heads.newest->number);
+      trusted.add({s.config->operator_name, s.target->heads.newest->number});
+      highest_trusted = std::max(highest_trusted, s.target->heads.newest->number);
     }
-    const bool any_calm = std::ranges::any_of(voters_, [](const Voter& s) { return !s.target->heads.jumped; });
+    const bool any_trusted = std::ranges::any_of(voters_, [](const Voter& s) { return !s.target->heads.jumped; });
     for (const Voter& s : voters_) {
       if (!s.target->heads.jumped) continue;
       const std::uint64_t number = s.target->heads.newest->number;
-      const auto highest = calm.than(s.config->operator_name);
+      const auto highest = trusted.than(s.config->operator_name);
       const bool confirmed =
-          number <= highest_calm || (highest && (*highest >= number || distance(*highest, number) <= tolerance));
-      if (!confirmed && any_calm) continue;
+          number <= highest_trusted || (highest && (*highest >= number || distance(*highest, number) <= tolerance));
+      if (!confirmed && any_trusted) continue;
       s.target->heads.jumped = false;
-      calm.add({s.config->operator_name, number});
+      trusted.add({s.config->operator_name, number});
     }
   }
 
@@ -299,7 +300,7 @@ std::optional<AgreedHead> agree_on_head(std::span<const Vote> votes, millisecond
 
   while (freshest.size() >= 3) {
     const std::uint64_t claim = freshest[1].number;
-    const Weighing w = weigh(freshest, claim, block_time, max_lag);
+    const ClaimVotes w = weigh(freshest, claim, block_time, max_lag);
     if (w.against == 0 || w.in_favour > w.against) break;
     if (w.in_favour == w.against) return std::nullopt;
     std::erase_if(freshest, [&](const Vote& v) {

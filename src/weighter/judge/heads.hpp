@@ -8,7 +8,7 @@
 #include "config/config.hpp"
 #include "weighter/state/history.hpp"
 
-/// What the providers' heads say together.
+/// The agreed head of a backend, and what its providers' heads say of each other.
 namespace rpcw {
 
 struct AgreedHead {
@@ -19,7 +19,7 @@ struct AgreedHead {
   friend bool operator==(const AgreedHead&, const AgreedHead&) = default;
 };
 
-/// An operator's opinion on the head. Two keys at one vendor have one vote.
+/// An operator's vote on the head. Two keys at one vendor have one vote.
 struct Vote {
   std::string_view operator_name;
   std::uint64_t number = 0;
@@ -33,14 +33,13 @@ struct Vote {
 /// those that contradict counts. Absent: there is none, or no operator voted.
 std::optional<AgreedHead> agree_on_head(std::span<const Vote> votes, milliseconds block_time, milliseconds max_lag);
 
-/// What a backend's heads say at one moment.
+/// A backend's heads at one moment.
 struct HeadView {
   std::optional<AgreedHead> agreed;
-  /// Of the agreed head; of several that have just reached it, the latest.
+  /// Timestamp of the agreed head; of several heads of that number, the latest.
   WallTime agreed_timestamp{};
-  /// The highest head that is younger than max_lag, and no higher than its date explains. Absent: there is none. It may
-  /// be one server's alone, so it ejects no other; servers whose blocks are old by their dates lose freshness against
-  /// it.
+  /// The highest head that is younger than max_lag, and no higher than its date explains. Absent: there is none. One
+  /// server alone may show it, so it ejects no other server. Servers whose blocks are older lose freshness by it.
   std::optional<Head> furthest;
   /// Operators are too far apart, and none of their heads has a majority.
   bool no_quorum = false;
@@ -63,8 +62,8 @@ struct HeadView {
 /// chains when that is due.
 HeadView scan_heads(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, Now now);
 
-/// Whether blocks can have been made so fast: what they cover by the block time is at most a few times what their
-/// timestamps advance, plus max_lag.
+/// Whether `blocks` can have been made while timestamps advanced by `dated`: at most kExplainedPace times as fast as
+/// the block time says, plus max_lag.
 bool rise_explained(std::uint64_t blocks, milliseconds dated, milliseconds block_time, milliseconds max_lag);
 
 /// Whether the target's newest block is older than `limit`. A slow probe interval must not age a block: of the time
@@ -74,7 +73,7 @@ bool too_old(const TargetHistory& target, milliseconds limit, milliseconds inter
 /// Whether `head` is dated further into the future than a clock may be off.
 bool in_future(const Head& head, Now now);
 
-/// Blocks as time, saturating.
+/// Blocks as time; far beyond any limit for a large number of them, and never out of range.
 milliseconds lag_time(std::uint64_t blocks, milliseconds block_time);
 
 /// Whether the node itself says that it is further behind than max_lag, and its head does not show the contrary.

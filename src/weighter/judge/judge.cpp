@@ -8,13 +8,13 @@
 #include "base/text.hpp"
 #include "weighter/constants.hpp"
 #include "weighter/judge/ejection.hpp"
+#include "weighter/judge/faults.hpp"
 #include "weighter/judge/silence.hpp"
 
 namespace rpcw {
 namespace {
 
 using std::chrono::duration_cast;
-using std::chrono::microseconds;
 
 class Judge {
  public:
@@ -26,6 +26,7 @@ class Judge {
         requests_(requests),
         heads_(scan_heads(history, backend, probe, now)),
         block_time_(block_time_for_lag(history.block_time, backend.chain)),
+        at_{backend, probe, heads_, history.block_time, block_time_, now},
         blind_(is_blind(history)),
         ejections_(history, backend, probe, now.mono, blind_) {}
 
@@ -47,7 +48,7 @@ class Judge {
 
     out_.servers.resize(history_.servers.size());
     if (backend_.live) live_ = scan_live(history_.servers, now_.mono, requests_);
-    sum_up_stretches();
+    sum_up_ratios();
     for (std::size_t i = 0; i < history_.servers.size(); ++i) judge_server(i);
     for (std::size_t i = 0; i < history_.references.size(); ++i) judge_reference(i);
     if (blind_) ejections_.forgive_outage();
@@ -69,7 +70,7 @@ class Judge {
 
   void note(std::string_view code, std::string detail) { out_.notes.push_back({code, std::move(detail)}); }
 
-  /// Those that show heads and do not tell their chain: neither trusted nor accused.
+  /// Notes servers that show heads and do not tell their chain id: they are neither trusted nor disqualified.
   void note_unverified(bool any_vote) {
     if (backend_.chain.identity.empty()) return;
     NameList names;
@@ -96,7 +97,7 @@ class Judge {
     measure(i);
     const bool news = t.health.judged != t.probes.observations;
     if (news && has_new_head(t)) take_head(i);
-    if (auto why = disqualification(t)) {
+    if (auto why = disqualification(t, at_)) {
       v.disqualified = true;
       v.state = State::kEjected;
       v.reasons.push_back(std::move(*why));
@@ -109,7 +110,7 @@ class Judge {
       if (t.probes.not_sent) v.reasons.push_back({t.probes.not_sent->code, t.probes.not_sent->detail});
       return;
     }
-    v.reasons = faults(t, backend_.servers[i].target);
+    v.reasons = faults(t, backend_.servers[i].target, at_);
     const bool stands_still_with_all =
         out_.halted && !v.reasons.empty() &&
         std::ranges::all_of(v.reasons, [](const ReasonNote& n) { return n.code == Reason::kBlockTooOld; });
@@ -172,7 +173,7 @@ class Judge {
       v.reasons.push_back({Reason::kRateLimited, t.probes.limited->detail});
       ejections_.eject(i);
     }
-    // What was counted of it until now belongs to what it has been out for.
+    // The traffic counted until now shows the fault that it was out for.
     if (backend_.live && was_out && !t.ejection.is_out) live_[i] = {};
     t.health.judged = t.probes.observations;
     t.health.node_judged = t.node.observations;
@@ -188,7 +189,7 @@ class Judge {
     TargetHistory& t = history_.servers[i];
     ServerVerdict& v = out_.servers[i];
     if (!t.heads.newest && t.probes.limited) {
-      // It lives, but has never shown a head: nothing can be said of it.
+      // The server answers, but has never shown a head: there is nothing to judge.
       v.reasons.push_back({Reason::kRateLimited, t.probes.limited->detail});
       return;
     }
@@ -198,7 +199,7 @@ class Judge {
       v.failure_penalty = constants::kFailurePenalty;
     }
     apply_factors(t, v);
-    if (backend_.live) weigh_live(i);
+    if (backend_.live) note_live(i);
   }
 
   void judge_reference(std::size_t i) {
@@ -206,10 +207,10 @@ class Judge {
     ReferenceVerdict& v = out_.references.emplace_back();
     if (t.health.judged != t.probes.observations && has_new_head(t)) compare_with_agreed(t);
     t.health.judged = t.probes.observations;
-    if (auto why = disqualification(t))
+    if (auto why = disqualification(t, at_))
       v.reasons.push_back(std::move(*why));
     else
-      v.reasons = faults(t, backend_.references[i]);
+      v.reasons = faults(t, backend_.references[i], at_);
     for (const auto& trouble : {t.probes.limited, t.probes.not_sent})
       if (trouble) v.reasons.push_back({trouble->code, trouble->detail});
     v.head = t.heads.newest;
@@ -225,8 +226,8 @@ class Judge {
 
   static bool has_new_head(const TargetHistory& t) { return t.heads.newest && !t.probes.failure && !t.probes.limited; }
 
-  /// With the agreed head of this very moment, and kept until the next answer: else a target would seem to fall behind
-  /// merely because others were asked after it.
+  /// The lag is fixed at the moment of the answer: a target must not seem to fall behind because others were probed
+  /// after it.
   void compare_with_agreed(TargetHistory& t) const {
     t.heads.lag_blocks.reset();
     if (heads_.agreed)
@@ -248,8 +249,8 @@ class Judge {
     }
   }
 
-  /// A rate limit is no failure, and the last head stays valid. But not for ever: when that has been too old for as
-  /// long as failures take to eject, nothing speaks for it any more.
+  /// A rate limit is no failure, and the last head stays valid: until it has been too old for as long as failures take
+  /// to eject.
   bool limited_for_too_long(std::size_t i) const {
     const TargetHistory& t = history_.servers[i];
     if (!t.probes.limited || !t.heads.newest) return false;
@@ -281,58 +282,53 @@ class Judge {
                        100.0 * l.failures / std::max(l.attempts, 1.0), 100.0 * l.peers_rate);
   }
 
-  /// What is told of it; its effect on the score has been counted by now.
-  void weigh_live(std::size_t i) {
+  /// The reasons that live traffic gives. Its effect on the score is counted in `measure`.
+  void note_live(std::size_t i) {
     ServerVerdict& v = out_.servers[i];
     const LiveView& l = live_[i];
-    const auto tell = [&v](Reason reason, std::string detail) {
-      v.state = State::kDegraded;
-      if (std::ranges::find(v.reasons, reason, &ReasonNote::code) == v.reasons.end())
-        v.reasons.push_back({reason, std::move(detail)});
-    };
-    if (l.failing) tell(Reason::kLiveErrors, live_errors_text(i));
+    if (l.failing) degrade(v, Reason::kLiveErrors, live_errors_text(i));
     if (left_behind(i))
-      tell(Reason::kLiveLatency, fmt::format("{:.0f} ms in live traffic, {:.0f} ms in probes", *l.latency_ms,
-                                             history_.servers[i].latency.smoothed_ms.value_or(0)));
+      degrade(v, Reason::kLiveLatency,
+              fmt::format("{:.0f} ms in live traffic, {:.0f} ms in probes", *l.latency_ms,
+                          history_.servers[i].latency.smoothed_ms.value_or(0)));
     v.quota_share = l.quota_share;
     if (const double plan = backend_.servers[i].max_rate; plan > 0 && l.backend_per_s > 0)
       v.plan_share = std::min(1.0, plan / l.backend_per_s);
     if (l.quota_share && *l.quota_share < 1.0)
-      tell(Reason::kRateLimited, fmt::format("live traffic: its quota carries about {:.0f} requests a second",
-                                             history_.servers[i].live.quota_per_s.value_or(0)));
+      degrade(v, Reason::kRateLimited,
+              fmt::format("live traffic: its quota carries about {:.0f} requests a second",
+                          history_.servers[i].live.quota_per_s.value_or(0)));
   }
 
-  /// How much longer real requests take than probes; absent: not known.
-  std::optional<double> stretch(std::size_t i) const {
+  /// How many times as long as probes real requests take; absent: not known.
+  std::optional<double> latency_ratio(std::size_t i) const {
     const auto& probes = history_.servers[i].latency.smoothed_ms;
     if (!live_[i].latency_ms || !probes) return std::nullopt;
     return *live_[i].latency_ms / std::max(*probes, constants::kLatencyFloorMs);
   }
 
-  void sum_up_stretches() {
+  void sum_up_ratios() {
     for (std::size_t i = 0; i < live_.size(); ++i)
-      if (const auto s = stretch(i)) {
-        stretches_ += *s;
-        ++stretched_;
+      if (const auto s = latency_ratio(i)) {
+        ratios_ += *s;
+        ++rated_;
       }
   }
 
   /// Live latency is compared with the probes', and that with the others': real requests are heavier everywhere.
   bool left_behind(std::size_t i) const {
-    const auto own = stretch(i);
-    if (!own || *own < constants::kLiveLeftBehind || stretched_ < 2) return false;
-    return *own > constants::kLiveLeftBehind * (stretches_ - *own) / (stretched_ - 1);
+    const auto own = latency_ratio(i);
+    if (!own || *own < constants::kLiveLeftBehind || rated_ < 2) return false;
+    return *own > constants::kLiveLeftBehind * (ratios_ - *own) / (rated_ - 1);
   }
 
   /// What lowers a score without being a failure.
   void apply_factors(TargetHistory& t, ServerVerdict& v) const {
     const auto lower = [&v](double& factor, double to, Reason reason, std::string detail) {
       factor = to;
-      v.state = State::kDegraded;
-      if (std::ranges::find(v.reasons, reason, &ReasonNote::code) == v.reasons.end())
-        v.reasons.push_back({reason, std::move(detail)});
+      degrade(v, reason, std::move(detail));
     };
-    // No part of the score: it is our trouble, and hits all alike.
+    // No factor of the score: this machine is to blame, and all servers suffer alike.
     if (t.probes.not_sent) {
       v.state = State::kDegraded;
       v.reasons.push_back({t.probes.not_sent->code, t.probes.not_sent->detail});
@@ -345,7 +341,7 @@ class Judge {
     t.heads.slipping = false;
     if (t.heads.lag_blocks) {
       const double fresh = freshness(lag_time(*t.heads.lag_blocks, block_time_), block_time_, backend_.chain.max_lag);
-      if (fresh < 1.0) lower(v.freshness, fresh, Reason::kBlockLag, lag_text(t));
+      if (fresh < 1.0) lower(v.freshness, fresh, Reason::kBlockLag, lag_text(t, at_));
       t.heads.slipping = fresh < 1.0 && t.heads.previous && t.heads.previous->number >= t.heads.newest->number;
     }
     if (const auto behind = behind_by_date(t)) {
@@ -363,9 +359,9 @@ class Judge {
     apply_ramp(t.ejection, backend_, now_.mono, v);
   }
 
-  /// How much older its newest block is than the furthest one, where that is some blocks ahead and at the chain's pace:
-  /// its own date says so, whatever most others show. Two that fall behind together would be the majority otherwise,
-  /// and of two that contradict each other neither would be preferred. Absent: nothing of the kind.
+  /// How much older the server's newest block is than the furthest one, where that is some blocks ahead and at the
+  /// chain's pace. Dates tell where votes do not: two servers that fall behind together may be the majority. Absent:
+  /// the furthest head makes this one no older.
   std::optional<milliseconds> behind_by_date(const TargetHistory& t) const {
     if (!heads_.furthest || !t.heads.newest) return std::nullopt;
     const Head& own = *t.heads.newest;
@@ -373,13 +369,13 @@ class Judge {
     if (furthest.number < own.number + constants::kBehindBlocks) return std::nullopt;
     const milliseconds dated = furthest.timestamp - own.timestamp;
     if (!rise_explained(furthest.number - own.number, dated, block_time_, backend_.chain.max_lag)) return std::nullopt;
-    // As old as it was when it came: a server must not fall behind because others were asked after it. And a date in
-    // the near future makes nobody older.
+    // At most the age that the block had when it came: a server must not fall behind because others were probed after
+    // it, and a date in the near future must make no block older.
     return std::min(dated, t.heads.received.wall - own.timestamp);
   }
 
-  /// `used` where nothing is silent; `waiting_ms`: what live traffic says of silence. Silence counts for more the
-  /// longer it lasts beyond what is noticed at all: an answer becomes ever less likely.
+  /// The latency that scores use: `used`, or more while an answer is missing. The excess grows with the square of the
+  /// wait, since an answer becomes ever less likely. `waiting_ms`: how long live requests have been waiting.
   std::optional<double> latency_used(const TargetHistory& t, std::optional<double> used, double waiting_ms) const {
     if (!used) return used;
     double silence_ms = std::max(waiting_ms, static_cast<double>(t.probes.unanswered_for.count()) / 1000.0);
@@ -389,88 +385,8 @@ class Judge {
     return silence_ms > noticed ? silence_ms * silence_ms / noticed : *used;
   }
 
-  /// Weight 0 at once, whatever the history says. Absent: nothing of the kind.
-  std::optional<ReasonNote> disqualification(const TargetHistory& t) const {
-    if (t.identity.status == IdentityHistory::Status::kWrong)
-      return ReasonNote{Reason::kWrongChain, fmt::format("answers for chain {}, {} is {}", t.identity.seen,
-                                                         backend_.chain.name, backend_.chain.identity)};
-    if (!t.forks.minority.empty()) return ReasonNote{Reason::kForked, t.forks.minority};
-    if (!t.heads.newest || t.probes.failure) return std::nullopt;
-    if (!heads_.clock_behind && in_future(*t.heads.newest, now_))
-      return ReasonNote{Reason::kBlockAhead, fmt::format("head {} is dated {} in the future", t.heads.newest->number,
-                                                         span_text(t.heads.newest->timestamp - now_.wall))};
-    if (heads_.agreed && t.heads.newest->number > heads_.agreed->number) {
-      const std::uint64_t ahead = t.heads.newest->number - heads_.agreed->number;
-      // Its date tells a liar from one that is back first after an outage of all: then the agreed head is the old one.
-      if (!rise_explained(ahead, t.heads.newest->timestamp - heads_.agreed_timestamp, block_time_,
-                          backend_.chain.max_lag))
-        return ReasonNote{
-            Reason::kBlockAhead,
-            fmt::format("head {} is {} blocks ahead of {}, on which {} operator{} agree{}", t.heads.newest->number,
-                        ahead, heads_.agreed->number, heads_.agreed->agreed_by,
-                        heads_.agreed->agreed_by == 1 ? "" : "s", heads_.agreed->agreed_by == 1 ? "s" : "")};
-    }
-    if (t.heads.jumped && t.heads.previous)
-      return ReasonNote{Reason::kBlockAhead,
-                        fmt::format("head {} rose faster than the block time allows, and no other operator confirms it",
-                                    t.heads.newest->number)};
-    return std::nullopt;
-  }
-
-  std::vector<ReasonNote> faults(const TargetHistory& t, const config::Target& target) const {
-    std::vector<ReasonNote> out;
-    if (t.probes.failure) {
-      out.push_back({t.probes.failure->code, t.probes.failure->detail});
-      return out;
-    }
-    if (!t.heads.newest) return out;
-    const milliseconds age = std::max(now_.wall - t.heads.newest->timestamp, milliseconds{0});
-    if (backend_.chain.max_block_age &&
-        too_old(t, *backend_.chain.max_block_age, config::interval_of(target, probe_), now_))
-      out.push_back({Reason::kBlockTooOld, fmt::format("block {} is {} old, limit {}", t.heads.newest->number,
-                                                       span_above(age, *backend_.chain.max_block_age),
-                                                       span_text(*backend_.chain.max_block_age))});
-    if (heads_contradict(t))
-      out.push_back(
-          {Reason::kBlockLag, fmt::format("its head falls back by more than max_lag again and again, {} of {} "
-                                          "heads in a row did not: two pools of nodes may answer here",
-                                          t.heads.steady, constants::kSteadyHeads)});
-    else if (lags_too_far(t))
-      out.push_back({Reason::kBlockLag, lag_text(t)});
-    if (const auto median = median_latency(t.latency); median && *median > backend_.max_latency)
-      out.push_back(
-          {Reason::kLatencyTooHigh, fmt::format("{} (median of {}), limit {}",
-                                                span_above(duration_cast<milliseconds>(*median), backend_.max_latency),
-                                                t.latency.count, span_text(backend_.max_latency))});
-    if (says_it_is_syncing(t, history_.block_time, backend_))
-      out.push_back(
-          {Reason::kSyncing, *t.node.blocks_missing == kUnknownGap
-                                 ? "the node says that it is still syncing"
-                                 : fmt::format("the node says that it lacks {} blocks", *t.node.blocks_missing)});
-    for (std::size_t k = 0; k < t.node.canaries.size(); ++k)
-      if (const auto& failure = t.node.canaries[k].failure)
-        out.push_back({Reason::kCanaryFailed, fmt::format("{}: {}: {}", config::name_of(backend_.canaries[k]),
-                                                          to_string(failure->code), failure->detail)});
-    return out;
-  }
-
-  bool lags_too_far(const TargetHistory& t) const {
-    const std::uint64_t blocks = t.heads.lag_blocks.value_or(0);
-    // A single block of distance is where two good nodes stand when one has just been made.
-    const bool in_time = blocks > 1 && lag_time(blocks, block_time_) > backend_.chain.max_lag;
-    return in_time || (backend_.max_block_lag && blocks > *backend_.max_block_lag);
-  }
-
-  std::string lag_text(const TargetHistory& t) const {
-    const std::uint64_t blocks = t.heads.lag_blocks.value_or(0);
-    std::string limit = span_text(backend_.chain.max_lag);
-    if (backend_.max_block_lag) limit += fmt::format(" or {} blocks", *backend_.max_block_lag);
-    return fmt::format("{} block{} ({}) behind {}, limit {}", blocks, blocks == 1 ? "" : "s",
-                       span_text(lag_time(blocks, block_time_)), t.heads.newest->number + blocks, limit);
-  }
-
-  /// No server is left: all have traffic again by the fallback, whatever they answer. Each comes back as soon as it is
-  /// well, not by its time-out: time-outs are for one server that fails while others do not.
+  /// No server may serve, so the fallback gives traffic to all. Each is readmitted as soon as it answers well: a
+  /// time-out is for a server that fails while others do not.
   void waive_time_outs() {
     for (std::size_t i = 0; i < out_.servers.size(); ++i) {
       ServerVerdict& v = out_.servers[i];
@@ -488,14 +404,15 @@ class Judge {
   const Requests requests_;
   const HeadView heads_;
   const milliseconds block_time_;
+  const Moment at_;
   const bool blind_;
   Ejections ejections_;
   BackendVerdict out_;
   /// Empty: not used.
   std::vector<LiveView> live_;
-  /// Of all servers that have one.
-  double stretches_ = 0;
-  unsigned stretched_ = 0;
+  /// Sum and number of the servers' latency ratios.
+  double ratios_ = 0;
+  unsigned rated_ = 0;
 };
 
 }  // namespace

@@ -2,13 +2,13 @@
 
 #include "base/time.hpp"
 
-/// When a probe without an answer says something. Pure.
+/// From when on a missing answer counts. Pure.
 namespace rpcw {
 
-/// How long a probe may go without an answer before that says something, by the latency that is usual for the target in
-/// ms; 0: none is known. New connections and single slow answers stay below.
+/// How long a probe may go without an answer before that counts against the server. `usual_ms`: the target's usual
+/// latency; 0: not known. New connections and single slow answers stay below.
 milliseconds no_answer_noticed(double usual_ms);
-/// Before that: when to look whether HAProxy sees the same.
+/// How long before HAProxy's counters are read, which may show the same; at most the time above.
 milliseconds silence_suspected(double usual_ms);
 
 }  // namespace rpcw

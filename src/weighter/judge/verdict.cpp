@@ -1,5 +1,8 @@
 #include "weighter/judge/verdict.hpp"
 
+#include <algorithm>
+#include <utility>
+
 namespace rpcw {
 
 std::string_view to_string(State state) {
@@ -16,6 +19,12 @@ std::string_view to_string(State state) {
       return "disabled";
   }
   return "unknown";
+}
+
+void degrade(ServerVerdict& verdict, Reason reason, std::string detail) {
+  verdict.state = State::kDegraded;
+  if (std::ranges::find(verdict.reasons, reason, &ReasonNote::code) == verdict.reasons.end())
+    verdict.reasons.push_back({reason, std::move(detail)});
 }
 
 }  // namespace rpcw

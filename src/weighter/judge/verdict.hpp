@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -11,7 +12,7 @@
 #include "weighter/state/history.hpp"
 #include "weighter/state/reason.hpp"
 
-/// What is held of servers at one moment.
+/// The verdicts on the servers of a backend at one moment.
 namespace rpcw {
 
 enum class State : std::uint8_t {
@@ -34,7 +35,7 @@ struct ServerVerdict {
   bool disqualified = false;
 
   // Factors of the score, each in [0, 1].
-  /// 0.5 after a failure that has not yet taken it out.
+  /// 0.5 after a failure that has not yet ejected it.
   double failure_penalty = 1.0;
   /// 0.25 while it limits our rate.
   double rate_limit_factor = 1.0;
@@ -47,15 +48,16 @@ struct ServerVerdict {
 
   /// Smoothed, of probes that were answered; absent: not known.
   std::optional<double> smoothed_latency_ms;
-  /// The same, or the age of a probe that should have been answered when that is much more.
+  /// The latency that scores use: the same, or more while a probe should have been answered.
   std::optional<double> latency_used_ms;
   /// Median of the newest probes; absent: not known.
   std::optional<std::chrono::microseconds> latency;
-  /// As of now, decayed.
+  /// Of probes; of live traffic where that shows a higher rate of errors. Decayed as of now.
   Counts counts;
-  /// Where live traffic shows more errors than the probes, `counts`, this and `error_rate` are its; else 0.
-  double peers_error_rate = 0;
+  /// In [0, 1], from `counts`.
   double error_rate = 0;
+  /// The rate of the other servers, by which `error_rate` was corrected; 0 where `counts` are of probes.
+  double peers_error_rate = 0;
   /// HAProxy's, averaged; absent: too little traffic.
   std::optional<double> live_latency_ms;
   /// The part of the backend's traffic that its quota carries; absent: no limit is known.
@@ -67,9 +69,12 @@ struct ServerVerdict {
   std::optional<milliseconds> head_age;
 };
 
-/// What a reference shows: it is compared with and has no weight, so it needs no state.
+/// Makes the server degraded, for this reason unless it has one of this code.
+void degrade(ServerVerdict& verdict, Reason reason, std::string detail);
+
+/// A reference only serves to compare servers with: it has no weight, and so no state.
 struct ReferenceVerdict {
-  /// What would count against it if it were a server; empty: nothing.
+  /// Why it would be no healthy server; empty: it would be one.
   std::vector<ReasonNote> reasons;
   /// Its newest block; absent: it has shown none yet.
   std::optional<Head> head;

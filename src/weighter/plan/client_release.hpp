@@ -14,8 +14,8 @@
 
 namespace rpcw {
 
-/// `on_eject` at one HAProxy: weight 0 keeps new clients away from an ejected server; those that are bound to it have
-/// to be released. Says which commands are due and what became of them.
+/// `on_eject` at one HAProxy. Weight 0 keeps new clients away from an ejected server; clients that are bound to it have
+/// to be released. Tells which commands are due and what became of them. Pure.
 class ClientRelease {
  public:
   /// Backend and server, by name: their numbers change with HAProxy's list.
@@ -30,9 +30,8 @@ class ClientRelease {
     std::string trouble;
   };
 
-  /// What one backend's servers were decided to be, and its row in this HAProxy as it is now. The clients of an ejected
-  /// server are due when it has weight 0: once for each ejection, and once more when another writer gave it weight
-  /// meanwhile.
+  /// `decided`: of the backend's servers. `now`: its row in this HAProxy. The clients of an ejected server are due when
+  /// it has weight 0: once for each ejection, and once more when another writer gave it weight meanwhile.
   void follow(const config::Backend& backend, std::span<const ServerDecision> decided, const haproxy::BackendRow& now);
   /// Clients of servers that have weight 0 now are not due: a single pass cannot know for how long they have had it.
   void leave_alone(const haproxy::Instance& now);

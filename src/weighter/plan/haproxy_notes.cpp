@@ -43,7 +43,7 @@ std::string bound_clients(const config::Backend& backend, const haproxy::Backend
     const haproxy::ServerRow* s = row.server(named.name);
     const std::uint64_t sessions = s != nullptr ? s->counters.scur.value_or(0) : 0;
     if (s != nullptr && s->uweight == 0 && sessions > 0)
-      left.add(s->name, fmt::format(" ({} session{})", sessions, sessions == 1 ? "" : "s"));
+      left.add(s->name, fmt::format(" ({})", counted(sessions, "session")));
   }
   if (left.count() > 0) out += fmt::format("; {} weight 0 and open sessions", with_verb(left, "has", "have"));
   if (backend.on_eject == config::OnEject::kNone) out += "; `on_eject` can free the others at an ejection";

@@ -15,9 +15,8 @@
 
 namespace rpcw {
 
-/// Finds weights that another writer has changed at one HAProxy, and servers whose weight another writer keeps
-/// changing. To put such a one back again and again would only make the traffic swing, so it is left alone for a while.
-/// No clock: the time is an argument.
+/// Finds weights that another writer has changed at one HAProxy. A server whose weight another writer keeps changing is
+/// left alone for a while: to set it again and again would only make the traffic swing. Pure.
 class OtherWriters {
  public:
   /// Backend and server, by name: their numbers change with HAProxy's list.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "weighter/allocate/scale.hpp"
 #include "weighter/state/haproxy_view.hpp"
 
 namespace rpcw {
@@ -27,7 +28,7 @@ std::vector<unsigned> weights_at(const config::Backend& backend, const BackendDe
     std::vector<std::size_t> served;
     for (std::size_t i = 0; i < decided.size(); ++i)
       if (usable_here[i] && which(decided[i])) served.push_back(i);
-    for (const std::size_t i : served) out[i] = std::max(1U, 256U / static_cast<unsigned>(served.size()));
+    for (const std::size_t i : served) out[i] = equal_weight(served.size());
     return !served.empty();
   };
   const auto well = [](const ServerDecision& s) { return may_serve(s.state); };

@@ -23,9 +23,10 @@ struct WeightChange {
   bool percent = false;
 };
 
-/// By server: the weights that HAProxy's `row` is brought to. The decision's, unless this HAProxy could then send
-/// requests to none: a decision joins the views of several, one may have changed since, and a server that is left alone
-/// may have weight 0. `fixed`: by server, whether it is left alone; empty: none is.
+/// The weights that HAProxy's `row` is brought to, by server: the decision's, unless this HAProxy could then send
+/// requests to no server. That can be: a decision joins the views of several HAProxys, one may have changed since, and
+/// a server that is left alone may have weight 0. Then the servers of the best standing that it can use share equally.
+/// `fixed`: by server, whether it is left alone; empty: none is.
 std::vector<unsigned> weights_at(const config::Backend& backend, const BackendDecision& decision,
                                  const haproxy::BackendRow& row, const std::vector<bool>& fixed = {});
 
@@ -34,9 +35,8 @@ using LeftAlone = std::function<bool(std::string_view backend, std::string_view 
 
 /// Servers whose weight in `instance` is not the applied one, in an order that never leaves a backend without a server
 /// meanwhile: rises come before falls. Servers that it does not have are left out, as are backends without any verdict
-/// and those whose weights are answers to its agent-check; empty while the state is `cold`. Where the decision would
-/// leave this HAProxy with no server (it joins the views of several, and some servers may be left alone), those that it
-/// can use share equally: the best standing that is there.
+/// and those whose weights are answers to its agent-check; empty while the state is `cold`. Weights are as `weights_at`
+/// has them.
 std::vector<WeightChange> plan_changes(const SystemState& state, const haproxy::Instance& instance,
                                        const LeftAlone& left_alone = {});
 

@@ -83,6 +83,67 @@ bool may_have_headers(const config::Backend& from, const std::string& url) {
   return !host.empty() && parts && parts->host == host;
 }
 
+/// The server that the file or the template makes of one on HAProxy's list; absent: it has no address, or `remarks` say
+/// why it is left out. `named`: the file's server of this name, or nullptr.
+std::optional<config::Server> expand_one(const config::Backend& from, const ServerLists::Server& found,
+                                         const config::Server* named, std::vector<std::string>& remarks) {
+  config::Server out;
+  if (named != nullptr) {
+    out = *named;
+  } else {
+    out.named = false;
+    out.name = out.target.operator_name = found.name;
+  }
+  if (!out.target.url.empty()) return out;
+  if (found.addr.empty()) return std::nullopt;
+  out.target.url = fill_template(from.discover, from.name, found);
+  if (const std::string why = fault(from.discover, found, out.target.url); !why.empty()) {
+    remarks.push_back(fmt::format(
+        "backend {}: server {} is left out: {}; a [[backend.server]] of this name with a url would bring it in",
+        from.name, found.name, why));
+    return std::nullopt;
+  }
+  if (!may_have_headers(from, out.target.url)) out.target.headers.clear();
+  return out;
+}
+
+/// Gives `to`, the copy of a backend with `discover`, the servers of `list`, then those that only the file has.
+void expand(const config::Backend& from, const ServerLists::Backend& list, const config::Probe& probe,
+            config::Backend& to, std::vector<std::string>& remarks) {
+  to.servers.clear();
+  if (list.found && !list.shown)
+    remarks.push_back(
+        fmt::format("backend {}: HAProxy does not show its servers' addresses: `discover` needs a "
+                    "`stats socket` with `level admin`",
+                    from.name));
+  std::map<std::string_view, const config::Server*> named;
+  for (const config::Server& s : from.servers) named.emplace(s.name, &s);
+  for (const ServerLists::Server& s : list.servers) {
+    const auto node = named.extract(s.name);
+    std::optional<config::Server> server = expand_one(from, s, node.empty() ? nullptr : node.mapped(), remarks);
+    if (!server) continue;
+    server->target.pace = pace_of(server->target, false, from, probe);
+    to.servers.push_back(std::move(*server));
+  }
+  for (const config::Server& s : from.servers) {
+    if (!named.contains(s.name)) continue;
+    if (!s.target.url.empty())
+      to.servers.push_back(s);
+    else if (list.found)
+      to.absent.push_back(s.name);
+  }
+}
+
+/// Gives `to`, which follows `judged`, the judged servers of its names.
+void follow(const config::Backend& judged, const ServerLists::Backend& list, config::Backend& to,
+            std::vector<std::string>& remarks) {
+  for (const config::Server& s : to.servers)
+    if (list.found && std::ranges::find(judged.servers, s.name, &config::Server::name) == judged.servers.end())
+      remarks.push_back(fmt::format("backend {}: {} is not judged, since {}, which it follows, has no such server",
+                                    to.name, s.name, judged.name));
+  to.servers = config::following_servers(judged.servers, to.servers);
+}
+
 }  // namespace
 
 bool discovers(const config::Config& config) {
@@ -133,66 +194,17 @@ std::string fill_template(const std::string& text, const std::string& backend, c
   return out;
 }
 
-Expansion with_servers(const config::Config& file, const ServerLists& server_list) {
-  Expansion out{.config = file, .remarks = server_list.disputes};
-  const auto follow = [&](config::Backend& to) {
+Expansion with_servers(const config::Config& file, const ServerLists& lists) {
+  Expansion out{.config = file, .remarks = lists.disputes};
+  for (std::size_t b = 0; b < file.backends.size(); ++b)
+    if (!file.backends[b].discover.empty())
+      expand(file.backends[b], lists.backends[b], file.probe, out.config.backends[b], out.remarks);
+  for (config::Backend& to : out.config.backends) {
+    if (to.follows.empty()) continue;
     const auto judged = std::ranges::find(out.config.backends, to.follows, &config::Backend::name);
-    if (judged == out.config.backends.end() || judged->discover.empty()) return;
-    const ServerLists::Backend& list =
-        server_list.backends[static_cast<std::size_t>(judged - out.config.backends.begin())];
-    for (const config::Server& s : to.servers)
-      if (list.found && std::ranges::find(judged->servers, s.name, &config::Server::name) == judged->servers.end())
-        out.remarks.push_back(
-            fmt::format("backend {}: {} is not judged, since {}, which it follows, has no such server", to.name, s.name,
-                        judged->name));
-    to.servers = config::following_servers(judged->servers, to.servers);
-  };
-  for (std::size_t b = 0; b < file.backends.size(); ++b) {
-    const config::Backend& from = file.backends[b];
-    if (from.discover.empty()) continue;
-    config::Backend& to = out.config.backends[b];
-    to.servers.clear();
-    const ServerLists::Backend& list = server_list.backends[b];
-    if (list.found && !list.shown)
-      out.remarks.push_back(
-          fmt::format("backend {}: HAProxy does not show its servers' addresses: `discover` needs a "
-                      "`stats socket` with `level admin`",
-                      from.name));
-    std::map<std::string_view, const config::Server*> named;
-    for (const config::Server& s : from.servers) named.emplace(s.name, &s);
-    for (const ServerLists::Server& s : list.servers) {
-      config::Server server;
-      server.named = false;
-      if (const auto it = named.find(s.name); it != named.end()) {
-        server = *it->second;
-        named.erase(it);
-      } else {
-        server.name = server.target.operator_name = s.name;
-      }
-      if (server.target.url.empty()) {
-        if (s.addr.empty()) continue;
-        server.target.url = fill_template(from.discover, from.name, s);
-        if (const std::string why = fault(from.discover, s, server.target.url); !why.empty()) {
-          out.remarks.push_back(fmt::format(
-              "backend {}: server {} is left out: {}; a [[backend.server]] of this name with a url would bring it in",
-              from.name, s.name, why));
-          continue;
-        }
-        if (!may_have_headers(from, server.target.url)) server.target.headers.clear();
-      }
-      server.target.pace = pace_of(server.target, false, from, file.probe);
-      to.servers.push_back(std::move(server));
-    }
-    for (const config::Server& s : from.servers) {
-      if (!named.contains(s.name)) continue;
-      if (!s.target.url.empty())
-        to.servers.push_back(s);
-      else if (list.found)
-        to.absent.push_back(s.name);
-    }
+    if (judged == out.config.backends.end() || judged->discover.empty()) continue;
+    follow(*judged, lists.backends[static_cast<std::size_t>(judged - out.config.backends.begin())], to, out.remarks);
   }
-  for (config::Backend& to : out.config.backends)
-    if (!to.follows.empty()) follow(to);
   return out;
 }
 

@@ -17,7 +17,7 @@ bool discovers(const config::Config& config);
 /// HAProxy's, and what any process has open. Of `discover`, only servers that are there count.
 std::size_t open_files_for(const config::Config& config);
 
-/// The servers on HAProxys' lists.
+/// The servers that HAProxys have, by backend.
 struct ServerLists {
   struct Server {
     std::string name;
@@ -57,8 +57,8 @@ struct Expansion {
   std::vector<std::string> remarks{};
 };
 
-/// What the file says of a server of the same name goes before the template.
-Expansion with_servers(const config::Config& file, const ServerLists& server_list);
+/// The file with the servers of `lists`. What the file says of a server of the same name goes before the template.
+Expansion with_servers(const config::Config& file, const ServerLists& lists);
 
 /// The template with its placeholders filled in; empty: it needs what `server` does not have. An IPv6 {host} has
 /// brackets.

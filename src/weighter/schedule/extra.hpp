@@ -8,7 +8,8 @@
 #include "config/config.hpp"
 #include "weighter/state/history.hpp"
 
-/// Probes between two regular ones, where clients would notice a fault first. Pure: the caller sends them.
+/// Extra probes: between two regular ones, of the servers whose faults would hit the most clients. Pure: the caller
+/// sends them.
 namespace rpcw {
 
 /// The allowance for extra probes: tokens, in regular probes, that come in with time and are taken out by probes.
@@ -17,6 +18,7 @@ class Allowance {
   /// `at_most`: tokens that are kept; more are lost. `tokens`: those to begin with.
   Allowance(double per_s, double at_most, double tokens = 0) : per_s_(per_s), at_most_(at_most), tokens_(tokens) {}
 
+  /// Adds what has come in since the last call; the first call adds nothing.
   void earn(MonoTime now);
   [[nodiscard]] double tokens() const { return tokens_; }
   /// The allowance may fall below 0: then the debt is paid back first.
@@ -46,7 +48,7 @@ double extra_cost(const Exposure& exposure);
 
 /// Share times age, in seconds: the exposure that a probe now would end.
 double unnoticed(const Exposure& exposure);
-/// The server with the most of that; absent: none has at least `least`, or none has traffic.
+/// The index of the server with the most of it; absent: none has at least `least`, or none has traffic.
 std::optional<std::size_t> most_exposed(std::span<const Exposure> servers, double least);
 
 /// The server's newest head is further behind the agreed one than the chain's pace and the probe's own way explain, and

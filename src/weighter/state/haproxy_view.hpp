@@ -22,8 +22,7 @@ struct ServerView {
   unsigned weight = 0;
   /// Its weight in haproxy.cfg; absent: not known.
   std::optional<unsigned> configured_weight;
-  /// By HAProxy's own check, which gives it nothing then. It has its weight for when it is back, but cannot be counted
-  /// on.
+  /// HAProxy's own check has it DOWN, and it gets nothing. It keeps its weight for its return, but is not counted on.
   bool down = false;
   /// Weight 0 in haproxy.cfg under an algorithm that takes only 0 % and 100 % of that: it gets nothing for good.
   bool stuck = false;
@@ -55,22 +54,24 @@ bool down(const haproxy::ServerRow& row);
 /// What an operator has set: "ready", "maint" or "drain"; empty: not known.
 std::string admin_state_text(const haproxy::ServerRow& row);
 
-/// Its weight in haproxy.cfg is 0, of which this backend takes only percentages.
+/// Its weight in haproxy.cfg is 0 and its backend takes only percentages of that: no weight can be set.
 bool stuck(const haproxy::BackendRow& backend, const haproxy::ServerRow& server);
 
 using NameSet = std::unordered_set<std::string_view>;
-/// The names of the file's servers, whose texts must stay.
+/// The names of the file's servers. Refers to the texts in `cfg`.
 NameSet names_of(const config::Backend& cfg);
 
 /// Whether a backup server that the file does not name would take over.
 bool has_usable_foreign_backup(const config::Backend& cfg, const haproxy::BackendRow& row);
 
+/// What `instance` shows of the backend; all servers absent where it has none of this name.
 BackendView view_of(const config::Backend& cfg, const haproxy::Instance& instance);
 
-/// Of several HAProxys. Each has its own states; a server that gets traffic from any of them is in use.
+/// Adds what another HAProxy shows of the same backend. A server is disabled, down or stuck only where it is so in all
+/// that have it; weights and roles are those of the first one that has it.
 void join(BackendView& out, BackendView&& other);
 
-/// What a decision depends on, beyond the weights themselves.
+/// Whether a decision made for `a` holds for `b`: everything is equal but weights and ages.
 bool same_circumstances(const BackendView& a, const BackendView& b);
 
 }  // namespace rpcw

@@ -14,15 +14,15 @@
 #include "weighter/state/observation.hpp"
 
 /// What is remembered between two decisions. Plain values: they can be copied, compared and stored. A new field that a
-/// later decision needs is also a line in src/store/state_codec.cpp.
+/// later decision needs is also a line in src/store/history_fields.hpp.
 namespace rpcw {
 
-/// When a question besides the head is asked.
+/// When a check besides the head is sent.
 struct CheckState {
   /// In the past: with the next probe.
   MonoTime due{};
   MonoTime sent_at{};
-  /// Asked, and the answer is not there yet.
+  /// It was sent, and the answer is not there yet.
   bool waiting = false;
   /// kIdentity: answers in a row that did not tell it. Others: how often in a row the method was said not to exist
   /// while heads came. 0: the newest answer was none of these.
@@ -43,12 +43,13 @@ struct SeenBlock {
   friend bool operator==(const SeenBlock&, const SeenBlock&) = default;
 };
 
-/// Counts that fade.
+/// Counts of requests, which fade.
 struct LiveCounts {
-  /// Sent to it, and those that were answered or failed: at least `failures`.
+  /// Requests sent to the server; those of them that were answered or failed, at least `failures`.
   double requests = 0;
   double ended = 0;
   double failures = 0;
+  /// 4xx, among them 429.
   double client_errors = 0;
 };
 
@@ -73,16 +74,15 @@ struct AnswerSizes {
   /// Answers and their bytes that are too few for a sample yet.
   double answers = 0;
   double bytes = 0;
-  /// Of the mean size, and its newest sample.
+  /// The test of the mean size, and its newest sample, as logarithms.
   LevelTest level;
   double newest = 0;
   /// When it changed; absent: it has not since the newest probe began.
   std::optional<MonoTime> changed_at;
 };
 
-/// How a server answers while requests wait there. One that answers only so many a second, and lets the others wait,
-/// does so at one pace whatever it is sent; one that is slow, or hangs, answers what it was sent some time ago, or
-/// nothing.
+/// How a server answers while requests wait there. A server at its limit answers at one pace, whatever it is sent. A
+/// slow server answers as many as it was sent some time ago, and one that hangs none.
 struct Saturation {
   /// Open requests at the newest read.
   double open = 0;
@@ -99,42 +99,43 @@ struct Saturation {
 
 /// The traffic of one server, as HAProxy has counted it (see live.hpp).
 struct LiveHistory {
-  /// With half-lives of kLiveNewest, kLiveRecent and kLiveMinute: the first two are quick, the other remembers.
+  /// Half-lives: kLiveNewest, kLiveRecent and kLiveMinute. The first two find a fault, the last one remembers it.
   LiveCounts newest;
   LiveCounts recent;
   LiveCounts minute;
   MonoTime counted_at{};
   /// The seconds in which `recent` was counted, fading alike: their quotient is the rate, from the first read on.
   double measured_s = 0;
-  /// Answers whose latency is known, and the sum of theirs in ms, with a half-life of kLiveRecent as of `counted_at`.
+  /// Answers whose latency is known, and the sum of their latencies in ms, with a half-life of kLiveRecent as of
+  /// `counted_at`.
   double timed = 0;
   double timed_ms = 0;
-  /// Their mean when some came last; absent: none came since it last changed its level.
+  /// Their mean, in ms, when the newest of them came; absent: none came since the latency last changed its level.
   std::optional<double> latency_ms;
   AnswerSizes sizes;
   /// HAProxy's long average, in ms: how long answers usually take; absent: there was none.
   std::optional<double> average_ms;
-  /// How long its open requests have been waiting, as far as their number tells; absent: no longer than usual.
+  /// How long its open requests have been waiting, in ms, as far as their number tells; absent: no longer than usual.
   std::optional<double> waiting_ms;
   /// Absent: no requests have waited of late.
   std::optional<Saturation> saturation;
   /// The rate that its quota carries, in requests a second, as found out so far; absent: no limit was met.
   std::optional<double> quota_per_s;
-  /// When that was changed last, and how long it stays before more is tried.
+  /// When the quota was changed last, and how long it stays before more is tried.
   MonoTime quota_at{};
   milliseconds quota_hold{};
-  /// By what part more is tried next.
+  /// By what part of itself the quota is raised next.
   double quota_step = 0;
   /// Why live traffic alone has ejected the server; empty: it has not.
   std::string ejected_because;
 };
 
-/// Which chain a target is on, by its own word.
+/// The chain that a target says it is on.
 struct IdentityHistory {
   enum class Status : std::uint8_t { kUnknown, kVerified, kWrong };
 
   Status status = Status::kUnknown;
-  /// The newest answer; empty: there was none.
+  /// The newest identity that it told; empty: none.
   std::string seen;
   CheckState check;
   /// The newest check was answered with something else than a chain id.
@@ -178,7 +179,7 @@ struct ProbeHistory {
   unsigned limited_in_row = 0;
   /// When the probe without an answer left our queue; absent: none is under way, or it has not left yet.
   std::optional<MonoTime> sent_at;
-  /// How long the newest probe was silent before it failed; 0 after a good one.
+  /// How long the newest probe had no answer before it failed; 0 after a good one.
   std::chrono::microseconds unanswered_for{0};
   /// Answers and failures folded in so far; 0: nothing is known.
   std::uint64_t observations = 0;
@@ -191,7 +192,7 @@ struct ErrorHistory {
   MonoTime counted_at{};
 };
 
-/// A node's own word on itself, and its real work.
+/// What a node says of itself, and how it does real work.
 struct NodeHistory {
   /// Blocks that it says it lacks: 0 is up to date, kUnknownGap an unknown number. Absent: it was not asked, or does
   /// not offer it.
@@ -221,13 +222,13 @@ struct LatencyHistory {
   /// The newest ones, oldest first; `count` of them are valid.
   std::array<std::chrono::microseconds, 3> newest{};
   unsigned count = 0;
-  /// Their medians, smoothed, in ms; absent: no good probe yet.
+  /// Median of `newest`, smoothed over time, in ms; absent: no good probe yet.
   std::optional<double> smoothed_ms;
   MonoTime smoothed_at{};
   LevelTest level;
 };
 
-/// The verdicts on a target that are not over with the next one.
+/// What the judge counts from one verdict to the next.
 struct HealthHistory {
   /// How many observations of its probes and of its node the judge has already counted.
   std::uint64_t judged = 0;
@@ -254,7 +255,7 @@ struct EjectionHistory {
   std::optional<MonoTime> returned_at;
 };
 
-/// Of one probed target: a server, or a reference.
+/// All that is remembered of one probed target: a server, or a reference.
 struct TargetHistory {
   IdentityHistory identity;
   HeadHistory heads;
@@ -276,8 +277,8 @@ void restart_latency(LatencyHistory& latency, unsigned probes);
 /// Forgets the latency of live traffic.
 void restart_live_latency(LiveHistory& live);
 
-/// Of a target that another process has known and was not asked for `slept`: unchanged, unless that is so long, or its
-/// head is dated so far in the future, that nothing of its head and its ejection says anything about now.
+/// The history of a target that another process has left, and that was not probed for `slept`. Unchanged, unless that
+/// is longer than kSleepLongest or its head lies in the future: then as `outlasting`, and not ejected any more.
 TargetHistory awoken(TargetHistory&& history, milliseconds slept, Now now);
 
 /// What stays valid of a target after minutes without probes: latency, errors, traffic and ejections; not head, chain
@@ -294,7 +295,7 @@ struct BlockTime {
 
 /// Which target has which block at one height: the comparison under way, and when the next is due.
 struct ForkCheck {
-  /// Targets that have shown the same blocks are asked once: one of them for all.
+  /// Targets that have shown the same blocks: one of them is asked for all.
   struct Group {
     enum class State : std::uint8_t { kWanted, kAsked, kAnswered, kSilent };
     /// Servers count from 0, references on from there. The first one is asked.
@@ -325,7 +326,7 @@ struct ShareHistory {
   MonoTime at{};
   /// The scores then, without what is for a moment; as long as `last`.
   std::vector<double> scores;
-  /// The last decision was the fallback: its weights are no shares to hold on to.
+  /// The last decision was the fallback, whose weights are no shares.
   bool fell_back = false;
   /// `fallback = "keep"`: the weights when the fallback began, [0, 256] each; empty: none is on. A server that fails
   /// meanwhile gets nothing, and has its weight again once it answers.
@@ -380,20 +381,20 @@ struct BackendHistory {
 BackendHistory empty_history(std::size_t servers, std::size_t references);
 BackendHistory empty_history(const config::Backend& backend);
 
-/// What is known of a backend whose list of targets has changed: of each of its `servers` now, `from` holds its index
-/// in `was`; absent: it is new there, and begins with no share. Per-server values are mapped here and nowhere else.
+/// The history of a backend whose list of targets has changed. `from`: by server of the new list, its index in `was`;
+/// absent: it is new, and begins with no share. Per-server values are mapped here and nowhere else.
 BackendHistory with_servers(BackendHistory&& was, std::vector<TargetHistory>&& servers,
                             std::vector<TargetHistory>&& references, std::span<const std::optional<std::size_t>> from);
 
 /// Folds an answer, or its absence, in. A failure that is `ours` sets `probes.not_sent`, ends `sent_at`, and
 /// changes nothing else.
 void fold(TargetHistory& history, HeadObservation&& observation);
-/// A check without an answer changes nothing: what was known stays so, and it is asked again. One whose method does not
-/// exist, by two answers in a row that came while heads did, is dropped for a day; identity never is. `answer` is not
-/// to kBlock's question: see forks.hpp.
+/// A check without an answer changes nothing that is known, and is sent again. One whose method does not
+/// exist, by two answers in a row that came while heads did, is dropped for a day; identity never is. Answers about
+/// blocks belong to `fold_block` (forks.hpp).
 void fold(TargetHistory& history, const Answer& answer, const Chain& chain);
 
-/// It may be another chain by now: its chain id is asked for with the next probe.
+/// The URL may serve another chain by now: the chain id is checked with the next probe.
 void distrust_identity(TargetHistory& history, MonoTime now);
 /// It was verified before, and does not tell its chain id now: its share must not grow until it does.
 bool must_tell_identity(const TargetHistory& history);
@@ -401,19 +402,20 @@ bool must_tell_identity(const TargetHistory& history);
 /// Whether its head falls back again and again, as with two pools of nodes behind one address.
 bool heads_contradict(const TargetHistory& history);
 
-/// Answers to the checks so far are not waited for: they are sent again with the next probe.
+/// Stops waiting for answers: the checks under way are sent again with the next probe.
 void forget_checks(TargetHistory& history);
-/// The same for a comparison of chains: it begins anew when the next one is due.
+/// Ends the comparison under way without a result: it begins anew when the next one is due.
 void forget_checks(ForkCheck& forks);
 
-/// attempts and failures as of now.
+/// Probes, or requests, and those of them that failed; decayed as of now.
 struct Counts {
   double attempts = 0;
   double failures = 0;
 };
 Counts counts_at(const ErrorHistory& errors, MonoTime now);
 
-/// What a block is worth in time when a lag is told: the measured block time, within reason, or the nominal one.
+/// How much time a block of lag counts for: the measured block time, at most kMostOfNominalBlockTime times the nominal
+/// one, which counts where nothing is measured.
 milliseconds block_time_for_lag(const BlockTime& block_time, const Chain& chain);
 
 }  // namespace rpcw

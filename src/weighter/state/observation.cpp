@@ -6,18 +6,18 @@
 namespace rpcw {
 namespace {
 
-constexpr std::array<std::string_view, 5> kQuestions{"identity", "syncing", "peers", "block", "canary"};
+constexpr std::array<std::string_view, 5> kCheckNames{"identity", "syncing", "peers", "block", "canary"};
 
 }  // namespace
 
 std::string_view to_string(CheckKind kind) {
-  return kQuestions[static_cast<std::size_t>(kind)];
+  return kCheckNames[static_cast<std::size_t>(kind)];
 }
 
 std::optional<CheckKind> check_kind_from_string(std::string_view name) {
-  const auto at = std::ranges::find(kQuestions, name);
-  if (at == kQuestions.end()) return std::nullopt;
-  return static_cast<CheckKind>(at - kQuestions.begin());
+  const auto at = std::ranges::find(kCheckNames, name);
+  if (at == kCheckNames.end()) return std::nullopt;
+  return static_cast<CheckKind>(at - kCheckNames.begin());
 }
 
 }  // namespace rpcw

@@ -32,9 +32,9 @@ struct ProbeFailure {
   std::string detail;
   /// How long the provider asks us to stay away; absent: it did not say.
   std::optional<milliseconds> retry_after;
-  /// The provider does not offer what was asked: no failure where it could be done without.
+  /// The provider does not offer this check, which can be done without.
   bool unsupported = false;
-  /// This machine could not ask, for want of a descriptor or a port: it says nothing about the provider.
+  /// This machine could not send the request, for want of a descriptor or a port: the provider is not to blame.
   bool ours = false;
 };
 
@@ -47,7 +47,7 @@ struct HeadObservation {
   std::expected<Head, ProbeFailure> head;
 };
 
-/// What is asked besides the head, and seldom.
+/// The checks besides the head, which are sent less often.
 enum class CheckKind : std::uint8_t {
   kIdentity,  ///< which chain is this
   kSyncing,   ///< is it still catching up
@@ -56,8 +56,9 @@ enum class CheckKind : std::uint8_t {
   kCanary,    ///< a request for real work
 };
 
-/// The name in recordings, such as "identity".
+/// The name in recordings and metrics, such as "identity".
 std::string_view to_string(CheckKind kind);
+/// Absent: no check has that name.
 std::optional<CheckKind> check_kind_from_string(std::string_view name);
 
 struct Check {
@@ -78,7 +79,7 @@ struct AnswerValue {
   std::string text;
 };
 
-/// What one such question brought.
+/// The answer to one check.
 struct Answer {
   Now received;
   Check check;

@@ -35,7 +35,8 @@ struct Counters {
   std::optional<std::uint64_t> cli_abrt{};
   /// Bytes of its answers, headers included, as far as they have come.
   std::optional<std::uint64_t> bout{};
-  /// Milliseconds to the answer's header, averaged over the last 1024 requests; 0 also when there were none.
+  /// Milliseconds to the answer's header, averaged over the last 512 answers (constants::kRtimeSamples; HAProxy's
+  /// manual says 1024); 0 also when there were none.
   std::optional<std::uint64_t> rtime{};
   /// Milliseconds in the queue, averaged as `rtime` is.
   std::optional<std::uint64_t> qtime{};

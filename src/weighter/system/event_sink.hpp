@@ -18,17 +18,17 @@ class SystemState;
 
 namespace event {
 
-/// A head probe is due, and waits for its turn.
+/// A head probe is due; its request may wait in our queue.
 struct ProbeBegun {
   std::size_t target = 0;
   MonoTime at{};
 };
-/// Its request has left our queue: from here on the provider is waited for.
+/// The probe's request has left our queue: the wait for the provider begins.
 struct ProbeSent {
   std::size_t target = 0;
   MonoTime at{};
 };
-/// It had no answer for a while.
+/// The probe has had no answer for so long that the next decision weighs it.
 struct NoAnswerYet {
   std::size_t target = 0;
 };
@@ -40,17 +40,17 @@ struct AnswerCame {
   std::size_t target = 0;
   Answer answer;
 };
-/// Blocks to tell a fork by were asked for.
+/// The block checks of a comparison of chains were sent.
 struct UrgentChecksSent {};
 struct HeadsScanned {
   Now now;
 };
-/// A backend waits for its newcomers' first answers, or does so no more.
+/// A backend's decisions wait for the first answers of new servers, or do so no more.
 struct DecisionsBlocked {
   std::uint32_t backend = 0;
   bool blocked = false;
 };
-/// HAProxy shows other things than before of these backends.
+/// HAProxy shows something new of these backends.
 struct ViewsChanged {
   struct Of {
     std::uint32_t backend = 0;
@@ -83,7 +83,7 @@ class EventSink {
   virtual ~EventSink() = default;
   /// `state` is as it is after the event. Must not change it.
   virtual void record(const Event& event, const SystemState& state) = 0;
-  /// The servers of `state` are others now: the indices of events mean something else from here on.
+  /// `state` has other servers: from here on the indices of events are those of the new list.
   virtual void servers_changed(SystemState& state) = 0;
 };
 

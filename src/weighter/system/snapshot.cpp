@@ -59,6 +59,7 @@ BackendSnapshot snapshot_of(const config::Backend& cfg, const BackendState& stat
   out.view = state.view;
   out.decision = state.decision;
   out.decided = state.decided;
+  out.guessed = state.guessed;
   return out;
 }
 
@@ -103,6 +104,7 @@ void restore(BackendState& backend, const config::Backend& cfg, BackendSnapshot&
   was.decision.servers = std::move(backend.decision.servers);
   backend.decision = std::move(was.decision);
   backend.decided = same || continuity == Continuity::kSameDaemon;
+  backend.guessed = was.guessed;
   if (was.view.servers.size() == was.servers.size()) {
     backend.view = was.view;
     backend.view.servers.assign(from.size(), std::nullopt);

@@ -22,18 +22,20 @@ struct BackendSnapshot {
   /// Keys of its servers and references, in the order of `history`.
   std::vector<std::string> servers;
   std::vector<std::string> references;
-  /// Keys of its settings, and of its canaries among them. Others than now: weights may move at once, and the canaries'
-  /// answers say nothing.
+  /// Keys of its settings, and of its canaries among them. With other settings weights may move at once; with other
+  /// canaries their earlier answers do not count.
   std::string settings;
   std::string canaries;
   BackendHistory history;
   BackendView view;
   BackendDecision decision;
   bool decided = false;
+  /// As BackendState::guessed. Only for the same process: a state file does not keep it.
+  bool guessed = false;
 };
 
-/// Makes a key from a name, which may be shown, and a text with secrets. Equal keys should be rare, and are told apart
-/// by their order.
+/// Makes a key from a name, which may be shown, and a text with secrets. Equal keys should be rare; their order tells
+/// them apart.
 using Keyer = std::function<std::string(std::string_view name, std::string_view secret)>;
 /// The text itself, for keys that do not leave the process.
 std::string plain_key(std::string_view name, std::string_view text);

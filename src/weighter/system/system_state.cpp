@@ -178,19 +178,6 @@ std::vector<SystemState::Change> SystemState::decide(Now now, bool all) {
   std::vector<Change> out;
   cold_ = false;
   ++changes_;
-  const auto decide_one = [&](std::uint32_t b, BackendVerdict&& verdict) {
-    BackendState& backend = backends_[b];
-    std::vector<unsigned> applied;
-    if (backend.decided)
-      for (const ServerDecision& s : backend.decision.servers) applied.push_back(s.weight);
-    const bool nothing_known = backend.history.shares.last.empty();
-    BackendDecision fresh =
-        weigh(backend.history, config_.backends[b], config_.probe, backend.view, std::move(verdict), applied, now);
-    out.push_back({b, std::exchange(backend.decision, std::move(fresh))});
-    backend.dirty = false;
-    backend.decided = backend.decision.any_verdict;
-    if (backend.view.servers.empty()) backend.guessed = backend.guessed || (nothing_known && backend.decided);
-  };
   // By the backend that they follow.
   std::vector<std::vector<std::uint32_t>> followers(backends_.size());
   for (std::uint32_t b = 0; b < backends_.size(); ++b)
@@ -206,17 +193,27 @@ std::vector<SystemState::Change> SystemState::decide(Now now, bool all) {
         judge(backend.history, config_.backends[b], config_.probe, now, requests_under(backend.view.algorithm));
     std::vector<BackendVerdict> followed;
     for (const std::uint32_t f : followers[b]) followed.push_back(follow(f, verdict, now));
-    decide_one(b, std::move(verdict));
-    for (std::size_t k = 0; k < followed.size(); ++k) decide_one(followers[b][k], std::move(followed[k]));
+    out.push_back(decide_one(b, std::move(verdict), now));
+    for (std::size_t k = 0; k < followed.size(); ++k)
+      out.push_back(decide_one(followers[b][k], std::move(followed[k]), now));
   }
-  // One provider that cannot be reached is its own fault as likely as ours.
-  const auto servers = std::ranges::count(targets_, false, &Target::reference);
-  const bool was_blind = blind_;
-  blind_ = servers > 1 && std::ranges::all_of(backends_, [](const BackendState& b) {
-             return b.history.servers.empty() || b.decision.blind;
-           });
-  if (blind_ || was_blind) note_blind();
+  note_blind();
   if (!out.empty()) record(event::Decided{now, all});
+  return out;
+}
+
+SystemState::Change SystemState::decide_one(std::uint32_t b, BackendVerdict&& verdict, Now now) {
+  BackendState& backend = backends_[b];
+  std::vector<unsigned> applied;
+  if (backend.decided)
+    for (const ServerDecision& s : backend.decision.servers) applied.push_back(s.weight);
+  const bool nothing_known = backend.history.shares.last.empty();
+  BackendDecision fresh =
+      weigh(backend.history, config_.backends[b], config_.probe, backend.view, std::move(verdict), applied, now);
+  Change out{b, std::exchange(backend.decision, std::move(fresh))};
+  backend.dirty = false;
+  backend.decided = backend.decision.any_verdict;
+  if (backend.view.servers.empty()) backend.guessed = backend.guessed || (nothing_known && backend.decided);
   return out;
 }
 
@@ -268,6 +265,13 @@ BackendVerdict SystemState::follow(std::uint32_t b, const BackendVerdict& judged
 }
 
 void SystemState::note_blind() {
+  // One provider that cannot be reached is its own fault as likely as ours.
+  const auto servers = std::ranges::count(targets_, false, &Target::reference);
+  const bool was_blind = blind_;
+  blind_ = servers > 1 && std::ranges::all_of(backends_, [](const BackendState& b) {
+             return b.history.servers.empty() || b.decision.blind;
+           });
+  if (!blind_ && !was_blind) return;
   const ReasonNote blind{Reason::kBlind,
                          "no provider of any backend can be reached: look at this machine's network and name servers "
                          "first"};

@@ -25,13 +25,14 @@ struct BackendState {
   BackendHistory history;
   BackendView view;
   BackendDecision decision;
-  /// There is news since the last decision.
+  /// Something that a decision depends on has changed since the last one.
   bool dirty = true;
-  /// `decision` is for HAProxy to have.
+  /// The weights of `decision` are applied: HAProxy is brought to them.
   bool decided = false;
   /// No decision is made for now: answers are awaited first.
   bool blocked = false;
-  /// Nothing was known of earlier weights, and HAProxy has not been read: what was decided is no earlier weight either.
+  /// `decision` was made without earlier weights and without HAProxy's. The first read replaces its weights by
+  /// HAProxy's, from which the next decision goes on.
   bool guessed = false;
 };
 
@@ -54,11 +55,12 @@ class SystemState {
   [[nodiscard]] const TargetHistory& history(std::size_t target) const;
   [[nodiscard]] const config::Config& config() const { return config_; }
 
-  /// A head probe is due. Returns what to ask beside it.
+  /// A head probe is due. Returns the checks to send beside it.
   std::vector<Check> begin_probe(std::size_t target, MonoTime now);
-  /// Its request has left our queue: silence counts from here. Of several for one head the newest counts.
+  /// The probe's request has left our queue: the wait counts from here. Of several requests for one head the newest
+  /// counts.
   void probe_sent(std::size_t target, MonoTime now);
-  /// It has had no answer for so long that the next `decide` should weigh that.
+  /// The probe has had no answer for so long that the next `decide` weighs it.
   void note_no_answer(std::size_t target);
   /// Fold an answer in; the next `decide` counts it.
   void observe(std::size_t target, HeadObservation&& observation);
@@ -68,22 +70,24 @@ class SystemState {
     std::size_t target = 0;
     Check check;
   };
-  /// What to ask at once, whenever the next probe is due: blocks to tell a fork by. Each is returned once.
+  /// The checks to send at once, whenever the next probe is due: blocks of a comparison of chains. Each is returned
+  /// once.
   std::vector<TargetCheck> urgent_checks();
-  /// Only looks at the heads, so that `urgent_checks` knows what a first decision needs.
+  /// Finds the agreed head without a decision, so that `urgent_checks` has the blocks that a first decision needs.
   void scan(Now now);
 
-  /// What the HAProxys that can be reached show, for the decisions to come; of each nullptr: not read. A server is in
-  /// maintenance, or DOWN, when it is so in all that have it; what else they differ in is as the first has it. With
-  /// none at all the last view stays. Returns whether anything that a decision depends on differs from before.
+  /// Takes what the HAProxys that can be reached show, for the decisions to come; nullptr: that one was not read. See
+  /// `join` for where they differ. With none at all the last view stays. Returns whether anything that a decision
+  /// depends on has changed.
   bool update_views(std::span<const haproxy::Instance* const> instances);
   bool update_views(const haproxy::Instance* instance) { return update_views(std::span(&instance, 1)); }
-  /// The same, of those backends of which anything is shown that was not shown before. Precondition: they exist, and
-  /// their views have as many servers as the file.
+  /// The same for the backends whose views differ from before. Precondition: they exist, and their views have as many
+  /// servers as the file.
   bool update_views(std::vector<event::ViewsChanged::Of> news);
 
-  /// What a HAProxy has counted of a backend's servers since it was last read, in the order of the file. Returns the
-  /// targets to probe at once: their traffic looks bad. Nothing happens for backends with `live = false`.
+  /// `deltas`: what a HAProxy has counted of the backend's servers since it was last read, in the order of the file.
+  /// Returns the targets to probe at once, since their traffic looks bad. Does nothing for backends with `live =
+  /// false`.
   std::vector<std::size_t> observe_live(std::uint32_t backend, const std::vector<LiveDelta>& deltas, MonoTime now);
 
   struct Change {
@@ -146,7 +150,7 @@ class SystemState {
 
   /// From now on `sink` gets every event that can make a difference; nullptr: none does.
   void set_sink(EventSink* sink) { sink_ = sink; }
-  /// What the call that the event tells of would do. Precondition: its indices exist here.
+  /// Does what the recorded call has done. Precondition: the event's indices exist here.
   void apply(const Event& event);
 
   [[nodiscard]] const BackendState& backend(std::size_t backend) const { return backends_[backend]; }
@@ -159,17 +163,21 @@ class SystemState {
 
  private:
   TargetHistory& mutable_history(std::size_t target);
-  /// What `judged` says of the servers of the backend that follows it, and their histories.
+  /// The verdict on a backend that follows another one, from `judged`, the other's. Copies the histories of its
+  /// servers.
   BackendVerdict follow(std::uint32_t backend, const BackendVerdict& judged, Now now);
   /// Of a backend's first server; its others and its references follow.
   [[nodiscard]] std::size_t first_target(std::uint32_t backend) const { return first_targets_[backend]; }
+  Change decide_one(std::uint32_t backend, BackendVerdict&& verdict, Now now);
+  /// Whether no provider of any backend can be reached: sets `blind`, and the reason of all servers.
   void note_blind();
-  /// HAProxy is read for the first time: its weights are those that the next decision goes on from.
+  /// HAProxy is read for the first time: the next decision goes on from its weights.
   static void take_weights(BackendState& backend, const BackendView& view);
   template <typename Event>
   void record(Event&& event) const {
     if (sink_ != nullptr) sink_->record(std::forward<Event>(event), *this);
   }
+  /// Sizes everything for the configuration's servers, of which nothing is known yet.
   void begin();
 
   const config::Config& config_;

@@ -24,12 +24,14 @@ struct Traffic {
 Traffic count_traffic(const config::Config& config, const SystemState& state, const haproxy::Instance* before,
                       haproxy::Instance& after, MonoTime elapsed);
 
-/// The open requests that each HAProxy has shown last: one that is idle, or sees little of a pile, must not hide it.
+/// The open requests that each HAProxy has shown last. They are added up: a HAProxy that is idle must not hide requests
+/// that pile up at another one.
 class OpenRequests {
  public:
-  /// Adds to what this HAProxy has shown just now what the others have shown of late.
+  /// `traffic`: what this HAProxy has shown just now. Adds the open requests that the others have shown within
+  /// kOpenShownFor.
   void sum_up(std::uint32_t haproxy, Traffic& traffic, MonoTime now);
-  /// The servers have other indices.
+  /// Forgets everything: the servers have other indices.
   void clear() { shown_.clear(); }
 
  private:
