@@ -120,9 +120,10 @@ TEST_CASE("agent: under a static algorithm servers are switched off and on") {
   const std::uint16_t port = free_port();
   const HaproxyProcess haproxy(haproxy_cfg(stage.providers, asking(port, "source")));
   Program program({"run", "--config", config_of(stage, port, operator_of(haproxy))});
-  CHECK(program.says("rpc has a static algorithm"));
+  CHECK(program.says("rpc/c: unknown -> healthy, weight 100"));
   stage.break_provider(0);
   CHECK(eventually([&] { return weights_of(haproxy) == Weights{{"a", 0}, {"b", 100}, {"c", 100}}; }));
+  CHECK(program.says("rpc has a static algorithm"));
   stage.mend_provider(0);
   CHECK(eventually([&] { return weights_of(haproxy) == Weights{{"a", 100}, {"b", 100}, {"c", 100}}; }));
   CHECK(program.stop() == 0);

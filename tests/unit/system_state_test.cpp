@@ -6,6 +6,7 @@
 
 #include "weighter/constants.hpp"
 #include "weighter/plan/agent_answer.hpp"
+#include "weighter/report.hpp"
 #include "weighter/plan/haproxy_notes.hpp"
 #include "weighter/plan/planner.hpp"
 
