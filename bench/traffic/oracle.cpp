@@ -32,6 +32,7 @@ std::vector<unsigned> oracle_weights(const Scenario& scenario, double at_s) {
     if (at_s < f.bad_from_s() - kLead || at_s >= f.to_s + kAfter) continue;
     const sim::Behaviour b = faulty(f);
     const double quota = std::max(b.quota_per_s, b.capacity_per_s);
+    if (b.fault != sim::Fault::none) score[f.provider] = 0;
     if (quota > 0)
       cap[f.provider] = kOfQuota * quota / kRequestsPerSecond;
     else

@@ -133,6 +133,24 @@ std::vector<Scenario> make() {
         {"40 a second", kP27, 5, 85, R"({"capacity_per_s":40})"}},
        Form::kComputed});
 
+  constexpr const char* kSixtyEach = R"({"capacity_per_s":60})";
+  constexpr const char* kSixtyEachFailing = R"({"capacity_per_s":60,"fault":"rpc_error"})";
+  out.push_back(
+      {"tight",
+       "Each provider answers 60 requests a second, one after the other; the two fastest fail for a while, and the "
+       "others are used to nine tenths",
+       100,
+       {{"60 a second", kP15, 2, 30, kSixtyEach},
+        {"60 a second", kP27, 2, 30, kSixtyEach},
+        {"60 a second", kP47, 2, 95, kSixtyEach},
+        {"60 a second", kP84, 2, 95, kSixtyEach},
+        {"60 a second", kP150, 2, 95, kSixtyEach},
+        {"RPC error in 200", kP15, 30, 60, kSixtyEachFailing},
+        {"RPC error in 200", kP27, 30, 60, kSixtyEachFailing},
+        {"60 a second", kP15, 60, 95, kSixtyEach},
+        {"60 a second", kP27, 60, 95, kSixtyEach}},
+       Form::kComputed});
+
   const auto alone = [&](const char* name, const char* kind, const char* behaviour, double bad_after = 0) {
     out.push_back({name,
                    std::string("Alone, on the fastest: ") + kind,

@@ -75,8 +75,9 @@ void sizes(A& a, FieldsOf<A, AnswerSizes>& s) {
 
 template <typename A>
 void saturation(A& o, FieldsOf<A, Saturation>& s) {
-  auto& [open, reads, seconds, rates, squares, filling, draining] = s;
-  o.real("open", open, 0, kMostReal);
+  auto& [waiting, usual_ms, reads, seconds, rates, squares, filling, draining] = s;
+  o.boolean("waiting", waiting);
+  o.real("usual_ms", usual_ms, 0, kMostReal);
   o.real("reads", reads, 0, kMostReal);
   o.real("seconds", seconds, 0, kMostReal);
   o.real("rates", rates, 0, kMostReal);

@@ -177,15 +177,17 @@ inline constexpr double kLivePileFactor = 2;
 inline constexpr double kLivePile = 4;
 /// What another HAProxy showed of open requests counts for so long: it is read each second by default.
 inline constexpr MonoTime kOpenShownFor = seconds{5};
-/// A server lets requests wait when this many are open at two reads in a row. In one of them clearly more came than was
-/// answered, or less, from this many on, and by this part.
+/// A server lets requests wait when at two reads in a row so many are open beside kLivePileFactor times the usual
+/// number. In a read clearly more came than was answered, or less, from this many on, and by this part.
 inline constexpr double kWaitingLeast = 2;
 inline constexpr double kClearlyMore = 3;
 inline constexpr double kClearlyMorePart = 0.2;
-/// So many such reads, and so many of those that filled and drained it, show what it carries, if its rates of answers
-/// differ by no more than this part beside what chance makes of single counts.
+/// So many such reads show what it carries, if so many of them, and this part, filled and drained it: Poisson's chance
+/// does that now and then. Its rates of answers differ by no more than this part beside what chance makes of single
+/// counts.
 inline constexpr double kSaturatedReads = 4;
 inline constexpr double kSaturatedTurns = 1.5;
+inline constexpr double kSaturatedTurnsPart = 0.25;
 inline constexpr double kSaturatedSpread = 0.3;
 /// The live part of the latency that is used.
 inline constexpr double kLiveLatencyPart = 0.5;

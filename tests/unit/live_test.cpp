@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <map>
 #include <optional>
@@ -234,13 +235,17 @@ TEST_CASE("a server that lets requests wait gets what it carries, and keeps that
   w.step = 250ms;
   double open = 0;
   double carries = 30;
+  double average_ms = 40;
   const auto one_by_one = [&](std::size_t i, LiveDelta& d) {
     if (i != 0) return;
     open += static_cast<double>(d.requests);
     d.ended = d.timed = static_cast<std::uint64_t>(std::min(open, carries / 4));
     open -= static_cast<double>(d.ended);
     d.open = static_cast<std::uint64_t>(open);
-    d.latency_ms = d.average_ms = 40 + 1000 * open / carries;
+    d.latency_ms = 40 + 1000 * open / carries;
+    // Over the last 512 answers, as HAProxy's.
+    average_ms += (*d.latency_ms - average_ms) * static_cast<double>(d.ended) / 512;
+    d.average_ms = average_ms;
   };
   for (int i = 0; i < 120; ++i) w.second(one_by_one);
   CHECK(w.share(0) <= carries / w.per_s);
@@ -279,6 +284,31 @@ TEST_CASE("a server that becomes slower, or answers nothing for a while, shows n
         for (std::size_t k = sent.size() - then; k < sent.size(); ++k) d.open += sent[k];
         if (d.ended > 0) d.latency_ms = d.average_ms = 40 + 250.0 * static_cast<double>(then);
       });
+    CHECK_FALSE(w.history->servers[0].live.quota_per_s.has_value());
+  }
+}
+
+TEST_CASE("slow answers to requests that come by chance show no limit") {
+  std::mt19937_64 random(5);
+  Traffic w(4, 80);
+  w.step = 250ms;
+  // Each takes 0.3 s or more, so that some are always open.
+  std::vector<double> ends;
+  double now = 0;
+  for (int at = 0; at < 2400; ++at) {
+    now += 0.25;
+    w.second([&](std::size_t i, LiveDelta& d) {
+      d.latency_ms = d.average_ms = 400;
+      if (i != 0) return;
+      d.requests = static_cast<std::uint64_t>(std::poisson_distribution<>(5)(random));
+      for (std::uint64_t k = 0; k < d.requests; ++k)
+        ends.push_back(now - std::uniform_real_distribution<>(0, 0.25)(random) +
+                       0.3 * std::exp(std::normal_distribution<>(0.2, 0.3)(random)));
+      const auto before = ends.size();
+      std::erase_if(ends, [now](double end) { return end <= now; });
+      d.ended = d.timed = before - ends.size();
+      d.open = ends.size();
+    });
     CHECK_FALSE(w.history->servers[0].live.quota_per_s.has_value());
   }
 }

@@ -6,9 +6,9 @@
 
 #include "weighter/constants.hpp"
 #include "weighter/plan/agent_answer.hpp"
-#include "weighter/report.hpp"
 #include "weighter/plan/haproxy_notes.hpp"
 #include "weighter/plan/planner.hpp"
+#include "weighter/report.hpp"
 
 using namespace rpcw;
 using namespace std::chrono_literals;

@@ -115,10 +115,10 @@ void EndpointControl::push_once() {
     send(changes);
     return;
   }
-  // No weight is sent that could be refused, so it is asked whether the socket may set any: a cron job would not be told
-  // before the first fault.
-  const bool by_socket = std::ranges::any_of(
-      c_.config.backends, [](const config::Backend& b) { return b.drive != config::Drive::kAgent; });
+  // No weight is sent that could be refused, so it is asked whether the socket may set any: a cron job would not be
+  // told before the first fault.
+  const bool by_socket = std::ranges::any_of(c_.config.backends,
+                                             [](const config::Backend& b) { return b.drive != config::Drive::kAgent; });
   if (!by_socket || rounds_ > 1) return;
   finished_ = false;
   exchange_ = Exchange::kLevel;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "weighter/constants.hpp"
@@ -63,16 +64,30 @@ double rate_of(const LiveHistory& h) {
   return ratio(h.recent.requests, h.measured_s);
 }
 
+/// More are open than answers that take as long as usual explain.
+bool requests_wait(const TargetHistory& t, const LiveDelta& d, double usual_ms, double seconds) {
+  // A server that has become slower is so for probes as well; one of three may have come while nothing waited.
+  double probes_ms = t.latency.count > 0 ? std::numeric_limits<double>::max() : 0.0;
+  for (std::size_t i = 0; i < t.latency.count; ++i)
+    probes_ms = std::min(probes_ms, static_cast<double>(t.latency.newest[i].count()) / 1000.0);
+  const double rate = std::max(rate_of(t.live), ratio(static_cast<double>(d.requests), seconds));
+  const double usually = rate * std::max(usual_ms, probes_ms) / 1000.0;
+  return static_cast<double>(d.open) >= constants::kWaitingLeast + constants::kLivePileFactor * usually;
+}
+
 /// `left`: the part that is left of what was known at the read before, `seconds` ago.
-void note_saturation(LiveHistory& h, const LiveDelta& d, double seconds, double left) {
-  const auto open = static_cast<double>(d.open);
-  if (!h.saturation && open < constants::kWaitingLeast) return;
-  if (!h.saturation) h.saturation.emplace();
-  Saturation& s = *h.saturation;
+void note_saturation(TargetHistory& t, const LiveDelta& d, double seconds, double left) {
+  std::optional<Saturation>& known = t.live.saturation;
+  const double average_ms = t.live.average_ms.value_or(0.0);
+  const bool waits = requests_wait(t, d, known ? std::min(known->usual_ms, average_ms) : average_ms, seconds);
+  if (!known && !waits) return;
+  if (!known) known.emplace().usual_ms = average_ms;
+  Saturation& s = *known;
+  s.usual_ms = std::min(s.usual_ms, average_ms);
   for (double* sum : {&s.reads, &s.seconds, &s.rates, &s.squares, &s.filling, &s.draining}) *sum *= left;
-  const bool waited = std::exchange(s.open, open) >= constants::kWaitingLeast && open >= constants::kWaitingLeast;
-  if (!waited || seconds <= 0) {
-    if (s.reads < 0.5 && open < constants::kWaitingLeast) h.saturation.reset();
+  if (!std::exchange(s.waiting, waits) || !waits || seconds <= 0) {
+    constexpr double kForgotten = 0.5;
+    if (s.reads < kForgotten && !waits) known.reset();
     return;
   }
   const auto sent = static_cast<double>(d.requests);
@@ -91,14 +106,25 @@ std::optional<double> pace_while_waiting(const LiveHistory& h) {
   if (!h.saturation || h.saturation->reads < constants::kSaturatedReads) return std::nullopt;
   const Saturation& s = *h.saturation;
   // Where a limit is known, traffic stays near it: a pile then grows slowly.
-  const bool turns =
-      s.draining >= constants::kSaturatedTurns && (h.quota_per_s || s.filling >= constants::kSaturatedTurns);
+  const bool turns = s.draining >= constants::kSaturatedTurns &&
+                     (h.quota_per_s || (s.filling >= constants::kSaturatedTurns &&
+                                        s.filling + s.draining >= constants::kSaturatedTurnsPart * s.reads));
   const double pace = s.rates / s.reads;
   const double spread = s.squares / s.reads - pace * pace;
   const double by_chance = pace * s.reads / s.seconds;
   const double most = constants::kSaturatedSpread * pace;
   if (!turns || pace <= 0 || spread > most * most + by_chance) return std::nullopt;
   return pace;
+}
+
+/// What was answered with something else than a 4xx since the read before, `seconds` ago, a second. The memory of some
+/// seconds still holds what came before a limit was met, but where another HAProxy was read in between, this one has
+/// counted over a longer time, and only a part of the requests.
+double carried(const LiveHistory& h, const LiveDelta& d, double seconds) {
+  const auto requests = static_cast<double>(d.requests);
+  const double good = requests - std::min(requests, static_cast<double>(d.client_errors));
+  const bool alone = 2 * seconds >= std::chrono::duration<double>(d.elapsed).count();
+  return alone ? good / std::max(seconds, 0.1) : rate_of(h) * good / requests;
 }
 
 void set_quota(LiveHistory& h, double per_s, MonoTime now) {
@@ -262,7 +288,7 @@ class Everybody {
 std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, MonoTime now,
                                    Requests requests) {
   std::vector<bool> suspect(servers.size());
-  /// Negative: there was no read before, so that what was counted belongs to no known time.
+  /// Negative: there was no read before, so that what was counted belongs to no known time, or there were no requests.
   std::vector<double> carried_per_s(servers.size(), -1.0);
   double total_per_s = 0;
   Fading fading(now);
@@ -271,16 +297,12 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
     const LiveDelta& d = deltas[i];
     // Reads of several HAProxys cover the same time, which counts once.
     const double seconds = std::chrono::duration<double>(std::min(d.elapsed, now - h.counted_at)).count();
-    // The memory of some seconds still holds what came before the limit was met.
-    if (d.elapsed > MonoTime{0})
-      carried_per_s[i] =
-          static_cast<double>(d.requests - std::min(d.requests, d.client_errors)) / std::max(seconds, 0.1);
     time_answers(h, d, now);
     note_sizes(h.sizes, d, now);
     h.newest = fading.newest(h);
     h.recent = fading.recent(h);
     h.minute = fading.minute(h);
-    if (d.elapsed > MonoTime{0}) note_saturation(h, d, seconds, fading.minute_left(h));
+    if (d.elapsed > MonoTime{0}) note_saturation(servers[i], d, seconds, fading.minute_left(h));
     suspect[i] = failing_suddenly(h.minute, d);
     h.measured_s = h.measured_s * decay(now - h.counted_at, constants::kLiveRecent) + seconds;
     h.counted_at = now;
@@ -290,6 +312,7 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
     add(h.recent, fresh);
     add(h.minute, fresh);
     total_per_s += rate_of(h);
+    if (d.elapsed > MonoTime{0} && d.requests > 0) carried_per_s[i] = carried(h, d, seconds);
   }
   note_waiting(servers, deltas, suspect);
   std::vector<std::size_t> suspects;

@@ -84,8 +84,10 @@ struct AnswerSizes {
 /// How a server answers while requests wait there. A server at its limit answers at one pace, whatever it is sent. A
 /// slow server answers as many as it was sent some time ago, and one that hangs none.
 struct Saturation {
-  /// Open requests at the newest read.
-  double open = 0;
+  /// The newest read has shown more open requests than its usual time for an answer explains.
+  bool waiting = false;
+  /// That time, in ms: the least of HAProxy's average since the first one waited, as waiting makes it longer.
+  double usual_ms = 0;
   /// Reads between which requests waited all the time, their seconds, and the sums of their rates of answers (1/s) and
   /// of the squares; with a half-life of kLiveMinute.
   double reads = 0;
