@@ -59,6 +59,51 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+namespace {
+
+/// The character at the beginning of well-formed text that is not empty, and its length.
+struct Character {
+  char32_t code = 0;
+  std::size_t bytes = 1;
+};
+
+Character first_character(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<char32_t>(static_cast<unsigned char>(text[i])); };
+  const char32_t first = byte(0);
+  if (first < 0x80) return {first, 1};
+  const std::size_t bytes = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+  char32_t code = first & (0xFFU >> (bytes + 1));
+  for (std::size_t i = 1; i < bytes; ++i) code = (code << 6U) | (byte(i) & 0x3FU);
+  return {code, bytes};
+}
+
+/// C0, C1 and DEL; marks of direction, joiners and blanks without width (Unicode's class Cf in its general block), line
+/// and paragraph separators, and the byte order mark.
+bool is_harmful(char32_t c) {
+  return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0xAD || c == 0x61C || c == 0x180E ||
+         (c >= 0x200B && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF ||
+         (c >= 0xFFF9 && c <= 0xFFFB) || (c >= 0xE0000 && c <= 0xE007F);
+}
+
+}  // namespace
+
+std::string harmless(std::string_view text) {
+  const bool utf8 = is_utf8(text);
+  std::string out;
+  while (!text.empty()) {
+    const Character c =
+        utf8 ? first_character(text) : Character{static_cast<char32_t>(static_cast<unsigned char>(text[0])), 1};
+    if (c.code < 0x20 || c.code == 0x7F || (!utf8 && c.code >= 0x80))
+      out += fmt::format("\\x{:02x}", static_cast<unsigned>(c.code));
+    else if (is_harmful(c.code))
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c.code));
+    else
+      out += text.substr(0, c.bytes);
+    text.remove_prefix(c.bytes);
+  }
+  return out;
+}
+
 bool is_ip_address(const std::string& host) {
   in6_addr scratch{};
   return inet_pton(AF_INET, host.c_str(), &scratch) == 1 || inet_pton(AF_INET6, host.c_str(), &scratch) == 1;

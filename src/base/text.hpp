@@ -20,6 +20,10 @@ std::string lower(std::string_view text);
 /// Well-formed UTF-8 by RFC 3629: no overlong form, no surrogate, nothing above U+10FFFF.
 bool is_utf8(std::string_view text);
 
+/// Text from outside as a terminal or a log may have it: control characters, and the characters that no one sees or
+/// that turn the direction of writing, as `\x1b` and `\u202e`. What is no UTF-8 goes byte by byte.
+std::string harmless(std::string_view text);
+
 /// A numeric IPv4 or IPv6 address, the latter without brackets.
 bool is_ip_address(const std::string& host);
 

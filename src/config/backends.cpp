@@ -249,7 +249,10 @@ void Backends::read_canary(Reader& r, Backend& out) {
   if (const auto method = r.text("method")) {
     canary.method = method->value;
     const bool word = !method->value.empty() && std::ranges::all_of(method->value, [](char c) {
-      return static_cast<unsigned char>(c) > 0x20 && static_cast<unsigned char>(c) < 0x7f && c != '"' && c != '\\';
+      // Of a URL, which may hold a key: a method is shown in full.
+      constexpr std::string_view kNone = "\"\\/@?#";
+      return static_cast<unsigned char>(c) > 0x20 && static_cast<unsigned char>(c) < 0x7f &&
+             kNone.find(c) == std::string_view::npos;
     });
     if (plain && method->value != "GET" && method->value != "POST")
       r.error(method->place, "method",

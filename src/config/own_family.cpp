@@ -70,6 +70,7 @@ void Families::read(Reader& r) {
     r.error(r.place(), "head", "missing; a [family.head] with the path and a pointer to the height is needed");
   else
     r.table("head", [&](Reader& t) {
+      if (t.absent()) return;
       read_request(t, out->head, out->rate_limited);
       read_pointer(t, "height", out->head.height, true);
       t.choice<OwnFamily::Number>("height_encoding", out->head.height_encoding,
@@ -90,6 +91,7 @@ void Families::read(Reader& r) {
   const auto part = [&](std::string_view key, auto& slot, auto read) {
     if (r.any(key) == nullptr) return;
     r.table(key, [&](Reader& t) {
+      if (t.absent()) return;
       // Not emplace(): clang 19 says that the nested type has no default constructor yet.
       auto& value = slot.emplace(typename std::remove_cvref_t<decltype(slot)>::value_type{});
       read_request(t, value, out->rate_limited);

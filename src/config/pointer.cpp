@@ -23,6 +23,11 @@ void read_pointer(Reader& r, std::string_view key, std::string& out, bool needed
             fmt::format("{} is no JSON pointer: {}; expected one such as \"/node/height\"", shown(found->value), why));
   };
   const std::string& text = found->value;
+  // It is shown in checks and reasons.
+  if (text.find("://") != std::string::npos) {
+    wrong("it is a URL");
+    return;
+  }
   if (!text.starts_with('/')) {
     wrong("it does not begin with /");
     return;

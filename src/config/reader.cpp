@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <span>
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include "base/text.hpp"
 #include "config/nearest.hpp"
 #include "config/quantity.hpp"
 #include "config/url.hpp"
@@ -32,21 +34,82 @@ std::string_view place_of(std::string_view key) {
       {"it belongs below its [[backend]], as [[backend.reference]]", {"reference"}},
       {"it belongs below its [[backend]], as [[backend.canary]]", {"canary"}},
       {"it belongs below [haproxy]", {"endpoints", "watch_interval"}},
+      {"it belongs below [haproxy] or [probe]", {"timeout", "ca_file", "cert_file", "key_file"}},
       {"it belongs below [probe], or below a [[backend.server]]", {"interval", "budget"}},
       {"it belongs below [probe]",
        {"fast_interval", "fall", "rise", "max_in_flight", "max_lookups", "max_response_bytes", "proxy"}},
+      {"it belongs below [http], or below [agent_check]", {"listen"}},
+      {"it belongs below [http]", {"hosts"}},
+      {"it belongs below [standby]", {"lease", "api", "account"}},
       {"it belongs below a [[backend]]",
        {"chain",     "follows",     "strategy",       "scale",     "fallback",      "min_healthy",
         "max_share", "max_latency", "max_block_age",  "max_lag",   "max_block_lag", "min_peers",
         "ramp",      "eject_time",  "max_eject_time", "on_eject",  "drive",         "hash_dead_band",
         "live",      "switch_back", "discover",       "headers_to"}},
-      {"it belongs below a [[backend.server]]", {"url", "url_file", "operator", "tier", "max_rate", "preference"}},
+      {"it belongs below a [[backend.server]]",
+       {"url", "url_file", "headers", "operator", "redact_host", "tier", "max_rate", "preference"}},
+      {"it belongs below a [[backend.canary]]", {"params", "expect", "equals", "matches", "at_most_ms"}},
+      {"it belongs below a [[chain]]", {"family", "chain_id", "block_time", "fork_depth", "genesis_time"}},
+      {"it belongs below a table of a [[family]]",
+       {"rate_limited", "height", "height_encoding", "time_encoding", "behind"}},
       {"it belongs below [log]", {"level", "format"}},
       {"it belongs at the top of the file, before the first [table]", {"watch_config"}},
   };
   for (const Elsewhere& elsewhere : places)
     if (std::ranges::find(elsewhere.keys, key) != elsewhere.keys.end()) return elsewhere.place;
   return {};
+}
+
+/// A unit and what it counts, as `5s` is in seconds.
+struct UnitWords {
+  std::string_view unit;
+  std::string_view meaning;
+};
+
+/// `write it as "2000ms" if it is milliseconds`, with the first unit that makes a value in range; empty: none does.
+template <typename Parse, typename Value>
+std::string with_unit(std::string_view number, std::span<const UnitWords> units, const Parse& parse, Value least,
+                      Value most) {
+  for (const UnitWords& u : units) {
+    const std::string text = fmt::format("{}{}", number, u.unit);
+    if (const auto value = parse(text); value && *value >= least && *value <= most)
+      return fmt::format("; write it as {} if it is {}", shown(text), u.meaning);
+  }
+  return {};
+}
+
+constexpr std::array<UnitWords, 5> kDurationUnits{
+    {{"s", "seconds"}, {"ms", "milliseconds"}, {"m", "minutes"}, {"h", "hours"}, {"d", "days"}}};
+constexpr std::array<UnitWords, 4> kSizeUnits{
+    {{"B", "bytes"}, {"KiB", "kibibytes"}, {"MiB", "mebibytes"}, {"GiB", "gibibytes"}}};
+constexpr std::array<UnitWords, 2> kRateUnits{{{"/s", "requests a second"}, {"/m", "requests a minute"}}};
+constexpr std::array<UnitWords, 2> kBudgetUnits{{{"/month", "requests in 30 days"}, {"/day", "requests in a day"}}};
+
+/// So many characters are no key.
+constexpr std::size_t kNoKey = 8;
+
+/// How much of a text that is no whole URL may be shown: a URL without its scheme, such as `host.example/KEY`, is cut
+/// behind the host. A path is cut before a part that looks like a key.
+std::size_t open_part(std::string_view text) {
+  const std::size_t slash = text.find_first_of("/?#");
+  if (slash == std::string_view::npos) return text.size();
+  const std::string_view before = text.substr(0, slash);
+  const std::string_view behind = text.substr(slash + 1);
+  const bool path = before.empty() || before == "unix:" || before == "master:" || before == "master:unix:" ||
+                    before.starts_with("kubernetes:");
+  if (path) {
+    for (std::size_t at = slash; at < text.size();) {
+      const std::size_t next = std::min(text.find_first_of("/?", at + 1), text.size());
+      if (url::looks_like_key(text.substr(at + 1, next - at - 1))) return at + 1;
+      at = next;
+    }
+    return text.size();
+  }
+  // "25/s" and "600000/month" are quantities.
+  const bool number = before.find_first_not_of("-.0123456789") == std::string_view::npos &&
+                      std::ranges::count(before, '.') <= 1 && behind.find_first_of("/?.") == std::string_view::npos;
+  const bool host = before.find_first_of(".:") != std::string_view::npos;
+  return (number || !host) && behind.size() <= kNoKey ? text.size() : slash + 1;
 }
 
 std::string number_text(double value) {
@@ -94,23 +157,14 @@ std::vector<Diagnostic> Findings::take(List& list, std::string_view what) const 
   return std::move(list.first);
 }
 
-std::string shown(std::string_view text) {
-  constexpr std::size_t kLongest = 40;
+std::string shown(std::string_view text, std::size_t most) {
   if (text.find("://") != std::string_view::npos || text.find('@') != std::string_view::npos)
     return fmt::format("\"{}\"", url::redact(text));
-  std::string out = "\"";
-  std::size_t at = 0;
-  for (; at < text.size() && at < kLongest; ++at) {
-    const auto c = static_cast<unsigned char>(text[at]);
-    if (c < 0x20 || c == 0x7f)
-      out += fmt::format("\\x{:02x}", c);
-    else
-      out += text[at];
-  }
+  const std::string_view open = text.substr(0, open_part(text));
+  std::size_t end = std::min(open.size(), most);
   // Not in the middle of a character.
-  for (; at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80; ++at) out += text[at];
-  if (at < text.size()) out += "…";
-  return out + "\"";
+  while (end < open.size() && (static_cast<unsigned char>(open[end]) & 0xC0U) == 0x80) ++end;
+  return fmt::format("\"{}{}\"", harmless(open.substr(0, end)), end < text.size() ? "…" : "");
 }
 
 bool is_plain_name(std::string_view name) {
@@ -123,6 +177,12 @@ bool is_plain_name(std::string_view name) {
 std::string Reader::path_of(std::string_view key) const {
   if (key.empty()) return path_;
   return path_.empty() ? std::string(key) : fmt::format("{}.{}", path_, key);
+}
+
+std::string Reader::header_of(std::string_view key) const {
+  for (const std::string_view root : {"backend", "family", "chain"})
+    if (path_.starts_with(root)) return fmt::format("{}.{}", root, key);
+  return path_of(key);
 }
 
 void Reader::error(Place place, std::string_view key, std::string message) {
@@ -200,10 +260,8 @@ Given Reader::duration_in(std::string_view key, milliseconds& out, milliseconds 
     const std::string bare = number_text(node);
     if (!(node.kind == Node::Kind::kInteger ? node.integer >= 0 : node.number >= 0 && node.number < 1e9))
       return refuse(*member, fmt::format("{} is no duration; accepted: {}", bare, range));
-    return refuse(*member,
-                  fmt::format("{0} has no unit; write it as \"{0}s\" if it is seconds (units: ms, s, m, h, d); "
-                              "accepted: {1}",
-                              bare, range));
+    return refuse(*member, fmt::format("{} has no unit{} (units: ms, s, m, h, d); accepted: {}", bare,
+                                       with_unit(bare, kDurationUnits, parse_duration, least, most), range));
   }
   if (node.kind != Node::Kind::kString)
     return wrong_type(*member, fmt::format("a duration from {}, such as \"{}\"", range, duration_text(out)));
@@ -212,9 +270,8 @@ Given Reader::duration_in(std::string_view key, milliseconds& out, milliseconds 
   if (!value) {
     switch (value.error()) {
       case QuantityFault::kNoUnit:
-        return refuse(*member, fmt::format("{} has no unit; write it as {} if it is seconds (units: ms, s, m, h, d); "
-                                           "accepted: {}",
-                                           shown(node.text), shown(node.text + "s"), range));
+        return refuse(*member, fmt::format("{} has no unit{} (units: ms, s, m, h, d); accepted: {}", shown(node.text),
+                                           with_unit(node.text, kDurationUnits, parse_duration, least, most), range));
       case QuantityFault::kNegative:
         return refuse(*member, fmt::format("{} is negative; accepted: {}", shown(node.text), range));
       case QuantityFault::kTooFine:
@@ -252,18 +309,18 @@ Given Reader::size(std::string_view key, std::uint64_t& out, std::uint64_t least
   const std::string range = fmt::format("{} to {}", size_text(least), size_text(most));
   const Node& node = member->value;
   if (node.kind == Node::Kind::kInteger && node.integer >= 0)
-    return refuse(*member, fmt::format("{0} has no unit; write it as \"{0}B\" if it is bytes (units: B, KB, KiB, MB, "
-                                       "MiB, GB, GiB); accepted: {1}",
-                                       node.integer, range));
+    return refuse(*member,
+                  fmt::format("{} has no unit{} (units: B, KB, KiB, MB, MiB, GB, GiB); accepted: {}", node.integer,
+                              with_unit(number_text(node), kSizeUnits, parse_size, least, most), range));
   if (node.kind != Node::Kind::kString)
     return wrong_type(*member, fmt::format("a size from {}, such as \"{}\"", range, size_text(out)));
   const auto value = parse_size(node.text);
   if (!value) {
     switch (value.error()) {
       case QuantityFault::kNoUnit:
-        return refuse(*member, fmt::format("{} has no unit; write it as {} if it is bytes (units: B, KB, KiB, MB, MiB, "
-                                           "GB, GiB); accepted: {}",
-                                           shown(node.text), shown(node.text + "B"), range));
+        return refuse(*member,
+                      fmt::format("{} has no unit{} (units: B, KB, KiB, MB, MiB, GB, GiB); accepted: {}",
+                                  shown(node.text), with_unit(node.text, kSizeUnits, parse_size, least, most), range));
       case QuantityFault::kNegative:
         return refuse(*member, fmt::format("{} is negative; accepted: {}", shown(node.text), range));
       case QuantityFault::kTooFine:
@@ -287,9 +344,8 @@ Given Reader::rate(std::string_view key, double& out, double least, double most)
   const std::string range = fmt::format("{} to {}", rate_text(least), rate_text(most));
   const Node& node = member->value;
   if (node.kind == Node::Kind::kInteger && node.integer >= 0)
-    return refuse(*member, fmt::format("{0} has no unit; write it as \"{0}/s\" if it is requests a second (units: /s, "
-                                       "/m); accepted: {1}",
-                                       node.integer, range));
+    return refuse(*member, fmt::format("{} has no unit{} (units: /s, /m); accepted: {}", node.integer,
+                                       with_unit(number_text(node), kRateUnits, parse_rate, least, most), range));
   if (node.kind != Node::Kind::kString)
     return wrong_type(*member, fmt::format("a rate from {}, such as \"25/s\"", range));
   const auto value = parse_rate(node.text);
@@ -313,10 +369,8 @@ Given Reader::budget(std::string_view key, double& out) {
   const std::string range = daily ? fmt::format("{:.0f}/day to {:.0f}/day", kLeast, kMost)
                                   : fmt::format("{:.0f}/month to {:.0f}/month", 30 * kLeast, 30 * kMost);
   if (node.kind == Node::Kind::kInteger && node.integer >= 0)
-    return refuse(*member,
-                  fmt::format("{0} has no unit; write it as \"{0}/month\" if it is requests in 30 days (units: "
-                              "/day, /month); accepted: {1}",
-                              node.integer, range));
+    return refuse(*member, fmt::format("{} has no unit{} (units: /day, /month); accepted: {}", node.integer,
+                                       with_unit(number_text(node), kBudgetUnits, parse_budget, kLeast, kMost), range));
   if (node.kind != Node::Kind::kString)
     return wrong_type(*member, fmt::format("requests in a time, such as \"600000/month\", from {}", range));
   const auto value = parse_budget(node.text);
@@ -399,7 +453,7 @@ void Reader::table(std::string_view key, const std::function<void(Reader&)>& rea
   if (member != nullptr && member->value.kind != Node::Kind::kTable) {
     const bool array = member->value.kind == Node::Kind::kArray;
     error(array ? member->value.place : member->place, key,
-          fmt::format("found {}; expected a table: [{}]", kind_name(member->value.kind), path_of(key)));
+          fmt::format("found {}; expected a table: [{}]", kind_name(member->value.kind), header_of(key)));
     member = nullptr;
   }
   Reader inner(member == nullptr ? kEmpty : member->value, path_of(key), findings_);
@@ -411,8 +465,7 @@ std::size_t Reader::tables(std::string_view key, std::string_view label, const s
   const Member* member = take(key);
   if (member == nullptr) return 0;
   const Node& node = member->value;
-  // Array-of-tables headers stand below [[backend]] without the name that paths show.
-  const std::string header = path_.starts_with("backend.") ? fmt::format("backend.{}", key) : std::string(key);
+  const std::string header = header_of(key);
   if (node.kind != Node::Kind::kArray) {
     error(node.kind == Node::Kind::kTable ? node.place : member->place, key,
           fmt::format("found {}; expected an array of tables: [[{}]]", kind_name(node.kind), header));
@@ -441,7 +494,8 @@ void Reader::finish() {
   for (const Member& member : table_.members) {
     if (std::ranges::find(known_, std::string_view(member.key)) != known_.end()) continue;
     // Quoted keys can be anything, even a pasted URL.
-    const bool plain = is_plain_name(member.key) && member.key.size() <= kLongest;
+    // A key that was pasted without quotation marks is a plain name too.
+    const bool plain = is_plain_name(member.key) && member.key.size() <= kLongest && !url::looks_like_key(member.key);
     // A key that is right in another table is no typing error of this one's: `fall` is not `fallback`.
     const std::string_view elsewhere = place_of(member.key);
     const auto near = plain && elsewhere.empty() ? nearest(member.key, known_) : std::vector<std::string_view>{};

@@ -61,8 +61,9 @@ class Findings {
   bool holds_secret_ = false;
 };
 
-/// How text of the file is shown in a message: quoted, control characters escaped, cut when long, URLs redacted.
-std::string shown(std::string_view text);
+/// How text of the file is shown in a message: quoted, harmless, cut after `most` bytes, URLs redacted, also those
+/// without a scheme.
+std::string shown(std::string_view text, std::size_t most = 40);
 
 /// "1 to 10"; "1" when nothing else is accepted.
 template <typename T>
@@ -97,9 +98,13 @@ class Reader {
       : table_(table), path_(std::move(path)), findings_(findings) {}
 
   [[nodiscard]] Place place() const { return table_.place; }
+  /// The file has no such table, or something else in its place.
+  [[nodiscard]] bool absent() const { return table_.place.line == 0; }
   [[nodiscard]] const std::string& path() const { return path_; }
   /// The dotted path of one of its keys.
   [[nodiscard]] std::string path_of(std::string_view key) const;
+  /// The same as a table's header has it: without the names and numbers of the tables above it.
+  [[nodiscard]] std::string header_of(std::string_view key) const;
   /// Whether the file gives the key. Does not make it a known one: another function has to read it, given or not.
   [[nodiscard]] bool has(std::string_view key) const { return table_.find(key) != nullptr; }
   /// Notes an error about one of its keys; with an empty key about the table.

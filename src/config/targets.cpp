@@ -150,6 +150,29 @@ void read_headers(Reader& r, const Context& context, const Node& table, Headers&
 }
 
 }  // namespace
+/// Logs, reports and metrics show it in full.
+void read_operator(Reader& r, Target& out) {
+  constexpr std::size_t kLongest = 64;
+  const auto name = r.text("operator");
+  if (!name) return;
+  const std::string& value = name->value;
+  const auto wrong = [&](std::string message) { r.error(name->place, "operator", std::move(message)); };
+  if (value.empty())
+    wrong("it is empty; expected a name, such as \"quicknode\"");
+  else if (harmless(value) != value)
+    wrong("it has a control character; expected a name, such as \"quicknode\"");
+  else if (value.find_first_of("/@") != std::string::npos)
+    wrong(
+        "expected the operator's name without / and @, such as \"quicknode\"; it is shown in full, and a URL may hold a "
+        "key");
+  else if (value.size() > kLongest)
+    wrong(fmt::format("it has {} bytes; expected a name of at most {}, such as \"quicknode\"", value.size(), kLongest));
+  else if (url::looks_like_key(value))
+    r.warning(name->place, "operator", "it looks like a key, and is shown in full in reports and logs");
+  out.operator_name = value;
+  out.operator_given = true;
+}
+
 
 void read_plain_headers(Reader& r, const Node& table, Headers& out) {
   for (const Member& member : table.members) {
@@ -171,14 +194,7 @@ void read_target(Reader& r, const Context& context, Target& out, bool needs_url)
   out.url = read_url(r, context, needs_url, out.redact_host);
   if (const Node* headers = r.free_table("headers"); headers != nullptr && context.providers())
     read_headers(r, context, *headers, out.headers);
-  if (const auto name = r.text("operator")) {
-    const bool printable =
-        std::ranges::none_of(name->value, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-    if (name->value.empty() || !printable)
-      r.error(name->place, "operator", "it is empty or has a control character; expected a name");
-    out.operator_name = name->value;
-    out.operator_given = true;
-  }
+  read_operator(r, out);
   std::optional<milliseconds> interval;
   if (r.duration_or_word("interval", "auto", interval, kLeastInterval, kMostInterval).valid())
     out.own_interval = interval.value_or(milliseconds{0});
