@@ -32,6 +32,7 @@
 #include <utility>
 
 #include "config/scan.hpp"
+#include "config/url.hpp"
 
 namespace rpcw::config {
 namespace {
@@ -99,12 +100,14 @@ Place place_at(std::string_view text, std::size_t offset) {
   return {.line = static_cast<unsigned>(lines + 1), .column = static_cast<unsigned>(characters + 1)};
 }
 
+/// A key as it may be shown: not one that may be a secret.
 bool is_key_text(std::string_view text) {
   constexpr std::size_t kLongest = 80;
-  return !text.empty() && text.size() <= kLongest && std::ranges::all_of(text, [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-' ||
-           c == '.';
-  });
+  return !text.empty() && text.size() <= kLongest && !url::looks_like_key(text) &&
+         std::ranges::all_of(text, [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-' ||
+                  c == '.';
+         });
 }
 
 /// The library's own sentence without what it quotes from the file: a key pasted without quotation marks would be shown
@@ -137,6 +140,103 @@ std::string without_quotations(std::string_view text) {
   }
   out += text;
   return out;
+}
+
+std::string_view trimmed(std::string_view text) {
+  const std::size_t begin = std::min(text.find_first_not_of(" \t\r"), text.size());
+  return text.substr(begin, text.find_last_not_of(" \t\r") + 1 - begin);
+}
+
+/// The name in a line that begins with `[name]` or `[[name]]`; empty: it is no such line.
+std::string_view header_in(std::string_view line) {
+  if (!line.starts_with('[')) return {};
+  line.remove_prefix(line.starts_with("[[") ? 2 : 1);
+  const std::size_t close = line.find(']');
+  return close == std::string_view::npos ? std::string_view{} : trimmed(line.substr(0, close));
+}
+
+/// Whether a line is `key = …`, or `key.more = …` where `dotted`.
+bool assigns(std::string_view line, std::string_view key, bool dotted) {
+  if (!line.starts_with(key)) return false;
+  line = trimmed(line.substr(key.size()));
+  return line.starts_with('=') || (dotted && line.starts_with('.'));
+}
+
+/// Where a key was defined before the line on which it is defined again. Reads lines alone, so that it can miss what is
+/// written in an unusual way.
+struct Earlier {
+  /// 0: not found.
+  unsigned line = 0;
+  /// The header of a table below it, with its brackets, where that one came first; empty: there is none.
+  std::string below{};
+};
+
+Earlier earlier_table(std::string_view text, std::string_view key, unsigned again) {
+  bool top = true;
+  for (unsigned line = 1; line < again && !text.empty(); ++line) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view words = trimmed(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+    const std::string_view header = header_in(words);
+    top = top && header.empty();
+    if (header == key || (top && assigns(words, key, true))) return {.line = line};
+    if (header.size() > key.size() && header.starts_with(key) && header[key.size()] == '.' && is_key_text(header))
+      return {.line = line, .below = fmt::format(fmt::runtime(words.starts_with("[[") ? "[[{}]]" : "[{}]"), header)};
+  }
+  return {};
+}
+
+Earlier earlier_value(std::string_view text, std::string_view key, unsigned again) {
+  Earlier out;
+  for (unsigned line = 1; line < again && !text.empty(); ++line) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view words = trimmed(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (!header_in(words).empty())
+      out = {};
+    else if (out.line == 0 && assigns(words, key, false))
+      out.line = line;
+  }
+  return out;
+}
+
+/// Whether the file may have several tables of that name.
+bool may_repeat(std::string_view key) {
+  const std::string_view root = key.substr(0, key.find('.'));
+  return root == "backend" || root == "chain" || root == "family";
+}
+
+/// What to do about `cannot redefine existing KIND 'KEY'`, for the end of the library's sentence. `whole`: it stands
+/// for that sentence.
+struct Advice {
+  std::string text;
+  bool whole = false;
+};
+
+Advice redefinition_advice(std::string_view text, std::string_view sentence, unsigned again) {
+  constexpr std::string_view kTable = "existing table '";
+  const std::size_t open = sentence.find('\'');
+  const std::size_t close = sentence.find('\'', open + 1);
+  if (open == std::string_view::npos || close == std::string_view::npos) return {};
+  const std::string_view key = sentence.substr(open + 1, close - open - 1);
+  if (!is_key_text(key)) return {};
+  if (sentence.find("existing array '") != std::string_view::npos && may_repeat(key))
+    return {fmt::format("; each one is written with two brackets: [[{}]]", key)};
+  if (sentence.find(kTable) == std::string_view::npos) {
+    const Earlier first = earlier_value(text, key, again);
+    return {first.line > 0 ? fmt::format("; it is already set on line {}: keep one of them", first.line) : ""};
+  }
+  const Earlier first = earlier_table(text, key, again);
+  if (!first.below.empty())
+    return {.text = fmt::format("{1} on line {2} stands before its [[{0}]]: put [[{0}]] first", key, first.below,
+                                first.line),
+            .whole = true};
+  if (may_repeat(key)) {
+    const std::string where = first.line > 0 ? fmt::format("; the one on line {} is not", first.line) : "";
+    return {
+        fmt::format(" (there may be several, so it is written with two brackets, as [[backend.server]] is{})", where)};
+  }
+  return {first.line > 0 ? fmt::format("; it is already on line {}: join the two", first.line) : ""};
 }
 
 }  // namespace
@@ -194,14 +294,16 @@ std::expected<Node, SyntaxError> parse_document(std::string_view text) {
   // `interval = 5s` and `level = info` are what people write; the library's sentence about them does not say so.
   constexpr std::array<std::string_view, 3> kUnquoted{"parsing value", "parsing floating-point", "parsing decimal"};
   const auto has = [&](std::string_view what) { return message.find(what) != std::string::npos; };
-  if (std::ranges::any_of(kUnquoted, has))
+  if (std::ranges::any_of(kUnquoted, has)) {
     message += " (text, and a number with a unit, needs quotation marks: \"5s\")";
-  else if (has("parsing boolean"))
+  } else if (has("parsing boolean")) {
     message += " (write true or false; text needs quotation marks)";
-  else if (has("unescaped control characters"))
+  } else if (has("unescaped control characters")) {
     message += " (is the closing quotation mark missing?)";
-  else if (has("existing table 'backend") || has("existing table 'chain") || has("existing table 'family"))
-    message += " (there may be several, so it is written with two brackets, as [[backend.server]] is)";
+  } else if (has("cannot redefine existing ")) {
+    Advice advice = redefinition_advice(text, message, place_of(error.source()).line);
+    message = advice.whole ? "TOML syntax: " + std::move(advice.text) : message + advice.text;
+  }
   return std::unexpected(SyntaxError{.place = place_of(error.source()), .message = std::move(message)});
 }
 

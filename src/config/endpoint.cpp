@@ -30,6 +30,9 @@ std::expected<std::string, std::string> parse_path(std::string_view path) {
 }  // namespace
 
 std::expected<HostPort, std::string> parse_host_port(std::string_view text) {
+  for (const std::string_view scheme : {"http://", "https://", "tcp://"})
+    if (text.starts_with(scheme))
+      return std::unexpected(fmt::format("leave {} out: expected HOST:PORT and nothing else", scheme));
   if (!text.starts_with('[') && std::ranges::count(text, ':') > 1)
     return std::unexpected("an IPv6 address needs brackets: [ADDRESS]:PORT");
   if (text.starts_with(':')) return std::unexpected("the host is missing; for all addresses write 0.0.0.0 or [::]");
