@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <limits>
 #include <utility>
 
+#include "base/hex.hpp"
 #include "config/nearest.hpp"
+#include "config/quantity.hpp"
 
 namespace rpcw::config {
 namespace {
@@ -16,29 +19,168 @@ using namespace std::chrono_literals;
 
 constexpr milliseconds kLongestLimit = 24h;
 
-/// `chain_id`: a number, or a text; as the family's answers are compared.
-Given read_identity(Reader& r, IdForm form, std::string& out) {
-  constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max();
+/// Whether base58 text stands for 32 bytes.
+bool is_base58_hash(std::string_view text) {
+  constexpr std::string_view kDigits = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+  constexpr std::size_t kLongest = 44;
+  if (text.size() > kLongest) return false;
+  // Each leading 1 is a zero byte; the others are the digits of a number.
+  const std::size_t zeros = std::min(text.find_first_not_of('1'), text.size());
+  std::vector<unsigned> bytes;
+  for (const char c : text) {
+    std::size_t carry = kDigits.find(c);
+    if (carry == std::string_view::npos) return false;
+    for (unsigned& byte : bytes) {
+      carry += std::size_t{58} * byte;
+      byte = carry & 0xFFU;
+      carry >>= 8U;
+    }
+    if (carry > 0) bytes.push_back(static_cast<unsigned>(carry));
+  }
+  return zeros + bytes.size() == 32;
+}
+
+bool is_digest(std::string_view text) {
+  constexpr std::size_t kFirstBytes = 8;
+  return is_base58_hash(text) || (text.size() == kFirstBytes && is_hex(text));
+}
+
+template <std::size_t digits>
+bool has_hex_digits(std::string_view text) {
+  return without_0x(text).size() == digits && is_hex(without_0x(text));
+}
+
+bool is_felt(std::string_view text) {
+  // Below 2^251 + 17 * 2^192 + 1.
+  constexpr std::size_t kMostDigits = 63;
+  const std::string felt = felt_text(text);
+  return !felt.empty() && felt.size() - 2 <= kMostDigits;
+}
+
+/// `network-id`, a dash and a version.
+bool is_genesis_id(std::string_view text) {
+  return text.find('-') != std::string_view::npos;
+}
+
+bool is_cometbft_id(std::string_view text) {
+  constexpr std::size_t kLongest = 50;  // MaxChainIDLen of cometbft/types/genesis.go
+  return text.size() <= kLongest;
+}
+
+/// What the nodes of a known family can answer to its identity check, as `chain_id` has it.
+struct IdRule {
+  std::string_view family;
+  /// What is right: a noun with an example; empty: what the form's `identity_text` says.
+  std::string_view expected{};
+  /// Of a text as `canonical_identity` gives it; nullptr: any.
+  bool (*possible)(std::string_view) = nullptr;
+  /// Where networks are numbers: the largest one.
+  std::uint64_t largest = std::numeric_limits<std::int64_t>::max();
+  /// A number is a name too.
+  bool takes_integer = false;
+  /// No public network has a space in it.
+  bool one_word = true;
+};
+
+constexpr std::array<IdRule, 16> kIdRules{{
+    {.family = "evm"},
+    {.family = "solana",
+     .expected = "the hash of the first block in base58, such as \"5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d\"",
+     .possible = is_base58_hash},
+    {.family = "algorand", .expected = "the genesis id, such as \"mainnet-v1.0\"", .possible = is_genesis_id},
+    {.family = "aptos", .expected = "a number from 1 to 255, such as 1", .largest = 255},
+    {.family = "sui",
+     .expected = "the digest of the first checkpoint in base58, such as "
+                 "\"4btiuiMPvEENsttpZC7CZ53DruC3MAgfznDbASZ7DR6S\", or its first eight hexadecimal digits",
+     .possible = is_digest},
+    {.family = "hedera",
+     .expected = "the 96 hexadecimal digits of the hash of block 0, such as \"0x420fffe6…\"",
+     .possible = has_hex_digits<96>},
+    {.family = "near", .expected = "the network's name, such as \"mainnet\"", .takes_integer = true},
+    {.family = "cometbft",
+     .expected = "the network's name of at most 50 characters, such as \"cosmoshub-4\"",
+     .possible = is_cometbft_id,
+     .takes_integer = true},
+    {.family = "substrate"},
+    {.family = "stellar-rpc",
+     .expected = "the network's passphrase, such as \"Public Global Stellar Network ; September 2015\"",
+     .takes_integer = true,
+     .one_word = false},
+    {.family = "horizon",
+     .expected = "the network's passphrase, such as \"Public Global Stellar Network ; September 2015\"",
+     .takes_integer = true,
+     .one_word = false},
+    {.family = "xrpl", .expected = "a number from 1 to 4294967295, such as 21337", .largest = 4'294'967'295},
+    {.family = "starknet", .possible = is_felt},
+    {.family = "bitcoin",
+     .expected = "the 64 hexadecimal digits of the hash of block 0, such as \"00000000…ce26f\"",
+     .possible = has_hex_digits<64>},
+    {.family = "tron",
+     .expected = "the 64 hexadecimal digits of the hash of block 0, such as \"00000000…53dc\"",
+     .possible = has_hex_digits<64>},
+    {.family = "beacon"},
+}};
+
+/// Of a [[family]], or of a chain whose family is not known.
+constexpr IdRule kAnyId{.family = {}, .takes_integer = true, .one_word = false};
+
+const IdRule& id_rule_of(std::string_view family) {
+  const auto at = std::ranges::find(kIdRules, family, &IdRule::family);
+  return at == kIdRules.end() ? kAnyId : *at;
+}
+
+/// `chain_id`: a number, or a text; as the family's answers are compared. `family`: empty where it is not known.
+Given read_identity(Reader& r, std::string_view family, IdForm form, std::string& out) {
   const Node* node = r.any("chain_id");
-  if (node == nullptr || (node->kind != Node::Kind::kString && (form == IdForm::kText || form == IdForm::kNumber))) {
+  if (node == nullptr) return {.place = r.place()};
+  const IdRule& rule = id_rule_of(family);
+  const std::string_view expected = rule.expected.empty() ? identity_text(form) : rule.expected;
+  const auto refuse = [&](std::string message) {
+    r.error(node->place, "chain_id", std::move(message));
+    return Given{.state = Given::State::kInvalid, .place = node->place};
+  };
+  const bool text = node->kind == Node::Kind::kString;
+  if (!text && (form == IdForm::kNumber || (rule.takes_integer && node->kind == Node::Kind::kInteger))) {
     std::uint64_t id = 0;
-    const Given given = r.integer("chain_id", id, 1, kMost);
+    const Given given = r.integer("chain_id", id, 1, rule.largest);
     if (given.valid()) out = fmt::format("{}", id);
     return given;
   }
-  const auto text = r.text("chain_id");
-  if (!text) return {Given::State::kInvalid, r.place()};
-  const bool printable = !text->value.empty() && std::ranges::all_of(text->value, [](char c) {
+  if (!text) return refuse(fmt::format("found {}; expected {} in quotation marks", kind_name(node->kind), expected));
+  const bool printable = !node->text.empty() && std::ranges::all_of(node->text, [](char c) {
     return static_cast<unsigned char>(c) >= 0x20 && static_cast<unsigned char>(c) != 0x7f;
   });
-  if (printable) out = canonical_identity(form, text->value);
-  if (!out.empty()) return {Given::State::kValid, text->place};
-  r.error(text->place, "chain_id",
-          fmt::format("{} is no id of a network of this family; expected {}", shown(text->value), identity_text(form)));
-  return {Given::State::kInvalid, text->place};
+  std::string id = printable ? canonical_identity(form, node->text) : std::string{};
+  std::uint64_t number = 0;
+  if (form == IdForm::kNumber) std::from_chars(id.data(), id.data() + id.size(), number);
+  if (id.empty() || number > rule.largest || (rule.possible != nullptr && !rule.possible(id)))
+    return refuse(fmt::format("{} is no id of a network{}; expected {}", shown(node->text),
+                              family.empty() ? "" : fmt::format(" of the family {}", family), expected));
+  if (rule.one_word && id.find(' ') != std::string::npos)
+    r.warning(node->place, "chain_id",
+              fmt::format("{} has a space, which no public network of the family {} has in its id; expected {}",
+                          shown(node->text), family, expected));
+  out = std::move(id);
+  return {.state = Given::State::kValid, .place = node->place};
 }
 
 }  // namespace
+
+void warn_of_idle_lag(Reader& r, const Chain& chain, const Given& age, const Given& lag) {
+  // Without times in its heads an age is only how long the head stands still.
+  if (!chain.max_block_age || !chain.offers.time || chain.max_lag < *chain.max_block_age) return;
+  const std::string lag_text = duration_text(chain.max_lag);
+  const std::string age_text = duration_text(*chain.max_block_age);
+  if (lag.valid())
+    r.warning(lag.place, "max_lag",
+              fmt::format("{} is never reached: blocks that far behind are older than max_block_age, {}, and too old",
+                          lag_text, age_text));
+  else if (age.valid())
+    r.warning(age.place, "max_block_age",
+              fmt::format("{} is not longer than max_lag, {}, which is never reached then: blocks that far behind are "
+                          "too old",
+                          age_text, lag_text));
+}
 
 const Chains::Own* Chains::find_own(std::string_view name) const {
   const auto at = std::ranges::find(own_, name, [](const Own& own) { return std::string_view(own.chain.name); });
@@ -88,7 +230,7 @@ void Chains::read(Reader& r) {
     chain.offers = known != nullptr ? known->offers : chain.own_family->offers();
   }
 
-  note(read_identity(r, chain.offers.id_form, chain.identity));
+  note(read_identity(r, family.valid() ? chain.family : "", chain.offers.id_form, chain.identity));
   const Given time = r.duration("block_time", chain.block_time, 1ms, 1h);
   note(time);
   if (time.absent()) {
@@ -97,9 +239,12 @@ void Chains::read(Reader& r) {
   }
   if (!time.valid()) chain.block_time = 1s;
   chain.max_block_age = default_max_block_age(chain.block_time);
-  note(r.duration_or_off("max_block_age", chain.max_block_age, 1s, kLongestLimit));
+  const Given age = r.duration_or_off("max_block_age", chain.max_block_age, 1s, kLongestLimit);
+  note(age);
   chain.max_lag = default_max_lag(chain.max_block_age, chain.block_time);
-  note(r.duration("max_lag", chain.max_lag, 1s, kLongestLimit));
+  const Given lag = r.duration("max_lag", chain.max_lag, 1s, kLongestLimit);
+  note(lag);
+  warn_of_idle_lag(r, chain, age, lag);
   chain.fork_depth = default_fork_depth(chain.block_time);
   note(r.integer("fork_depth", chain.fork_depth, 1, 1000));
   // 2100: no chain begins later.

@@ -9,6 +9,9 @@
 
 namespace rpcw::config {
 
+/// Warns where max_lag is not below max_block_age, if one of the two is given.
+void warn_of_idle_lag(Reader& r, const Chain& chain, const Given& age, const Given& lag);
+
 /// The chains of a file's own, and the choice among them and the known ones.
 class Chains {
  public:

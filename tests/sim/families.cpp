@@ -55,9 +55,10 @@ std::string iso(const View& view, std::uint64_t height) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}341781Z", fmt::gmtime(whole), ms % 1000);
 }
 
-/// Digits of base 58, as far as tests care.
+/// Digits of base 58 that stand for 32 bytes, and differ where the first 42 digits of `hex` do.
 std::string base58(std::string_view hex) {
-  std::string out(hex.substr(2));
+  // With this first digit, a number of 43 has as many bytes whatever follows.
+  std::string out = "e" + std::string(hex.substr(2, 42));
   std::ranges::replace(out, '0', 'z');
   return out;
 }
