@@ -16,6 +16,13 @@ namespace rpcw::config {
 /// Where a name was first defined.
 using Seen = std::map<std::string, Place, std::less<>>;
 
+/// The path of a file that the configuration names.
+struct FilePath {
+  std::string path;
+  /// As messages show it: with the names of variables.
+  std::string shown;
+};
+
 class Context {
  public:
   Context(const std::string& file, const Surroundings& surroundings)
@@ -30,9 +37,15 @@ class Context {
   /// The text with its variables filled in. Notes what is wrong with it, and gives nullopt then.
   std::optional<Expanded> expanded(Reader& r, std::string_view key, const Found<std::string>& from) const;
   /// A path with its variables filled in, relative to the configuration file. Notes what is wrong.
-  std::optional<std::string> path(Reader& r, std::string_view key, const Found<std::string>& from) const;
+  std::optional<FilePath> path(Reader& r, std::string_view key, const Found<std::string>& from) const;
   /// The contents of the file that `path` gave. Notes it when it cannot be read.
-  std::optional<std::string> contents(Reader& r, std::string_view key, Place place, const std::string& path) const;
+  std::optional<std::string> contents(Reader& r, std::string_view key, Place place, const FilePath& file) const;
+  /// Notes it when all users may read or write the file, which holds a key.
+  void warn_of_open(Reader& r, std::string_view key, Place place, const FilePath& file) const;
+  /// Whether a file that is no socket has this name.
+  [[nodiscard]] bool is_other_than_socket(const std::string& path) const;
+  /// What is wrong in files that can be read.
+  [[nodiscard]] std::optional<TlsFault> find_tls_fault(const TlsFiles& files) const;
 
  private:
   std::filesystem::path directory_;

@@ -3,15 +3,32 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace rpcw::config {
 namespace {
 
+constexpr std::string_view kOfVariables = "_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
 bool is_name(std::string_view text) {
   if (text.empty() || (text.front() >= '0' && text.front() <= '9')) return false;
-  return std::ranges::all_of(text, [](char c) {
-    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-  });
+  return text.find_first_not_of(kOfVariables) == std::string_view::npos;
+}
+
+/// What is meant by the `$NAME` at the beginning of `text`, where that is a variable: its name, or "NAME" where the
+/// name may be a part of a secret; empty: no variable is meant. `before`: the character before the $.
+std::string meant_variable(std::string_view text, char before, const Variable& variable) {
+  if (!text.starts_with('$') || before == '$') return {};
+  const std::size_t end = std::min(text.find_first_not_of(kOfVariables, 1), text.size());
+  const std::string name(text.substr(1, end - 1));
+  if (!is_name(name)) return {};
+  if (variable && variable(name)) return name;
+  // A word in capitals that stands alone. In a password a $ may be followed by anything.
+  constexpr std::string_view kEnds = "/?&=:@. ";
+  const bool alone = kEnds.find(before) != std::string_view::npos &&
+                     (end == text.size() || kEnds.find(text[end]) != std::string_view::npos);
+  const bool capitals = std::ranges::none_of(name, [](char c) { return c >= 'a' && c <= 'z'; });
+  return alone && capitals ? "NAME" : "";
 }
 
 }  // namespace
@@ -27,6 +44,10 @@ std::expected<Expanded, std::vector<std::string>> expand(std::string_view text, 
       continue;
     }
     if (!text.starts_with("${")) {
+      const char before = out.value.empty() ? '/' : out.value.back();
+      if (std::string name = meant_variable(text, before, variable);
+          !name.empty() && std::ranges::find(out.bare, name) == out.bare.end())
+        out.bare.push_back(std::move(name));
       const std::size_t next = std::min(text.find('$', 1), text.size());
       out.value += text.substr(0, next);
       text.remove_prefix(next);

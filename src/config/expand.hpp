@@ -18,6 +18,9 @@ struct Expanded {
   std::vector<std::string> variables;
   /// Those of them that are set and empty.
   std::vector<std::string> empty;
+  /// Names that stand behind a $ without braces and are meant as variables; "NAME" for one that may be a part of a
+  /// secret.
+  std::vector<std::string> bare;
 };
 
 /// Replaces each `${NAME}` by the variable's value and `$${` by a literal `${`; a value is not expanded again. On

@@ -18,6 +18,7 @@
 #include "config/document.hpp"
 #include "config/endpoint.hpp"
 #include "config/reader.hpp"
+#include "config/tls_files.hpp"
 #include "config/url.hpp"
 
 namespace rpcw::config {
@@ -99,17 +100,25 @@ bool is_host_name(std::string_view text) {
   });
 }
 
-void read_http(Reader& r, Http& out) {
+void read_http(Reader& r, const Context& context, Http& out, std::vector<Place>& places) {
+  const auto listen = r.text_or_texts("listen");
   if (r.has("listen")) out.listen.clear();
-  for (const auto& item : r.text_or_texts("listen")) {
+  for (const auto& item : listen) {
     if (item.value.empty()) continue;
     auto at = parse_listen(item.value);
-    if (!at)
+    if (!at) {
       r.error(item.place, "listen", fmt::format("{}: {}; \"\" turns it off", shown(item.value), at.error()));
-    else if (std::ranges::find(out.listen, at->text, &Listen::text) != out.listen.end())
+    } else if (std::ranges::find(out.listen, at->text, &Listen::text) != out.listen.end()) {
       r.error(item.place, "listen", fmt::format("{} is already given", shown(item.value)));
-    else
+    } else {
+      if (at->port == 0 && context.network() && context.is_other_than_socket(at->address))
+        r.warning(item.place, "listen",
+                  fmt::format("{}: a file that is no socket has this name, so that `run` cannot listen there; choose "
+                              "another name, or remove the file",
+                              shown(item.value)));
       out.listen.push_back(std::move(*at));
+      places.push_back(item.place);
+    }
   }
   for (const auto& item : r.texts("hosts")) {
     if (!is_host_name(item.value)) {
@@ -134,6 +143,25 @@ void read_agent_check(Reader& r, AgentCheck& out, Place& place) {
             fmt::format("{}: HAProxy's agent-check needs an IP address and a port", shown(text->value)));
   else
     out.listen = std::move(*at);
+}
+
+/// Two sockets that listen cannot have one port, unless they have different addresses.
+void refuse_same_port(Reader& root, const Config& config, const std::vector<Place>& http_places, Place agent_place) {
+  if (!config.agent_check.listen) return;
+  const Listen& agent = *config.agent_check.listen;
+  const auto all = [](const Listen& at) { return at.address == "0.0.0.0" || at.address == "::"; };
+  const auto six = [](const Listen& at) { return at.address.find(':') != std::string::npos; };
+  for (std::size_t i = 0; i < config.http.listen.size(); ++i) {
+    const Listen& http = config.http.listen[i];
+    if (http.port != agent.port) continue;
+    if (http.address != agent.address && (six(http) != six(agent) || (!all(http) && !all(agent)))) continue;
+    // The default one stands nowhere in the file.
+    const bool given = i < http_places.size();
+    root.error(
+        agent_place, "agent_check.listen",
+        fmt::format("{} is the port of http.listen, {}{}; choose another port for one of them", shown(agent.text),
+                    shown(http.text), given ? fmt::format(" on line {}", http_places[i].line) : " by default"));
+  }
 }
 
 /// RFC 1123, as Kubernetes has its names.
@@ -183,9 +211,11 @@ void read_root(Reader& root, const Context& context, Config& out) {
   root.boolean("watch_config", out.watch_config);
   root.table("haproxy", [&](Reader& r) { read_haproxy(r, context, out.haproxy); });
   root.table("probe", [&](Reader& r) { read_probe(r, context, out.probe); });
-  root.table("http", [&](Reader& r) { read_http(r, out.http); });
+  std::vector<Place> http_places;
+  root.table("http", [&](Reader& r) { read_http(r, context, out.http, http_places); });
   Place agent_place;
   root.table("agent_check", [&](Reader& r) { read_agent_check(r, out.agent_check, agent_place); });
+  refuse_same_port(root, out, http_places, agent_place);
   root.table("standby", [&](Reader& r) { read_standby(r, context, out.standby); });
   root.table("log", [&](Reader& r) {
     r.choice<LogLevel>("level", out.log.level,
@@ -236,7 +266,13 @@ Surroundings Surroundings::of_process(std::vector<std::string_view> strategies) 
             return value;
           },
           .read_file = read_whole,
-          .strategies = std::move(strategies)};
+          .strategies = std::move(strategies),
+          .mode = [](const std::string& path) -> std::optional<unsigned> {
+            struct stat status {};
+            if (::stat(path.c_str(), &status) != 0) return std::nullopt;
+            return status.st_mode;
+          },
+          .find_tls_fault = rpcw::config::find_tls_fault};
 }
 
 std::expected<Loaded, std::vector<Diagnostic>> parse(std::string_view text, const std::string& file,

@@ -31,6 +31,14 @@ struct Diagnostic {
   [[nodiscard]] std::string to_text() const;
 };
 
+/// What is wrong with TLS files.
+struct TlsFault {
+  /// "ca_file", "cert_file" or "key_file".
+  std::string_view key;
+  /// The end of a sentence that begins with the file's name. Nothing of a file is in it.
+  std::string message;
+};
+
 /// What the loader reads from its surroundings; the default is the process's environment and the file system.
 struct Surroundings {
   /// The value of a variable, or nullopt when it is not set.
@@ -44,6 +52,10 @@ struct Surroundings {
   bool providers = true;
   /// The names that `strategy` accepts.
   std::vector<std::string_view> strategies{};
+  /// A file's type and permissions as `stat` has them, or nullopt when there is none. Empty: no file is looked at.
+  std::function<std::optional<unsigned>(const std::string&)> mode{};
+  /// See tls_files.hpp. Empty: TLS files are not looked into.
+  std::function<std::optional<TlsFault>(const TlsFiles&)> find_tls_fault{};
 
   static Surroundings of_process(std::vector<std::string_view> strategies);
 };

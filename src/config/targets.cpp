@@ -93,6 +93,7 @@ std::string read_url(Reader& r, const Context& context, bool needed, bool secret
     if (!path) return {};
     auto content = context.contents(r, "url_file", file->place, *path);
     if (!content) return {};
+    context.warn_of_open(r, "url_file", file->place, *path);
     while (content->ends_with('\n') || content->ends_with('\r')) content->pop_back();
     if (content->find('\n') != std::string::npos) {
       r.error(file->place, "url_file", "the file has more than one line");
@@ -149,7 +150,6 @@ void read_headers(Reader& r, const Context& context, const Node& table, Headers&
   }
 }
 
-}  // namespace
 /// Logs, reports and metrics show it in full.
 void read_operator(Reader& r, Target& out) {
   constexpr std::size_t kLongest = 64;
@@ -173,6 +173,7 @@ void read_operator(Reader& r, Target& out) {
   out.operator_given = true;
 }
 
+}  // namespace
 
 void read_plain_headers(Reader& r, const Node& table, Headers& out) {
   for (const Member& member : table.members) {
