@@ -242,6 +242,37 @@ void describe_follower(Page& page, const config::Config& config, const config::B
                                                   : server.name});
 }
 
+/// Whether max_rate cuts shares.
+bool keeps_rates(const config::Backend& backend) {
+  return backend.live && !strategy_named(backend.strategy).single_leader;
+}
+
+/// Canaries go beside heads: a server's is no more frequent than its probes.
+std::string canary_pace(const config::Config& config, const config::Backend& backend, const config::Canary& canary) {
+  milliseconds shortest = milliseconds::max();
+  milliseconds longest{0};
+  const auto add = [&](milliseconds probes) {
+    shortest = std::min(shortest, std::max(probes, canary.interval));
+    longest = std::max(longest, std::max(probes, canary.interval));
+  };
+  const auto add_target = [&](const config::Target& target) {
+    const milliseconds interval = config::interval_of(target, config.probe);
+    add(interval);
+    // Where HAProxy has the address, it may be an own node's.
+    if (target.url.empty() && paced_by_address(target, config.probe)) add(std::min(interval, kOwnEvery));
+  };
+  for (const config::Server& server : backend.servers) add_target(server.target);
+  if (!backend.discover.empty()) {
+    config::Target found;
+    found.pace = pace_of(found, false, backend, config.probe);
+    add_target(found);
+  }
+  if (longest == canary.interval || shortest > longest) return every(canary.interval);
+  const std::string pace =
+      shortest == longest ? every(longest) : fmt::format("{} to {}", every(shortest), config::duration_text(longest));
+  return pace + ", with the probes";
+}
+
 void describe_backend(Page& page, const config::Config& config, const config::Backend& backend) {
   page.heading(fmt::format("backend {}", backend.name));
   if (!backend.follows.empty()) return describe_follower(page, config, backend);
@@ -279,7 +310,9 @@ void describe_backend(Page& page, const config::Config& config, const config::Ba
                                                                : "not sent");
     if (server.preference != 1.0) more.push_back(fmt::format("preference {:g}", server.preference));
     if (server.max_rate > 0)
-      more.push_back(fmt::format("at most {} of the traffic", config::rate_text(server.max_rate)));
+      more.push_back(keeps_rates(backend)
+                         ? fmt::format("at most {} of the traffic", config::rate_text(server.max_rate))
+                         : fmt::format("max_rate {} without effect", config::rate_text(server.max_rate)));
     if (server.tier > 0)
       more.push_back(fmt::format("tier {}: serves while fewer than {} of the lower tiers are healthy", server.tier,
                                  backend.min_healthy));
@@ -293,7 +326,8 @@ void describe_backend(Page& page, const config::Config& config, const config::Ba
     if (auto more = details(reference, known); !more.empty()) page.line("", more);
     page.line("", pace_parts(config, backend, reference, true));
   }
-  for (const config::Canary& canary : backend.canaries) page.line("canary", {name_of(canary), every(canary.interval)});
+  for (const config::Canary& canary : backend.canaries)
+    page.line("canary", {name_of(canary), canary_pace(config, backend, canary)});
   describe_cost(page, config, backend);
 }
 

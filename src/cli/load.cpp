@@ -9,7 +9,7 @@
 #include "base/open_files.hpp"
 #include "base/text.hpp"
 #include "config/load.hpp"
-#include "config/tls_files.hpp"
+#include "config/quantity.hpp"
 #include "observe/log.hpp"
 #include "weighter/plan/server_list.hpp"
 #include "weighter/schedule/pace.hpp"
@@ -50,9 +50,23 @@ std::vector<std::string> unmet(const config::Config& config, const std::string& 
         fmt::format("{}: haproxy.endpoints: is needed for this command, such as "
                     "endpoints = [\"unix:/run/haproxy/admin.sock\"]",
                     file));
-  for (const auto& [table, files] : {std::pair("haproxy", &config.haproxy.tls), std::pair("probe", &config.probe.tls)})
-    if (const auto ok = config::check_tls_files(*files); !ok)
-      out.push_back(fmt::format("{}: {}: {}", file, table, ok.error()));
+  return out;
+}
+
+/// Servers whose probes are so far apart that a head grows too old between them, each a line.
+std::vector<std::string> sparse_probes(const config::Config& config, const std::string& file) {
+  std::vector<std::string> out;
+  for (const config::Backend& b : config.backends) {
+    if (!b.follows.empty() || !b.chain.max_block_age) continue;
+    for (const config::Server& s : b.servers) {
+      const milliseconds interval = config::interval_of(s.target, config.probe);
+      if (s.target.pace.budget == 0 || interval <= *b.chain.max_block_age) continue;
+      out.push_back(fmt::format(
+          "{}: backend.{}.server.{}: its budget leaves {} between two probes, and max_block_age is {}: a block is not "
+          "called too old for that, but what happens between two probes is seen by live traffic alone",
+          file, b.name, s.name, config::duration_text(interval), config::duration_text(*b.chain.max_block_age)));
+    }
+  }
   return out;
 }
 
@@ -101,6 +115,7 @@ Reading read_config(const Options& options, Needs needs) {
   }
   if (out.error_count > 0) return out;
   set_paces(config);
+  for (std::string& warning : sparse_probes(config, options.config_file)) out.warnings.push_back(std::move(warning));
   out.config = std::move(config);
   return out;
 }

@@ -10,6 +10,7 @@
 
 #include "config/params.hpp"
 #include "config/pointer.hpp"
+#include "config/quantity.hpp"
 #include "config/targets.hpp"
 #include "config/url.hpp"
 
@@ -61,14 +62,15 @@ Backend Backends::read(Reader& r) {
   const bool follower = r.has("follows");
   const auto follows = r.text("follows");
   if (follows) out.follows = follows->value;
+  foreign_.clear();
   if (follower)
-    refuse_limits(r, out.follows);
+    note_foreign_limits(r, out.follows);
   else
     read_limits(r, out);
 
   std::size_t strategy = 0;
   if (r.one_of("strategy", context_.strategies(), strategy).valid()) out.strategy = context_.strategies()[strategy];
-  r.choice<Scale>("scale", out.scale, {{"share", Scale::kShare}, {"peak", Scale::kPeak}});
+  const Given scale = r.choice<Scale>("scale", out.scale, {{"share", Scale::kShare}, {"peak", Scale::kPeak}});
   r.choice<Fallback>("fallback", out.fallback,
                      {{"equal", Fallback::kEqual}, {"keep", Fallback::kKeep}, {"least-bad", Fallback::kLeastBad}});
   read_drive(r, out);
@@ -76,7 +78,8 @@ Backend Backends::read(Reader& r) {
   const Given min_healthy = r.integer("min_healthy", out.min_healthy, 1, 4096);
   const Given max_share = r.number("max_share", out.max_share, 0.01, 1);
   r.boolean("live", out.live);
-  r.boolean("switch_back", out.switch_back);
+  const Given switch_back = r.boolean("switch_back", out.switch_back);
+  warn_of_strategy(r, out, scale, max_share, switch_back);
 
   const auto discover = follower ? std::nullopt : r.text("discover");
   if (discover) out.discover = read_discover(r, context_, *discover);
@@ -106,7 +109,12 @@ Backend Backends::read(Reader& r) {
   }
   if (discover) warn_of_unsent_headers(r, out);
   if (follower) {
-    followers_.push_back({index, r.path_of("follows"), follows ? follows->place : r.place(), server_places_});
+    followers_.push_back({.index = index,
+                          .given = follows.has_value(),
+                          .path = r.path_of("follows"),
+                          .place = follows ? follows->place : r.place(),
+                          .server_places = server_places_,
+                          .foreign = std::move(foreign_)});
     return out;
   }
   r.tables("reference", "", [&](Reader& inner) { read_reference(inner, out); });
@@ -134,13 +142,18 @@ void Backends::read_drive(Reader& r, Backend& out) const {
 /// How servers are judged, which is that of the backend that is followed.
 void Backends::read_limits(Reader& r, Backend& out) {
   const bool chain_known = chains_.choose(r, out.chain);
-  r.duration("max_latency", out.max_latency, 1ms, 60s);
+  if (const Given latency = r.duration("max_latency", out.max_latency, 1ms, 60s);
+      latency.valid() && out.max_latency >= probe_timeout_)
+    r.warning(latency.place, "max_latency",
+              fmt::format("{} is never reached: a probe that takes {} has failed by probe.timeout",
+                          duration_text(out.max_latency), duration_text(probe_timeout_)));
   std::optional<milliseconds> max_block_age = chain_known ? out.chain.max_block_age : std::nullopt;
   milliseconds max_lag = chain_known ? out.chain.max_lag : 30s;
-  r.duration_or_off("max_block_age", max_block_age, 1s, kDay);
-  r.duration("max_lag", max_lag, 1s, kDay);
+  const Given age = r.duration_or_off("max_block_age", max_block_age, 1s, kDay);
+  const Given lag = r.duration("max_lag", max_lag, 1s, kDay);
   out.chain.max_block_age = max_block_age;
   out.chain.max_lag = max_lag;
+  if (chain_known) warn_of_idle_lag(r, out.chain, age, lag);
   r.integer("max_block_lag", out.max_block_lag, 1, 1'000'000);
   r.integer("min_peers", out.min_peers, 0, 10'000);
   r.duration("ramp", out.ramp, 0s, 1h);
@@ -149,14 +162,28 @@ void Backends::read_limits(Reader& r, Backend& out) {
   read_bound(r, "eject_time", eject, 0s, out.eject_time, "max_eject_time", max_eject, out.max_eject_time);
 }
 
-void Backends::refuse_limits(Reader& r, const std::string& follows) {
+void Backends::note_foreign_limits(Reader& r, const std::string& follows) {
   for (const std::string_view key :
        {"chain", "max_latency", "max_block_age", "max_lag", "max_block_lag", "min_peers", "ramp", "eject_time",
         "max_eject_time", "discover", "headers_to", "reference", "canary"})
     if (const Node* found = r.any(key))
-      r.error(found->place, key,
-              fmt::format("is a matter of the backend that is followed; set it in {}",
-                          is_plain_name(follows) ? follows : "that one"));
+      foreign_.push_back({found->place, r.path_of(key),
+                          fmt::format("is a matter of the backend that is followed; set it in {}",
+                                      is_plain_name(follows) ? follows : "that one")});
+}
+
+// What a strategy does not look at. A value that is the default anyway claims nothing.
+void Backends::warn_of_strategy(Reader& r, const Backend& backend, const Given& scale, const Given& max_share,
+                                const Given& switch_back) {
+  const bool leader = backend.strategy == "leader";
+  if (switch_back.valid() && backend.switch_back && !leader)
+    r.warning(
+        switch_back.place, "switch_back",
+        fmt::format("has no effect: only strategy = \"leader\" switches, and here it is \"{}\"", backend.strategy));
+  if (!leader) return;
+  constexpr std::string_view kWhy = "has no effect: with strategy = \"leader\" one server has everything";
+  if (scale.valid() && backend.scale != Scale::kShare) r.warning(scale.place, "scale", std::string(kWhy));
+  if (max_share.valid() && backend.max_share < 1) r.warning(max_share.place, "max_share", std::string(kWhy));
 }
 
 void Backends::join(Reader& root, std::vector<Backend>& backends) const {
@@ -164,24 +191,28 @@ void Backends::join(Reader& root, std::vector<Backend>& backends) const {
     std::vector<std::string> names;
     for (std::size_t i = 0; i < backends.size(); ++i)
       if (i != but && backends[i].follows.empty() && !backends[i].name.empty()) names.push_back(backends[i].name);
-    return names.empty() ? std::string("none") : quoted_list(names);
+    return names.empty() ? std::string("; there is no other backend that can be followed")
+                         : fmt::format("; accepted: {}", quoted_list(names));
   };
   for (const Follower& f : followers_) {
     Backend& to = backends[f.index];
     const auto from = std::ranges::find(backends, to.follows, &Backend::name);
+    // The one that is not followed has nothing to be set in.
+    if (!f.given) continue;
     if (to.follows.empty() || from == backends.end()) {
       root.error(f.place, f.path,
-                 fmt::format("{} is no backend of this file; accepted: {}", shown(to.follows), name_list(f.index)));
+                 fmt::format("{} is no backend of this file{}", shown(to.follows), name_list(f.index)));
       continue;
     }
     if (&*from == &to || !from->follows.empty()) {
       root.error(f.place, f.path,
-                 fmt::format("{}; accepted: {}",
+                 fmt::format("{}{}",
                              &*from == &to ? "a backend cannot follow itself"
                                            : fmt::format("{} follows {} itself", from->name, shown(from->follows)),
                              name_list(f.index)));
       continue;
     }
+    for (const Foreign& key : f.foreign) root.error(key.place, key.path, key.message);
     to.chain = from->chain;
     to.max_latency = from->max_latency;
     to.max_block_lag = from->max_block_lag;
@@ -209,7 +240,8 @@ std::size_t Backends::read_servers(Reader& r, Backend& out) {
       for (const std::string_view key :
            {"url", "url_file", "headers", "operator", "redact_host", "tier", "max_rate", "interval", "budget"})
         if (const Node* found = inner.any(key))
-          inner.error(found->place, key, "is a matter of the backend that is followed; set it there");
+          foreign_.push_back(
+              {found->place, inner.path_of(key), "is a matter of the backend that is followed; set it there"});
     } else {
       read_target(inner, context_, server.target, !r.has("discover"));
     }
@@ -332,12 +364,15 @@ void Backends::warn_of_unsent_headers(Reader& r, const Backend& backend) const {
 }
 
 void Backends::warn_of_unused_rates(Reader& r, const Backend& backend) const {
-  if (backend.live || !backend.follows.empty()) return;
+  if (!backend.follows.empty()) return;
+  const bool leader = backend.strategy == "leader";
+  if (backend.live && !leader) return;
   for (std::size_t i = 0; i < backend.servers.size(); ++i)
     if (backend.servers[i].max_rate > 0)
       r.warning(server_places_.at(i), "max_rate",
-                fmt::format("{} is not kept to it: it takes HAProxy's measured traffic, and live = false ignores that",
-                            backend.servers[i].name));
+                fmt::format("{} is not kept to it: {}", backend.servers[i].name,
+                            leader ? "with strategy = \"leader\" one server has everything"
+                                   : "it takes HAProxy's measured traffic, and live = false ignores that"));
 }
 
 // Two keys at one vendor have one vote on the agreed head, and would count as two.

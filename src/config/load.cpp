@@ -231,7 +231,7 @@ void read_root(Reader& root, const Context& context, Config& out) {
   root.tables("family", "name", [&](Reader& r) { families.read(r); });
   Chains chains(families);
   root.tables("chain", "name", [&](Reader& r) { chains.read(r); });
-  Backends reader(context, chains, out.agent_check.listen.has_value());
+  Backends reader(context, chains, out.agent_check.listen.has_value(), out.probe.timeout);
   const std::size_t backends =
       root.tables("backend", "name", [&](Reader& r) { out.backends.push_back(reader.read(r)); });
   reader.join(root, out.backends);

@@ -58,7 +58,7 @@ TEST_CASE("config: general tables") {
             "2:129: haproxy.endpoints: the same endpoint is already given on line 2",
             "2:140: haproxy.endpoints: \"tcp:a b:80\": it has a space",
             "2:154: haproxy.endpoints: \"tcp::80\": the host is missing; for all addresses write 0.0.0.0 or [::]",
-            "2:165: haproxy.endpoints: \"tcp:h:80/x\": expected HOST:PORT and nothing else",
+            "2:165: haproxy.endpoints: \"tcp:h:80/…\": expected HOST:PORT and nothing else",
             "2:179: haproxy.endpoints: \"tcp:${EMPTY}:80\": the host is missing; for all addresses write 0.0.0.0 or "
             "[::] (the variable EMPTY is empty)",
             "2:198: haproxy.endpoints: the variable NONE is not set",
@@ -72,7 +72,7 @@ TEST_CASE("config: general tables") {
           {"[haproxy]\ncert_file = \"cert.pem\"\n[probe]\nkey_file = \"key.pem\"\nca_file = \"missing.pem\"",
            {"2:13: haproxy.cert_file: cert_file needs key_file beside it",
             "4:12: probe.key_file: key_file needs cert_file beside it",
-            "5:11: probe.ca_file: the file cannot be read: No such file or directory"}},
+            "5:11: probe.ca_file: the file /etc/rpcw/missing.pem cannot be read: No such file or directory"}},
           {"[probe]\nca_file = \"\"\ncert_file = \"${EMPTY}\"\nkey_file = \"${NONE}\"",
            {"2:11: probe.ca_file: the path is empty",
             "3:13: probe.cert_file: the path is empty (the variable EMPTY is empty)",
@@ -210,14 +210,14 @@ TEST_CASE("config: chains") {
            "\"evm\"\nblock_time = \"1s\"",
            {"6:8: chain.x.name: the chain \"x\" is already defined on line 1"}},
           {"[[chain]]\nname = \"x\"\nfamily = \"evm\"\nblock_time = \"1s\"\nchain_id = \"mainnet\"",
-           {"5:12: chain.x.chain_id: \"mainnet\" is no id of a network of this family; expected a number from 1 to "
-            "9223372036854775807, such as 1 or 0x1"}},
+           {"5:12: chain.x.chain_id: \"mainnet\" is no id of a network of the family evm; expected a number from 1 "
+            "to 9223372036854775807, such as 1 or 0x1"}},
           {"[[chain]]\nname = \"x\"\nfamily = \"beacon\"\nblock_time = \"1s\"\nchain_id = \"0x12\"",
-           {"5:12: chain.x.chain_id: \"0x12\" is no id of a network of this family; expected 0x and 64 hexadecimal "
+           {"5:12: chain.x.chain_id: \"0x12\" is no id of a network of the family beacon; expected 0x and 64 hexadecimal "
             "digits"}},
           {"[[chain]]\nname = \"x\"\nfamily = \"solana\"\nblock_time = \"1s\"\nchain_id = \"\"",
-           {"5:12: chain.x.chain_id: \"\" is no id of a network of this family; expected a network's name, such as "
-            "\"noble-1\""}},
+           {"5:12: chain.x.chain_id: \"\" is no id of a network of the family solana; expected the hash of the first "
+            "block in base58, such as \"5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d\""}},
           {"[[chain]]\nname = 5\nfamily = 5\nblock_time = 5",
            {"2:8: chain[1].name: found an integer; expected a string",
             "3:10: chain[1].family: found an integer; expected one of: evm, solana, algorand, aptos, sui, hedera, "
@@ -550,7 +550,7 @@ TEST_CASE("config: servers") {
           {"url = \"https://${HOST}/${KEY}\"\nurl_file = \"url\"",
            {"8:12: backend.b.server.s.url_file: url and url_file exclude each other; keep one"}},
           {"url_file = \"missing\"",
-           {"7:12: backend.b.server.s.url_file: the file cannot be read: No such file or directory"}},
+           {"7:12: backend.b.server.s.url_file: the file /etc/rpcw/missing cannot be read: No such file or directory"}},
           {"url_file = \"two-lines\"", {"7:12: backend.b.server.s.url_file: the file has more than one line"}},
           {"url_file = \"nothing\"", {"7:12: backend.b.server.s.url_file: in the file: the URL is empty"}},
           {"url_file = \"${EMPTY}\"",
@@ -599,7 +599,7 @@ TEST_CASE("config: servers") {
           {"url = \"http://h/\"\ntier = 10", {"8:8: backend.b.server.s.tier: 10 is out of range; accepted: 0 to 9"}},
           {"url = \"http://h/\"\ntier = -1", {"8:8: backend.b.server.s.tier: -1 is out of range; accepted: 0 to 9"}},
           {"url = \"http://h/\"\noperator = \"\"",
-           {"8:12: backend.b.server.s.operator: it is empty or has a control character; expected a name"}},
+           {"8:12: backend.b.server.s.operator: it is empty; expected a name, such as \"quicknode\""}},
           {"url = \"http://h/\"\noperator = 1",
            {"8:12: backend.b.server.s.operator: found an integer; expected a string"}},
           {"url = \"http://h/\"\nheaders = \"A: b\"",

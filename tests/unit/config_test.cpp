@@ -204,6 +204,13 @@ TEST_CASE("config: a backend that follows another one has its servers and limits
   const auto error = [&](const std::string& more) { return joined(errors(followed + more)); };
   CHECK(error("[[backend]]\nname = \"ws\"\nfollows = \"rcp\"") ==
         "16:11: backend.ws.follows: \"rcp\" is no backend of this file; accepted: \"rpc\"");
+  // What depends on the backend that is not there is not told as well.
+  CHECK(
+      joined(errors("[[backend]]\nname = \"ws\"\nchain = \"ethereum\"\nfollows = \"nope\"\nramp = \"9s\"\n"
+                    "[[backend.server]]\nname = \"a\"\nurl = \"http://a/\"\ntier = 1")) ==
+      "4:11: backend.ws.follows: \"nope\" is no backend of this file; there is no other backend that can be followed");
+  CHECK(error("[[backend]]\nname = \"ws\"\nfollows = 7\nramp = \"9s\"") ==
+        "16:11: backend.ws.follows: found an integer; expected a string");
   CHECK(error("[[backend]]\nname = \"ws\"\nfollows = \"ws\"") ==
         "16:11: backend.ws.follows: a backend cannot follow itself; accepted: \"rpc\"");
   CHECK(error("[[backend]]\nname = \"x\"\nfollows = \"y\"\n[[backend]]\nname = \"y\"\nfollows = \"x\"") ==
@@ -321,15 +328,17 @@ TEST_CASE("config: TOML syntax errors and redefinitions come alone") {
       {"level = info",
        {"1:12: TOML syntax: Error while parsing floating-point: expected value-terminator, saw 'o' (text, and a number "
         "with a unit, needs quotation marks: \"5s\")"}},
-      {"a = 1\nfoo = 2\na = 3", {"3:5: TOML syntax: cannot redefine existing integer 'a'"}},
+      {"a = 1\nfoo = 2\na = 3",
+       {"3:5: TOML syntax: cannot redefine existing integer 'a'; it is already set on line 1: keep one of "
+        "them"}},
       {"[haproxy]\n[probe]\nintervall = \"5\"\n[haproxy]",
-       {"4:1: TOML syntax: cannot redefine existing table 'haproxy'"}},
+       {"4:1: TOML syntax: cannot redefine existing table 'haproxy'; it is already on line 1: join the two"}},
       {"[backend]\nname = \"b\"\n[[backend]]",
        {"3:1: TOML syntax: cannot redefine existing table 'backend' as array-of-tables (there may be several, so it is "
-        "written with two brackets, as [[backend.server]] is)"}},
+        "written with two brackets, as [[backend.server]] is; the one on line 1 is not)"}},
       {"[[backend]]\n[backend.server]\n[backend.server]",
        {"3:1: TOML syntax: cannot redefine existing table 'backend.server' (there may be several, so it is written with "
-        "two brackets, as [[backend.server]] is)"}},
+        "two brackets, as [[backend.server]] is; the one on line 2 is not)"}},
       {"live = False",
        {"1:8: TOML syntax: Error while parsing boolean: expected …, saw 'F' (write true or false; text needs quotation "
         "marks)"}},
@@ -424,11 +433,11 @@ name = "x"
 
 TEST_CASE("config: a Unix socket's path has at most 107 bytes") {
   const auto with = [](std::size_t length) {
-    return fmt::format("[haproxy]\nendpoints = [\"unix:/{}\"]{}", std::string(length - 1, 'x'), kBackend);
+    return fmt::format("[haproxy]\nendpoints = [\"unix:/{}\"]{}", std::string(length - 1, 'a'), kBackend);
   };
   CHECK(good(with(107)).config.haproxy.endpoints[0].address.size() == 107);
   CHECK(joined(errors(with(108))) ==
-        "2:14: haproxy.endpoints: \"unix:/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…\": the path has 108 bytes; a Unix "
+        "2:14: haproxy.endpoints: \"unix:/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…\": the path has 108 bytes; a Unix "
         "socket's path has at most 107");
 }
 
@@ -474,7 +483,7 @@ TEST_CASE("config: warnings") {
         "6:7: backend.b.server.s.url: the variable EMPTY is empty\n"
         "10:17: backend.b.server.t.headers.A: the variable EMPTY is empty");
   // Every key is in it, also those that do not go together.
-  CHECK(warnings(kWhole).size() == 1);
+  CHECK(warnings(kWhole).size() == 2);
 }
 
 }  // namespace

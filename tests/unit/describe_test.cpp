@@ -55,7 +55,7 @@ backend rpc-backend
   fallback    keep when fewer than 2 are healthy
   server      quicknode     https://example.org/…
               operator qn, headers X-Second Authorization A, preference 2,
-              at most 1.5/s of the traffic,
+              max_rate 1.5/s without effect,
               tier 9: serves while fewer than 2 of the lower tiers are healthy
               every 10s, 20 736 requests a day, budget 60 000
   server      file.1:2_3-4  https://example.net/…
@@ -65,7 +65,7 @@ backend rpc-backend
   reference   http://reference.example.org:80/…
               operator ref, header B
               every 5s, 18 720 requests a day
-  canary      eth_call, every 1s
+  canary      eth_call, every 2s to 10s, with the probes
   canary      m, every 60s
   cost        173 952 requests a day, 5 218 560 in 30 days
               112 320 heads, 5 760 chain ids, 1 152 node states, 54 720 canaries
