@@ -84,4 +84,11 @@ std::expected<AgentReply, std::string> ask_agent(const AgentAddress& agent, std:
   return out;
 }
 
+std::string no_report(const AgentAddress& agent, const AgentReply& reply) {
+  if (reply.status == 200)
+    return fmt::format("{}: this is no rpc-weighter: it answers /api/v1/status, but not with a report", agent.shown());
+  return fmt::format("{}: HTTP {}{}", agent.shown(), reply.status,
+                     reply.status == 404 ? " for /api/v1/status: is this rpc-weighter?" : "");
+}
+
 }  // namespace rpcw::cli

@@ -38,4 +38,7 @@ struct AgentReply {
 std::expected<AgentReply, std::string> ask_agent(const AgentAddress& agent, std::string_view path,
                                                  std::chrono::milliseconds most = std::chrono::seconds(5));
 
+/// What to say of an answer that holds no report: `http://127.0.0.1:80: HTTP 404`.
+std::string no_report(const AgentAddress& agent, const AgentReply& reply);
+
 }  // namespace rpcw::cli

@@ -12,13 +12,16 @@
 #include <exception>
 #include <functional>
 #include <map>
+#include <span>
 #include <utility>
 
+#include "base/text.hpp"
 #include "base/version.hpp"
 #include "cli/manual.hpp"
 #include "cli/print.hpp"
 #include "config/nearest.hpp"
 #include "config/quantity.hpp"
+#include "config/url.hpp"
 #include "observe/log.hpp"
 
 namespace rpcw::cli {
@@ -30,12 +33,34 @@ constexpr const char* kExitCodes =
     "3 HAProxy was not reached, refused or did not confirm a command, or lacks a named backend or server;\n"
     "4 a file or port that cannot be used, or a bug.\n";
 
+constexpr const char* kRunCodes =
+    "Exit codes: 0 a signal stopped it; 2 wrong command line or configuration; 4 a file or port that cannot be used, or\n"
+    "a bug.\n";
+constexpr const char* kScoresCodes =
+    "Exit codes: 0 done; 1 a backend has no healthy server; 2 wrong command line or configuration; 4 a file that cannot\n"
+    "be used, or a bug.\n";
 constexpr const char* kCheckCodes =
     "Exit codes: 0 the configuration can be used; 1 with --online, a provider is not well; 2 wrong command line or\n"
     "configuration; 3 with --online, HAProxy was not reached or lacks a named backend or server; 4 a bug.\n";
 constexpr const char* kHealthCodes =
     "Exit codes: 0 the agent is well; 1 it is not, or does not answer; 2 wrong command line or configuration.\n";
-constexpr const char* kMaintenanceCodes =
+constexpr const char* kTopCodes =
+    "Exit codes: 0 done; 2 wrong command line or configuration; 4 no agent answers, or a bug.\n";
+constexpr const char* kExplainCodes =
+    "Exit codes: 0 done; 2 wrong command line or configuration, or there is no such server; 4 no agent answers and there\n"
+    "is no --config, or a bug.\n";
+constexpr const char* kReplayCodes =
+    "Exit codes: 0 done; 2 wrong command line or configuration, or one that does not fit the recording; 4 a file that\n"
+    "cannot be used, or a bug.\n";
+constexpr const char* kChainsCodes = "Exit codes: 0 done; 2 wrong command line, or no such chain; 4 a bug.\n";
+constexpr const char* kManualCodes = "Exit codes: 0 done; 2 wrong command line; 4 a bug.\n";
+constexpr const char* kStatusCodes =
+    "Exit codes: 0 done; 1 a backend has no server that serves; 2 wrong command line or configuration; 3 a HAProxy was\n"
+    "not reached or lacks a named backend or server; 4 a bug.\n";
+constexpr const char* kReadyCodes =
+    "Exit codes: 0 done; 2 wrong command line or configuration, or refused and nothing sent; 3 a HAProxy was not\n"
+    "reached, refused the command or lacks the server; 4 a bug.\n";
+constexpr const char* kDrainCodes =
     "Exit codes: 0 done; 1 sessions are still open after --wait; 2 wrong command line or configuration, or refused and\n"
     "nothing sent; 3 a HAProxy was not reached, refused the command or lacks the server; 4 a bug.\n";
 constexpr const char* kDiscoverCodes =
@@ -133,8 +158,89 @@ int print_manual(const CLI::App& app, const std::string& what) {
 int unknown_command(const std::vector<std::string>& names, std::string_view word) {
   const std::vector<std::string_view> known(names.begin(), names.end());
   const std::vector<std::string_view> near = config::nearest(word, known);
-  std::fprintf(stderr, "rpc-weighter: there is no command \"%s\"; %s\n", std::string(word).c_str(),
+  std::fprintf(stderr, "rpc-weighter: there is no command \"%s\"; %s\n", harmless(word).c_str(),
                near.empty() ? "`rpc-weighter --help` lists them" : config::did_you_mean(near).c_str());
+  return kUsage;
+}
+
+/// As a message shows it: a URL may hold a key.
+std::string shown_argument(std::string_view word) {
+  const bool url = word.find("://") != std::string_view::npos || word.find('@') != std::string_view::npos;
+  return url ? url::redact(word) : harmless(word);
+}
+
+/// Of a command line, the words that no option takes, in its order. CLI11 has them in another one.
+std::vector<std::string> unexpected_words(const CLI::App& app, std::span<const char* const> words) {
+  std::vector<std::string> left = app.remaining(true);
+  std::vector<std::string> out;
+  for (const char* const word : words)
+    if (const auto at = std::ranges::find(left, word); at != left.end()) {
+      out.push_back(std::move(*at));
+      left.erase(at);
+    }
+  // What CLI11 has split, such as -xy.
+  out.insert(out.end(), left.begin(), left.end());
+  return out;
+}
+
+std::vector<std::string> option_names(const CLI::App& command) {
+  std::vector<std::string> out;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) out.push_back("--" + name);
+    for (const std::string& name : option->get_snames()) out.push_back("-" + name);
+  }
+  return out;
+}
+
+/// Says what `words` are, which were not expected. Returns the options that are meant, misspelt or not.
+std::vector<std::string> tell_unexpected(const CLI::App& app, const std::vector<std::string>& words) {
+  const std::vector<CLI::App*> chosen = app.get_subcommands();
+  const CLI::App& command = chosen.empty() ? app : *chosen.front();
+  const std::vector<std::string> names = option_names(command);
+  const std::vector<std::string_view> known(names.begin(), names.end());
+  std::vector<std::string> meant;
+  std::string misplaced;
+  bool option = false;
+  bool unknown_before = false;
+  for (const std::string& word : words) {
+    const std::string name = word.substr(0, word.find('='));
+    const bool dashed = name.size() > 1 && name.starts_with('-');
+    const bool unknown = dashed && std::ranges::find(names, name) == names.end();
+    if (unknown) {
+      // One letter is like any other.
+      const auto near = name.size() > 2 ? config::nearest(name, known) : std::vector<std::string_view>{};
+      std::fprintf(stderr, "rpc-weighter: %s has no option \"%s\"; %s\n", command.get_name().c_str(),
+                   shown_argument(name).c_str(),
+                   near.empty() ? fmt::format("`rpc-weighter {} --help` lists them", command.get_name()).c_str()
+                                : config::did_you_mean(near).c_str());
+      meant.insert(meant.end(), near.begin(), near.end());
+    } else if (dashed || !unknown_before) {
+      misplaced += " " + shown_argument(word);
+      if (dashed) meant.push_back(name);
+      option = option || dashed;
+    }
+    // What follows it is its value.
+    unknown_before = unknown && word.size() == name.size();
+  }
+  if (!misplaced.empty())
+    std::fprintf(stderr, "not expected here:%s%s\n", misplaced.c_str(),
+                 option ? " (options come after the command)" : "");
+  return meant;
+}
+
+/// Says why a command line cannot be used, and returns the exit code.
+int refuse(const CLI::App& app, const CLI::ParseError& error, std::span<const char* const> words) {
+  const bool extra = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+  const bool missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+  const std::vector<std::string> rest = extra || missing ? unexpected_words(app, words) : std::vector<std::string>{};
+  // CLI11's own numbers (106 and the like) mean nothing to our callers.
+  if (rest.empty()) return app.exit(error) == 0 ? kDone : kUsage;
+  // What is missing is often there, misspelt or in a place where it is not looked for.
+  const std::vector<std::string> meant = tell_unexpected(app, rest);
+  const std::string_view what = error.what();
+  const bool told = std::ranges::any_of(meant, [&](const std::string& name) { return what.starts_with(name + " "); });
+  if (missing && !told) std::fprintf(stderr, "%s\n", error.what());
+  std::fprintf(stderr, "Run with --help for more information.\n");
   return kUsage;
 }
 
@@ -182,6 +288,7 @@ void add_passes(CLI::App& app, CommandLine& line) {
   Options& options = line.options;
   CLI::App& run = add_command(app, line, "run", "Probe, decide and push until stopped (SIGHUP re-reads the file)",
                               [&] { return command_run(options); });
+  run.footer(kRunCodes);
   add_config(run, options);
   add_dry_run(run, options);
   add_state(run, options);
@@ -198,6 +305,7 @@ void add_passes(CLI::App& app, CommandLine& line) {
 
   CLI::App& scores = add_command(app, line, "scores", "One pass, nothing pushed; needs no HAProxy",
                                  [&] { return command_scores(options); });
+  scores.footer(kScoresCodes);
   add_config(scores, options);
   add_pass(scores, options);
   add_state(scores, options);
@@ -220,11 +328,13 @@ void add_questions(CLI::App& app, CommandLine& line) {
 
   CLI::App& top = add_command(app, line, "top", "The live table of a running agent in the terminal",
                               [&] { return command_top(line.top); });
+  top.footer(kTopCodes);
   add_agent(top, line.top.agent);
   top.add_flag("--no-color", line.top.no_colour, "No colours; so does NO_COLOR in the environment");
 
   CLI::App& explain = add_command(app, line, "explain", "How the score and the weight of one server are made",
                                   [&] { return command_explain(line.explained); });
+  explain.footer(kExplainCodes);
   add_agent(explain, line.explained.agent);
   explain.add_option("-b,--backend", line.explained.backend, "Its backend")->required()->type_name("NAME");
   explain.add_option("-s,--server", line.explained.server, "The server")->required()->type_name("NAME");
@@ -234,6 +344,7 @@ void add_replay(CLI::App& app, CommandLine& line) {
   CLI::App& replay =
       add_command(app, line, "replay", "What a recording of `run` gives under this configuration; needs no network",
                   [&] { return command_replay(line.options); });
+  replay.footer(kReplayCodes);
   add_config(replay, line.options);
   add_format(replay, line.options);
   replay.add_option("recording", line.options.recordings, "What run --record wrote; several files: the oldest first")
@@ -245,7 +356,7 @@ void add_maintenance(CLI::App& app, CommandLine& line) {
   MaintenanceOptions& options = line.maintenance;
   CLI::App& drain = add_command(app, line, "drain", "Take a server out of HAProxy; sessions that are open go on",
                                 [&] { return command_drain(options); });
-  drain.footer(kMaintenanceCodes);
+  drain.footer(kDrainCodes);
   add_place(drain, options);
   drain
       .add_option_function<std::string>(
@@ -257,12 +368,13 @@ void add_maintenance(CLI::App& app, CommandLine& line) {
 
   CLI::App& ready = add_command(app, line, "ready", "Put a server back that was drained or in maintenance",
                                 [&] { return command_ready(options); });
-  ready.footer(kMaintenanceCodes);
+  ready.footer(kReadyCodes);
   add_place(ready, options);
 
   CLI::App& status =
       add_command(app, line, "status", "What HAProxy says of its servers: state, weight, open sessions; probes nothing",
                   [&] { return command_status(options); });
+  status.footer(kStatusCodes);
   add_config(status, options.common);
   status.add_option("place", options.place, "Only this backend or server")->type_name("BACKEND[/SERVER]");
   add_format(status, options.common);
@@ -290,6 +402,7 @@ void add_discover(CLI::App& app, CommandLine& line) {
 void add_chains(CLI::App& app, CommandLine& line) {
   CLI::App& chains = add_command(app, line, "chains", "The chains it knows and their limits",
                                  [&] { return command_chains(line.chains); });
+  chains.footer(kChainsCodes);
   chains.add_option("name", line.chains.name, "Show this one, with its requests as curl lines")->type_name("NAME");
   add_format(chains, line.chains);
 }
@@ -299,6 +412,7 @@ void add_manual(CLI::App& app, CommandLine& line) {
   CLI::App& manual = add_command(app, line, "manual", "Print the manual page, or a shell's completions",
                                  [&] { return print_manual(app, line.manual); });
   manual.group("");
+  manual.footer(kManualCodes);
   manual.add_option("what", line.manual, "man, bash, zsh or fish")
       ->required()
       ->check(CLI::IsMember({"man", "bash", "zsh", "fish"}).description(""));
@@ -337,12 +451,7 @@ int run_command(int argc, const char* const* argv) try {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    // What is missing is often there, in a place where it is not looked for.
-    if (const auto rest = app.remaining(true); dynamic_cast<const CLI::RequiredError*>(&e) != nullptr && !rest.empty())
-      std::fprintf(stderr, "not expected here: %s (options come after the command)\n",
-                   fmt::format("{}", fmt::join(rest, " ")).c_str());
-    // CLI11's own numbers (106 and the like) mean nothing to our callers.
-    return app.exit(e) == 0 ? kDone : kUsage;
+    return refuse(app, e, std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
   }
   return line.action();
 } catch (const std::exception& e) {

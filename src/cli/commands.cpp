@@ -186,7 +186,7 @@ int command_explain(const ExplainOptions& options) {
     if (answer && answer->status == 200)
       report = std::move(answer->body);
     else
-      trouble = answer ? fmt::format("{}: HTTP {}", agent->shown(), answer->status) : answer.error();
+      trouble = answer ? no_report(*agent, *answer) : answer.error();
   } else {
     trouble = agent.error();
   }

@@ -95,7 +95,8 @@ Reading read_config(const Options& options, Needs needs) {
     if (std::ranges::any_of(config.backends, [&](const config::Backend& b) { return b.name == name; })) continue;
     std::string known;
     for (const config::Backend& b : config.backends) known += fmt::format("{}{}", known.empty() ? "" : ", ", b.name);
-    return refuse(fmt::format("--backend {}: {} has no such backend; it has {}", name, options.config_file, known));
+    return refuse(
+        fmt::format("--backend {}: {} has no such backend; it has {}", harmless(name), options.config_file, known));
   }
   for (const config::Backend& b : config.backends) {
     const auto chosen = [&](const std::string& name) {

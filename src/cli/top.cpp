@@ -105,8 +105,8 @@ class Top {
       localtime_r(&now, &local);
       since_ = fmt::format("{:02}:{:02}:{:02}", local.tm_hour, local.tm_min, local.tm_sec);
     }
-    view_.trouble = fmt::format("no answer since {}: {}", since_,
-                                status ? fmt::format("{}: HTTP {}", agent_.shown(), status->status) : status.error());
+    view_.trouble = status ? fmt::format("no report since {}: {}", since_, no_report(agent_, *status))
+                           : fmt::format("no answer since {}: {}", since_, status.error());
     return false;
   }
 

@@ -53,7 +53,40 @@ TEST_CASE("an option before its command is named, where the command lacks it") {
   const Result wrong = run({"--config", "x.toml", "once"});
   CHECK(wrong.code == 2);
   CHECK(contains(wrong.err, "not expected here: --config x.toml (options come after the command)"));
-  CHECK(contains(run({"check", "--conf", "x.toml"}).err, "not expected here: --conf x.toml"));
+  CHECK_FALSE(contains(wrong.err, "required"));
+}
+
+TEST_CASE("an option that the command does not have is answered with the nearest one") {
+  const Result wrong = run({"scores", "--confg", "x.toml"});
+  CHECK(wrong.code == 2);
+  CHECK(wrong.err ==
+        "rpc-weighter: scores has no option \"--confg\"; did you mean \"--config\"?\n"
+        "Run with --help for more information.\n");
+  CHECK(contains(run({"health", "--urll=http://u:SECRET@h/"}).err, "health has no option \"--urll\"; did you mean"));
+  CHECK(contains(run({"run", "--config", "x", "-z"}).err, "run has no option \"-z\"; `rpc-weighter run --help` lists"));
+  const Result many = run({"scores", "--config", "x.toml", "one", "two", "--foo", "3", "https://u:SECRET@h/SECRET"});
+  CHECK(contains(many.err, "not expected here: one two https://h/…\n"));
+  CHECK_FALSE(contains(many.err, "SECRET"));
+  CHECK(contains(run({"a\u202eb"}).err, "\"a\\u202eb\""));
+}
+
+TEST_CASE("the help of a command lists the exit codes that it gives") {
+  for (const auto& [command, codes] :
+       {std::pair{"run", "024"}, std::pair{"once", "01234"}, std::pair{"scores", "0124"}, std::pair{"check", "01234"},
+        std::pair{"discover", "01234"}, std::pair{"replay", "024"}, std::pair{"chains", "024"}, std::pair{"top", "024"},
+        std::pair{"explain", "024"}, std::pair{"drain", "01234"}, std::pair{"ready", "0234"},
+        std::pair{"status", "01234"}, std::pair{"health", "012"}, std::pair{"manual", "024"}}) {
+    CAPTURE(command);
+    const std::string help = run({command, "--help"}).out;
+    const std::size_t at = help.find("Exit codes: ");
+    REQUIRE(at != std::string::npos);
+    std::string listed;
+    for (std::size_t i = at; i + 1 < help.size(); ++i)
+      if (help[i] >= '0' && help[i] <= '4' && help[i + 1] == ' ' && (help[i - 1] == ' ' || help[i - 1] == '\n'))
+        listed += help[i];
+    CHECK(listed == codes);
+  }
+  CHECK_FALSE(contains(run({"ready", "--help"}).out, "--wait"));
 }
 
 TEST_CASE("health asks the agent that the configuration or the URL names") {
@@ -310,17 +343,17 @@ TEST_CASE("the soft limit on open files is raised as far as is needed") {
 TEST_CASE("TLS files that cannot be used are a wrong configuration") {
   const Stage stage;
   for (const auto& [file, says] :
-       {std::pair{std::string("absent.pem"), "ca_file: the file cannot be read: No such file"},
+       {std::pair{std::string("absent.pem"), "absent.pem cannot be read: No such file"},
         std::pair{stage.folder.write("words.pem", "no certificate"), "words.pem cannot be used as ca_file: "}}) {
     const std::string key = fmt::format("ca_file = \"{}\"", file);
     for (const char* command : {"scores", "once", "run", "check"}) {
       const Result probe = run({command, "--config", stage.config({.probe = key})});
       CHECK(probe.code == 2);
-      CHECK(contains(probe.err, ": probe"));
+      CHECK(contains(probe.err, ": probe.ca_file: "));
       CHECK_MESSAGE(contains(probe.err, says), probe.err);
       const Result haproxy = run({command, "--config", stage.config({.haproxy = key})});
       CHECK(haproxy.code == 2);
-      CHECK(contains(haproxy.err, ": haproxy"));
+      CHECK(contains(haproxy.err, ": haproxy.ca_file: "));
       CHECK_MESSAGE(contains(haproxy.err, says), haproxy.err);
     }
   }
@@ -340,6 +373,23 @@ TEST_CASE("check shows how the file is understood, and warns") {
   const Result warned = run({"check", "--config", config});
   CHECK(warned.code == 0);
   CHECK(contains(warned.err, "all users"));
+}
+
+TEST_CASE("check warns of a budget that leaves probes further apart than a block may be old") {
+  const Stage stage;
+  const Result r = run({"check", "--config", stage.config({.probe = "budget = \"300/day\""})});
+  CHECK(r.code == 0);
+  CHECK_MESSAGE(contains(r.err, "backend.rpc.server.a: its budget leaves "), r.err);
+  CHECK(contains(r.err, "what happens between two probes is seen by live traffic alone"));
+}
+
+TEST_CASE("top and explain say when another web server answers") {
+  // Whatever the path, a provider of the stage answers with JSON that is no report.
+  const Stage stage;
+  const Result top = run({"top", "--url", stage.providers[0]->url()});
+  CHECK(top.code == 4);
+  CHECK_MESSAGE(contains(top.err, "no report since "), top.err);
+  CHECK_MESSAGE(contains(top.err, "rpc-weighter"), top.err);
 }
 
 TEST_CASE("check --online asks every provider and changes nothing") {
