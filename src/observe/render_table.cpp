@@ -170,7 +170,8 @@ const ServerReport* leader_of(const BackendReport& b) {
 std::string fallback_line(const BackendReport& b) {
   std::vector<const ServerDecision*> servers;
   for (const ServerReport& s : b.servers) servers.push_back(&s.decision);
-  return fmt::format("Fewer than min_healthy servers are healthy: {}.", fallback_text(*b.fallback, servers));
+  const std::string text = fallback_text(*b.fallback, servers);
+  return fmt::format("Fewer than min_healthy servers are healthy: {}{}", text, text.ends_with('?') ? "" : ".");
 }
 
 /// "backup", "leader", "standby", or nothing. `leader`: of its backend, see `leader_of`.

@@ -146,6 +146,19 @@ TEST_CASE("no line is wider than asked, whatever there is to show") {
   }
 }
 
+TEST_CASE("a fallback that ends with a question has no full stop behind it") {
+  Report report = sample();
+  report.backends[0].fallback = config::Fallback::kEqual;
+  CHECK(table(report, 160).find("is `chain` right") == std::string::npos);
+  for (ServerReport& s : report.backends[0].servers) {
+    s.decision.state = State::kEjected;
+    s.decision.reasons = {{Reason::kWrongChain, "chain id 56, expected 1"}};
+  }
+  const std::string text = table(report, 240);
+  CAPTURE(text);
+  CHECK(text.find("is `chain` right?\n") != std::string::npos);
+}
+
 TEST_CASE("numbers stand under each other") {
   const auto lines = lines_of(table(sample(), 160));
   const auto header = std::ranges::find_if(lines, [](const std::string& l) { return l.starts_with("  SERVER"); });
