@@ -49,7 +49,7 @@ std::string told(const std::string& text, std::string_view mark) {
 /// As the error about an unknown key lists them.
 std::set<std::string> accepted_in(const Table& table) {
   std::set<std::string> out;
-  std::string list = told(table.text + "zzzzzzzzzzzzzzzz = 1\n", "zzzzzzzzzzzzzzzz: unknown key; accepted: ");
+  std::string list = told(table.text + "qqqqqqqqq = 1\n", "qqqqqqqqq: unknown key; accepted: ");
   REQUIRE_MESSAGE(!list.empty(), table.name);
   for (std::size_t at = 0; at < list.size();) {
     const std::size_t end = std::min(list.find(", ", at), list.size());

@@ -377,36 +377,36 @@ TEST_CASE("config: of a file that holds a key it is warned that all users may re
   Surroundings surroundings = kWorld.surroundings();
   unsigned mode = S_IFREG | 0644U;
   surroundings.mode = [&](const std::string&) { return std::optional(mode); };
-  const auto told = [&](std::string_view text) {
+  const auto says = [&](std::string_view text) {
     const auto out = parse(text, kFile, surroundings);
     REQUIRE(out.has_value());
     return joined(texts(out->warnings));
   };
   const std::string file = fmt::format("{}url_file = \"url\"\n", kInServer);
   CHECK(
-      told(file) ==
+      says(file) ==
       "7:12: backend.b.server.s.url_file: all users may read the file /etc/rpcw/url; chmod o-rwx keeps its key to you");
   const std::string keys = fmt::format("[probe]\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\"\n{}", kBackend);
   mode = S_IFREG | 0666U;
-  CHECK(told(keys) ==
+  CHECK(says(keys) ==
         "3:12: probe.key_file: all users may read and write the file /etc/rpcw/key.pem; chmod o-rwx keeps its key to "
         "you");
   mode = S_IFREG | 0640U;
-  CHECK(told(file).empty());
+  CHECK(says(file).empty());
   const std::string listen = fmt::format("[http]\nlisten = \"unix:/run/w\"\n{}", kBackend);
   CHECK(
-      told(listen) ==
+      says(listen) ==
       "2:10: http.listen: \"unix:/run/w\": a file that is no socket has this name, so that `run` cannot listen there; "
       "choose another name, or remove the file");
   mode = S_IFSOCK | 0666U;
-  CHECK(told(listen).empty());
+  CHECK(says(listen).empty());
 }
 
 TEST_CASE("config: what is wrong in a TLS file has its place") {
   Surroundings surroundings = kWorld.surroundings();
   std::string_view key = "ca_file";
   surroundings.find_tls_fault = [&](const TlsFiles&) { return TlsFault{key, "is not right"}; };
-  const auto told = [&](std::string_view table) {
+  const auto says = [&](std::string_view table) {
     const auto out =
         parse(fmt::format("[{}]\nca_file = \"ca.pem\"\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\"\n{}", table,
                           kBackend),
@@ -414,9 +414,9 @@ TEST_CASE("config: what is wrong in a TLS file has its place") {
     REQUIRE_FALSE(out.has_value());
     return joined(texts(out.error()));
   };
-  CHECK(told("probe") == "2:11: probe.ca_file: /etc/rpcw/ca.pem is not right");
+  CHECK(says("probe") == "2:11: probe.ca_file: /etc/rpcw/ca.pem is not right");
   key = "key_file";
-  CHECK(told("haproxy") == "4:12: haproxy.key_file: /etc/rpcw/key.pem is not right");
+  CHECK(says("haproxy") == "4:12: haproxy.key_file: /etc/rpcw/key.pem is not right");
 }
 
 }  // namespace
