@@ -144,6 +144,47 @@ TEST_CASE("controller: a HAProxy that refuses for want of level admin keeps the 
   CHECK(p.controller->unsettled().empty());
 }
 
+TEST_CASE("controller: a server that is left alone to another writer is put out and back all the same") {
+  Play p(two_servers());
+  p.settle();
+  bool fails = false;
+  // Reads HAProxy once more, where a has this weight; returns what is set.
+  const auto look = [&](unsigned weight_of_a) {
+    Texts set;
+    const auto note = [&](const Texts& actions) {
+      for (const std::string& what : actions)
+        if (what.starts_with("set")) set.push_back(what);
+    };
+    Texts asked = p.pass(1100ms);
+    note(asked);
+    for (const TargetId t : {0U, 1U})
+      if (std::ranges::count(asked, fmt::format("head {}", t)) > 0 && (t == 1 || !fails))
+        note(p.head(t, 100 + static_cast<std::uint64_t>(p.now / 1s)));
+    note(p.read(0, shown({{"a", weight_of_a}, {"b", fails ? 256U : 128U}})));
+    if (!set.empty()) p.confirmed(0, 1);
+    return set;
+  };
+  for (unsigned i = 0; i < 4; ++i) CHECK(look(40 + i) == Texts{"set 0: a 128"});
+  CHECK(look(50) == Texts{});
+  CHECK(p.said("another writer keeps changing"));
+  CHECK(look(60) == Texts{});
+  fails = true;
+  p.no_head(0);
+  p.pass(150ms);
+  p.confirmed(0, 1);
+  p.no_head(0);
+  Texts out = p.pass(150ms);
+  std::erase_if(out, [](const std::string& what) { return !what.starts_with("set"); });
+  REQUIRE(out == Texts{"set 0: b 256, a 0"});
+  p.confirmed(0, 2);
+  // The other writer is still there: not each time.
+  CHECK(look(60) == Texts{});
+  CHECK(look(60) == Texts{});
+  out.clear();
+  for (int i = 0; i < 8 && out.empty(); ++i) out = look(60);
+  CHECK(out == Texts{"set 0: a 0"});
+}
+
 TEST_CASE("controller: a backend that no HAProxy has keeps the agent from being ready") {
   Play p(two_servers());
   p.give(control::event::Started{});

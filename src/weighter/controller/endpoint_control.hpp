@@ -104,6 +104,8 @@ class EndpointControl {
   void follow_ejections();
   bool release();
   bool is_contended(const WeightChange& change);
+  [[nodiscard]] bool is_left_alone(const Key& key) const;
+  [[nodiscard]] bool is_to_cross(const Key& key) const;
   void mark_contended();
 
   void log_notes();

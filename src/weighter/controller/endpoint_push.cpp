@@ -79,21 +79,44 @@ bool EndpointControl::push() {
     return false;
   }
   // What is left alone from now on may be the one server that a fall of the others counts on.
-  if (std::erase_if(changes, [&](const WeightChange& c) { return is_contended(c); }) > 0) {
+  const auto fought_over = [&](const WeightChange& c) { return !is_left_alone(key_of(c)) && is_contended(c); };
+  if (std::erase_if(changes, fought_over) > 0) {
     mark_contended();
     log_notes();
     changes = planned();
   }
   if (changes.empty()) return false;
+  for (const WeightChange& change : changes)
+    if (const Key key = key_of(change); is_left_alone(key)) writers_.crosses(key, c_.mono());
   send(changes);
   return true;
+}
+
+bool EndpointControl::is_left_alone(const Key& key) const {
+  const std::vector<Key> alone = writers_.left_alone(c_.mono());
+  return std::ranges::find(alone, key) != alone.end();
+}
+
+/// It is ejected and has a weight here, or serves and has none.
+bool EndpointControl::is_to_cross(const Key& key) const {
+  for (std::uint32_t b = 0; b < c_.config.backends.size(); ++b) {
+    const config::Backend& backend = c_.config.backends[b];
+    const haproxy::ServerRow* row = backend.name == key.first ? instance_->server(key.first, key.second) : nullptr;
+    if (row == nullptr || !c_.state.decided(b)) continue;
+    const auto server = std::ranges::find(backend.servers, key.second, &config::Server::name) - backend.servers.begin();
+    const std::vector<ServerDecision>& decided = c_.state.decision(b).servers;
+    if (static_cast<std::size_t>(server) < decided.size())
+      return (decided[static_cast<std::size_t>(server)].weight == 0) != (row->uweight == 0);
+  }
+  return false;
 }
 
 /// Without the servers that are left alone.
 std::vector<WeightChange> EndpointControl::planned() const {
   std::set<Key> left_alone;
   for (const auto& [key, refused] : refused_) left_alone.insert(key);
-  for (Key& key : writers_.left_alone(c_.mono())) left_alone.insert(std::move(key));
+  for (Key& key : writers_.left_alone(c_.mono()))
+    if (!is_to_cross(key) || !writers_.may_cross(key, c_.mono())) left_alone.insert(std::move(key));
   if (left_alone.empty()) return plan_changes(c_.state, *instance_);
   return plan_changes(c_.state, *instance_, [&](std::string_view backend, std::string_view server) {
     return left_alone.contains({std::string(backend), std::string(server)});

@@ -51,4 +51,14 @@ std::vector<OtherWriters::Key> OtherWriters::left_alone(MonoTime now) const {
   return out;
 }
 
+bool OtherWriters::may_cross(const Key& key, MonoTime now) const {
+  const auto it = servers_.find(key);
+  return it == servers_.end() || !it->second.crossed_at || now - *it->second.crossed_at >= kCrossing;
+}
+
+void OtherWriters::crosses(const Key& key, MonoTime now) {
+  changed_.erase(key);
+  servers_[key].crossed_at = now;
+}
+
 }  // namespace rpcw

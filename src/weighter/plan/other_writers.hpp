@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -48,12 +49,20 @@ class OtherWriters {
 
   /// Servers that are left alone.
   [[nodiscard]] std::vector<Key> left_alone(MonoTime now) const;
+  /// A server that is left alone may be put out or back all the same, but not more often than each kCrossing: the other
+  /// writer may be gone, and an ejection must not wait for that to be known.
+  static constexpr milliseconds kCrossing{10'000};
+  [[nodiscard]] bool may_cross(const Key& key, MonoTime now) const;
+  /// It is put out or back now.
+  void crosses(const Key& key, MonoTime now);
 
  private:
   struct Server {
     std::deque<MonoTime> repairs;
     milliseconds pause = kFirstPause;
     MonoTime left_alone_until{};
+    /// When it was put out or back last while it was left alone; absent: it was not.
+    std::optional<MonoTime> crossed_at{};
   };
   std::map<Key, Server> servers_;
   /// Those that were changed between the last two reads, and whose repair is not counted yet.
