@@ -175,6 +175,8 @@ inline constexpr double kLivePileSuspected = 2;
 /// Open requests pile up when there are this many times more than usual, and so many more besides.
 inline constexpr double kLivePileFactor = 2;
 inline constexpr double kLivePile = 4;
+/// Half-life of how long requests have been waiting, once a pile is worked off.
+inline constexpr milliseconds kWaitingHalfLife = seconds{1};
 /// What another HAProxy showed of open requests counts for so long: it is read each second by default.
 inline constexpr MonoTime kOpenShownFor = seconds{5};
 /// A server lets requests wait when at two reads in a row so many are open beside kLivePileFactor times the usual
@@ -198,6 +200,8 @@ inline constexpr double kQuotaRefusals = 3;
 inline constexpr double kQuotaExcess = 0.02;
 /// Of what was carried, so that the next read finds no refusals.
 inline constexpr double kQuotaMargin = 0.93;
+/// What a limited probe leaves of it where HAProxy sees no refusal: each costs clients errors until the next probe.
+inline constexpr double kQuotaUnseenLeft = 0.6;
 /// The least of what was answered of late that a quota is taken for: one read is a small sample.
 inline constexpr double kQuotaFallMost = 0.5;
 /// A new share needs this long to show: until the next read, which comes a second later by default.

@@ -503,7 +503,19 @@ TEST_CASE("answers of another size are noticed, and answers of all sizes are non
   }
 }
 
-TEST_CASE("requests that wait take their part of the share at once, and give it back at once") {
+TEST_CASE("limits that HAProxy does not see take a large part of the share with each probe") {
+  Traffic w(4);
+  for (int i = 0; i < 20; ++i) w.second(kFine);
+  REQUIRE(w.share(0) == doctest::Approx(0.25).epsilon(0.05));
+  for (const double left : {0.65, 0.65 * 0.65}) {
+    w.bad(0, Reason::kRateLimited);
+    for (int i = 0; i < 2; ++i) w.second(kFine);
+    CHECK(w.share(0) < left * 0.25);
+  }
+  CHECK(w.share(0) > 0.05);
+}
+
+TEST_CASE("requests that wait take their part of the share at once, and give it back within seconds") {
   Traffic w(3, 300);
   for (int i = 0; i < 20; ++i) w.second(kFine);
   const double usual = w.share(2);
@@ -511,6 +523,8 @@ TEST_CASE("requests that wait take their part of the share at once, and give it 
   CHECK(w.share(2) < usual / 20);
   CHECK(w.decision.servers[2].state == State::kHealthy);
   w.second(kFine);
+  CHECK(w.share(2) < usual);
+  for (int i = 0; i < 4; ++i) w.second(kFine);
   CHECK(w.share(2) == doctest::Approx(usual).epsilon(0.1));
 }
 

@@ -205,11 +205,15 @@ void note_waiting(std::span<TargetHistory> servers, std::span<const LiveDelta> d
     const double own_usually = open_usually(h);
     const double elsewhere = ratio(open - own, usual - own_usually);
     const double expected = own_usually * std::max(1.0, elsewhere);
-    h.waiting_ms.reset();
-    if (!beyond_chance(own - constants::kLivePileSuspected, expected)) continue;
-    suspect[i] = true;
-    if (beyond_chance(own - constants::kLivePile, constants::kLivePileFactor * expected))
+    const std::optional<double> before = std::exchange(h.waiting_ms, std::nullopt);
+    if (beyond_chance(own - constants::kLivePileSuspected, expected)) suspect[i] = true;
+    if (beyond_chance(own - constants::kLivePile, constants::kLivePileFactor * expected)) {
       h.waiting_ms = 1000.0 * own / std::max(rate_of(h), 1.0);
+    } else if (before) {
+      // Given back at once, the share would pile them up again.
+      const double faded = *before * decay(deltas[i].elapsed, constants::kWaitingHalfLife);
+      if (faded > static_cast<double>(constants::kNoAnswerLeast.count())) h.waiting_ms = faded;
+    }
   }
 }
 
@@ -349,13 +353,16 @@ void restart_live(LiveHistory& live) {
 
 void probe_was_limited(TargetHistory& target, MonoTime now) {
   LiveHistory& server = target.live;
-  const LiveCounts recent = Fading(now).recent(server);
-  if (recent.requests < constants::kLiveEnough) return;
+  Fading fading(now);
+  if (fading.recent(server).requests < constants::kLiveEnough) return;
+  // Limits that come with status 200 show in no counter of HAProxy's: such probes alone tell of them, and not by how
+  // much they are exceeded.
+  const bool shown = fading.minute(server).client_errors >= 1.0;
+  const double left = shown ? constants::kQuotaMargin : constants::kQuotaUnseenLeft;
   if (server.quota_per_s && now - server.quota_at < constants::kQuotaSettle) return;
   if (!server.quota_per_s) server.quota_hold = constants::kQuotaHold;
   server.quota_step = constants::kQuotaStep;
-  set_quota(server, std::min(server.quota_per_s.value_or(rate_of(server)), rate_of(server)) * constants::kQuotaMargin,
-            now);
+  set_quota(server, std::min(server.quota_per_s.value_or(rate_of(server)), rate_of(server)) * left, now);
 }
 
 std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime now, Requests requests) {

@@ -26,7 +26,8 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
 /// stays.
 void restart_live(LiveHistory& live);
 
-/// A probe met a rate limit: the quota that live traffic has found is a little too high. Without live traffic nothing.
+/// A probe met a rate limit: the quota that live traffic has found is a little too high, or much where HAProxy counts
+/// no refusals. Without live traffic nothing.
 void probe_was_limited(TargetHistory& target, MonoTime now);
 
 /// What a backend's live traffic says of one of its servers.
