@@ -5,10 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <limits>
 #include <utility>
 
-#include "base/hex.hpp"
 #include "config/nearest.hpp"
 #include "config/quantity.hpp"
 
@@ -19,114 +17,12 @@ using namespace std::chrono_literals;
 
 constexpr milliseconds kLongestLimit = 24h;
 
-/// Whether base58 text stands for 32 bytes.
-bool is_base58_hash(std::string_view text) {
-  constexpr std::string_view kDigits = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-  constexpr std::size_t kLongest = 44;
-  if (text.size() > kLongest) return false;
-  // Each leading 1 is a zero byte; the others are the digits of a number.
-  const std::size_t zeros = std::min(text.find_first_not_of('1'), text.size());
-  std::vector<unsigned> bytes;
-  for (const char c : text) {
-    std::size_t carry = kDigits.find(c);
-    if (carry == std::string_view::npos) return false;
-    for (unsigned& byte : bytes) {
-      carry += std::size_t{58} * byte;
-      byte = carry & 0xFFU;
-      carry >>= 8U;
-    }
-    if (carry > 0) bytes.push_back(static_cast<unsigned>(carry));
-  }
-  return zeros + bytes.size() == 32;
-}
-
-bool is_digest(std::string_view text) {
-  constexpr std::size_t kFirstBytes = 8;
-  return is_base58_hash(text) || (text.size() == kFirstBytes && is_hex(text));
-}
-
-template <std::size_t digits>
-bool has_hex_digits(std::string_view text) {
-  return without_0x(text).size() == digits && is_hex(without_0x(text));
-}
-
-bool is_felt(std::string_view text) {
-  // Below 2^251 + 17 * 2^192 + 1.
-  constexpr std::size_t kMostDigits = 63;
-  const std::string felt = felt_text(text);
-  return !felt.empty() && felt.size() - 2 <= kMostDigits;
-}
-
-/// `network-id`, a dash and a version.
-bool is_genesis_id(std::string_view text) {
-  return text.find('-') != std::string_view::npos;
-}
-
-bool is_cometbft_id(std::string_view text) {
-  constexpr std::size_t kLongest = 50;  // MaxChainIDLen of cometbft/types/genesis.go
-  return text.size() <= kLongest;
-}
-
-/// What the nodes of a known family can answer to its identity check, as `chain_id` has it.
-struct IdRule {
-  std::string_view family;
-  /// What is right: a noun with an example; empty: what the form's `identity_text` says.
-  std::string_view expected{};
-  /// Of a text as `canonical_identity` gives it; nullptr: any.
-  bool (*possible)(std::string_view) = nullptr;
-  /// Where networks are numbers: the largest one.
-  std::uint64_t largest = std::numeric_limits<std::int64_t>::max();
-  /// A number is a name too.
-  bool takes_integer = false;
-  /// No public network has a space in it.
-  bool one_word = true;
-};
-
-constexpr std::array<IdRule, 16> kIdRules{{
-    {.family = "evm"},
-    {.family = "solana",
-     .expected = "the hash of the first block in base58, such as \"5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d\"",
-     .possible = is_base58_hash},
-    {.family = "algorand", .expected = "the genesis id, such as \"mainnet-v1.0\"", .possible = is_genesis_id},
-    {.family = "aptos", .expected = "a number from 1 to 255, such as 1", .largest = 255},
-    {.family = "sui",
-     .expected = "the digest of the first checkpoint in base58, such as "
-                 "\"4btiuiMPvEENsttpZC7CZ53DruC3MAgfznDbASZ7DR6S\", or its first eight hexadecimal digits",
-     .possible = is_digest},
-    {.family = "hedera",
-     .expected = "the 96 hexadecimal digits of the hash of block 0, such as \"0x420fffe6…\"",
-     .possible = has_hex_digits<96>},
-    {.family = "near", .expected = "the network's name, such as \"mainnet\"", .takes_integer = true},
-    {.family = "cometbft",
-     .expected = "the network's name of at most 50 characters, such as \"cosmoshub-4\"",
-     .possible = is_cometbft_id,
-     .takes_integer = true},
-    {.family = "substrate"},
-    {.family = "stellar-rpc",
-     .expected = "the network's passphrase, such as \"Public Global Stellar Network ; September 2015\"",
-     .takes_integer = true,
-     .one_word = false},
-    {.family = "horizon",
-     .expected = "the network's passphrase, such as \"Public Global Stellar Network ; September 2015\"",
-     .takes_integer = true,
-     .one_word = false},
-    {.family = "xrpl", .expected = "a number from 1 to 4294967295, such as 21337", .largest = 4'294'967'295},
-    {.family = "starknet", .possible = is_felt},
-    {.family = "bitcoin",
-     .expected = "the 64 hexadecimal digits of the hash of block 0, such as \"00000000…ce26f\"",
-     .possible = has_hex_digits<64>},
-    {.family = "tron",
-     .expected = "the 64 hexadecimal digits of the hash of block 0, such as \"00000000…53dc\"",
-     .possible = has_hex_digits<64>},
-    {.family = "beacon"},
-}};
-
 /// Of a [[family]], or of a chain whose family is not known.
-constexpr IdRule kAnyId{.family = {}, .takes_integer = true, .one_word = false};
+constexpr IdRule kAnyId{.takes_integer = true, .one_word = false};
 
 const IdRule& id_rule_of(std::string_view family) {
-  const auto at = std::ranges::find(kIdRules, family, &IdRule::family);
-  return at == kIdRules.end() ? kAnyId : *at;
+  const KnownFamily* known = find_family(family);
+  return known != nullptr ? known->id : kAnyId;
 }
 
 /// `chain_id`: a number, or a text; as the family's answers are compared. `family`: empty where it is not known.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -41,10 +42,25 @@ struct Offers {
   friend bool operator==(const Offers&, const Offers&) = default;
 };
 
+/// What nodes of a family can answer to the identity check, besides its form.
+struct IdRule {
+  /// What is right: a noun with an example; empty: identity_text of the form.
+  std::string_view expected{};
+  /// Of a text as canonical_identity gives it; nullptr: any.
+  bool (*possible)(std::string_view) = nullptr;
+  /// Where networks are numbers: the largest one.
+  std::uint64_t largest = std::numeric_limits<std::int64_t>::max();
+  /// A number is a name too.
+  bool takes_integer = false;
+  /// No public network has a space in it.
+  bool one_word = true;
+};
+
 /// A family by name, such as "evm".
 struct KnownFamily {
   std::string_view name;
   Offers offers;
+  IdRule id{};
 };
 
 /// All of them, in the order in which they are listed to users.
