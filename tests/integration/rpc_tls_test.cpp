@@ -371,7 +371,7 @@ TEST_CASE("TLS files that cannot be used are found out at the start") {
   CHECK(fault({garbage, "", ""}).find("garbage.pem cannot be used as ca_file") != std::string::npos);
   CHECK(fault({"", garbage, good}).find("cert_file") != std::string::npos);
   CHECK(fault({"", good, garbage}).find("key_file") != std::string::npos);
-  CHECK(fault({"", good, other}).find("key values mismatch") != std::string::npos);
+  CHECK(fault({"", good, other}).find("it is not the key of the certificate in cert_file") != std::string::npos);
   // Encrypted: there is no terminal to ask for the pass phrase.
   const std::string locked = folder.write("locked.pem", R"(-----BEGIN ENCRYPTED PRIVATE KEY-----
 MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAgAAAAAAAAAAAICCAAw
