@@ -110,7 +110,7 @@ TEST_CASE("config: limits that something else is reached before are warned of") 
   CHECK(with("", "max_latency = \"3s\"") ==
         "4:15: backend.b.max_latency: 3s is never reached: a probe that takes 3s has failed by probe.timeout");
   CHECK(with("", "max_latency = \"2.9s\"").empty());
-  // Nobody has asked for the default.
+  // max_latency is at its default here, 2 s, which no line of the file sets.
   CHECK(with("[probe]\ntimeout = \"1s\"\n", "").empty());
 }
 

@@ -43,8 +43,8 @@ class Controller {
   [[nodiscard]] Report report(Now now) const;
   /// What is missing before all weights are decided and are in every reachable HAProxy, each a line; empty: nothing.
   [[nodiscard]] std::vector<std::string> unsettled() const;
-  /// What somebody has to change before weights can be set, each a line; `unsettled` does not count it: a HAProxy
-  /// refuses them because of its socket's level, or none of those that can be reached has a backend.
+  /// A socket's level, by which its HAProxy refuses weights, and a backend that no reachable HAProxy has, each a line.
+  /// Only a change of a configuration mends them, so `unsettled` does not count them.
   [[nodiscard]] std::vector<std::string> hindrances() const;
 
   /// Whether each backend with servers has been decided at least once; also where nothing told enough for weights.
