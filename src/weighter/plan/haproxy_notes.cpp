@@ -133,12 +133,8 @@ std::vector<BackendNote> state_notes(const ByState& s, bool percent) {
 
 std::vector<std::string> lacking(const config::Backend& backend, const haproxy::Instance& instance) {
   const haproxy::BackendRow* row = instance.backend(backend.name);
-  if (row == nullptr) {
-    NameList there;
-    for (const haproxy::BackendRow& other : instance.backends) there.add(other.name);
-    return {
-        fmt::format("HAProxy has no backend {}; it has {}", backend.name, there.count() == 0 ? "none" : there.text())};
-  }
+  // Which others it has is not known: the backends of the configuration alone are read.
+  if (row == nullptr) return {fmt::format("HAProxy has no backend {}", backend.name)};
   NameList gone;
   const auto look = [&](const std::string& name) {
     if (!std::ranges::binary_search(row->double_names, name)) gone.add(name);

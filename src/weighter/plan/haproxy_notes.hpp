@@ -8,8 +8,8 @@
 
 namespace rpcw {
 
-/// What this HAProxy does not have of a backend's servers that the file names, or that it lacks the backend, as
-/// sentences with what it has instead; empty: nothing is missing.
+/// What this HAProxy does not have of what the file names, as sentences: the backend, or servers of it, with those that
+/// it has instead. Empty: nothing is missing.
 std::vector<std::string> lacking(const config::Backend& backend, const haproxy::Instance& instance);
 
 /// Why weights do not reach what the configuration names, or have no effect there, each a sentence: a backend or server
