@@ -241,6 +241,28 @@ TEST_CASE("live: requests that pile up behind a provider that hangs bring its ne
   }
 }
 
+TEST_CASE("live: a provider whose bodies come slowly loses its share, however quick its headers and its probes are") {
+  const Stage stage;
+  Stage::Keys keys = keys_for();
+  keys.interval = keys.fast_interval = "1s";
+  keys.backend.clear();
+  Traffic t(stage, {}, keys);
+  const auto of_b = [&] { return weights_of(t.haproxy)["b"]; };
+  REQUIRE(eventually([&] { return of_b() > 60; }));
+  REQUIRE(t.flows(50));
+  stage.providers[1]->update([](sim::Behaviour& b) {
+    b.fault = sim::Fault::drip;
+    b.drip_ms = 50;
+    b.fault_methods = {std::string(Load::kMethod)};
+  });
+  CHECK(eventually([&] { return of_b() < 20; }));
+  CHECK(t.load.with_status(200) == t.load.answers());
+  stage.mend_provider(1);
+  CHECK(eventually([&] { return of_b() > 60; }, 3 * kPatience));
+  CHECK(t.program.count("ejected") == 0);
+  CHECK(t.program.stop() == 0);
+}
+
 TEST_CASE("live: requests that were swallowed before a server returned end after it without consequence") {
   const Stage stage;
   Stage::Keys keys;

@@ -74,7 +74,7 @@ TEST_CASE("traffic: what was sent and answered, and what waits for an answer") {
   CHECK(d.open == 0);
 }
 
-TEST_CASE("traffic: an open WebSocket or a long answer does not wait; a request that hangs beside them does") {
+TEST_CASE("traffic: an open WebSocket does not wait; a request that hangs beside it does") {
   Reads r;
   r.first();
   r.send(100);
@@ -85,6 +85,46 @@ TEST_CASE("traffic: an open WebSocket or a long answer does not wait; a request 
   CHECK(*r.c().scur == 100);
   r.send(30);
   CHECK(r.read().open >= 29);
+}
+
+TEST_CASE("traffic: a body that has not ended waits") {
+  Reads r;
+  r.first();
+  r.send(40);
+  *r.c().hrsp_2xx += 40;
+  CHECK(r.read().open == 40);
+  *r.c().scur -= 40;
+  CHECK(r.read().open == 0);
+}
+
+TEST_CASE("traffic: of streams of events that stay open nobody waits for the end, in time") {
+  Reads r;
+  r.first();
+  r.send(100);
+  *r.c().hrsp_2xx += 100;
+  std::uint64_t open = r.read().open;
+  CHECK(open == 100);
+  for (int s = 0; s < 300; ++s) open = r.read().open;
+  CHECK(open <= 4);
+  SUBCASE("while they stay, slow bodies beside them do") {
+    r.send(30);
+    *r.c().hrsp_2xx += 30;
+    CHECK(r.read().open >= 30);
+  }
+  SUBCASE("once they are gone, none is left over") {
+    *r.c().scur -= 100;
+    CHECK(r.read().open == 0);
+    r.send(30);
+    *r.c().hrsp_2xx += 30;
+    CHECK(r.read().open == 30);
+  }
+}
+
+TEST_CASE("traffic: bodies that were open at the first read are no evidence") {
+  Reads r;
+  *r.c().stot = *r.c().hrsp_2xx = *r.c().scur = 100;
+  r.first();
+  CHECK(r.read().open == 0);
 }
 
 TEST_CASE("traffic: WebSockets that were open at the first read are no evidence") {
@@ -185,14 +225,14 @@ TEST_CASE("traffic: clients that leave do not wait any more") {
   r.send(20);
   r.read();
   *r.c().cli_abrt += 20;
-  *r.c().scur = 50;
+  *r.c().scur -= 20;
   CHECK(r.read().open == 0);
 }
 
 TEST_CASE("traffic: counters that slip are no pile of requests after an hour") {
   Reads r;
-  r.first();
   *r.c().scur = 1000;
+  r.first();
   std::uint64_t most = 0;
   for (int s = 0; s < 3600; ++s) {
     // Of every thousand requests one more is missed.

@@ -23,8 +23,8 @@ double value(const Counters& c, Counter counter) {
   return static_cast<double>((c.*counter).value_or(0));
 }
 
-/// Requests answered since the worker's start. A tunnel (a WebSocket, say) counts when its 101 came, a long answer when
-/// it began.
+/// Requests answered since the worker's start. A tunnel (a WebSocket, say) counts when its 101 came, any other answer
+/// when its body began.
 double answers(const Counters& c) {
   double out = 0;
   for (const Counter counter : kAnswers) out += value(c, counter);
@@ -49,14 +49,29 @@ bool is_shut(const ServerRow& row) {
   return row.uweight == 0 || row.forced_off();
 }
 
-/// The first read: requests that are open now were sent at unknown times.
+/// Answers whose body has begun and not ended.
+double bodies_at(const Counters& c, const Backlog& b) {
+  return std::max(0.0, value(c, &Counters::scur) - b.waiting - b.past);
+}
+
+/// The first read: requests that are open now were sent at unknown times, and their answers may be streams.
 void begin(ServerRow& row) {
   const Counters& c = row.counters;
   const double unanswered = kept(c) - answers(c) - value(c, &Counters::econ) - value(c, &Counters::eresp) -
                             value(c, &Counters::cli_abrt) + value(c, &Counters::qcur);
   row.backlog = {};
   row.backlog.past = counts_answers(c) ? std::clamp(unanswered, 0.0, open_at(c)) : open_at(c);
+  row.backlog.streams = bodies_at(c, row.backlog);
   row.backlog.shut = is_shut(row);
+}
+
+/// Bodies that have not ended and are no streams: those that come slowly. No more streams are open than bodies.
+double slow_bodies(Backlog& b, const Counters& c, double tunnels, MonoTime elapsed) {
+  const double bodies = bodies_at(c, b);
+  b.streams = std::min(b.streams + tunnels, bodies);
+  const double slow = bodies - b.streams;
+  b.streams = bodies - slow * decay(elapsed, constants::kStreamHalfLife);
+  return slow;
 }
 
 /// A counter that went back was cleared by an operator.
@@ -122,6 +137,7 @@ LiveDelta count(const ServerRow& was, ServerRow& is, MonoTime elapsed) {
   Backlog& b = is.backlog;
   b = was.backlog;
   const double left = decay(elapsed, constants::kBacklogHalfLife);
+  b.streams += (b.past + b.waiting) * (1.0 - left);
   b.past *= left;
   b.waiting = b.waiting * left + sent;
   const double present = b.waiting + value(was.counters, &Counters::qcur) + std::max(0.0, requests - sent);
@@ -147,8 +163,9 @@ LiveDelta count(const ServerRow& was, ServerRow& is, MonoTime elapsed) {
   out.ended = std::max(whole(http ? answered - late_errors + broken : requests), out.failures);
   out.client_errors = whole(grown(&Counters::hrsp_4xx));
   if (!http) return out;
+  const double slow = slow_bodies(b, is.counters, grown(&Counters::hrsp_1xx), elapsed);
   // A `maxconn` keeps the open ones few; what piles up then waits in the server's queue.
-  if (!b.shut) out.open = whole(b.waiting + value(is.counters, &Counters::qcur));
+  if (!b.shut) out.open = whole(b.waiting + value(is.counters, &Counters::qcur) + slow);
   if (is.counters.bout) {
     out.sized = whole(answered);
     out.bytes = whole(grown(&Counters::bout));

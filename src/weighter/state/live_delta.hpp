@@ -29,8 +29,9 @@ struct LiveDelta {
   /// Answers of any kind and their bytes; both 0: not known, or mode tcp.
   std::uint64_t sized = 0;
   std::uint64_t bytes = 0;
-  /// Requests without an answer at the second read that were sent since it last had weight 0, those in its queue
-  /// included. 0 in mode tcp, where requests cannot be told from connections that stay.
+  /// Requests without a whole answer at the second read that were sent since it last had weight 0, those in its queue
+  /// included; without streams (Backlog::streams). 0 in mode tcp, where requests cannot be told from connections that
+  /// stay.
   std::uint64_t open = 0;
   /// The time that all this was counted in; 0: nothing was counted, as at the first read of a worker.
   MonoTime elapsed{};
