@@ -62,14 +62,24 @@ void level_test(A& a, FieldsOf<A, LevelTest>& t) {
 }
 
 template <typename A>
+void size_change(A& o, FieldsOf<A, SizeChange>& s) {
+  auto& [usual, others, others_off, began] = s;
+  o.real("usual", usual, 0, kMostReal);
+  o.real("others", others, 0, kMostReal);
+  o.real("others_off", others_off, -kMostReal, kMostReal);
+  o.ago("began_ago_us", began);
+}
+
+template <typename A>
 void sizes(A& a, FieldsOf<A, AnswerSizes>& s) {
-  auto& [answers, bytes, level, newest, changed_at] = s;
+  auto& [answers, bytes, level, newest, changed_at, change] = s;
   a.object("sizes", [&](A& o) {
     o.real("answers", answers, 0, kMostReal);
     o.real("bytes", bytes, 0, kMostReal);
     level_test(o, level);
     o.real("newest", newest, 0, kMostReal);
     o.ago("changed_ago_us", changed_at);
+    o.maybe("change", change, size_change<A>);
   });
 }
 

@@ -9,76 +9,16 @@
 #include <optional>
 #include <random>
 
-#include "model/direct.hpp"
+#include "unit/live_traffic.hpp"
 #include "weighter/schedule/extra.hpp"
 
 using namespace rpcw;
 using namespace std::chrono_literals;
+using namespace rpcw::test;
 using rpcw::model::Direct;
 
-namespace {
-
-/// A backend under steady traffic that follows the weights, counted each `step`; probes are good.
-struct Traffic : Direct {
-  explicit Traffic(std::size_t servers, double requests_per_s = 200)
-      : Direct(servers, "adaptive"), per_s(requests_per_s) {
-    for (std::size_t i = 0; i < servers; ++i) good(i, 1000);
-    decide();
-  }
-
-  using Answers = std::function<void(std::size_t server, LiveDelta& delta)>;
-
-  /// One second of it, or what `step` says. Returns the servers to probe at once.
-  std::vector<std::size_t> second(const Answers& answers) {
-    pass_time(step);
-    unsigned sum = 0;
-    for (const unsigned w : held) sum += w;
-    std::vector<LiveDelta> deltas(held.size());
-    for (std::size_t i = 0; i < held.size(); ++i) {
-      const double exact = per_s * static_cast<double>(step.count()) / 1000.0 * held[i] / sum + rest[i];
-      deltas[i].requests = static_cast<std::uint64_t>(exact);
-      rest[i] = exact - static_cast<double>(deltas[i].requests);
-      deltas[i].ended = deltas[i].timed = deltas[i].requests;
-      deltas[i].latency_ms = deltas[i].average_ms = 40;
-      deltas[i].open = 2;
-      deltas[i].elapsed = step;
-      answers(i, deltas[i]);
-      // More failures than requests: those of requests that were sent before.
-      deltas[i].ended = std::max(deltas[i].ended, deltas[i].failures);
-    }
-    last = deltas;
-    auto suspects = fold_live(history->servers, deltas, now.mono, requests);
-    if (++seconds % 5 == 0)
-      for (std::size_t i = 0; i < held.size(); ++i) good(i, 1000 + static_cast<std::uint64_t>(seconds) / 12);
-    decision = decide();
-    return suspects;
-  }
-
-  double share(std::size_t i) const {
-    unsigned sum = 0;
-    for (const unsigned w : held) sum += w;
-    return static_cast<double>(held[i]) / sum;
-  }
-
-  Requests requests = Requests::kOfAll;
-  milliseconds step{1000};
-  double per_s;
-  std::map<std::size_t, double> rest;
-  std::vector<LiveDelta> last;
-  BackendDecision decision;
-  int seconds = 0;
-};
-
-const Traffic::Answers kFine = [](std::size_t, LiveDelta&) {};
-
-bool has(const ServerDecision& s, Reason reason) {
-  return std::ranges::find(s.reasons, reason, &ReasonNote::code) != s.reasons.end();
-}
-
-}  // namespace
-
 TEST_CASE("good traffic changes nothing, and an error here and there is no news") {
-  Traffic w(4);
+  SteadyTraffic w(4);
   for (int i = 0; i < 120; ++i)
     w.second([&](std::size_t s, LiveDelta& d) { d.failures = (i + static_cast<int>(s)) % 40 == 0 ? 1 : 0; });
   for (std::size_t s = 0; s < 4; ++s) {
@@ -88,7 +28,7 @@ TEST_CASE("good traffic changes nothing, and an error here and there is no news"
 }
 
 TEST_CASE("the rate of requests is known from the first read on") {
-  Traffic w(4);
+  SteadyTraffic w(4);
   const auto per_s = [&] { return scan_live(w.history->servers, w.now.mono)[0].backend_per_s; };
   for (int i = 0; i < 10; ++i) {
     w.second(kFine);
@@ -109,7 +49,7 @@ TEST_CASE("the rate of requests is known from the first read on") {
 }
 
 TEST_CASE("what fails for real requests only is out within seconds, and stays out longer each time") {
-  Traffic w(4);
+  SteadyTraffic w(4);
   for (int i = 0; i < 20; ++i) w.second(kFine);
   double bad = 0;
   double all = 0;
@@ -136,7 +76,7 @@ TEST_CASE("with little traffic a server that fails all of it loses it as well, a
   SUBCASE("two in a second: it is out") {
     per_s = 2;
   }
-  Traffic t(3, per_s);
+  SteadyTraffic t(3, per_s);
   std::uint64_t lost = 0;
   bool out = false;
   for (int i = 0; i < 120; ++i) {
@@ -175,7 +115,7 @@ TEST_CASE("after an ejection a server that is too far behind gets nothing that a
 }
 
 TEST_CASE("requests that fail everywhere are no server's fault") {
-  Traffic w(4);
+  SteadyTraffic w(4);
   for (int i = 0; i < 60; ++i) w.second([](std::size_t, LiveDelta& d) { d.failures = d.requests * 3 / 10; });
   for (std::size_t s = 0; s < 4; ++s) {
     CHECK(w.held[s] >= 48);
@@ -184,7 +124,7 @@ TEST_CASE("requests that fail everywhere are no server's fault") {
 }
 
 TEST_CASE("live traffic alone takes out half of a backend at the most") {
-  Traffic w(4);
+  SteadyTraffic w(4);
   for (int i = 0; i < 20; ++i) w.second(kFine);
   for (int i = 0; i < 9; ++i)
     w.second([](std::size_t s, LiveDelta& d) { d.failures = s > 0 ? d.requests * (s + 5) / 10 : 0; });
@@ -194,7 +134,7 @@ TEST_CASE("live traffic alone takes out half of a backend at the most") {
 }
 
 TEST_CASE("a server without traffic has no evidence against it") {
-  Traffic w(3);
+  SteadyTraffic w(3);
   for (int i = 0; i < 10; ++i) w.second(kFine);
   const auto views = scan_live(w.history->servers, w.now.mono + MonoTime{2h});
   for (const LiveView& v : views) {
@@ -205,7 +145,7 @@ TEST_CASE("a server without traffic has no evidence against it") {
 }
 
 TEST_CASE("a quota: the share goes to what it carries, and stays there instead of swinging") {
-  Traffic w(3, 300);
+  SteadyTraffic w(3, 300);
   for (int i = 0; i < 20; ++i) w.second(kFine);
   double refused = 0;
   double all = 0;
@@ -231,7 +171,7 @@ TEST_CASE("a quota: the share goes to what it carries, and stays there instead o
 }
 
 TEST_CASE("a server that lets requests wait gets what it carries, and keeps that") {
-  Traffic w(4);
+  SteadyTraffic w(4);
   w.step = 250ms;
   double open = 0;
   double carries = 30;
@@ -270,7 +210,7 @@ TEST_CASE("a server that lets requests wait gets what it carries, and keeps that
 TEST_CASE("a server that becomes slower, or answers nothing for a while, shows no limit") {
   for (const int reads : {1, 2, 8, 40}) {
     CAPTURE(reads);
-    Traffic w(4);
+    SteadyTraffic w(4);
     w.step = 250ms;
     std::vector<std::uint64_t> sent;
     for (int at = 0; at < 200; ++at)
@@ -290,7 +230,7 @@ TEST_CASE("a server that becomes slower, or answers nothing for a while, shows n
 
 TEST_CASE("slow answers to requests that come by chance show no limit") {
   std::mt19937_64 random(5);
-  Traffic w(4, 80);
+  SteadyTraffic w(4, 80);
   w.step = 250ms;
   // Each takes 0.3 s or more, so that some are always open.
   std::vector<double> ends;
@@ -314,7 +254,7 @@ TEST_CASE("slow answers to requests that come by chance show no limit") {
 }
 
 TEST_CASE("max_rate: the share is never more than the plan carries, and falls when the traffic grows") {
-  Traffic w(3, 100);
+  SteadyTraffic w(3, 100);
   w.backend.servers[0].max_rate = 25;
   for (int i = 0; i < 20; ++i) w.second(kFine);
   CHECK(w.share(0) <= 0.25 + 1.0 / 256);
@@ -330,7 +270,7 @@ TEST_CASE("max_rate: the share is never more than the plan carries, and falls wh
 }
 
 TEST_CASE("max_rate: the part that a failing server loses goes to those that may have it") {
-  Traffic w(3, 100);
+  SteadyTraffic w(3, 100);
   w.backend.servers[0].max_rate = 25;
   for (int i = 0; i < 20; ++i) w.second(kFine);
   // The failure penalty halves one, an ejection takes the rest.
@@ -345,7 +285,7 @@ TEST_CASE("max_rate: the part that a failing server loses goes to those that may
 }
 
 TEST_CASE("max_rate: when all plans together carry less than the traffic, all get more in proportion") {
-  Traffic w(2, 100);
+  SteadyTraffic w(2, 100);
   w.backend.servers[0].max_rate = 10;
   w.backend.servers[1].max_rate = 30;
   for (int i = 0; i < 20; ++i) w.second(kFine);
@@ -353,7 +293,7 @@ TEST_CASE("max_rate: when all plans together carry less than the traffic, all ge
 }
 
 TEST_CASE("under a hash one client's wrong requests are no server's quota") {
-  Traffic t(3);
+  SteadyTraffic t(3);
   t.requests = Requests::kOfSome;
   for (int i = 0; i < 30; ++i)
     t.second([](std::size_t server, LiveDelta& d) {
@@ -369,7 +309,7 @@ TEST_CASE("under a hash one client's wrong requests are no server's quota") {
 }
 
 TEST_CASE("under a hash a client's failing requests take no server after the other out") {
-  Traffic t(4);
+  SteadyTraffic t(4);
   t.requests = Requests::kOfSome;
   t.view.algorithm = "source";
   // A third of what comes to its server; HAProxy sends it to the next one when that is out.
@@ -392,7 +332,7 @@ TEST_CASE("under a hash a client's failing requests take no server after the oth
 }
 
 TEST_CASE("a quota that is gone is found out in time") {
-  Traffic w(3, 300);
+  SteadyTraffic w(3, 300);
   for (int i = 0; i < 20; ++i) w.second(kFine);
   for (int i = 0; i < 30; ++i)
     w.second([](std::size_t s, LiveDelta& d) { d.client_errors = s == 0 && d.requests > 40 ? d.requests - 40 : 0; });
@@ -404,7 +344,7 @@ TEST_CASE("a quota that is gone is found out in time") {
 TEST_CASE("some seconds in which everything is refused do not cost minutes") {
   for (const int spell : {2, 5, 15, 60}) {
     CAPTURE(spell);
-    Traffic w(4, 40);
+    SteadyTraffic w(4, 40);
     for (int i = 0; i < 20; ++i) w.second(kFine);
     for (int i = 0; i < spell; ++i)
       w.second([](std::size_t s, LiveDelta& d) { d.client_errors = s == 0 ? d.requests : 0; });
@@ -419,7 +359,7 @@ TEST_CASE("some seconds in which everything is refused do not cost minutes") {
 }
 
 TEST_CASE("a server that refused everything from the first read on gets its share back") {
-  Traffic w(4, 100);
+  SteadyTraffic w(4, 100);
   for (int i = 0; i < 10; ++i) w.second([](std::size_t s, LiveDelta& d) { d.client_errors = s == 0 ? d.requests : 0; });
   CHECK(w.share(0) < 0.05);
   for (int i = 0; i < 240; ++i) w.second(kFine);
@@ -427,13 +367,13 @@ TEST_CASE("a server that refused everything from the first read on gets its shar
 }
 
 TEST_CASE("4xx that all servers answer are the clients' own") {
-  Traffic w(3, 300);
+  SteadyTraffic w(3, 300);
   for (int i = 0; i < 60; ++i) w.second([](std::size_t, LiveDelta& d) { d.client_errors = d.requests / 5; });
   for (std::size_t s = 0; s < 3; ++s) CHECK(w.share(s) == doctest::Approx(1.0 / 3).epsilon(0.1));
 }
 
 TEST_CASE("a server that is slow for real requests gets less") {
-  Traffic w(3, 300);
+  SteadyTraffic w(3, 300);
   for (int i = 0; i < 60; ++i) w.second([](std::size_t s, LiveDelta& d) { d.latency_ms = s == 0 ? 400.0 : 60.0; });
   CHECK(w.share(0) < 0.2);
   CHECK(has(w.decision.servers[0], Reason::kLiveLatency));
@@ -441,70 +381,23 @@ TEST_CASE("a server that is slow for real requests gets less") {
 }
 
 TEST_CASE("requests that pile up call for a probe at once") {
-  Traffic w(3, 300);
+  SteadyTraffic w(3, 300);
   for (int i = 0; i < 20; ++i) CHECK(w.second(kFine).empty());
   CHECK(w.second([](std::size_t s, LiveDelta& d) { d.open = s == 2 ? 90 : 4; }) == std::vector<std::size_t>{2});
 }
 
 TEST_CASE("a few failures where there were none call for a probe, and a trickle of them does not") {
-  Traffic clean(3, 300);
+  SteadyTraffic clean(3, 300);
   for (int i = 0; i < 20; ++i) REQUIRE(clean.second(kFine).empty());
-  const Traffic::Answers three = [](std::size_t s, LiveDelta& d) { d.failures = s == 2 ? 3 : 0; };
+  const SteadyTraffic::Answers three = [](std::size_t s, LiveDelta& d) { d.failures = s == 2 ? 3 : 0; };
   CHECK(clean.second(three) == std::vector<std::size_t>{2});
-  Traffic used_to_it(3, 300);
+  SteadyTraffic used_to_it(3, 300);
   for (int i = 0; i < 60; ++i) used_to_it.second(three);
   CHECK(used_to_it.second(three).empty());
 }
 
-TEST_CASE("answers of another size are noticed, and answers of all sizes are none") {
-  // One in ten is five times as long, as a block is.
-  std::minstd_rand random(7);
-  const auto sizes = [&](std::uint64_t answers, std::uint64_t usual, std::uint64_t longer) {
-    std::uint64_t sum = 0;
-    for (std::uint64_t n = 0; n < answers; ++n) sum += random() % 10 == 0 ? longer : usual;
-    return sum;
-  };
-  Traffic w(3, 300);
-  const auto changed = [&](std::size_t i) { return w.history->servers[i].live.sizes.changed_at.has_value(); };
-  const auto pass = [&](std::optional<std::size_t> broken) {
-    w.second([&](std::size_t s, LiveDelta& d) {
-      d.sized = d.ended;
-      d.bytes = s == broken ? d.ended * 225 : sizes(d.ended, 294, 1754);
-    });
-  };
-  for (int i = 0; i < 120; ++i) {
-    pass(std::nullopt);
-    for (const std::size_t s : {0U, 1U, 2U}) REQUIRE_FALSE(changed(s));
-  }
-  for (int i = 0; i < 4; ++i) pass(1);
-  CHECK(changed(1));
-  CHECK_FALSE(changed(0));
-  CHECK_FALSE(changed(2));
-  CHECK(answers_changed(w.history->servers[1]));
-
-  SUBCASE("a probe that began before says nothing about it") {
-    const Now noticed = w.now;
-    w.now.mono = *w.history->servers[1].live.sizes.changed_at + 5ms;
-    w.good(1, 1100, 1s, 40ms);
-    w.now = noticed;
-    CHECK(changed(1));
-  }
-  SUBCASE("the next probe ends it, and the new size is the usual one then") {
-    w.pass_time(100ms);
-    w.good(1, 1100, 1s, 40ms);
-    CHECK_FALSE(changed(1));
-    for (int i = 0; i < 20; ++i) pass(1);
-    CHECK_FALSE(changed(1));
-  }
-  SUBCASE("a probe that fails says the same") {
-    w.pass_time(100ms);
-    w.bad(1);
-    CHECK(answers_changed(w.history->servers[1]));
-  }
-}
-
 TEST_CASE("limits that HAProxy does not see take a large part of the share with each probe") {
-  Traffic w(4);
+  SteadyTraffic w(4);
   for (int i = 0; i < 20; ++i) w.second(kFine);
   REQUIRE(w.share(0) == doctest::Approx(0.25).epsilon(0.05));
   for (const double left : {0.65, 0.65 * 0.65}) {
@@ -516,7 +409,7 @@ TEST_CASE("limits that HAProxy does not see take a large part of the share with 
 }
 
 TEST_CASE("requests that wait take their part of the share at once, and give it back within seconds") {
-  Traffic w(3, 300);
+  SteadyTraffic w(3, 300);
   for (int i = 0; i < 20; ++i) w.second(kFine);
   const double usual = w.share(2);
   w.second([](std::size_t s, LiveDelta& d) { d.open = s == 2 ? 60 : 4; });
@@ -529,7 +422,7 @@ TEST_CASE("requests that wait take their part of the share at once, and give it 
 }
 
 TEST_CASE("a server whose requests and probe wait is out after half of a time-out, whatever the strategy") {
-  Traffic w(3, 300);
+  SteadyTraffic w(3, 300);
   w.backend.strategy = "equal";
   const auto hang = [&](std::size_t open) {
     w.second([&](std::size_t s, LiveDelta& d) { d.open = s == 2 ? open : 4; });
@@ -554,7 +447,7 @@ TEST_CASE("a server whose requests and probe wait is out after half of a time-ou
 }
 
 TEST_CASE("many requests at once that all servers have open are no server's fault") {
-  Traffic w(3, 300);
+  SteadyTraffic w(3, 300);
   for (int i = 0; i < 20; ++i) w.second(kFine);
   CHECK(w.second([](std::size_t, LiveDelta& d) { d.open = 60; }).empty());
   CHECK(w.share(2) == doctest::Approx(1.0 / 3).epsilon(0.1));
@@ -562,7 +455,7 @@ TEST_CASE("many requests at once that all servers have open are no server's faul
 
 TEST_CASE("one read is enough when chance can't explain its failures, and only then") {
   const auto after = [](double part) {
-    Traffic w(4, 200);
+    SteadyTraffic w(4, 200);
     for (int i = 0; i < 20; ++i) w.second(kFine);
     w.second([&](std::size_t s, LiveDelta& d) {
       if (s == 1) d.failures = static_cast<std::uint64_t>(part * static_cast<double>(d.requests));
@@ -572,14 +465,14 @@ TEST_CASE("one read is enough when chance can't explain its failures, and only t
   CHECK(after(0.04) == State::kHealthy);
   CHECK(after(0.12) != State::kEjected);
   CHECK(after(0.4) == State::kEjected);
-  Traffic few(4, 8);
+  SteadyTraffic few(4, 8);
   for (int i = 0; i < 20; ++i) few.second(kFine);
   few.second([&](std::size_t s, LiveDelta& d) { d.failures = s == 1 ? d.requests : 0; });
   CHECK(few.decision.servers[1].state != State::kEjected);
 }
 
 TEST_CASE("requests that end badly after their server is out do not keep it out") {
-  Traffic w(4);
+  SteadyTraffic w(4);
   for (int i = 0; i < 20; ++i) w.second(kFine);
   for (int i = 0; i < 2; ++i) {
     w.pass_time(1s);
@@ -595,7 +488,7 @@ TEST_CASE("requests that end badly after their server is out do not keep it out"
 }
 
 TEST_CASE("several quotas at once do not hide each other") {
-  Traffic w(4, 200);
+  SteadyTraffic w(4, 200);
   for (int i = 0; i < 20; ++i) w.second(kFine);
   double refused = 0;
   double all = 0;
@@ -616,8 +509,8 @@ TEST_CASE("several quotas at once do not hide each other") {
 }
 
 TEST_CASE("the first count, and one after a long silence, do not take a server's quota for next to nothing") {
-  Traffic w(3, 300);
-  const Traffic::Answers limited = [](std::size_t s, LiveDelta& d) {
+  SteadyTraffic w(3, 300);
+  const SteadyTraffic::Answers limited = [](std::size_t s, LiveDelta& d) {
     d.client_errors = s == 0 && d.requests > 40 ? d.requests - 40 : 0;
   };
   SUBCASE("first") {

@@ -287,6 +287,10 @@ class Judge {
     ServerVerdict& v = out_.servers[i];
     const LiveView& l = live_[i];
     if (l.failing) degrade(v, Reason::kLiveErrors, live_errors_text(i));
+    if (l.sizes_differ) {
+      v.failure_penalty = std::min(v.failure_penalty, constants::kSizePenalty);
+      degrade(v, Reason::kLiveErrors, "its answers have another size than before, and the others' have not");
+    }
     if (left_behind(i))
       degrade(v, Reason::kLiveLatency,
               fmt::format("{:.0f} ms in live traffic, {:.0f} ms in probes", *l.latency_ms,

@@ -230,19 +230,55 @@ void time_answers(LiveHistory& h, const LiveDelta& d, MonoTime now) {
 }
 
 /// Notes a change of the size of its answers: errors and pages that come with status 200 are shorter than most results,
-/// and HAProxy takes them for successes.
-void note_sizes(AnswerSizes& s, const LiveDelta& d, MonoTime now) {
+/// and HAProxy takes them for successes. Returns how far a new sample lies from the usual size; absent: there is none.
+std::optional<double> note_sizes(AnswerSizes& s, const LiveDelta& d, MonoTime now) {
   s.answers += static_cast<double>(d.sized);
   s.bytes += static_cast<double>(d.bytes);
-  if (s.answers < constants::kSizeAnswers) return;
+  if (s.answers < constants::kSizeAnswers) return std::nullopt;
   const double sample = natural_log(std::max(s.bytes / s.answers, 1.0));
   s.answers = s.bytes = 0;
   std::optional<double> previous;
   if (s.level.count > 0) previous = s.newest;
   s.newest = sample;
-  if (!level_has_changed(s.level, sample, previous, 1.0 / constants::kSizeSpreadSamples)) return;
+  const LevelTest before = s.level;
+  if (s.change && now - s.change->began > constants::kSizeChangeLongest) s.change.reset();
+  std::optional<double> off;
+  if (before.count > 0) off = sample - (s.change ? s.change->usual : before.centre);
+  if (!level_has_changed(s.level, sample, previous, 1.0 / constants::kSizeSpreadSamples)) return off;
   s.level = {.spread = s.level.spread, .centre = sample, .count = 1};
   s.changed_at = now;
+  if (s.change) {
+    if (std::abs(*off) < constants::kLevelStep / 2) s.change.reset();
+  } else if (before.count >= constants::kSizeSpreadSamples) {
+    s.change = {.usual = before.centre, .began = now};
+  }
+  return off;
+}
+
+/// `off`: what `note_sizes` has returned for each server.
+void compare_sizes(std::span<TargetHistory> servers, std::span<const std::optional<double>> off, double left) {
+  double samples = 0;
+  double sum = 0;
+  for (const auto& one : off) {
+    if (!one) continue;
+    samples += 1;
+    sum += *one;
+  }
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    std::optional<SizeChange>& change = servers[i].live.sizes.change;
+    if (!change) continue;
+    change->others = change->others * left + samples - (off[i] ? 1.0 : 0.0);
+    change->others_off = change->others_off * left + sum - off[i].value_or(0.0);
+  }
+}
+
+/// Its answers have another size than they had, and the others' have not. Clients that begin to ask for something else
+/// change all of them; until the others show it, they are taken for unchanged.
+bool sizes_differ(const AnswerSizes& s) {
+  if (!s.change) return false;
+  const double own = s.level.centre - s.change->usual;
+  const double beside_others = own - s.change->others_off / (s.change->others + 1.0);
+  return std::min(std::abs(own), std::abs(beside_others)) >= constants::kLevelStep / 2;
 }
 
 /// The rate of failures that is exceeded even if chance was against the server: the lower end of Wilson's interval.
@@ -294,7 +330,9 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
   std::vector<bool> suspect(servers.size());
   /// Negative: there was no read before, so that what was counted belongs to no known time, or there were no requests.
   std::vector<double> carried_per_s(servers.size(), -1.0);
+  std::vector<std::optional<double>> off(servers.size());
   double total_per_s = 0;
+  double minute_left = 1.0;
   Fading fading(now);
   for (std::size_t i = 0; i < servers.size(); ++i) {
     LiveHistory& h = servers[i].live;
@@ -302,7 +340,8 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
     // Reads of several HAProxys cover the same time, which counts once.
     const double seconds = std::chrono::duration<double>(std::min(d.elapsed, now - h.counted_at)).count();
     time_answers(h, d, now);
-    note_sizes(h.sizes, d, now);
+    off[i] = note_sizes(h.sizes, d, now);
+    minute_left = fading.minute_left(h);
     h.newest = fading.newest(h);
     h.recent = fading.recent(h);
     h.minute = fading.minute(h);
@@ -318,6 +357,7 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
     total_per_s += rate_of(h);
     if (d.elapsed > MonoTime{0} && d.requests > 0) carried_per_s[i] = carried(h, d, seconds);
   }
+  compare_sizes(servers, off, minute_left);
   note_waiting(servers, deltas, suspect);
   std::vector<std::size_t> suspects;
   for (std::size_t i = 0; i < servers.size(); ++i)
@@ -346,7 +386,12 @@ void restart_live(LiveHistory& live) {
   live.minute = {};
   live.measured_s = 0;
   restart_live_latency(live);
-  live.sizes = {};
+  // The size that its answers usually have stays what it was.
+  const AnswerSizes before = std::exchange(live.sizes, {});
+  LevelTest& level = live.sizes.level;
+  level.spread = before.level.spread;
+  level.centre = live.sizes.newest = before.change ? before.change->usual : before.level.centre;
+  level.count = before.change ? constants::kSizeSpreadSamples : before.level.count;
   live.waiting_ms.reset();
   live.saturation.reset();
 }
@@ -408,6 +453,7 @@ std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime
     if (h.timed * decay(now - h.counted_at, constants::kLiveRecent) >= constants::kLiveEnough)
       v.latency_ms = h.latency_ms;
     v.waiting_ms = h.waiting_ms;
+    v.sizes_differ = requests == Requests::kOfAll && sizes_differ(h.sizes);
     if (total_per_s > constants::kQuotaTrafficLeast) v.backend_per_s = total_per_s;
     if (h.quota_per_s && total_per_s > constants::kQuotaTrafficLeast)
       v.quota_share = std::min(1.0, *h.quota_per_s / total_per_s);

@@ -47,6 +47,8 @@ struct LiveView {
   std::optional<double> latency_ms;
   /// How long its open requests have been waiting, in ms; absent: no longer than usual.
   std::optional<double> waiting_ms;
+  /// Its answers alone have changed their size: they may be errors that come with status 200.
+  bool sizes_differ = false;
   /// The part of the backend's traffic that its quota carries; absent: no limit is known.
   std::optional<double> quota_share;
   /// Requests a second that the whole backend was sent of late; 0: too few to steer by.

@@ -69,6 +69,17 @@ struct LevelTest {
 /// in the spread, [0, 1]. True: the level has changed.
 bool level_has_changed(LevelTest& test, double sample, std::optional<double> previous, double learned);
 
+/// A change of the size of a server's answers, beside that of the others'. All as logarithms.
+struct SizeChange {
+  /// The level that it had before.
+  double usual = 0;
+  /// Samples of the other servers since, with a half-life of kLiveMinute, and the sum of their distances from their own
+  /// usual level.
+  double others = 0;
+  double others_off = 0;
+  MonoTime began{};
+};
+
 /// How large the answers of live traffic are.
 struct AnswerSizes {
   /// Answers and their bytes that are too few for a sample yet.
@@ -79,6 +90,8 @@ struct AnswerSizes {
   double newest = 0;
   /// When it changed; absent: it has not since the newest probe began.
   std::optional<MonoTime> changed_at;
+  /// Absent: they are as large as usual, or it is not known what that is.
+  std::optional<SizeChange> change;
 };
 
 /// How a server answers while requests wait there. A server at its limit answers at one pace, whatever it is sent. A
