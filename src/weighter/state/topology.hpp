@@ -53,8 +53,8 @@ struct Backlog {
   double waiting = 0;
   /// Requests without an answer that were sent before that: how they end says nothing about the server now.
   double past = 0;
-  /// Answers that have begun and not ended, as far as they are tunnels (a WebSocket) or have been open for long (a stream
-  /// of events): nobody waits for their end.
+  /// Answers that have begun and not ended, as far as they are tunnels (a WebSocket) or have been open for long (a
+  /// stream of events): nobody waits for their end.
   double streams = 0;
   /// Nothing is sent to it: weight 0, MAINT or DRAIN.
   bool shut = false;
