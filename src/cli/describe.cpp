@@ -122,8 +122,8 @@ std::vector<std::string> details(const config::Target& target, std::string_view 
   std::vector<std::string> out;
   if (target.operator_name != default_operator) out.push_back(fmt::format("operator {}", target.operator_name));
   if (!target.headers.empty()) {
-    std::vector<std::string_view> names;
-    for (const auto& [name, value] : target.headers) names.emplace_back(name);
+    std::vector<std::string> names;
+    for (const auto& [name, value] : target.headers) names.push_back(url::without_keys(name));
     out.push_back(fmt::format("header{} {}", names.size() > 1 ? "s" : "", fmt::join(names, " ")));
   }
   return out;

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "config/url.hpp"
 #include "rpc/family/registry.hpp"
 #include "rpc/make_target.hpp"
 
@@ -59,7 +60,7 @@ std::string told(const Question& question, const Family& family, const rpc::Http
   const auto values = family.values_in(question.kind, result->body);
   if (values.empty()) out += "               the answer is not JSON\n";
   for (const auto& [pointer, value] : values)
-    out += fmt::format("               {}: {}\n", pointer, shown(value, target));
+    out += fmt::format("               {}: {}\n", url::without_keys(pointer), shown(value, target));
   return out;
 }
 

@@ -44,9 +44,11 @@ std::string shown_host(const Target& target) {
 }
 
 std::string name_of(const Canary& canary) {
-  if (canary.path.empty()) return canary.method.empty() ? "request" : canary.method;
+  // A JSON-RPC method is any text, and a key may have been pasted there.
+  const std::string method = url::without_keys(canary.method);
+  if (canary.path.empty()) return method.empty() ? "request" : method;
   const std::string path = shown_path(canary.path);
-  return canary.method.empty() ? path : canary.method + " " + path;
+  return method.empty() ? path : method + " " + path;
 }
 
 std::string literal_host_of(const Backend& backend) {

@@ -217,7 +217,7 @@ struct Canary {
   std::optional<milliseconds> at_most{};
 };
 
-/// What messages call it: its method or its path.
+/// What messages call it: its method or its path, without keys.
 std::string name_of(const Canary& canary);
 
 enum class Scale : std::uint8_t { kShare, kPeak };

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "config/url.hpp"
+
 namespace rpcw::config {
 namespace {
 
@@ -69,7 +71,8 @@ std::expected<Expanded, std::vector<std::string>> expand(std::string_view text, 
     const bool again = std::ranges::find(seen, name) != seen.end();
     if (!again) seen.push_back(name);
     if (!value) {
-      if (!again) faults.push_back(fmt::format("the variable {} is not set", name));
+      // "${KEY}" instead of the variable's name is a slip too.
+      if (!again) faults.push_back(fmt::format("the variable {} is not set", url::without_keys(name)));
       continue;
     }
     if (!again) {

@@ -160,11 +160,13 @@ std::vector<Diagnostic> Findings::take(List& list, std::string_view what) const 
 std::string shown(std::string_view text, std::size_t most) {
   if (text.find("://") != std::string_view::npos || text.find('@') != std::string_view::npos)
     return fmt::format("\"{}\"", url::redact(text));
-  const std::string_view open = text.substr(0, open_part(text));
+  // A key may have been pasted where another text belongs.
+  const std::string open = url::without_keys(text.substr(0, open_part(text)));
   std::size_t end = std::min(open.size(), most);
   // Not in the middle of a character.
   while (end < open.size() && (static_cast<unsigned char>(open[end]) & 0xC0U) == 0x80) ++end;
-  return fmt::format("\"{}{}\"", harmless(open.substr(0, end)), end < text.size() ? "…" : "");
+  return fmt::format("\"{}{}\"", harmless(std::string_view(open).substr(0, end)),
+                     end < open.size() || open_part(text) < text.size() ? "…" : "");
 }
 
 bool is_plain_name(std::string_view name) {
@@ -479,8 +481,8 @@ std::size_t Reader::tables(std::string_view key, std::string_view label, const s
       continue;
     }
     const Member* name = item.find(label);
-    const bool plain =
-        !label.empty() && name != nullptr && name->value.kind == Node::Kind::kString && is_plain_name(name->value.text);
+    const bool plain = !label.empty() && name != nullptr && name->value.kind == Node::Kind::kString &&
+                       is_plain_name(name->value.text) && url::without_keys(name->value.text) == name->value.text;
     Reader inner(item, path_of(plain ? fmt::format("{}.{}", key, name->value.text) : fmt::format("{}[{}]", key, index)),
                  findings_);
     read(inner);

@@ -118,7 +118,7 @@ void read_headers(Reader& r, const Context& context, const Node& table, Headers&
       r.error(member.place, "headers", "this is no header's name; accepted: letters, digits and !#$%&'*+-.^_`|~");
       continue;
     }
-    const std::string key = fmt::format("headers.{}", member.key);
+    const std::string key = fmt::format("headers.{}", url::without_keys(member.key));
     if (std::ranges::find(kOurs, lower(member.key)) != kOurs.end()) {
       r.error(member.place, key, "this header is made from the request and cannot be set");
       continue;
@@ -184,7 +184,8 @@ void read_plain_headers(Reader& r, const Node& table, Headers& out) {
     if (!is_token(member.key))
       r.error(member.place, "headers", "this is no header's name; accepted: letters, digits and !#$%&'*+-.^_`|~");
     else if (!clean)
-      r.error(member.value.place, fmt::format("headers.{}", member.key), "expected a text without control characters");
+      r.error(member.value.place, fmt::format("headers.{}", url::without_keys(member.key)),
+              "expected a text without control characters");
     else
       out.emplace_back(member.key, member.value.text);
   }

@@ -96,6 +96,34 @@ bool is_random(std::string_view stretch) {
   return changes >= 2 || (changes == 1 && digits >= kDigits) || most_consonants >= kConsonants;
 }
 
+/// As "getL1BatchBlockRange" is: hardly a digit, and at least half of it words in camel case.
+bool is_made_of_words(std::string_view text) {
+  constexpr std::size_t kShortestWord = 3;
+  constexpr std::ptrdiff_t kMostDigits = 2;
+  constexpr std::string_view kVowels = "aeiouyAEIOUY";
+  if (std::ranges::count_if(text, is_digit) > kMostDigits) return false;
+  const auto is_capital = [](char c) { return c >= 'A' && c <= 'Z'; };
+  std::size_t letters_of_words = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    std::size_t end = at + 1;
+    while (end < text.size() && is_letter(text[end]) && is_letter(text[at]) &&
+           (!is_capital(text[end]) || is_capital(text[end - 1])))
+      ++end;
+    const std::string_view word = text.substr(at, end - at);
+    if (word.size() >= kShortestWord && word.find_first_of(kVowels) != std::string_view::npos && !is_random(word))
+      letters_of_words += word.size();
+    at = end;
+  }
+  return letters_of_words * 2 >= text.size();
+}
+
+/// As "1000000000000000ms" is.
+bool is_number_with_unit(std::string_view text) {
+  constexpr std::size_t kLongestUnit = 3;
+  const std::size_t unit = text.size() - std::min(text.find_first_not_of("0123456789"), text.size());
+  return unit < text.size() && unit <= kLongestUnit && std::ranges::all_of(text.substr(text.size() - unit), is_letter);
+}
+
 bool is_uuid(std::string_view text) {
   constexpr std::string_view kForm = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
   if (text.size() != kForm.size()) return false;
@@ -208,6 +236,23 @@ bool looks_like_key(std::string_view part) {
     part.remove_prefix(std::min(stretch.size() + 1, part.size()));
   }
   return false;
+}
+
+std::string without_keys(std::string_view text) {
+  const auto of_word = [](char c) { return is_alphanumeric(c) || c == '-' || c == '_'; };
+  std::string out;
+  while (!text.empty()) {
+    const auto begin = std::ranges::find_if(text, of_word);
+    const auto end = std::find_if_not(begin, text.end(), of_word);
+    const std::string_view word(begin, end);
+    out.append(text.begin(), begin);
+    if (looks_like_key(word) && !is_made_of_words(word) && !is_number_with_unit(word))
+      out += "…";
+    else
+      out += word;
+    text = std::string_view(end, text.end());
+  }
+  return out;
 }
 
 std::string shown_host(std::string_view host, HostShown what) {

@@ -24,6 +24,11 @@ std::expected<Url, std::string> parse(std::string_view text);
 /// of high variety, as no word is; or a UUID. Without regard to case.
 bool looks_like_key(std::string_view part);
 
+/// The text with "…" for each word (letters, digits, - and _) that looks like a key, for texts in which no key is
+/// expected: a method, a JSON pointer. Names that are made of words stay, such as "getL1BatchBlockRange", and
+/// quantities.
+std::string without_keys(std::string_view text);
+
 /// What of a URL's host may be shown.
 enum class HostShown : std::uint8_t {
   kUnlessKey,  ///< all of it, unless one of its labels looks like a key

@@ -97,8 +97,11 @@ Scrubber::Scrubber(const config::Target& target, std::span<const config::Canary>
     add_pieces(value, " ,;=");
     add_basic(value);
   }
-  for (const config::Canary& canary : canaries)
-    for (const std::string* text : {&canary.path, &canary.body, &canary.params_json}) add_keys(*text);
+  for (const config::Canary& canary : canaries) {
+    for (const std::string* text : {&canary.method, &canary.path, &canary.body, &canary.params_json, &canary.expect})
+      add_keys(*text);
+    if (canary.equals) add_keys(*canary.equals);
+  }
   std::ranges::sort(secrets_);
   const auto twins = std::ranges::unique(secrets_);
   secrets_.erase(twins.begin(), twins.end());

@@ -280,6 +280,49 @@ TEST_CASE("config: neither warnings nor describe show a secret") {
   }
 }
 
+TEST_CASE("config: a key in a text that holds none is not shown") {
+  static constexpr std::string_view kSecret = "5ecre7k3y5ecre7k3y";
+  const auto show = [](std::string text, bool& refused) {
+    for (std::size_t at = text.find("SECRET"); at != std::string::npos; at = text.find("SECRET"))
+      text.replace(at, 6, kSecret);
+    return all_shown(text, refused);
+  };
+  bool refused = false;
+  for (const char* canary :
+       {"method = \"SECRET\"", "method = \"eth_SECRET\"", "method = \"POST\"\npath = \"/v2/SECRET\"",
+        "method = \"m\"\nexpect = \"/result/SECRET\"", "method = \"m\"\nexpect = \"/r\"\nequals = \"SECRET\""}) {
+    CAPTURE(canary);
+    const std::string text =
+        show(fmt::format("{}url = \"http://h/\"\n[[backend.canary]]\n{}\n", kInServer, canary), refused);
+    CHECK_FALSE(refused);
+    CHECK(text.find(kSecret) == std::string::npos);
+  }
+  for (const char* server :
+       {"url = \"http://h/\"\n[[backend.canary]]\nmethod = \"SECRET SECRET\"",
+        "url = \"http://h/\"\n[[backend.canary]]\nmethod = \"SECRET\"\nbody = \"x\"",
+        "url = \"http://h/\"\n[[backend.canary]]\nmethod = \"m\"\nexpect = \"SECRET\"",
+        "url = \"http://h/\"\n[[backend.canary]]\nmethod = \"m\"\nexpect = \"/SECRET/~\"",
+        "url = \"http://h/\"\nheaders = { SECRET = \"\" }", "url = \"http://h/\"\nheaders = { SECRET = 1 }",
+        "url = \"http://h/\"\nmax_rate = \"SECRET\"", "url = \"http://h/\"\ninterval = \"SECRET\"",
+        "url = \"http://h/\"\nbudget = \"SECRET\"", "url = \"http://h/${_SECRET}\""}) {
+    CAPTURE(server);
+    CHECK(show(fmt::format("{}{}", kInServer, server), refused).find(kSecret) == std::string::npos);
+    CHECK(refused);
+  }
+  for (const char* top :
+       {"[log]\nlevel = \"SECRET\"", "[http]\nlisten = \"SECRET\"", "[http]\nhosts = [\"SECRET SECRET\"]",
+        "[haproxy]\nendpoints = [\"SECRET\"]", "[probe]\nmax_response_bytes = \"SECRET\"",
+        "[standby]\nlease = \"SECRET\"", "[[backend]]\nname = \"SECRET SECRET\"\nchain = \"SECRET\"",
+        "[[backend]]\nname = \"x\"\nfollows = \"SECRET\"",
+        "[[chain]]\nname = \"SECRET_\"\nfamily = \"SECRET\"\nblock_time = \"SECRET\"\nchain_id = \"SECRET\"",
+        ("[[family]]\nname = \"f\"\n[family.head]\nmethod = \"SECRET\"\nheight = \"SECRET\"\nheaders = { SECRET "
+         "= \"\" }")}) {
+    CAPTURE(top);
+    CHECK(show(fmt::format("{}{}", top, kBackend), refused).find(kSecret) == std::string::npos);
+    CHECK(refused);
+  }
+}
+
 // ---- damaged files
 
 TEST_CASE("config: a file cut short anywhere is an answer, not a crash, and shows no secret") {

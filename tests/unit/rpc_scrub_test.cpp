@@ -80,6 +80,19 @@ TEST_CASE("a host that is not to be shown is a secret, and its labels are") {
   CHECK(found.scrub("no name matches 9f8e7d6c5b4a39281706.mainnet.rpc.example.") == "no name matches ....");
 }
 
+TEST_CASE("keys in any text of a canary are secrets") {
+  config::Target target;
+  target.url = "https://h.test/";
+  std::vector<config::Canary> canaries(1);
+  canaries[0].method = "9f8e7d6c5b4a39281706";
+  canaries[0].expect = "/result/k3y9x7w2q8v4z1m6";
+  canaries[0].equals = "A1B2c3D4e5F6g7H8";
+  const HttpTarget t(target, canaries);
+  CHECK(t.scrub("the method 9f8e7d6c5b4a39281706 does not exist") == "the method ... does not exist");
+  CHECK(t.scrub("no k3y9x7w2q8v4z1m6") == "no ...");
+  CHECK(t.scrub("A1B2c3D4e5F6g7H8") == "...");
+}
+
 TEST_CASE("values of headers are secrets, their names are not") {
   const HttpTarget t = with(
       "https://h.test/", {{"Authorization", "Bearer TOKEN-1234"}, {"X-Key", "abcd"}, {"Cookie", "sid=9f8e7d6c; a=b"}});

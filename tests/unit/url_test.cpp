@@ -158,6 +158,24 @@ TEST_CASE("url: parts that look like keys") {
   }
 }
 
+TEST_CASE("url: a text without its keys keeps names of methods and fields") {
+  CHECK(without_keys("") == "");
+  CHECK(without_keys("9f8e7d6c5b4a39281706") == "…");
+  CHECK(without_keys("/result/9f8e7d6c5b4a39281706/n") == "/result/…/n");
+  CHECK(without_keys("eth_call 123e4567-e89b-12d3-a456-426614174000.") == "eth_call ….");
+  CHECK(without_keys("zks_k3y9x7w2q8v4z1m6pl") == "…");
+  for (const char* name : {"eth_call", "zks_getL1BatchBlockRange", "qn_fetchNFTsByCreator", "getSignaturesForAddress",
+                           "/result/value/lastUpdatedTimestamp", "suix_getLatestSuiSystemState", "net.version"}) {
+    CAPTURE(name);
+    CHECK(without_keys(name) == name);
+  }
+  // Of letters alone, and with few digits.
+  for (const char* key : {"qwrtzpsdfghklmnb", "xKcdQwRtZpBvNmLkJhGf", "AKCAJSDFGHWQRTZPBVNM", "hq3Zt9fLkXvBnRwPqMds"}) {
+    CAPTURE(key);
+    CHECK(without_keys(key) == "…");
+  }
+}
+
 TEST_CASE("url: a host that holds a key is shown by its end alone") {
   struct Case {
     const char* host;

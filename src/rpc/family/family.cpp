@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <regex>
 #include <utility>
+#include "config/url.hpp"
 
 #include "rpc/family/coding.hpp"
 #include "rpc/family/refusal.hpp"
@@ -37,10 +38,10 @@ std::string json_string(std::string_view text) {
   return out.GetString();
 }
 
-/// Of the pointer /result/number: "result.number".
+/// Of the pointer /result/number: "result.number". Steps that look like keys are not shown.
 std::string dotted_path(std::string_view pointer) {
   if (pointer.empty()) return "the answer";
-  std::string out(pointer.substr(1));
+  std::string out = url::without_keys(pointer.substr(1));
   std::ranges::replace(out, '/', '.');
   return out;
 }
