@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <regex>
 #include <utility>
 
 #include "config/params.hpp"
+#include "config/pattern.hpp"
 #include "config/pointer.hpp"
 #include "config/quantity.hpp"
 #include "config/targets.hpp"
@@ -337,11 +337,12 @@ void Backends::read_canary(Reader& r, Backend& out) {
   }
   if (const auto matches = r.text("matches")) {
     needs_expect("matches", matches->place);
-    try {
-      static_cast<void>(std::regex(matches->value));
-      canary.matches = matches->value;
-    } catch (const std::regex_error& error) {
-      r.error(matches->place, "matches", fmt::format("is no regular expression: {}", error.what()));
+    if (matches->value.empty()) {
+      canary.matches.reset();
+    } else if (auto pattern = Pattern::make(matches->value)) {
+      canary.matches = std::move(*pattern);
+    } else {
+      r.error(matches->place, "matches", std::move(pattern.error()));
     }
   }
   std::uint64_t ms = 0;

@@ -9,6 +9,7 @@
 
 #include "base/time.hpp"
 #include "config/chain.hpp"
+#include "config/pattern.hpp"
 
 /// What a configuration file says after defaults, variables and files have been filled in and everything has been
 /// checked. The accepted ranges stand beside each field; `load` enforces them, so nothing downstream checks again.
@@ -211,8 +212,8 @@ struct Canary {
   std::string expect{};
   /// What that value must be, as text; absent: anything.
   std::optional<std::string> equals{};
-  /// An ECMAScript regular expression that is found in it; empty: none.
-  std::string matches{};
+  /// What is found in it; absent: anything.
+  std::optional<Pattern> matches{};
   /// [1ms, 60s]
   std::optional<milliseconds> at_most{};
 };

@@ -65,7 +65,7 @@ void answers(std::string_view bytes) {
   rpcw::config::Canary canary;
   canary.method = "eth_call";
   canary.expect = "/result";
-  canary.matches = "^0x[0-9a-f]+$";
+  canary.matches = rpcw::config::Pattern::make("^0x[0-9a-f]+$").value();
   for (const CheckKind kind : kKinds) {
     if (!family.offers(kind)) continue;
     const Check check{kind, kind == CheckKind::kBlock ? 100U : 0U};

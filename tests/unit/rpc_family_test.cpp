@@ -282,11 +282,15 @@ TEST_CASE("families: what a canary expects") {
   CHECK(ask(canary, body) == "result.n is 7, expected 8");
   canary.equals.reset();
   canary.expect = "/result/gas_price";
-  canary.matches = "^10+$";
+  canary.matches = config::Pattern::make("^10+$").value();
   CHECK(ask(canary, body) == "good");
-  canary.matches = "^2";
+  canary.matches = config::Pattern::make("^2").value();
   CHECK(ask(canary, body) == "result.gas_price is 100000000, which does not match");
-  canary.matches.clear();
+  canary.matches.reset();
+  // A key that was pasted there is not shown.
+  canary.expect = "/result/5ecre7k3y5ecre7k3y";
+  CHECK(ask(canary, body) == "result.… is null or missing");
+  canary.expect = "/result/n";
   canary.at_most = 100ms;
   CHECK(ask(canary, body, 100ms) == "good");
   CHECK(ask(canary, body, 150ms) == "it took 150 ms, at most 100 ms are expected");

@@ -5,10 +5,9 @@
 #include <rapidjson/writer.h>
 
 #include <algorithm>
-#include <regex>
 #include <utility>
-#include "config/url.hpp"
 
+#include "config/url.hpp"
 #include "rpc/family/coding.hpp"
 #include "rpc/family/refusal.hpp"
 
@@ -48,17 +47,6 @@ std::string dotted_path(std::string_view pointer) {
 
 std::unexpected<ProbeFailure> not_a(std::string_view pointer, std::string_view noun) {
   return fail(Reason::kBadAnswer, fmt::format("{} is not {}", dotted_path(pointer), noun));
-}
-
-/// A long text could take long, or all of the stack; an expression that the library gives up on does not match.
-bool matches(const std::string& text, const std::string& expression) {
-  constexpr std::size_t kLongest = 4096;
-  if (text.size() > kLongest) return false;
-  try {
-    return std::regex_search(text, std::regex(expression));
-  } catch (const std::regex_error&) {
-    return false;
-  }
 }
 
 void replace_all(std::string& text, std::string_view from, std::string_view to) {
@@ -325,7 +313,7 @@ std::expected<AnswerValue, ProbeFailure> Family::canary_answer(const Reply& r, c
   if (canary.equals && text != *canary.equals)
     return fail(Reason::kBadAnswer, fmt::format("{} is {}, expected {}", place, context.target.scrub(text),
                                                 context.target.scrub(*canary.equals)));
-  if (!canary.matches.empty() && !matches(text, canary.matches))
+  if (canary.matches && !canary.matches->found_in(text))
     return fail(Reason::kBadAnswer, fmt::format("{} is {}, which does not match", place, context.target.scrub(text)));
   return AnswerValue{};
 }

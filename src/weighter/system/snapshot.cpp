@@ -15,7 +15,8 @@ std::string canaries_text(const config::Backend& cfg) {
   std::string out;
   for (const config::Canary& c : cfg.canaries)
     out += fmt::format("{} {} {} {} {} {} {} {} {}\n", c.method, c.params_json, c.interval.count(), c.path, c.body,
-                       c.expect, c.equals.value_or(""), c.matches, c.at_most.value_or(milliseconds{0}).count());
+                       c.expect, c.equals.value_or(""), c.matches ? c.matches->text() : "",
+                       c.at_most.value_or(milliseconds{0}).count());
   return out;
 }
 
