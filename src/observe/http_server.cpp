@@ -55,11 +55,16 @@ std::string chunk(std::string_view text) {
   return text.empty() ? std::string{} : fmt::format("{:x}\r\n{}\r\n", text.size(), text);
 }
 
+/// False for a link to a socket, too: no socket is bound through a link.
+bool is_socket(const std::string& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
 /// A socket file that an earlier process has left. A socket that another process serves stays, and so does a file that
 /// is no socket.
 void remove_stale(const std::string& path) {
-  struct stat status {};
-  if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return;
+  if (!is_socket(path)) return;
   asio::io_context none(1);
   asio::local::stream_protocol::socket probe(none);
   error_code ec;
@@ -183,6 +188,10 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
   std::expected<std::shared_ptr<Listener>, std::string> open(const config::Listen& at) {
     const auto failure = [&at](const error_code& ec) {
       const bool in_use = ec == asio::error::address_in_use;
+      // The kernel has one word for a name that is taken, whatever has it.
+      if (in_use && at.port == 0 && !is_socket(at.address))
+        return fmt::format("http.listen {}: a file that is no socket has this name; choose another name, or remove it",
+                           at.text);
       return fmt::format("http.listen {}: {}{}", at.text, ec.message(),
                          !in_use        ? ""
                          : at.port == 0 ? "; `ss -lxp` shows which process has it"

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <filesystem>
 
 #include "integration/http_get.hpp"
 #include "integration/program_stage.hpp"
@@ -246,6 +247,28 @@ TEST_CASE("http: a port in use ends the start with 4, and makes a reload be refu
   CHECK(answers(port, "/healthz", 200));
   CHECK(http_get(free, "/metrics").body.find("rpc_weighter_config_last_reload_successful 1\n") != std::string::npos);
   CHECK(third.stop() == 0);
+}
+
+TEST_CASE("http: a file that is no socket stays, and run says what has the name") {
+  const Stage stage;
+  const std::string file = stage.folder.write("http.sock", "kept");
+  std::string path = file;
+  SUBCASE("a file") {}
+  SUBCASE("a link to a file") {
+    path = stage.folder.path("link.sock");
+    std::filesystem::create_symlink(file, path);
+  }
+  SUBCASE("a folder") {
+    path = stage.folder.path("folder.sock");
+    std::filesystem::create_directory(path);
+  }
+  const Result r = run({"run", "--config", stage.config({.listen = fmt::format("\"unix:{}\"", path)})});
+  CHECK(r.code == 4);
+  CHECK(r.err.find(fmt::format("http.listen unix:{}: a file that is no socket has this name; choose another name, or "
+                               "remove it",
+                               path)) != std::string::npos);
+  CHECK(r.err.find("ss -lxp") == std::string::npos);
+  CHECK(std::filesystem::exists(file));
 }
 
 TEST_CASE("http: connections outlive a reload, and addresses come and go with the file") {
