@@ -35,12 +35,12 @@ bool hides_admin_state(const ServerRow& server) {
 /// Takes what `fresh` lacks from `last`. False: they have different servers or states, and `fresh` is not complete.
 bool take_over(const BackendRow& last, BackendRow& fresh) {
   if (last.servers.size() != fresh.servers.size()) return false;
+  fresh.stick_table = last.stick_table;
   for (std::size_t i = 0; i < last.servers.size(); ++i) {
     const auto& from = last.servers[i];
     auto& to = fresh.servers[i];
     if (from.name != to.name || from.status != to.status || from.addr != to.addr) return false;
     if (hides_admin_state(to) && !hides_admin_state(from)) return false;
-    fresh.stick_table = last.stick_table;
     to.iweight = from.iweight;
     to.fqdn = from.fqdn;
     to.tls = from.tls;

@@ -82,6 +82,23 @@ TEST_CASE("refresh: an operator's hand shows, also on a server with weight 0") {
   }
 }
 
+TEST_CASE("refresh: a backend keeps its stick table, also while it has no servers") {
+  HaproxyProcess process(std::string(kHead) + "backend rpc\n  stick-table type ip size 10\n" +
+                         "backend web\n  stick-table type ip size 10\n  server s0 127.0.0.1:1\n");
+  Reader r(process, {"rpc", "web"});
+  for (const char* name : {"rpc", "web"}) {
+    CAPTURE(name);
+    REQUIRE(r.last.backend(name) != nullptr);
+    CHECK(r.last.backend(name)->stick_table);
+  }
+  r.refresh();
+  for (const char* name : {"rpc", "web"}) {
+    CAPTURE(name);
+    REQUIRE(r.last.backend(name) != nullptr);
+    CHECK(r.last.backend(name)->stick_table);
+  }
+}
+
 TEST_CASE("refresh: servers that come and go are noticed") {
   HaproxyProcess process(std::string(kHead) + backend("rpc"));
   Reader r(process, {"rpc", "nowhere"});
