@@ -55,6 +55,19 @@ struct Rpc {
 
 }  // namespace
 
+TEST_CASE("on_eject: a server that HAProxy has no more is forgotten") {
+  Rpc rpc(config::OnEject::kClearStick);
+  rpc.follow(State::kEjected, 0);
+  CHECK(rpc.send() == 1);
+  haproxy::Instance without = read(0, 10);
+  without.backends[0].servers.erase(without.backends[0].servers.begin());
+  without.backends[0].index();
+  rpc.release.compare_reads(read(0, 10), without);
+  // Another server of that name has other clients.
+  rpc.follow(State::kEjected, 0);
+  CHECK(rpc.send() == 1);
+}
+
 TEST_CASE("on_eject: an ejected server's clients are released when it has weight 0, once for each ejection") {
   Rpc rpc(config::OnEject::kClearStick);
   rpc.follow(State::kEjected, 128);

@@ -74,6 +74,23 @@ TEST_CASE("a server that was deleted and added again under its name has a new we
   CHECK(writers.left_alone(at(20s)).empty());
 }
 
+TEST_CASE("a server that HAProxy has no more is forgotten, with what was done to it") {
+  OtherWriters writers;
+  for (const auto t : {0s, 1s, 2s, 3s, 4s}) changed_and_repaired(writers, at(t));
+  REQUIRE(writers.left_alone(at(5s)) == std::vector{kServer});
+  haproxy::Instance without = read(100, 100);
+  SUBCASE("the server alone") {
+    without.backends[0].servers.erase(without.backends[0].servers.begin());
+    without.backends[0].index();
+  }
+  SUBCASE("its backend") {
+    without.backends.clear();
+  }
+  writers.compare_reads(ours(), nullptr, without, {});
+  CHECK(writers.left_alone(at(5s)).empty());
+  CHECK(changed_and_repaired(writers, at(6s)) == Repair::kPutBack);
+}
+
 TEST_CASE("a weight that changes together with MAINT or DRAIN is the operator's, and no fight") {
   OtherWriters writers;
   haproxy::Instance before = read(86, 85);

@@ -29,6 +29,7 @@ void ClientRelease::leave_alone(const haproxy::Instance& now) {
 }
 
 void ClientRelease::compare_reads(const haproxy::Instance& before, const haproxy::Instance& after) {
+  std::erase_if(released_, [&](const Key& key) { return after.server(key.first, key.second) == nullptr; });
   std::erase_if(cleared_, [&](const auto& entry) { return !released_.contains(entry.first); });
   for (const auto& [key, command] : cleared_) {
     const haproxy::ServerRow* was = before.server(key.first, key.second);

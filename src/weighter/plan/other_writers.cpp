@@ -7,6 +7,8 @@ namespace rpcw {
 void OtherWriters::compare_reads(const std::vector<config::Backend>& ours, const haproxy::Instance* before,
                                  const haproxy::Instance& after, const std::set<Key>& unconfirmed) {
   changed_.clear();
+  std::erase_if(servers_,
+                [&](const auto& entry) { return after.server(entry.first.first, entry.first.second) == nullptr; });
   if (before == nullptr) return;
   for (const config::Backend& backend : ours) {
     const haproxy::BackendRow* rows_before = before->backend(backend.name);

@@ -31,7 +31,7 @@ class OtherWriters {
   static constexpr milliseconds kLongestPause{600'000};
 
   /// HAProxy was read. `before`: the same worker's last read; nullptr: there was none. `unconfirmed`: servers whose
-  /// weight may have been set by us since then.
+  /// weight may have been set by us since then. Servers that `after` does not have are forgotten.
   void compare_reads(const std::vector<config::Backend>& ours, const haproxy::Instance* before,
                      const haproxy::Instance& after, const std::set<Key>& unconfirmed);
 
