@@ -122,6 +122,41 @@ TEST_CASE("controller: a refusal of one weight stops no other, and is not repeat
   CHECK(p.read(0, shown({{"a", 100}, {"b", 128}})).empty());
 }
 
+TEST_CASE("controller: a read that fails for a moment makes nothing of the same worker be forgotten") {
+  Play p(two_servers());
+  p.push_first();
+  std::vector<haproxy::Outcome> outcomes(2);
+  outcomes[0].kind = haproxy::Outcome::Kind::kRefused;
+  outcomes[0].refusal = haproxy::Refusal::kPermissionDenied;
+  outcomes[0].detail = "Permission denied";
+  outcomes[1].kind = haproxy::Outcome::Kind::kDone;
+  p.give(control::event::WeightsAnswered{0, outcomes});
+  const auto times_said = [&p](std::string_view text) {
+    return std::ranges::count_if(p.logged,
+                                 [&](const std::string& line) { return line.find(text) != std::string::npos; });
+  };
+  REQUIRE(times_said("Permission denied") == 1);
+  REQUIRE(p.pass(1100ms) == Texts{"refresh 0"});
+  p.not_read(0);
+  Texts asked;
+  for (int i = 0; i < 12 && asked.empty(); ++i) {
+    asked = p.pass(100ms);
+    std::erase_if(asked, [](const std::string& what) { return what != "read 0"; });
+  }
+  REQUIRE(asked == Texts{"read 0"});
+  Texts then;
+  SUBCASE("it is the same one: what it refuses is not sent again") {
+    then = p.read(0, shown({{"a", 100}, {"b", 128}}, 7, 1002s));
+    CHECK(then.empty());
+    CHECK(times_said("is back") == 1);
+    CHECK(times_said("Permission denied") == 1);
+  }
+  SUBCASE("it is another one") {
+    then = p.read(0, shown({{"a", 100}, {"b", 100}}, 8, 1s));
+    CHECK(then == Texts{"set 0: a 128, b 128"});
+  }
+}
+
 TEST_CASE("controller: a HAProxy that refuses for want of level admin keeps the agent from being ready") {
   Play p(two_servers());
   p.push_first();

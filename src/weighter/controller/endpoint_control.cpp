@@ -209,6 +209,24 @@ void EndpointControl::note_worker(bool was_reachable, std::int64_t old_pid, hapr
   const bool fresh = worker == haproxy::Worker::kNew;
   if (fresh && ever_reached_) c_.act(action::WorkerReplaced{id_});
   if (was_reachable && !fresh) return;
+  log_worker(was_reachable, old_pid);
+  if (fresh) {
+    pushes_ = {};
+    unlogged_.reset();
+    next_push_.reset();
+  }
+  // A read that failed for a moment tells nothing of the worker.
+  if (worker == haproxy::Worker::kSame) return;
+  refused_.clear();
+  writers_ = {};
+  logged_.clear();
+  percent_.clear();
+  for (const StaticBackends& known : c_.known_static)
+    if (!was_reachable && known.endpoint == name() && known.pid == instance_->pid) percent_ = known.backends;
+  clients_.forget_worker();
+}
+
+void EndpointControl::log_worker(bool was_reachable, std::int64_t old_pid) {
   const std::vector<std::pair<std::string_view, std::string>> worker_now{{"pid", fmt::format("{}", instance_->pid)},
                                                                          {"version", instance_->version}};
   if (!was_reachable)
@@ -224,18 +242,6 @@ void EndpointControl::note_worker(bool was_reachable, std::int64_t old_pid, hapr
         fmt::format("HAProxy {} was restarted: pid {} as before, running for {} s", name(), instance_->pid,
                     instance_->uptime.count()),
         "haproxy_reloaded", worker_now);
-  if (fresh) {
-    pushes_ = {};
-    unlogged_.reset();
-    next_push_.reset();
-  }
-  refused_.clear();
-  writers_ = {};
-  logged_.clear();
-  percent_.clear();
-  for (const StaticBackends& known : c_.known_static)
-    if (!was_reachable && known.endpoint == name() && known.pid == instance_->pid) percent_ = known.backends;
-  clients_.forget_worker();
 }
 
 void EndpointControl::failed(const haproxy::Failure& failure) {

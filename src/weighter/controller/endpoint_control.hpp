@@ -85,6 +85,7 @@ class EndpointControl {
   [[nodiscard]] milliseconds interval() const;
   void note_cost(std::uint64_t bytes);
   void note_worker(bool was_reachable, std::int64_t old_pid, haproxy::Worker worker);
+  void log_worker(bool was_reachable, std::int64_t old_pid);
   void mark_static();
   std::vector<std::size_t> observe_traffic(const haproxy::Instance* before, haproxy::Instance& fresh);
   void failed(const haproxy::Failure& failure);
