@@ -55,7 +55,7 @@ bool Context::is_other_than_socket(const std::string& path) const {
 
 void Context::warn_of_open(Reader& r, std::string_view key, Place place, const FilePath& file) const {
   const auto mode = surroundings_.mode ? surroundings_.mode(file.path) : std::nullopt;
-  if (!mode) return;
+  if (!mode || (surroundings_.mode_is_given && surroundings_.mode_is_given(file.path))) return;
   const bool readable = (*mode & S_IROTH) != 0;
   const bool writable = (*mode & S_IWOTH) != 0;
   if (readable || writable)

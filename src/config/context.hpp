@@ -40,7 +40,7 @@ class Context {
   std::optional<FilePath> path(Reader& r, std::string_view key, const Found<std::string>& from) const;
   /// The contents of the file that `path` gave. Notes it when it cannot be read.
   std::optional<std::string> contents(Reader& r, std::string_view key, Place place, const FilePath& file) const;
-  /// Notes it when all users may read or write the file, which holds a key.
+  /// Notes it when all users may read or write the file, which holds a key, and its owner could change that.
   void warn_of_open(Reader& r, std::string_view key, Place place, const FilePath& file) const;
   /// Whether a file that is no socket has this name.
   [[nodiscard]] bool is_other_than_socket(const std::string& path) const;

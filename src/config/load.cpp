@@ -2,12 +2,15 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "base/read_file.hpp"
@@ -265,6 +268,15 @@ Surroundings Surroundings::of_process(std::vector<std::string_view> strategies) 
             if (value == nullptr) return std::nullopt;
             return value;
           },
+/// See Surroundings::mode_is_given.
+bool is_mode_given(const std::string& path) {
+  struct statvfs mount {};
+  if (::statvfs(path.c_str(), &mount) == 0 && (mount.f_flag & ST_RDONLY) != 0) return true;
+  std::error_code ec;
+  const std::string real = std::filesystem::canonical(path, ec).string();
+  return !ec && real.starts_with("/run/secrets/");
+}
+
           .read_file = read_whole,
           .strategies = std::move(strategies),
           .mode = [](const std::string& path) -> std::optional<unsigned> {
@@ -288,6 +300,7 @@ std::expected<Loaded, std::vector<Diagnostic>> parse(std::string_view text, cons
   Loaded out;
   Reader root(*document, "", findings);
   read_root(root, Context(file, surroundings), out.config);
+          .mode_is_given = is_mode_given,
   root.finish();
   if (findings.failed()) return std::unexpected(findings.take_errors());
   out.warnings = findings.take_warnings();

@@ -54,6 +54,9 @@ struct Surroundings {
   std::vector<std::string_view> strategies{};
   /// A file's type and permissions as `stat` has them, or nullopt when there is none. Empty: no file is looked at.
   std::function<std::optional<unsigned>(const std::string&)> mode{};
+  /// Whether others decide about a file's permissions than its owner, so that no advice on them can be followed: on a
+  /// read-only mount, and among the secrets that Docker or Podman mount. Empty: nowhere.
+  std::function<bool(const std::string&)> mode_is_given{};
   /// See tls_files.hpp. Empty: TLS files are not looked into.
   std::function<std::optional<TlsFault>(const TlsFiles&)> find_tls_fault{};
 
