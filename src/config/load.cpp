@@ -245,11 +245,36 @@ void read_root(Reader& root, const Context& context, Config& out) {
   if (backends == 0) root.error({}, "", "there is no [[backend]]; at least one is needed");
 }
 
+/// Where a key belongs, by what the readers of all tables ask for.
+std::string place_in_file(std::string_view key) {
+  static const std::vector<TableKeys> kTables = [] {
+    const Surroundings nothing{.variable = {}, .read_file = {}, .network = false, .providers = false};
+    Findings findings{{}};
+    findings.begin_learning();
+    const Node empty;
+    Config ignored;
+    Reader root(empty, "", findings);
+    read_root(root, Context({}, nothing), ignored);
+    root.finish();
+    return findings.take_learned();
+  }();
+  return place_of(key, kTables);
+}
+
 std::expected<std::string, std::string> read_whole(const std::string& path) {
   auto text = read_regular_file(path, kMostTextBytes);
   if (!text) return std::unexpected(std::move(text.error()));
   if (!*text) return std::unexpected(std::strerror(ENOENT));
   return std::move(**text);
+}
+
+/// See Surroundings::mode_is_given.
+bool is_mode_given(const std::string& path) {
+  struct statvfs mount {};
+  if (::statvfs(path.c_str(), &mount) == 0 && (mount.f_flag & ST_RDONLY) != 0) return true;
+  std::error_code ec;
+  const std::string real = std::filesystem::canonical(path, ec).string();
+  return !ec && real.starts_with("/run/secrets/");
 }
 
 }  // namespace
@@ -268,15 +293,6 @@ Surroundings Surroundings::of_process(std::vector<std::string_view> strategies) 
             if (value == nullptr) return std::nullopt;
             return value;
           },
-/// See Surroundings::mode_is_given.
-bool is_mode_given(const std::string& path) {
-  struct statvfs mount {};
-  if (::statvfs(path.c_str(), &mount) == 0 && (mount.f_flag & ST_RDONLY) != 0) return true;
-  std::error_code ec;
-  const std::string real = std::filesystem::canonical(path, ec).string();
-  return !ec && real.starts_with("/run/secrets/");
-}
-
           .read_file = read_whole,
           .strategies = std::move(strategies),
           .mode = [](const std::string& path) -> std::optional<unsigned> {
@@ -284,6 +300,7 @@ bool is_mode_given(const std::string& path) {
             if (::stat(path.c_str(), &status) != 0) return std::nullopt;
             return status.st_mode;
           },
+          .mode_is_given = is_mode_given,
           .find_tls_fault = rpcw::config::find_tls_fault};
 }
 
@@ -296,11 +313,10 @@ std::expected<Loaded, std::vector<Diagnostic>> parse(std::string_view text, cons
                                                     .column = document.error().place.column,
                                                     .key = {},
                                                     .message = std::move(document.error().message)}});
-  Findings findings(file);
+  Findings findings(file, place_in_file);
   Loaded out;
   Reader root(*document, "", findings);
   read_root(root, Context(file, surroundings), out.config);
-          .mode_is_given = is_mode_given,
   root.finish();
   if (findings.failed()) return std::unexpected(findings.take_errors());
   out.warnings = findings.take_warnings();

@@ -66,7 +66,7 @@ void Families::read(Reader& r) {
               fmt::format("the family {} is already defined on line {}", shown(name->value), twin->place.line));
     out->name = name->value;
   }
-  if (r.any("head") == nullptr)
+  if (!r.has_table("head"))
     r.error(r.place(), "head", "missing; a [family.head] with the path and a pointer to the height is needed");
   else
     r.table("head", [&](Reader& t) {
@@ -89,7 +89,7 @@ void Families::read(Reader& r) {
       read_pointer(t, "hash", out->head.hash, false);
     });
   const auto part = [&](std::string_view key, auto& slot, auto read) {
-    if (r.any(key) == nullptr) return;
+    if (!r.has_table(key)) return;
     r.table(key, [&](Reader& t) {
       if (t.absent()) return;
       // Not emplace(): clang 19 says that the nested type has no default constructor yet.

@@ -21,45 +21,6 @@ std::string listed(std::span<const std::string_view> names) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-/// Keys that are written in the wrong table, and where they belong.
-struct Elsewhere {
-  std::string_view place;
-  std::vector<std::string_view> keys;
-};
-
-/// Empty: no place is known for the key.
-std::string_view place_of(std::string_view key) {
-  static const std::vector<Elsewhere> places{
-      {"it belongs below its [[backend]], as [[backend.server]]", {"server"}},
-      {"it belongs below its [[backend]], as [[backend.reference]]", {"reference"}},
-      {"it belongs below its [[backend]], as [[backend.canary]]", {"canary"}},
-      {"it belongs below [haproxy]", {"endpoints", "watch_interval"}},
-      {"it belongs below [haproxy] or [probe]", {"timeout", "ca_file", "cert_file", "key_file"}},
-      {"it belongs below [probe], or below a [[backend.server]]", {"interval", "budget"}},
-      {"it belongs below [probe]",
-       {"fast_interval", "fall", "rise", "max_in_flight", "max_lookups", "max_response_bytes", "proxy"}},
-      {"it belongs below [http], or below [agent_check]", {"listen"}},
-      {"it belongs below [http]", {"hosts"}},
-      {"it belongs below [standby]", {"lease", "api", "account"}},
-      {"it belongs below a [[backend]]",
-       {"chain",     "follows",     "strategy",       "scale",     "fallback",      "min_healthy",
-        "max_share", "max_latency", "max_block_age",  "max_lag",   "max_block_lag", "min_peers",
-        "ramp",      "eject_time",  "max_eject_time", "on_eject",  "drive",         "hash_dead_band",
-        "live",      "switch_back", "discover",       "headers_to"}},
-      {"it belongs below a [[backend.server]]",
-       {"url", "url_file", "headers", "operator", "redact_host", "tier", "max_rate", "preference"}},
-      {"it belongs below a [[backend.canary]]", {"params", "expect", "equals", "matches", "at_most_ms"}},
-      {"it belongs below a [[chain]]", {"family", "chain_id", "block_time", "fork_depth", "genesis_time"}},
-      {"it belongs below a table of a [[family]]",
-       {"rate_limited", "height", "height_encoding", "time_encoding", "behind"}},
-      {"it belongs below [log]", {"level", "format"}},
-      {"it belongs at the top of the file, before the first [table]", {"watch_config"}},
-  };
-  for (const Elsewhere& elsewhere : places)
-    if (std::ranges::find(elsewhere.keys, key) != elsewhere.keys.end()) return elsewhere.place;
-  return {};
-}
-
 /// A unit and what it counts, as `5s` is in seconds.
 struct UnitWords {
   std::string_view unit;
@@ -111,6 +72,9 @@ std::size_t open_part(std::string_view text) {
   const bool host = before.find_first_of(".:") != std::string_view::npos;
   return (number || !host) && behind.size() <= kNoKey ? text.size() : slash + 1;
 }
+
+/// A table that the file does not have.
+const Node kEmpty;
 
 std::string number_text(double value) {
   return fmt::format("{}", value);
@@ -174,6 +138,34 @@ bool is_plain_name(std::string_view name) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
            c == '.' || c == ':';
   });
+}
+
+std::string place_of(std::string_view key, std::span<const TableKeys> tables) {
+  // More would be a list of all that there is.
+  constexpr std::size_t kMostPlaces = 3;
+  constexpr std::string_view kInFamily = "[family.";
+  const auto has = [key](const std::vector<std::string>& keys) { return std::ranges::find(keys, key) != keys.end(); };
+  std::vector<std::string> places;
+  std::string as_table;
+  for (const TableKeys& t : tables) {
+    // What a server has, a reference has too.
+    const bool again =
+        t.header == "[[backend.reference]]" && !places.empty() && places.back() == "a [[backend.server]]";
+    if (has(t.keys) && !again) {
+      if (t.header.empty()) return "it belongs at the top of the file, before the first [table]";
+      if (t.header.starts_with(kInFamily) && !places.empty() && places.back().find("[family") != std::string::npos)
+        places.back() = "a table of a [[family]]";
+      else
+        places.push_back(t.header.starts_with("[[") ? fmt::format("a {}", t.header) : t.header);
+    }
+    for (const auto& [name, header] : t.tables)
+      if (name == key && !t.header.empty()) as_table = fmt::format("it belongs below its {}, as {}", t.header, header);
+  }
+  if (places.empty()) return as_table;
+  if (places.size() > kMostPlaces) return {};
+  const std::string last = std::exchange(places.back(), {});
+  places.pop_back();
+  return fmt::format("it belongs below {}{}{}", fmt::join(places, ", "), places.empty() ? "" : " or ", last);
 }
 
 std::string Reader::path_of(std::string_view key) const {
@@ -450,7 +442,6 @@ const Node* Reader::free_table(std::string_view key) {
 }
 
 void Reader::table(std::string_view key, const std::function<void(Reader&)>& read) {
-  static const Node kEmpty;
   const Member* member = take(key);
   if (member != nullptr && member->value.kind != Node::Kind::kTable) {
     const bool array = member->value.kind == Node::Kind::kArray;
@@ -458,16 +449,25 @@ void Reader::table(std::string_view key, const std::function<void(Reader&)>& rea
           fmt::format("found {}; expected a table: [{}]", kind_name(member->value.kind), header_of(key)));
     member = nullptr;
   }
-  Reader inner(member == nullptr ? kEmpty : member->value, path_of(key), findings_);
+  std::string header = fmt::format("[{}]", header_of(key));
+  tables_.emplace_back(key, header);
+  Reader inner(member == nullptr ? kEmpty : member->value, path_of(key), findings_, std::move(header));
   read(inner);
   inner.finish();
 }
 
 std::size_t Reader::tables(std::string_view key, std::string_view label, const std::function<void(Reader&)>& read) {
   const Member* member = take(key);
-  if (member == nullptr) return 0;
-  const Node& node = member->value;
   const std::string header = header_of(key);
+  tables_.emplace_back(key, fmt::format("[[{}]]", header));
+  if (member == nullptr) {
+    if (!findings_.learns()) return 0;
+    Reader inner(kEmpty, path_of(key), findings_, tables_.back().second);
+    read(inner);
+    inner.finish();
+    return 1;
+  }
+  const Node& node = member->value;
   if (node.kind != Node::Kind::kArray) {
     error(node.kind == Node::Kind::kTable ? node.place : member->place, key,
           fmt::format("found {}; expected an array of tables: [[{}]]", kind_name(node.kind), header));
@@ -484,7 +484,7 @@ std::size_t Reader::tables(std::string_view key, std::string_view label, const s
     const bool plain = !label.empty() && name != nullptr && name->value.kind == Node::Kind::kString &&
                        is_plain_name(name->value.text) && url::without_keys(name->value.text) == name->value.text;
     Reader inner(item, path_of(plain ? fmt::format("{}.{}", key, name->value.text) : fmt::format("{}[{}]", key, index)),
-                 findings_);
+                 findings_, tables_.back().second);
     read(inner);
     inner.finish();
   }
@@ -493,18 +493,25 @@ std::size_t Reader::tables(std::string_view key, std::string_view label, const s
 
 void Reader::finish() {
   constexpr std::size_t kLongest = 40;
+  if (findings_.learns()) {
+    TableKeys& keys = findings_.learn(header_);
+    for (const std::string_view key : known_)
+      if (std::ranges::find(tables_, key, &std::pair<std::string, std::string>::first) == tables_.end())
+        keys.keys.emplace_back(key);
+    keys.tables = tables_;
+  }
   for (const Member& member : table_.members) {
     if (std::ranges::find(known_, std::string_view(member.key)) != known_.end()) continue;
     // Quoted keys can be anything, even a pasted URL.
     // A key that was pasted without quotation marks is a plain name too.
     const bool plain = is_plain_name(member.key) && member.key.size() <= kLongest && !url::looks_like_key(member.key);
     // A key that is right in another table is no typing error of this one's: `fall` is not `fallback`.
-    const std::string_view elsewhere = place_of(member.key);
+    const std::string elsewhere = findings_.place_of(member.key);
     const auto near = plain && elsewhere.empty() ? nearest(member.key, known_) : std::vector<std::string_view>{};
     error(member.place, plain ? member.key : "",
           fmt::format("unknown key{}; {}", plain ? "" : " (not shown)",
                       !near.empty()        ? did_you_mean(near)
-                      : !elsewhere.empty() ? std::string(elsewhere)
+                      : !elsewhere.empty() ? elsewhere
                                            : fmt::format("accepted: {}", listed(known_))));
   }
 }

@@ -22,10 +22,24 @@
 /// what was never asked for is reported as unknown.
 namespace rpcw::config {
 
+/// The keys that a table's reader asks for.
+struct TableKeys {
+  /// As the file writes it, such as "[[backend.server]]"; empty: the file itself.
+  std::string header;
+  std::vector<std::string> keys;
+  /// Keys that are tables, each with its header.
+  std::vector<std::pair<std::string, std::string>> tables;
+};
+
+/// Where a key belongs that a table does not have: the end of a sentence. Empty: nowhere, or in too many of `tables`.
+std::string place_of(std::string_view key, std::span<const TableKeys> tables);
+
 /// Collects what is wrong with a file.
 class Findings {
  public:
-  explicit Findings(std::string file) : file_(std::move(file)) {}
+  /// `place_of`: as the function of that name; empty: no place is told.
+  explicit Findings(std::string file, std::function<std::string(std::string_view key)> place_of = {})
+      : file_(std::move(file)), place_of_(std::move(place_of)) {}
 
   void error(Place place, std::string key, std::string message) {
     add(errors_, place, std::move(key), std::move(message));
@@ -38,6 +52,14 @@ class Findings {
   /// In the order of their places; the last one is about all those that are not told.
   [[nodiscard]] std::vector<Diagnostic> take_errors() { return take(errors_, "error"); }
   [[nodiscard]] std::vector<Diagnostic> take_warnings() { return take(warnings_, "warning"); }
+
+  [[nodiscard]] std::string place_of(std::string_view key) const { return place_of_ ? place_of_(key) : std::string(); }
+
+  /// From now on readers are asked for their keys: each table is read once, as if it were there and empty.
+  void begin_learning() { learns_ = true; }
+  [[nodiscard]] bool learns() const { return learns_; }
+  TableKeys& learn(std::string header) { return learned_.emplace_back(TableKeys{std::move(header), {}, {}}); }
+  [[nodiscard]] std::vector<TableKeys> take_learned() { return std::move(learned_); }
 
   /// A secret was found that stands in the file itself.
   void note_secret() { holds_secret_ = true; }
@@ -56,9 +78,12 @@ class Findings {
   [[nodiscard]] std::vector<Diagnostic> take(List& list, std::string_view what) const;
 
   std::string file_;
+  std::function<std::string(std::string_view key)> place_of_;
   List errors_;
   List warnings_;
   bool holds_secret_ = false;
+  bool learns_ = false;
+  std::vector<TableKeys> learned_;
 };
 
 /// How text of the file is shown in a message: quoted, harmless, cut after `most` bytes, URLs redacted, also those
@@ -93,13 +118,13 @@ using Choices = std::initializer_list<std::pair<std::string_view, T>>;
 
 class Reader {
  public:
-  /// `path`: the dotted path of the table; empty for the file itself.
-  Reader(const Node& table, std::string path, Findings& findings)
-      : table_(table), path_(std::move(path)), findings_(findings) {}
+  /// `path`: the dotted path of the table; empty for the file itself. `header`: as TableKeys has it.
+  Reader(const Node& table, std::string path, Findings& findings, std::string header = {})
+      : table_(table), path_(std::move(path)), findings_(findings), header_(std::move(header)) {}
 
   [[nodiscard]] Place place() const { return table_.place; }
   /// The file has no such table, or something else in its place.
-  [[nodiscard]] bool absent() const { return table_.place.line == 0; }
+  [[nodiscard]] bool absent() const { return table_.place.line == 0 && !findings_.learns(); }
   [[nodiscard]] const std::string& path() const { return path_; }
   /// The dotted path of one of its keys.
   [[nodiscard]] std::string path_of(std::string_view key) const;
@@ -107,6 +132,8 @@ class Reader {
   [[nodiscard]] std::string header_of(std::string_view key) const;
   /// Whether the file gives the key. Does not make it a known one: another function has to read it, given or not.
   [[nodiscard]] bool has(std::string_view key) const { return table_.find(key) != nullptr; }
+  /// The same of a table that is read only where it is given. Makes the key a known one.
+  [[nodiscard]] bool has_table(std::string_view key) { return take(key) != nullptr || findings_.learns(); }
   /// Notes an error about one of its keys; with an empty key about the table.
   void error(Place place, std::string_view key, std::string message);
   void warning(Place place, std::string_view key, std::string message);
@@ -189,7 +216,10 @@ class Reader {
   const Node& table_;
   std::string path_;
   Findings& findings_;
+  std::string header_;
   std::vector<std::string_view> known_;
+  /// Those that are tables, each with its header.
+  std::vector<std::pair<std::string, std::string>> tables_;
 };
 
 /// Whether a name can stand in a dotted path, and on HAProxy's command line: A-Z a-z 0-9 - _ . : and not empty.

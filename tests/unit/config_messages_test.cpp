@@ -259,8 +259,8 @@ TEST_CASE("config: an unknown key is told all keys of its table, as the document
 }
 
 TEST_CASE("config: a key in the wrong table is told where it belongs") {
-  // These are in tables of several kinds.
-  const std::set<std::string> many{"name", "method", "path", "body", "error", "time", "hash", "id", "syncing", "peers"};
+  // These are in tables of many kinds.
+  const std::set<std::string> many{"name"};
   for (const auto& [heading, keys] : documented()) {
     if (!heading.starts_with("`[")) continue;
     for (const std::string& key : keys) {
@@ -272,7 +272,7 @@ TEST_CASE("config: a key in the wrong table is told where it belongs") {
   }
   check("", kBackend,
         {{"[log]\nlisten = \"127.0.0.1:1\"",
-          {"2:1: log.listen: unknown key; it belongs below [http], or below [agent_check]"}}});
+          {"2:1: log.listen: unknown key; it belongs below [http] or [agent_check]"}}});
 }
 
 // ---- values

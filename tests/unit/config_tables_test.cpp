@@ -413,7 +413,7 @@ TEST_CASE("config: backends") {
       {
           {"fall = 3", {"4:1: backend.b.fall: unknown key; it belongs below [probe]"}},
           {"interval = \"1s\"",
-           {"4:1: backend.b.interval: unknown key; it belongs below [probe], or below a [[backend.server]]"}},
+           {"4:1: backend.b.interval: unknown key; it belongs below [probe], a [[backend.server]] or a [[backend.canary]]"}},
           {"tier = 1", {"4:1: backend.b.tier: unknown key; it belongs below a [[backend.server]]"}},
           {"strateggy = \"equal\"", {"4:1: backend.b.strateggy: unknown key; did you mean \"strategy\"?"}},
           {"strategy = \"inverse_latency\"",
