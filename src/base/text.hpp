@@ -24,6 +24,9 @@ bool is_utf8(std::string_view text);
 /// that turn the direction of writing, as `\x1b` and `\u202e`. What is no UTF-8 goes byte by byte.
 std::string harmless(std::string_view text);
 
+/// As one word of a shell: in '…'.
+std::string shell_quoted(std::string_view text);
+
 /// A numeric IPv4 or IPv6 address, the latter without brackets.
 bool is_ip_address(const std::string& host);
 

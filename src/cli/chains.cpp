@@ -43,12 +43,6 @@ std::vector<Line> lines_of(const Family& family) {
   return out;
 }
 
-std::string shell_quoted(std::string_view text) {
-  std::string out = "'";
-  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
-}
-
 std::vector<std::string> words_of(const Offers& offers, bool offered) {
   std::vector<std::string> out;
   const auto add = [&](bool has, const char* word) {

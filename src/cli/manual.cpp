@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/text.hpp"
+
 namespace rpcw::cli {
 namespace {
 
@@ -66,11 +68,6 @@ std::string replaced(std::string_view text, std::string_view what, std::string_v
   }
 }
 
-/// Inside '…' of sh and zsh.
-std::string sh_quoted(std::string_view text) {
-  return replaced(text, "'", "'\\''");
-}
-
 /// A description inside […] of zsh's _arguments.
 std::string zsh_text(std::string_view text) {
   std::string out;
@@ -78,7 +75,7 @@ std::string zsh_text(std::string_view text) {
     if (c == '[' || c == ']' || c == ':' || c == '\\') out += '\\';
     out += c;
   }
-  return sh_quoted(out);
+  return out;
 }
 
 /// Text of a roff line: no control line, no escapes of its own.
@@ -133,7 +130,7 @@ std::string zsh_completion(const CLI::App& app) {
       "  local -a commands\n"
       "  commands=(\n";
   for (const Command& c : commands)
-    out += fmt::format("    '{}:{}'\n", c.name, sh_quoted(replaced(c.description, ":", "\\:")));
+    out += fmt::format("    {}\n", shell_quoted(c.name + ":" + replaced(c.description, ":", "\\:")));
   out += "  )\n  if ((CURRENT == 2)); then\n    _describe command commands\n    return\n  fi\n  case $words[2] in\n";
   for (const Command& c : commands) {
     out += fmt::format("    {})\n      shift words; ((CURRENT--))\n      _arguments", c.name);
@@ -142,12 +139,14 @@ std::string zsh_completion(const CLI::App& app) {
                                  : flag.choices().empty() ? " "
                                                           : "(" + flag.choices() + ")";
       if (flag.names.empty()) {
-        out += fmt::format(" \\\n        '*:{}:{}'", zsh_text(flag.value), action);
+        out += fmt::format(" \\\n        {}", shell_quoted(fmt::format("*:{}:{}", zsh_text(flag.value), action)));
         continue;
       }
       for (const std::string& name : flag.names)
-        out += fmt::format(" \\\n        '*{}[{}]{}'", name, zsh_text(flag.description),
-                           flag.value.empty() ? "" : fmt::format(":{}:{}", zsh_text(flag.value), action));
+        out += fmt::format(
+            " \\\n        {}",
+            shell_quoted(fmt::format("*{}[{}]{}", name, zsh_text(flag.description),
+                                     flag.value.empty() ? "" : fmt::format(":{}:{}", zsh_text(flag.value), action))));
     }
     out += "\n      ;;\n";
   }
