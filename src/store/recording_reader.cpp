@@ -50,13 +50,13 @@ BackendView read_view(const JsonField& in, std::size_t servers) {
   for (std::size_t i = 0; i < std::min(count, servers); ++i) {
     const JsonField s = list[i];
     if (!s["weight"].present()) continue;
-    out.servers[i] =
-        ServerView{read_flag(s["disabled"]),
-                   read_flag(s["backup"]),
-                   s["weight"].integer<unsigned>(0, 256),
-                   s["configured"].optional([](const JsonField& f) { return f.integer<unsigned>(0, 256); }),
-                   read_flag(s["down"]),
-                   read_flag(s["stuck"])};
+    out.servers[i] = ServerView{
+        .disabled = read_flag(s["disabled"]),
+        .backup = read_flag(s["backup"]),
+        .weight = s["weight"].integer<unsigned>(0, 256),
+        .configured_weight = s["configured"].optional([](const JsonField& f) { return f.integer<unsigned>(0, 256); }),
+        .down = read_flag(s["down"]),
+        .stuck = read_flag(s["stuck"])};
   }
   return out;
 }
@@ -145,14 +145,18 @@ Section LineReader::read_section(const JsonField& in) {
     backend.strategy = list[b]["strategy"].text();
     const JsonField servers = list[b]["servers"];
     for (std::size_t i = 0; i < servers.size(kMostTargets); ++i) {
-      backend.servers.push_back(
-          {servers[i]["name"].text(), servers[i]["operator"].text(), interval_in(servers[i]), budget_in(servers[i])});
+      backend.servers.push_back({.name = servers[i]["name"].text(),
+                                 .operator_name = servers[i]["operator"].text(),
+                                 .interval = interval_in(servers[i]),
+                                 .budget = budget_in(servers[i])});
       enter(fmt::format("{}/{}", backend.name, backend.servers.back().name), b, i, servers[i]["name"]);
     }
     const JsonField references = list[b]["references"];
     for (std::size_t i = 0; i < references.size(kMostTargets); ++i) {
-      backend.references.push_back(
-          {{}, references[i]["operator"].text(), interval_in(references[i]), budget_in(references[i])});
+      backend.references.push_back({.name = {},
+                                    .operator_name = references[i]["operator"].text(),
+                                    .interval = interval_in(references[i]),
+                                    .budget = budget_in(references[i])});
       enter(reference_name(backend.name, i), b, backend.servers.size() + i, references[i]);
     }
     out.backends.push_back(std::move(backend));
@@ -178,7 +182,7 @@ Known LineReader::read_known(const JsonField& in) const {
   const std::uint32_t b = backend(in["backend"]);
   const std::size_t servers = b < section_->backends.size() ? section_->backends[b].servers.size() : 0;
   const std::size_t references = b < section_->backends.size() ? section_->backends[b].references.size() : 0;
-  Known out{b, {empty_history(servers, references), {}, {}, true, false}};
+  Known out{.backend = b, .state = {.history = empty_history(servers, references), .view = {}, .decision = {}}};
   out.state.dirty = in["dirty"].boolean();
   out.state.decided = in["decided"].boolean();
   out.state.blocked = read_flag(in["held_up"]);
@@ -222,17 +226,18 @@ event::TrafficCame LineReader::read_traffic(const JsonField& in) const {
     const auto milliseconds_in = [&](const char* name) {
       return list[i][name].optional([](const JsonField& f) { return f.real(0, 1e9); });
     };
-    traffic.deltas[index] = {list[i]["requests"].integer<std::uint64_t>(0, kMostRequests),
-                             list[i]["ended"].integer<std::uint64_t>(0, kMostRequests),
-                             list[i]["failures"].integer<std::uint64_t>(0, kMostRequests),
-                             list[i]["client_errors"].integer<std::uint64_t>(0, kMostRequests),
-                             milliseconds_in("latency_ms"),
-                             list[i]["timed"].integer<std::uint64_t>(0, kMostRequests),
-                             milliseconds_in("average_ms"),
-                             list[i]["sized"].integer<std::uint64_t>(0, kMostRequests),
-                             list[i]["bytes"].integer<std::uint64_t>(0, kMostBytes),
-                             list[i]["open"].integer<std::uint64_t>(0, kMostRequests),
-                             list[i]["elapsed_us"].present() ? elapsed_in(list[i]) : elapsed};
+    const auto count_in = [&](const char* name) { return list[i][name].integer<std::uint64_t>(0, kMostRequests); };
+    traffic.deltas[index] = {.requests = count_in("requests"),
+                             .ended = count_in("ended"),
+                             .failures = count_in("failures"),
+                             .client_errors = count_in("client_errors"),
+                             .latency_ms = milliseconds_in("latency_ms"),
+                             .timed = count_in("timed"),
+                             .average_ms = milliseconds_in("average_ms"),
+                             .sized = count_in("sized"),
+                             .bytes = list[i]["bytes"].integer<std::uint64_t>(0, kMostBytes),
+                             .open = count_in("open"),
+                             .elapsed = list[i]["elapsed_us"].present() ? elapsed_in(list[i]) : elapsed};
   }
   return traffic;
 }
