@@ -48,9 +48,12 @@ class Metrics final : public control::Observer {
   void on_actions(std::span<const control::Action> actions, Now now, std::chrono::nanoseconds took) override;
   void loop_was_late(std::chrono::nanoseconds by);
   void config_reloaded(bool ok, WallTime now);
+  /// Forgets counters of servers, backends and endpoints that the report does not have. To be called from time to time,
+  /// since servers may come and go without a scrape.
+  void forget_gone(const Report& report);
 
-  /// Counters of servers and endpoints that the report does not have are forgotten. `self` keeps the metrics while they
-  /// are written. The format is OpenMetrics 1.0, or Prometheus' text format 0.0.4.
+  /// Forgets what is gone, too. `self` keeps the metrics while they are written. The format is OpenMetrics 1.0, or
+  /// Prometheus' text format 0.0.4.
   static boost::asio::awaitable<void> write(std::shared_ptr<Metrics> self, std::shared_ptr<const Report> report,
                                             bool open_metrics, BodyWriter& out);
 
@@ -59,12 +62,12 @@ class Metrics final : public control::Observer {
 
   struct ServerCounters {
     ServerCounters();
-    /// By result: "ok" or a reason's code.
+    /// By result: "ok" or a reason's code. Those that are possible are there from the start.
     std::map<std::string_view, std::uint64_t> probes;
     std::uint64_t head_requests = 0;
     /// Requests for other checks, by CheckKind.
     std::array<std::uint64_t, 5> checks{};
-    /// By the code of the first reason; "": there was none.
+    /// By the code of the first reason; "": there was none. Those that can eject are there from the start.
     std::map<std::string_view, std::uint64_t> ejections;
     std::uint64_t weight_changes = 0;
     Histogram probe_seconds;
@@ -98,7 +101,6 @@ class Metrics final : public control::Observer {
   void begin_exchange(control::EndpointId id, Now now);
   /// `set`: weights were sent; else HAProxy was read. nullptr: there is no such endpoint any more.
   EndpointCounters* end_exchange(control::EndpointId id, Now now, bool set);
-  void forget_gone(const Report& report);
 
   // Of the controller at work; another one numbers anew.
   std::map<control::TargetId, Target> targets_;

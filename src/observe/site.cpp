@@ -66,6 +66,7 @@ void Site::beat() {
     // After a long sleep of the machine one point is enough.
     next_point_ = std::max(next_point_ + History::kStep, last_beat_);
     history_->add(*report());
+    metrics_->forget_gone(*report());
   }
   if (last_beat_ >= next_status_) {
     next_status_ = last_beat_ + kStatus;

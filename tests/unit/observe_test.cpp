@@ -95,28 +95,77 @@ TEST_CASE("metrics: a histogram counts each value in its bucket") {
   CHECK(h.sum() == doctest::Approx(8.35));
 }
 
-TEST_CASE("metrics: a head is billed with the requests that it takes") {
-  const auto metrics = std::make_shared<Metrics>(WallTime{});
-  auto report = std::make_shared<Report>();
-  BackendReport& b = report->backends.emplace_back();
-  b.name = "dot";
-  b.servers = {server("s", 128)};
-  const config::Target target;
+namespace {
+
+/// The metrics of one server, whose head takes two requests, and scrapes of them.
+struct Scraped {
+  Scraped() {
+    BackendReport& b = report->backends.emplace_back();
+    b.name = "dot";
+    b.servers = {server("s", 128)};
+    chain.offers.head_requests = 2;
+    const std::array<control::Action, 1> added{control::action::AddTarget{0, &target, {}, &chain, "dot", "s"}};
+    metrics->on_event(control::event::Started{}, {});
+    metrics->on_actions(added, {}, {});
+  }
+
+  [[nodiscard]] bool has(std::string_view line) const {
+    struct Text final : BodyWriter {
+      boost::asio::awaitable<bool> next() override { co_return true; }
+      boost::asio::awaitable<bool> flush() override { co_return true; }
+    } out;
+    boost::asio::io_context io;
+    boost::asio::co_spawn(io, Metrics::write(metrics, report, false, out), boost::asio::detached);
+    io.run();
+    return out.text.find(fmt::format("\n{}\n", line)) != std::string::npos;
+  }
+
+  config::Target target;
   Chain chain;
-  chain.offers.head_requests = 2;
-  const std::array<control::Action, 1> added{control::action::AddTarget{0, &target, {}, &chain, "dot", "s"}};
-  metrics->on_event(control::event::Started{}, {});
-  metrics->on_actions(added, {}, {});
-  for (int i = 0; i < 3; ++i) metrics->on_event(control::event::HeadSent{0}, {});
-  struct Text final : BodyWriter {
-    boost::asio::awaitable<bool> next() override { co_return true; }
-    boost::asio::awaitable<bool> flush() override { co_return true; }
-  } out;
-  boost::asio::io_context io;
-  boost::asio::co_spawn(io, Metrics::write(metrics, report, false, out), boost::asio::detached);
-  io.run();
-  CHECK(out.text.find("rpc_weighter_probe_requests_total{backend=\"dot\",server=\"s\",question=\"head\"} 6\n") !=
-        std::string::npos);
+  std::shared_ptr<Metrics> metrics = std::make_shared<Metrics>(WallTime{});
+  std::shared_ptr<Report> report = std::make_shared<Report>();
+};
+
+}  // namespace
+
+TEST_CASE("metrics: a head is billed with the requests that it takes") {
+  const Scraped s;
+  for (int i = 0; i < 3; ++i) s.metrics->on_event(control::event::HeadSent{0}, {});
+  CHECK(s.has("rpc_weighter_probe_requests_total{backend=\"dot\",server=\"s\",question=\"head\"} 6"));
+}
+
+TEST_CASE("metrics: what can happen to a server is 0 before it happens") {
+  const Scraped s;
+  for (const char* result : {"ok", "connect_failed", "tls_failed", "dns_failed", "timeout", "http_status", "rpc_error",
+                             "bad_answer", "too_large", "rate_limited"}) {
+    CAPTURE(result);
+    CHECK(s.has(fmt::format("rpc_weighter_probes_total{{backend=\"dot\",server=\"s\",result=\"{}\"}} 0", result)));
+  }
+  for (const char* reason :
+       {"connect_failed", "timeout", "rate_limited", "latency_too_high", "block_too_old", "block_lag", "block_ahead",
+        "wrong_chain", "forked", "syncing", "canary_failed", "live_errors"}) {
+    CAPTURE(reason);
+    CHECK(s.has(fmt::format("rpc_weighter_ejections_total{{backend=\"dot\",server=\"s\",reason=\"{}\"}} 0", reason)));
+  }
+  CHECK_FALSE(s.has("rpc_weighter_ejections_total{backend=\"dot\",server=\"s\",reason=\"standby\"} 0"));
+  const std::array<control::Action, 1> decided{control::action::Decided{{{.backend = "dot",
+                                                                          .server = "s",
+                                                                          .from_state = State::kHealthy,
+                                                                          .to_state = State::kEjected,
+                                                                          .from_weight = 128,
+                                                                          .to_weight = 0,
+                                                                          .reasons = {{Reason::kForked, "x"}}}}}};
+  s.metrics->on_actions(decided, {}, {});
+  CHECK(s.has("rpc_weighter_ejections_total{backend=\"dot\",server=\"s\",reason=\"forked\"} 1"));
+}
+
+TEST_CASE("metrics: a server that is gone is forgotten, whether or not they are scraped meanwhile") {
+  const Scraped s;
+  s.metrics->on_event(control::event::HeadSent{0}, {});
+  Report without = *s.report;
+  without.backends[0].servers.clear();
+  s.metrics->forget_gone(without);
+  CHECK(s.has("rpc_weighter_probe_requests_total{backend=\"dot\",server=\"s\",question=\"head\"} 0"));
 }
 
 TEST_CASE("decisions: the newest first, at most 200, and filtered") {
