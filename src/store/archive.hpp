@@ -42,6 +42,10 @@ class Saver {
     out_.field(name, v);
   }
   void boolean(const char* name, const bool& v) { out_.field(name, v); }
+  /// Absent where it is false, as in files of before it was kept.
+  void flag(const char* name, const bool& v) {
+    if (v) out_.field(name, v);
+  }
   void real(const char* name, const double& v, double, double) { out_.field(name, v); }
   void real(const char* name, const std::optional<double>& v, double, double) { out_.field(name, v); }
   void reals(const char* name, const std::vector<double>& v, double, double) {
@@ -143,6 +147,7 @@ class Loader {
     v = in_[name].optional([&](const JsonField& f) { return f.template integer<T>(low, high); });
   }
   void boolean(const char* name, bool& v) { v = in_[name].boolean(); }
+  void flag(const char* name, bool& v) { v = in_[name].present() && in_[name].boolean(); }
   void real(const char* name, double& v, double low, double high) { v = in_[name].real(low, high); }
   void real(const char* name, std::optional<double>& v, double low, double high) {
     v = in_[name].optional([&](const JsonField& f) { return f.real(low, high); });

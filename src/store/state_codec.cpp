@@ -46,6 +46,7 @@ void backend(A& a, FieldsOf<A, BackendSnapshot>& m) {
            "must have one row for each server, or none");
 
   a.boolean("decided", m.decided);
+  a.flag("guessed", m.guessed);
   a.list("held", m.decision.servers, kMostTargets, [](A& o, FieldsOf<A, ServerDecision>& s) {
     o.choice("state", s.state, fields::kStates);
     o.integer("weight", s.weight, 0U, 256U);

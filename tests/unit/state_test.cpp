@@ -274,6 +274,38 @@ TEST_CASE("what was known goes on, and nothing is pushed before the next decisio
   CHECK(plan_changes(state, instance).size() == 2);
 }
 
+TEST_CASE("weights that were decided without HAProxy's give way to them after a restart too") {
+  const Scene s;
+  haproxy::Instance instance;
+  haproxy::BackendRow& row = instance.backends.emplace_back();
+  row.name = "rpc";
+  for (const char* name : {"a", "b", "c"}) {
+    haproxy::ServerRow& server = row.servers.emplace_back();
+    server.name = name;
+    server.uweight = 77;
+  }
+  row.index();
+  const haproxy::Instance* const read = &instance;
+  Weights then{77, 77, 77};
+  SUBCASE("kept in the file") {}
+  SUBCASE("a file of before that was kept is read all the same") {
+    constexpr std::string_view kField = R"("guessed":true,)";
+    std::string text = content(s.path);
+    REQUIRE(text.find(kField) != std::string::npos);
+    text.erase(text.find(kField), kField.size());
+    put(s.path, text);
+    then = {128, 128, 0};
+  }
+  SystemState state(s.config);
+  CHECK_FALSE(StateFile(s.path).load(state, {kWall + 20s, kBoot}).has_value());
+  CHECK(weights(state) == Weights{128, 128, 0});
+  state.update_views(std::span(&read, 1));
+  CHECK(weights(state) == then);
+  // Once only: from now on these are decided on HAProxy's.
+  REQUIRE(StateFile(s.path).save(state, at(21s)).has_value());
+  CHECK(content(s.path).find("guessed") == std::string::npos);
+}
+
 TEST_CASE("histories follow their servers: the order may change, a new URL, chain or name begins anew") {
   const Scene s;
   const auto load = [&](config::Config& config, auto check) {

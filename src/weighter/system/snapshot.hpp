@@ -30,7 +30,7 @@ struct BackendSnapshot {
   BackendView view;
   BackendDecision decision;
   bool decided = false;
-  /// As BackendState::guessed. Only for the same process: a state file does not keep it.
+  /// As BackendState::guessed.
   bool guessed = false;
 };
 
