@@ -114,6 +114,8 @@ class Explanation {
       factor("freshness", input("freshness"), "1 up to one block time and 2 s behind the agreed head, 0 at max_lag");
       out_ += "divided by\n";
       factor("latency_used_ms", input("latency_used_ms", 0), "ms, smoothed; below 20 ms it counts as 20");
+      if (const auto unanswered = number(inputs_, "unanswered_ms"))
+        factor("  unanswered_ms", *unanswered, "makes it longer: so long an answer has been missing");
       if (const auto live = number(inputs_, "live_latency_ms"))
         factor("  live_latency_ms", *live, "is half of it: what HAProxy measures on real requests");
       factor("gamma", input("gamma"), "the power of the latency, by HAProxy's algorithm");

@@ -235,6 +235,7 @@ class Document {
   void inputs(const ScoreInputs& i) {
     key("inputs").StartObject();
     number("latency_used_ms", i.latency_used_ms);
+    number("unanswered_ms", i.unanswered_ms);
     number("live_latency_ms", i.live_latency_ms);
     number("age_used_ms", i.age_used_ms);
     number("gamma", i.gamma);

@@ -157,7 +157,7 @@ TEST_CASE("the JSON report is the contract's, field by field") {
   CHECK_FALSE(good["backup"].GetBool());
   CHECK(
       names(good["inputs"]) ==
-      "latency_used_ms live_latency_ms age_used_ms gamma freshness attempts failures peers_error_rate error_rate doubt peers_factor "
+      "latency_used_ms unanswered_ms live_latency_ms age_used_ms gamma freshness attempts failures peers_error_rate error_rate doubt peers_factor "
       "rate_limit_factor ramp preference quota_share limited_by");
   for (const char* unused : {"live_latency_ms", "gamma", "freshness", "limited_by"})
     CHECK(good["inputs"][unused].IsNull());

@@ -51,6 +51,13 @@ bool has(const std::string& text, std::string_view part) {
 
 }  // namespace
 
+TEST_CASE("explain: an answer that is missing says why the latency is long") {
+  Report r = report();
+  CHECK_FALSE(has(of(r, "a"), "unanswered_ms"));
+  r.backends[0].servers[0].decision.inputs.unanswered_ms = 1200;
+  CHECK(has(of(r, "a"), "unanswered_ms    1200 "));
+}
+
 TEST_CASE("explain: a backup's weight is no part of what the active servers share") {
   Report r = report();
   ServerReport spare = r.backends[0].servers[0];

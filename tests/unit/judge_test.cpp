@@ -442,15 +442,18 @@ TEST_CASE("a silent server loses before its time-out, and a failed one keeps wha
   w.history->servers[0].probes.sent_at = w.now.mono;
   w.pass_time(149ms);
   CHECK(w.verdict().servers[0].latency_used_ms == doctest::Approx(40));
+  CHECK_FALSE(w.verdict().servers[0].unanswered_ms);
   w.pass_time(1ms);
   w.pass_time(150ms);
   CHECK(w.verdict().servers[0].latency_used_ms == doctest::Approx(600));
+  CHECK(w.verdict().servers[0].unanswered_ms == doctest::Approx(300));
   w.pass_time(700ms);
   CHECK(w.verdict().servers[0].latency_used_ms == doctest::Approx(1000.0 * 1000 / 150));
   w.bad(0);
   CHECK(w.verdict().servers[0].latency_used_ms == doctest::Approx(3000.0 * 3000 / 150));
   w.good(0, 101);
   CHECK(w.verdict().servers[0].latency_used_ms.value() < 60);
+  CHECK_FALSE(w.verdict().servers[0].unanswered_ms);
 }
 
 TEST_CASE("a latency that rose is believed sooner than one that fell") {

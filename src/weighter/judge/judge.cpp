@@ -131,7 +131,7 @@ class Judge {
     if (v.smoothed_latency_ms && v.live_latency_ms)
       *v.smoothed_latency_ms += (*v.live_latency_ms - *v.smoothed_latency_ms) * constants::kLiveLatencyPart;
     const double waiting_ms = backend_.live ? live_[i].waiting_ms.value_or(0.0) : 0.0;
-    v.latency_used_ms = latency_used(t, v.smoothed_latency_ms, waiting_ms);
+    use_latency(t, waiting_ms, v);
     v.counts = counts_at(t.errors, now_.mono);
     v.error_rate = v.counts.failures / (v.counts.attempts + constants::kErrorPrior);
     if (backend_.live && live_[i].error_rate > v.error_rate) {
@@ -378,15 +378,19 @@ class Judge {
     return std::min(dated, t.heads.received.wall - own.timestamp);
   }
 
-  /// The latency that scores use: `used`, or more while an answer is missing. The excess grows with the square of the
-  /// wait, since an answer becomes ever less likely. `waiting_ms`: how long live requests have been waiting.
-  std::optional<double> latency_used(const TargetHistory& t, std::optional<double> used, double waiting_ms) const {
-    if (!used) return used;
+  /// The latency that scores use: the smoothed one, or more while an answer is missing. The excess grows with the
+  /// square of the wait, since an answer becomes ever less likely. `waiting_ms`: how long live requests have been
+  /// waiting.
+  void use_latency(const TargetHistory& t, double waiting_ms, ServerVerdict& v) const {
+    v.latency_used_ms = v.smoothed_latency_ms;
+    if (!v.smoothed_latency_ms) return;
     double silence_ms = std::max(waiting_ms, static_cast<double>(t.probes.unanswered_for.count()) / 1000.0);
     if (t.probes.sent_at)
       silence_ms = std::max(silence_ms, static_cast<double>((now_.mono - *t.probes.sent_at).count()) / 1000.0);
-    const auto noticed = static_cast<double>(no_answer_noticed(*used).count());
-    return silence_ms > noticed ? silence_ms * silence_ms / noticed : *used;
+    const auto noticed = static_cast<double>(no_answer_noticed(*v.smoothed_latency_ms).count());
+    if (silence_ms <= noticed) return;
+    v.unanswered_ms = silence_ms;
+    v.latency_used_ms = silence_ms * silence_ms / noticed;
   }
 
   /// No server may serve, so the fallback gives traffic to all. Each is readmitted as soon as it answers well: a

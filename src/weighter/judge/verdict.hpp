@@ -50,6 +50,8 @@ struct ServerVerdict {
   std::optional<double> smoothed_latency_ms;
   /// The latency that scores use: the same, or more while a probe should have been answered.
   std::optional<double> latency_used_ms;
+  /// How long a probe, or live requests, have been waiting, where that makes it more; absent: it does not.
+  std::optional<double> unanswered_ms;
   /// Median of the newest probes; absent: not known.
   std::optional<std::chrono::microseconds> latency;
   /// Of probes; of live traffic where that shows a higher rate of errors. Decayed as of now.

@@ -7,6 +7,7 @@ StrategyScore score_adaptively(const config::Backend&, const ServerVerdict& verd
                                ScoreInputs& inputs) {
   if (!verdict.latency_used_ms) return {};
   inputs.latency_used_ms = verdict.latency_used_ms;
+  inputs.unanswered_ms = verdict.unanswered_ms;
   inputs.gamma = gamma_for(algorithm);
   inputs.attempts = verdict.counts.attempts;
   inputs.failures = verdict.counts.failures;

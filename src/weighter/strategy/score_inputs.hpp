@@ -9,6 +9,8 @@ namespace rpcw {
 /// used by the strategy.
 struct ScoreInputs {
   std::optional<double> latency_used_ms;
+  /// How long an answer has been missing, where that makes `latency_used_ms` longer.
+  std::optional<double> unanswered_ms;
   std::optional<double> live_latency_ms;
   /// The newest block's age, at least the chain's block time.
   std::optional<double> age_used_ms;
