@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <map>
 #include <set>
 
 #include "base/version.hpp"
@@ -181,6 +182,23 @@ class MetricsText {
   void counter(std::string_view name, std::initializer_list<Label> labels, std::uint64_t value) {
     sample(name, labels, static_cast<double>(value));
   }
+  /// Of one server, by a further label. There are many of these, so what they have in common is made once.
+  void counters(std::string_view name, std::string_view b, std::string_view s, std::string_view label,
+                const std::map<std::string_view, std::uint64_t>& counts) {
+    std::string begin(name);
+    begin += "{backend=\"";
+    append_escaped(begin, b);
+    begin += "\",server=\"";
+    append_escaped(begin, s);
+    fmt::format_to(std::back_inserter(begin), "\",{}=\"", label);
+    for (const auto& [value, count] : counts) {
+      out_.text += begin;
+      append_escaped(out_.text, value);
+      out_.text += "\"} ";
+      out_.text += fmt::format_int(count).c_str();
+      out_.text += '\n';
+    }
+  }
   void single(std::string_view name, std::string_view type, std::string_view help, double value) {
     begin(name, type, help);
     sample(name, {}, value);
@@ -300,8 +318,7 @@ class MetricsText {
 
   void probes(std::string_view b, std::string_view s, const Metrics::ServerCounters& c) {
     begin_once("rpc_weighter_probes_total", "counter", "Head probes by result: ok or a reason code.");
-    for (const auto& [result, count] : c.probes)
-      counter("rpc_weighter_probes_total", {{"backend", b}, {"server", s}, {"result", result}}, count);
+    counters("rpc_weighter_probes_total", b, s, "result", c.probes);
   }
   void requests(std::string_view b, std::string_view s, const Metrics::ServerCounters& c) {
     begin_once("rpc_weighter_probe_requests_total", "counter", "Requests sent by what they ask: the bill.");
@@ -314,8 +331,7 @@ class MetricsText {
   }
   void ejections(std::string_view b, std::string_view s, const Metrics::ServerCounters& c) {
     begin_once("rpc_weighter_ejections_total", "counter", "Ejections by their first reason.");
-    for (const auto& [reason, count] : c.ejections)
-      counter("rpc_weighter_ejections_total", {{"backend", b}, {"server", s}, {"reason", reason}}, count);
+    counters("rpc_weighter_ejections_total", b, s, "reason", c.ejections);
   }
   void weight_changes(std::string_view b, std::string_view s, const Metrics::ServerCounters& c) {
     begin_once("rpc_weighter_weight_changes_total", "counter", "Decisions that gave the server another weight.");
