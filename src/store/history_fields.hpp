@@ -85,15 +85,15 @@ void sizes(A& a, FieldsOf<A, AnswerSizes>& s) {
 
 template <typename A>
 void saturation(A& o, FieldsOf<A, Saturation>& s) {
-  auto& [waiting, usual_ms, reads, seconds, rates, squares, filling, draining] = s;
+  auto& [waiting, usual_ms, reads, seconds, rates, squares, sent, sent_squares] = s;
   o.boolean("waiting", waiting);
   o.real("usual_ms", usual_ms, 0, kMostReal);
   o.real("reads", reads, 0, kMostReal);
   o.real("seconds", seconds, 0, kMostReal);
   o.real("rates", rates, 0, kMostReal);
   o.real("squares", squares, 0, kMostReal);
-  o.real("filling", filling, 0, kMostReal);
-  o.real("draining", draining, 0, kMostReal);
+  o.real("sent", sent, 0, kMostReal);
+  o.real("sent_squares", sent_squares, 0, kMostReal);
 }
 
 template <typename A>

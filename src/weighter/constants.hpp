@@ -183,20 +183,22 @@ inline constexpr double kLivePileFactor = 2;
 inline constexpr double kLivePile = 4;
 /// Half-life of how long requests have been waiting, once a pile is worked off.
 inline constexpr milliseconds kWaitingHalfLife = seconds{1};
+/// Time constant of how long answers usually take, while that rises.
+inline constexpr milliseconds kUsualRise = seconds{30};
 /// What another HAProxy showed of open requests counts for so long: it is read each second by default.
 inline constexpr MonoTime kOpenShownFor = seconds{5};
 /// A server lets requests wait when at two reads in a row so many are open beside kLivePileFactor times the usual
-/// number. In a read clearly more came than was answered, or less, from this many on, and by this part.
+/// number.
 inline constexpr double kWaitingLeast = 2;
-inline constexpr double kClearlyMore = 3;
-inline constexpr double kClearlyMorePart = 0.2;
-/// So many such reads show what it carries, if so many of them, and this part, filled and drained it: Poisson's chance
-/// does that now and then. Its rates of answers differ by no more than this part beside what chance makes of single
-/// counts.
+/// So many such reads show what it carries. Its rates of answers differ by no more than this part beside what chance
+/// makes of single counts. Where no limit is known, there are so many reads, and what was sent has a variance so many
+/// times that of what was answered: a slow server answers what it was sent. Where one is known, the pace is at most so
+/// many times that.
 inline constexpr double kSaturatedReads = 4;
-inline constexpr double kSaturatedTurns = 1.5;
-inline constexpr double kSaturatedTurnsPart = 0.25;
 inline constexpr double kSaturatedSpread = 0.3;
+inline constexpr double kSaturatedVaried = 5.5;
+inline constexpr double kSaturatedVariance = 6;
+inline constexpr double kSaturatedKnown = 1.1;
 /// The live part of the latency that is used.
 inline constexpr double kLiveLatencyPart = 0.5;
 /// Live latency is told as a reason when it is so many times what probes say, and what the others show in the same way.

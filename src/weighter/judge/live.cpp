@@ -64,56 +64,62 @@ double rate_of(const LiveHistory& h) {
   return ratio(h.recent.requests, h.measured_s);
 }
 
-/// More are open than answers that take as long as usual explain.
-bool requests_wait(const TargetHistory& t, const LiveDelta& d, double usual_ms, double seconds) {
-  // A server that has become slower is so for probes as well; one of three may have come while nothing waited.
+/// How long an answer takes, in ms. A server that has become slower is so for probes as well; one of three may have
+/// come while nothing waited.
+double usual_ms(const TargetHistory& t) {
   double probes_ms = t.latency.count > 0 ? std::numeric_limits<double>::max() : 0.0;
   for (std::size_t i = 0; i < t.latency.count; ++i)
     probes_ms = std::min(probes_ms, static_cast<double>(t.latency.newest[i].count()) / 1000.0);
-  const double rate = std::max(rate_of(t.live), ratio(static_cast<double>(d.requests), seconds));
-  const double usually = rate * std::max(usual_ms, probes_ms) / 1000.0;
+  return std::max(t.live.average_ms.value_or(0.0), probes_ms);
+}
+
+/// More are open than answers that take as long as usual explain.
+bool requests_wait(const LiveHistory& h, const LiveDelta& d, double usual_ms, double seconds) {
+  const double rate = std::max(rate_of(h), ratio(static_cast<double>(d.requests), seconds));
+  const double usually = rate * usual_ms / 1000.0;
   return static_cast<double>(d.open) >= constants::kWaitingLeast + constants::kLivePileFactor * usually;
 }
 
 /// `left`: the part that is left of what was known at the read before, `seconds` ago.
 void note_saturation(TargetHistory& t, const LiveDelta& d, double seconds, double left) {
   std::optional<Saturation>& known = t.live.saturation;
-  const double average_ms = t.live.average_ms.value_or(0.0);
-  const bool waits = requests_wait(t, d, known ? std::min(known->usual_ms, average_ms) : average_ms, seconds);
+  const double usual = known ? std::min(known->usual_ms, usual_ms(t)) : usual_ms(t);
+  const bool waits = requests_wait(t.live, d, usual, seconds);
   if (!known && !waits) return;
-  if (!known) known.emplace().usual_ms = average_ms;
+  if (!known) known.emplace();
   Saturation& s = *known;
-  s.usual_ms = std::min(s.usual_ms, average_ms);
-  for (double* sum : {&s.reads, &s.seconds, &s.rates, &s.squares, &s.filling, &s.draining}) *sum *= left;
+  s.usual_ms = usual;
+  for (double* sum : {&s.reads, &s.seconds, &s.rates, &s.squares, &s.sent, &s.sent_squares}) *sum *= left;
   if (!std::exchange(s.waiting, waits) || !waits || seconds <= 0) {
     constexpr double kForgotten = 0.5;
-    if (s.reads < kForgotten && !waits) known.reset();
+    if (s.reads < kForgotten && !waits && !t.live.quota_per_s) known.reset();
     return;
   }
-  const auto sent = static_cast<double>(d.requests);
-  const auto answered = static_cast<double>(d.ended - d.failures);
-  const double clear = constants::kClearlyMore + constants::kClearlyMorePart * answered;
+  const double sent = static_cast<double>(d.requests) / seconds;
+  const double answered = static_cast<double>(d.ended - d.failures) / seconds;
   s.reads += 1;
   s.seconds += seconds;
-  s.rates += answered / seconds;
-  s.squares += answered / seconds * answered / seconds;
-  s.filling += sent - answered >= clear ? 1.0 : 0.0;
-  s.draining += answered - sent >= clear ? 1.0 : 0.0;
+  s.rates += answered;
+  s.squares += answered * answered;
+  s.sent += sent;
+  s.sent_squares += sent * sent;
 }
 
 /// What it answers in a second while requests wait; absent: there is no such pace, or it is not known.
 std::optional<double> pace_while_waiting(const LiveHistory& h) {
   if (!h.saturation || h.saturation->reads < constants::kSaturatedReads) return std::nullopt;
   const Saturation& s = *h.saturation;
-  // Where a limit is known, traffic stays near it: a pile then grows slowly.
-  const bool turns = s.draining >= constants::kSaturatedTurns &&
-                     (h.quota_per_s || (s.filling >= constants::kSaturatedTurns &&
-                                        s.filling + s.draining >= constants::kSaturatedTurnsPart * s.reads));
+  const auto variance = [&](double sum, double squares) { return squares / s.reads - sum / s.reads * sum / s.reads; };
   const double pace = s.rates / s.reads;
-  const double spread = s.squares / s.reads - pace * pace;
+  const double own = variance(s.rates, s.squares);
   const double by_chance = pace * s.reads / s.seconds;
   const double most = constants::kSaturatedSpread * pace;
-  if (!turns || pace <= 0 || spread > most * most + by_chance) return std::nullopt;
+  if (pace * s.seconds < constants::kLiveEnough || own > most * most + by_chance) return std::nullopt;
+  // Where a limit is known, traffic stays near it, and what is sent varies little.
+  const bool known = h.quota_per_s && pace <= constants::kSaturatedKnown * *h.quota_per_s;
+  const bool apart =
+      s.reads >= constants::kSaturatedVaried && variance(s.sent, s.sent_squares) >= constants::kSaturatedVariance * own;
+  if (!known && !apart) return std::nullopt;
   return pace;
 }
 
@@ -143,11 +149,12 @@ void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double
   const bool refuses = h.recent.client_errors >= constants::kQuotaRefusals && excess > constants::kQuotaExcess;
   const auto served_per_s = pace_while_waiting(h);
   if (h.recent.requests >= constants::kLiveEnough && (refuses || served_per_s)) {
-    if (!refuses) carried_per_s = *served_per_s;
-    // A read that comes long after the one before says too little; what the memory has seen answered bounds it.
+    // A read that comes long after the one before says too little; what the memory has seen answered bounds it. A pace
+    // is what is answered.
     const double answered = rate_of(h) * (1.0 - ratio(h.recent.client_errors, h.recent.ended));
     const double carried =
-        std::clamp(carried_per_s, constants::kQuotaFallMost * answered, rate_of(h)) * constants::kQuotaMargin;
+        constants::kQuotaMargin *
+        (refuses ? std::clamp(carried_per_s, constants::kQuotaFallMost * answered, rate_of(h)) : *served_per_s);
     if (h.quota_per_s && now - h.quota_at < constants::kQuotaSettle) return;
     // Only a try for more that meets the limit makes the next one rarer: a provider that refuses everything for some
     // seconds meets it with each read.
@@ -158,7 +165,7 @@ void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double
     set_quota(h, h.quota_per_s ? std::min(*h.quota_per_s * constants::kQuotaMargin, carried) : carried, now);
     // This evidence is used up: what comes now tells about the new share.
     h.recent.client_errors = 0;
-    h.saturation.reset();
+    if (h.saturation) h.saturation = Saturation{.waiting = h.saturation->waiting, .usual_ms = h.saturation->usual_ms};
     return;
   }
   if (!h.quota_per_s || now - h.quota_at < h.quota_hold) return;
@@ -222,7 +229,12 @@ void time_answers(LiveHistory& h, const LiveDelta& d, MonoTime now) {
   const double left = decay(now - h.counted_at, constants::kLiveRecent);
   h.timed *= left;
   h.timed_ms *= left;
-  if (d.average_ms) h.average_ms = d.average_ms;
+  if (d.average_ms) {
+    const bool rises = h.average_ms && *d.average_ms > *h.average_ms;
+    const double before = h.average_ms.value_or(0.0);
+    h.average_ms =
+        rises ? before + (*d.average_ms - before) * blend(now - h.counted_at, constants::kUsualRise) : *d.average_ms;
+  }
   if (!d.latency_ms) return;
   h.timed += static_cast<double>(d.timed);
   h.timed_ms += static_cast<double>(d.timed) * *d.latency_ms;

@@ -99,7 +99,7 @@ struct AnswerSizes {
 struct Saturation {
   /// The newest read has shown more open requests than its usual time for an answer explains.
   bool waiting = false;
-  /// That time, in ms: the least of HAProxy's average since the first one waited, as waiting makes it longer.
+  /// That time, in ms: the least since the first one waited, as waiting makes it longer.
   double usual_ms = 0;
   /// Reads between which requests waited all the time, their seconds, and the sums of their rates of answers (1/s) and
   /// of the squares; with a half-life of kLiveMinute.
@@ -107,9 +107,9 @@ struct Saturation {
   double seconds = 0;
   double rates = 0;
   double squares = 0;
-  /// Those of them in which clearly more came than was answered, and clearly less.
-  double filling = 0;
-  double draining = 0;
+  /// The same of the rates of what was sent.
+  double sent = 0;
+  double sent_squares = 0;
 };
 
 /// The traffic of one server, as HAProxy has counted it (see live.hpp).
@@ -128,7 +128,8 @@ struct LiveHistory {
   /// Their mean, in ms, when the newest of them came; absent: none came since the latency last changed its level.
   std::optional<double> latency_ms;
   AnswerSizes sizes;
-  /// HAProxy's long average, in ms: how long answers usually take; absent: there was none.
+  /// How long answers usually take, in ms: HAProxy's long average, which is followed up with kUsualRise, as a pile that
+  /// grows slowly takes it along; absent: there was none.
   std::optional<double> average_ms;
   /// How long its open requests have been waiting, in ms, as far as their number tells; absent: no longer than usual.
   std::optional<double> waiting_ms;
