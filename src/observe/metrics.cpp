@@ -14,17 +14,6 @@ namespace event = control::event;
 constexpr std::array kProbeBounds{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0};
 constexpr std::array kExchangeBounds{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0};
 
-/// How a head probe can end besides "ok", and what can eject a server. Their series are 0 from the start: Prometheus'
-/// increase() counts from a series' first value on, and would miss the first event of one that begins with it.
-constexpr std::array kProbeResults{Reason::kConnectFailed, Reason::kTlsFailed,  Reason::kDnsFailed,
-                                   Reason::kTimeout,       Reason::kHttpStatus, Reason::kRpcError,
-                                   Reason::kBadAnswer,     Reason::kTooLarge,   Reason::kRateLimited};
-constexpr std::array kEjectionReasons{
-    Reason::kConnectFailed, Reason::kTlsFailed,    Reason::kDnsFailed,  Reason::kTimeout,     Reason::kHttpStatus,
-    Reason::kRpcError,      Reason::kBadAnswer,    Reason::kTooLarge,   Reason::kRateLimited, Reason::kLatencyTooHigh,
-    Reason::kBlockTooOld,   Reason::kBlockLag,     Reason::kBlockAhead, Reason::kWrongChain,  Reason::kForked,
-    Reason::kSyncing,       Reason::kCanaryFailed, Reason::kLiveErrors};
-
 double seconds_of(std::chrono::nanoseconds t) {
   return std::chrono::duration<double>(t).count();
 }
@@ -39,8 +28,6 @@ void Histogram::observe(double seconds) {
 
 Metrics::ServerCounters::ServerCounters() : probe_seconds(kProbeBounds) {
   probes["ok"] = 0;
-  for (const Reason reason : kProbeResults) probes[to_string(reason)] = 0;
-  for (const Reason reason : kEjectionReasons) ejections[to_string(reason)] = 0;
 }
 
 Metrics::EndpointCounters::EndpointCounters() : read_seconds(kExchangeBounds), set_seconds(kExchangeBounds) {}

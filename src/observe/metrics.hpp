@@ -62,12 +62,12 @@ class Metrics final : public control::Observer {
 
   struct ServerCounters {
     ServerCounters();
-    /// By result: "ok" or a reason's code. Those that are possible are there from the start.
+    /// By result: "ok" or a reason's code. Those that did not happen may be missing; a scrape tells them as 0.
     std::map<std::string_view, std::uint64_t> probes;
     std::uint64_t head_requests = 0;
     /// Requests for other checks, by CheckKind.
     std::array<std::uint64_t, 5> checks{};
-    /// By the code of the first reason; "": there was none. Those that can eject are there from the start.
+    /// By the code of the first reason; "": there was none. As `probes`.
     std::map<std::string_view, std::uint64_t> ejections;
     std::uint64_t weight_changes = 0;
     Histogram probe_seconds;

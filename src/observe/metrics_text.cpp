@@ -7,6 +7,7 @@
 #include <iterator>
 #include <map>
 #include <set>
+#include <span>
 
 #include "base/version.hpp"
 #include "observe/metrics.hpp"
@@ -14,6 +15,17 @@
 
 namespace rpcw::observe {
 namespace {
+
+/// How a head probe can fail, and what can eject a server. Their series are told as 0 until that happens: Prometheus'
+/// increase() counts from a series' first value on, and would miss the first event of one that begins with it.
+constexpr std::array kFailures{Reason::kConnectFailed, Reason::kTlsFailed,  Reason::kDnsFailed,
+                               Reason::kTimeout,       Reason::kHttpStatus, Reason::kRpcError,
+                               Reason::kBadAnswer,     Reason::kTooLarge,   Reason::kRateLimited};
+constexpr std::array kEjectionReasons{
+    Reason::kConnectFailed, Reason::kTlsFailed,    Reason::kDnsFailed,  Reason::kTimeout,     Reason::kHttpStatus,
+    Reason::kRpcError,      Reason::kBadAnswer,    Reason::kTooLarge,   Reason::kRateLimited, Reason::kLatencyTooHigh,
+    Reason::kBlockTooOld,   Reason::kBlockLag,     Reason::kBlockAhead, Reason::kWrongChain,  Reason::kForked,
+    Reason::kSyncing,       Reason::kCanaryFailed, Reason::kLiveErrors};
 
 constexpr std::array kStates{State::kHealthy, State::kDegraded, State::kEjected, State::kUnknown, State::kDisabled};
 
@@ -182,22 +194,26 @@ class MetricsText {
   void counter(std::string_view name, std::initializer_list<Label> labels, std::uint64_t value) {
     sample(name, labels, static_cast<double>(value));
   }
-  /// Of one server, by a further label. There are many of these, so what they have in common is made once.
+  /// Of one server, by a further label; `told`: its values that are 0 where they have not been counted. There are many
+  /// of these, so what they have in common is made once.
   void counters(std::string_view name, std::string_view b, std::string_view s, std::string_view label,
-                const std::map<std::string_view, std::uint64_t>& counts) {
+                std::span<const Reason> told, const std::map<std::string_view, std::uint64_t>& counts) {
     std::string begin(name);
     begin += "{backend=\"";
     append_escaped(begin, b);
     begin += "\",server=\"";
     append_escaped(begin, s);
     fmt::format_to(std::back_inserter(begin), "\",{}=\"", label);
-    for (const auto& [value, count] : counts) {
+    const auto one = [&](std::string_view value, std::uint64_t count) {
       out_.text += begin;
       append_escaped(out_.text, value);
       out_.text += "\"} ";
       out_.text += fmt::format_int(count).c_str();
       out_.text += '\n';
-    }
+    };
+    for (const auto& [value, count] : counts) one(value, count);
+    for (const Reason reason : told)
+      if (const std::string_view value = to_string(reason); !counts.contains(value)) one(value, 0);
   }
   void single(std::string_view name, std::string_view type, std::string_view help, double value) {
     begin(name, type, help);
@@ -318,7 +334,7 @@ class MetricsText {
 
   void probes(std::string_view b, std::string_view s, const Metrics::ServerCounters& c) {
     begin_once("rpc_weighter_probes_total", "counter", "Head probes by result: ok or a reason code.");
-    counters("rpc_weighter_probes_total", b, s, "result", c.probes);
+    counters("rpc_weighter_probes_total", b, s, "result", kFailures, c.probes);
   }
   void requests(std::string_view b, std::string_view s, const Metrics::ServerCounters& c) {
     begin_once("rpc_weighter_probe_requests_total", "counter", "Requests sent by what they ask: the bill.");
@@ -331,7 +347,7 @@ class MetricsText {
   }
   void ejections(std::string_view b, std::string_view s, const Metrics::ServerCounters& c) {
     begin_once("rpc_weighter_ejections_total", "counter", "Ejections by their first reason.");
-    counters("rpc_weighter_ejections_total", b, s, "reason", c.ejections);
+    counters("rpc_weighter_ejections_total", b, s, "reason", kEjectionReasons, c.ejections);
   }
   void weight_changes(std::string_view b, std::string_view s, const Metrics::ServerCounters& c) {
     begin_once("rpc_weighter_weight_changes_total", "counter", "Decisions that gave the server another weight.");
