@@ -97,9 +97,17 @@ void saturation(A& o, FieldsOf<A, Saturation>& s) {
 }
 
 template <typename A>
+void aborts(A& o, FieldsOf<A, Aborts>& s) {
+  auto& [count, waited_s] = s;
+  o.real("count", count, 0, kMostReal);
+  o.real("waited_s", waited_s, 0, kMostReal);
+}
+
+template <typename A>
 void live(A& a, FieldsOf<A, LiveHistory>& l) {
   auto& [newest, recent, minute, counted_at, measured_s, timed, timed_ms, latency_ms, answer_sizes, average_ms,
-         waiting_ms, saturated, quota_per_s, quota_at, quota_hold, quota_step, ejected_because] = l;
+         waiting_ms, waiting_since, given_up, saturated, quota_per_s, quota_at, quota_hold, quota_step,
+         ejected_because] = l;
   a.object("live", [&](A& o) {
     live_counts(o, "newest", newest);
     live_counts(o, "recent", recent);
@@ -112,6 +120,8 @@ void live(A& a, FieldsOf<A, LiveHistory>& l) {
     sizes(o, answer_sizes);
     o.real("average_ms", average_ms, 0, kMostReal);
     o.real("waiting_ms", waiting_ms, 0, kMostReal);
+    o.ago("waiting_since_ago_us", waiting_since);
+    o.maybe("aborts", given_up, aborts<A>);
     o.maybe("saturation", saturated, saturation<A>);
     o.real("quota_per_s", quota_per_s, 0, kMostReal);
     o.ago("quota_ago_us", quota_at);

@@ -183,6 +183,8 @@ inline constexpr double kLivePileFactor = 2;
 inline constexpr double kLivePile = 4;
 /// Half-life of how long requests have been waiting, once a pile is worked off.
 inline constexpr milliseconds kWaitingHalfLife = seconds{1};
+/// Open requests are taken to wait for at most so many times as long as there have been more than usual.
+inline constexpr double kWaitingAhead = 4;
 /// Time constant of how long answers usually take, while that rises.
 inline constexpr milliseconds kUsualRise = seconds{30};
 /// What another HAProxy showed of open requests counts for so long: it is read each second by default.

@@ -205,7 +205,8 @@ TEST_CASE("traffic: a request that went on to another server neither waits nor f
   *r.c().wredis += 10;
   const LiveDelta d = r.read();
   CHECK(d.requests == 10);
-  CHECK(d.failures == 0);
+  CHECK(d.failures == 30);
+  CHECK(d.ended == 30);
   CHECK(d.open == 0);
 }
 
@@ -226,7 +227,21 @@ TEST_CASE("traffic: clients that leave do not wait any more") {
   r.read();
   *r.c().cli_abrt += 20;
   *r.c().scur -= 20;
-  CHECK(r.read().open == 0);
+  const LiveDelta d = r.read();
+  CHECK(d.open == 0);
+  CHECK(d.aborted == 20);
+  CHECK(d.ended == 0);
+}
+
+TEST_CASE("traffic: a WebSocket that its client closes is no request that was given up") {
+  Reads r;
+  r.first();
+  r.send(20);
+  *r.c().hrsp_1xx += 20;
+  r.read();
+  *r.c().cli_abrt += 15;
+  *r.c().scur -= 15;
+  CHECK(r.read().aborted == 0);
 }
 
 TEST_CASE("traffic: counters that slip are no pile of requests after an hour") {

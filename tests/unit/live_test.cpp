@@ -408,6 +408,47 @@ TEST_CASE("limits that HAProxy does not see take a large part of the share with 
   CHECK(w.share(0) > 0.05);
 }
 
+TEST_CASE("a server whose clients give up waiting goes out, though nothing has failed") {
+  SteadyTraffic w(4);
+  for (int i = 0; i < 20; ++i) w.second(kFine);
+  // All its clients leave after a second.
+  for (int i = 0; i < 5; ++i)
+    w.second([](std::size_t s, LiveDelta& d) {
+      if (s != 0) return;
+      d.aborted = d.open = d.requests;
+      d.ended = d.timed = 0;
+    });
+  CHECK(w.share(0) == 0);
+  CHECK(has(w.decision.servers[0], Reason::kLiveErrors));
+}
+
+TEST_CASE("a server of which one method in ten hangs, and whose clients give up, loses its share") {
+  SteadyTraffic w(4);
+  for (int i = 0; i < 20; ++i) w.second(kFine);
+  for (int i = 0; i < 10; ++i)
+    w.second([](std::size_t s, LiveDelta& d) {
+      if (s != 0) return;
+      d.aborted = d.requests / 10;
+      d.open = 2 + d.aborted;
+      d.ended = d.timed = d.requests - d.aborted;
+    });
+  CHECK(w.share(0) < 0.15);
+}
+
+TEST_CASE("clients that ask two at once and take the first answer are no server's fault") {
+  SteadyTraffic w(4);
+  w.second(kFine);
+  for (int i = 0; i < 60; ++i)
+    w.second([](std::size_t s, LiveDelta& d) {
+      if (s != 0) return;
+      // They leave after 30 of 40 ms.
+      d.aborted = d.requests / 2;
+      d.open = 2;
+      d.ended = d.timed = d.requests - d.aborted;
+    });
+  CHECK(w.share(0) == doctest::Approx(0.25).epsilon(0.1));
+}
+
 TEST_CASE("requests that wait take their part of the share at once, and give it back within seconds") {
   SteadyTraffic w(3, 300);
   for (int i = 0; i < 20; ++i) w.second(kFine);

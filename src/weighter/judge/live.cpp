@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "weighter/constants.hpp"
+#include "weighter/judge/silence.hpp"
 #include "weighter/state/decay.hpp"
 
 namespace rpcw {
@@ -197,9 +198,29 @@ double open_usually(const LiveHistory& h) {
   return rate_of(h) * h.average_ms.value_or(0.0) / 1000.0;
 }
 
+/// Clients leave when they have waited for too long, for more than a server usually takes by far. Some leave whatever
+/// the server does, as those that ask two at once and take the first answer: that does not count. `seconds`: the time
+/// since the read before. Returns how many of those that have just left have failed.
+std::uint64_t note_aborts(TargetHistory& t, const LiveDelta& d, double seconds, double left) {
+  std::optional<Aborts>& known = t.live.aborts;
+  constexpr double kForgotten = 0.1;
+  if (d.aborted == 0 && (!known || known->count * left < kForgotten)) {
+    known.reset();
+    return 0;
+  }
+  if (!known) known.emplace();
+  const double usual = usual_ms(t);
+  const double usually = rate_of(t.live) * usual / 1000.0;
+  known->count = known->count * left + static_cast<double>(d.aborted);
+  known->waited_s = known->waited_s * left + std::max(0.0, static_cast<double>(d.open) - usually) * seconds;
+  const double waited_ms = 1000.0 * ratio(known->waited_s, known->count);
+  return waited_ms > static_cast<double>(no_answer_noticed(usual).count()) ? d.aborted : 0;
+}
+
 /// Notes the servers whose open requests pile up, and sets `suspect` where they seem to begin to. When clients send
 /// many at once, they pile up everywhere: that is no server's fault.
-void note_waiting(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, std::vector<bool>& suspect) {
+void note_waiting(std::span<TargetHistory> servers, std::span<const LiveDelta> deltas, MonoTime now,
+                  std::vector<bool>& suspect) {
   double open = 0;
   double usual = 0;
   for (std::size_t i = 0; i < servers.size(); ++i) {
@@ -215,12 +236,16 @@ void note_waiting(std::span<TargetHistory> servers, std::span<const LiveDelta> d
     const std::optional<double> before = std::exchange(h.waiting_ms, std::nullopt);
     if (beyond_chance(own - constants::kLivePileSuspected, expected)) suspect[i] = true;
     if (beyond_chance(own - constants::kLivePile, constants::kLivePileFactor * expected)) {
-      h.waiting_ms = 1000.0 * own / std::max(rate_of(h), 1.0);
+      if (!h.waiting_since) h.waiting_since = now - deltas[i].elapsed;
+      // How many there are tells how long they will wait, but few are sent by now where that has taken the share.
+      const double here_ms = std::chrono::duration<double, std::milli>(now - *h.waiting_since).count();
+      h.waiting_ms = std::min(1000.0 * own / std::max(rate_of(h), 1.0), constants::kWaitingAhead * here_ms);
     } else if (before) {
       // Given back at once, the share would pile them up again.
       const double faded = *before * decay(deltas[i].elapsed, constants::kWaitingHalfLife);
       if (faded > static_cast<double>(constants::kNoAnswerLeast.count())) h.waiting_ms = faded;
     }
+    if (!h.waiting_ms) h.waiting_since.reset();
   }
 }
 
@@ -348,7 +373,7 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
   Fading fading(now);
   for (std::size_t i = 0; i < servers.size(); ++i) {
     LiveHistory& h = servers[i].live;
-    const LiveDelta& d = deltas[i];
+    LiveDelta d = deltas[i];
     // Reads of several HAProxys cover the same time, which counts once.
     const double seconds = std::chrono::duration<double>(std::min(d.elapsed, now - h.counted_at)).count();
     time_answers(h, d, now);
@@ -358,6 +383,10 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
     h.recent = fading.recent(h);
     h.minute = fading.minute(h);
     if (d.elapsed > MonoTime{0}) note_saturation(servers[i], d, seconds, fading.minute_left(h));
+    const std::uint64_t given_up =
+        note_aborts(servers[i], d, seconds, decay(now - h.counted_at, constants::kLiveRecent));
+    d.failures += given_up;
+    d.ended += given_up;
     suspect[i] = failing_suddenly(h.minute, d);
     h.measured_s = h.measured_s * decay(now - h.counted_at, constants::kLiveRecent) + seconds;
     h.counted_at = now;
@@ -370,7 +399,7 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
     if (d.elapsed > MonoTime{0} && d.requests > 0) carried_per_s[i] = carried(h, d, seconds);
   }
   compare_sizes(servers, off, minute_left);
-  note_waiting(servers, deltas, suspect);
+  note_waiting(servers, deltas, now, suspect);
   std::vector<std::size_t> suspects;
   for (std::size_t i = 0; i < servers.size(); ++i)
     if (suspect[i] && !servers[i].ejection.is_out) suspects.push_back(i);
@@ -405,6 +434,8 @@ void restart_live(LiveHistory& live) {
   level.centre = live.sizes.newest = before.change ? before.change->usual : before.level.centre;
   level.count = before.change ? constants::kSizeSpreadSamples : before.level.count;
   live.waiting_ms.reset();
+  live.waiting_since.reset();
+  live.aborts.reset();
   live.saturation.reset();
 }
 

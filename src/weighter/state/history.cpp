@@ -324,6 +324,8 @@ TargetHistory outlasting(TargetHistory&& was) {
   out.errors = was.errors;
   out.live = std::move(was.live);
   out.live.waiting_ms.reset();
+  out.live.waiting_since.reset();
+  out.live.aborts.reset();
   out.live.saturation.reset();
   out.ejection = was.ejection;
   return out;

@@ -112,6 +112,13 @@ struct Saturation {
   double sent_squares = 0;
 };
 
+/// Clients that left before they had a whole answer. Half-life: kLiveRecent.
+struct Aborts {
+  double count = 0;
+  /// Seconds that requests beyond the usual number were open.
+  double waited_s = 0;
+};
+
 /// The traffic of one server, as HAProxy has counted it (see live.hpp).
 struct LiveHistory {
   /// Half-lives: kLiveNewest, kLiveRecent and kLiveMinute. The first two find a fault, the last one remembers it.
@@ -133,6 +140,10 @@ struct LiveHistory {
   std::optional<double> average_ms;
   /// How long its open requests have been waiting, in ms, as far as their number tells; absent: no longer than usual.
   std::optional<double> waiting_ms;
+  /// Since when they have been; absent: they have not.
+  std::optional<MonoTime> waiting_since;
+  /// Absent: no client has left of late.
+  std::optional<Aborts> aborts;
   /// Absent: no requests have waited of late.
   std::optional<Saturation> saturation;
   /// The rate that its quota carries, in requests a second, as found out so far; absent: no limit was met.

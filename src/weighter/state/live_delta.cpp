@@ -133,9 +133,13 @@ LiveDelta count(const ServerRow& was, ServerRow& is, MonoTime elapsed) {
   const double requests = std::max(grown(&Counters::lbtot), grown(&Counters::stot) - grown(&Counters::wretr));
   double server_errors = grown(&Counters::hrsp_5xx);
   double broken = grown(&Counters::econ) + grown(&Counters::eresp);
+  const double repeated = grown(&Counters::wretr) + grown(&Counters::wredis);
+  const double left_by_client = grown(&Counters::cli_abrt);
 
   Backlog& b = is.backlog;
   b = was.backlog;
+  // Which of the open ones they were is not told: the benefit of the doubt is the server's.
+  const double aborted = std::max(0.0, left_by_client - b.streams - b.past);
   const double left = decay(elapsed, constants::kBacklogHalfLife);
   b.streams += (b.past + b.waiting) * (1.0 - left);
   b.past *= left;
@@ -147,7 +151,7 @@ LiveDelta count(const ServerRow& was, ServerRow& is, MonoTime elapsed) {
   server_errors -= late_errors;
   // More of them than requests: connections broke that had stayed for long.
   broken = std::min(broken, present);
-  const double gone = answered - late_errors + broken + grown(&Counters::cli_abrt);
+  const double gone = answered - late_errors + broken + left_by_client;
   const double surplus = gone - take(gone, b.waiting);
   take(surplus, b.past);
   b.shut = is_shut(is);
@@ -159,10 +163,11 @@ LiveDelta count(const ServerRow& was, ServerRow& is, MonoTime elapsed) {
   out.elapsed = elapsed;
   const auto whole = [](double x) { return static_cast<std::uint64_t>(std::llround(x)); };
   out.requests = whole(requests);
-  out.failures = whole(broken + server_errors);
-  out.ended = std::max(whole(http ? answered - late_errors + broken : requests), out.failures);
+  out.failures = whole(broken + server_errors + repeated);
+  out.ended = std::max(whole(http ? answered - late_errors + broken + repeated : requests), out.failures);
   out.client_errors = whole(grown(&Counters::hrsp_4xx));
   if (!http) return out;
+  out.aborted = whole(aborted);
   const double slow = slow_bodies(b, is.counters, grown(&Counters::hrsp_1xx), elapsed);
   // A `maxconn` keeps the open ones few; what piles up then waits in the server's queue.
   if (!b.shut) out.open = whole(b.waiting + value(is.counters, &Counters::qcur) + slow);
@@ -203,6 +208,7 @@ void add(LiveDelta& to, const LiveDelta& more) {
   to.ended += more.ended;
   to.failures += more.failures;
   to.client_errors += more.client_errors;
+  to.aborted += more.aborted;
   to.open += more.open;
   to.elapsed = std::max(to.elapsed, more.elapsed);
 }

@@ -17,8 +17,12 @@ struct LiveDelta {
   std::uint64_t requests = 0;
   /// Requests that ended with an answer or failed, at least `failures`. Without those sent before it last had weight 0.
   std::uint64_t ended = 0;
-  /// Failed connects, broken answers and 5xx among them (`econ`, `eresp`, `hrsp_5xx`, which do not overlap).
+  /// Among them failed connects, broken answers and 5xx (`econ`, `eresp`, `hrsp_5xx`, which do not overlap), and what
+  /// HAProxy repeated there or elsewhere (`wretr`, `wredis`).
   std::uint64_t failures = 0;
+  /// Requests whose client left before their answer had ended (`cli_abrt`), without streams; not among `ended`. 0 in
+  /// mode tcp.
+  std::uint64_t aborted = 0;
   /// 4xx, among them 429.
   std::uint64_t client_errors = 0;
   /// Mean of the `timed` newest answers, in ms; absent: too few for HAProxy's whole milliseconds to tell, or mode tcp.
