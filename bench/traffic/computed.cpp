@@ -97,11 +97,19 @@ class Lanes {
       });
       return;
     }
-    // HAProxy goes on waiting for an answer whose client has left.
+    // Without `option abortonclose` HAProxy goes on waiting for an answer whose client has left.
     const double patience = at + scenario_.setting.patience_s - sent;
     const double timeout = scenario_.setting.server_timeout_s;
     const bool gives_up = std::min(outcome.seconds, timeout) > patience;
-    if (gives_up) time_.after(patience, [this, at] { note(at, Verdict::kTimedOut, -1); });
+    const bool ends = gives_up && scenario_.setting.abort_on_close;
+    if (gives_up)
+      time_.after(patience, [this, at, i, ends] {
+        note(at, Verdict::kTimedOut, -1);
+        if (!ends) return;
+        --haproxy_.servers[i].open;
+        ++haproxy_.servers[i].aborted;
+      });
+    if (ends) return;
     time_.after(std::min(outcome.seconds, timeout), [this, at, i, sent, outcome, timeout, gives_up] {
       model::Balancer::Server& s = haproxy_.servers[i];
       --s.open;

@@ -52,13 +52,15 @@ defaults
   timeout http-keep-alive 60s
   timeout server {}s
   retries 3
+  {}option abortonclose
 {}frontend rpc-in
   bind 127.0.0.1:{}
   default_backend rpc
 backend rpc
   balance roundrobin
 )",
-                                setting.server_timeout_s, setting.redispatch ? "  option redispatch 1\n" : "", port);
+                                setting.server_timeout_s, setting.abort_on_close ? "" : "no ",
+                                setting.redispatch ? "  option redispatch 1\n" : "", port);
   if (contestant.kind == Contestant::Kind::kChecks) out += kChecks.substr(1);
   for (std::size_t i = 0; i < provider_ports.size(); ++i)
     out += fmt::format("  server {} 127.0.0.1:{} weight 100\n", providers()[i].name, provider_ports[i]);

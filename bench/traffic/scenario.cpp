@@ -93,6 +93,8 @@ std::vector<Scenario> make() {
   };
   variant("crashes", "crashes-30s", "HAProxy waits 30 s, clients 2 s", kThirty);
   variant("crashes", "crashes-60s", "HAProxy waits 60 s, clients 2 s", kSixty);
+  variant("hidden", "hidden-close", "clients leave after 1 s, and their requests end with them",
+          {.server_timeout_s = 30, .patience_s = 1, .abort_on_close = true});
   variant("crashes", "crashes-once", "a failed connection is not tried elsewhere", {.redispatch = false});
   variant("lies", "lies-30s", "HAProxy waits 30 s, clients 2 s", kThirty);
   out.push_back({"apart",

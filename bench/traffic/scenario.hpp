@@ -75,6 +75,8 @@ struct Setting {
   double patience_s = 6;
   /// A connection that fails is tried again with another server, not with the same one.
   bool redispatch = true;
+  /// `option abortonclose`, which is the default for HTTP from HAProxy 3.3 on: a request ends when its client leaves.
+  bool abort_on_close = false;
 };
 
 struct Scenario {

@@ -7,13 +7,12 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
-#include "integration/process.hpp"
-
 namespace rpcw::test {
 
 namespace asio = boost::asio;
 
-Load::Load(std::uint16_t port, unsigned per_second) : client_(io_, port) {
+Load::Load(std::uint16_t port, unsigned per_second, Clock::duration patience)
+    : client_(io_, port), patience_(patience) {
   asio::co_spawn(io_, run(per_second), asio::detached);
   thread_ = std::thread([this] { io_.run(); });
 }
@@ -35,7 +34,7 @@ asio::awaitable<void> Load::run(unsigned per_second) {
 
 asio::awaitable<void> Load::shoot() {
   const HttpAnswer answer = co_await client_.post(
-      fmt::format(R"({{"jsonrpc":"2.0","id":1,"method":"{}","params":[]}})", kMethod), Clock::now() + kPatience);
+      fmt::format(R"({{"jsonrpc":"2.0","id":1,"method":"{}","params":[]}})", kMethod), Clock::now() + patience_);
   const std::lock_guard lock(mutex_);
   ++counts_[{answer.provider, answer.end == HttpAnswer::End::kComplete ? answer.status : 0}];
 }

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "integration/http_client.hpp"
+#include "integration/process.hpp"
 
 namespace rpcw::test {
 
@@ -21,7 +22,8 @@ class Load {
   /// What is asked for, which is no method that a probe uses.
   static constexpr std::string_view kMethod = "eth_call";
 
-  Load(std::uint16_t port, unsigned per_second);
+  /// A client leaves when it has waited for `patience`.
+  Load(std::uint16_t port, unsigned per_second, Clock::duration patience = kPatience);
   /// Requests without an answer are dropped.
   ~Load();
   Load(const Load&) = delete;
@@ -46,6 +48,7 @@ class Load {
 
   boost::asio::io_context io_;
   HttpClient client_;
+  const Clock::duration patience_;
   mutable std::mutex mutex_;
   Counts counts_;
   std::thread thread_;

@@ -50,11 +50,11 @@ struct Traffic {
 
   /// `of_b`: keys of server b's table.
   Traffic(const Stage& providers, BackendCfg cfg, const Stage::Keys& keys, bool master = false,
-          unsigned per_second = kPerSecond, std::string_view of_b = "")
+          unsigned per_second = kPerSecond, std::string_view of_b = "", Clock::duration patience = kPatience)
       : stage(providers),
         haproxy(haproxy_cfg(stage.providers, with_frontend(std::move(cfg))), {.master = master}),
         program({"run", "--config", config_with(keys, of_b)}),
-        load(port, per_second) {}
+        load(port, per_second, patience) {}
 
   [[nodiscard]] bool reaches(const Weights& wanted) const {
     return eventually([&] { return weights_of(haproxy) == wanted; });
@@ -239,6 +239,18 @@ TEST_CASE("live: requests that pile up behind a provider that hangs bring its ne
     CHECK(t.load.with_status(504) + t.load.with_status(503) == 0);
     CHECK(t.program.stop() == 0);
   }
+}
+
+TEST_CASE("live: a provider that clients give up waiting for goes out, where their requests end with them") {
+  const Stage stage;
+  Traffic t(stage, {.more = "  option abortonclose\n"}, keys_for(), false, kPerSecond, "", 300ms);
+  REQUIRE(t.reaches(kThirds));
+  REQUIRE(t.flows(50));
+  break_real_requests(*stage.providers[1], sim::Fault::hang);
+  CHECK(t.reaches({{"a", 128}, {"b", 0}, {"c", 128}}));
+  CHECK(t.program.says("-> ejected, weight 85 -> 0 (live_errors: "));
+  CHECK(t.load.with_status(504) == 0);
+  CHECK(t.program.stop() == 0);
 }
 
 TEST_CASE("live: a provider whose bodies come slowly loses its share, however quick its headers and its probes are") {

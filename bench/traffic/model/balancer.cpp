@@ -51,8 +51,9 @@ haproxy::Instance Balancer::instance(double uptime_s) const {
     r.admin_state = 0;
     haproxy::Counters& c = r.counters;
     c.stot = c.lbtot = s.requests;
-    c.wretr = c.cli_abrt = c.qcur = 0;
+    c.wretr = c.qcur = 0;
     c.wredis = s.redispatched;
+    c.cli_abrt = s.aborted;
     c.econ = s.connect_failures;
     c.eresp = s.time_outs;
     c.hrsp_2xx = s.good;

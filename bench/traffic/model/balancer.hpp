@@ -19,6 +19,7 @@ class Balancer {
     std::uint64_t redispatched = 0;
     std::uint64_t connect_failures = 0;
     std::uint64_t time_outs = 0;
+    std::uint64_t aborted = 0;
     std::uint64_t good = 0;
     std::uint64_t client_errors = 0;
     std::uint64_t server_errors = 0;
