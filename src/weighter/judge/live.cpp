@@ -286,7 +286,7 @@ std::optional<double> note_sizes(AnswerSizes& s, const LiveDelta& d, MonoTime no
   s.changed_at = now;
   if (s.change) {
     if (std::abs(*off) < constants::kLevelStep / 2) s.change.reset();
-  } else if (before.count >= constants::kSizeSpreadSamples) {
+  } else if (before.count >= constants::kSizeSamples) {
     s.change = {.usual = before.centre, .began = now};
   }
   return off;
@@ -432,7 +432,7 @@ void restart_live(LiveHistory& live) {
   LevelTest& level = live.sizes.level;
   level.spread = before.level.spread;
   level.centre = live.sizes.newest = before.change ? before.change->usual : before.level.centre;
-  level.count = before.change ? constants::kSizeSpreadSamples : before.level.count;
+  level.count = before.change ? constants::kSizeSamples : before.level.count;
   live.waiting_ms.reset();
   live.waiting_since.reset();
   live.aborts.reset();
