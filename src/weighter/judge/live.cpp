@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 
 #include "weighter/constants.hpp"
+#include "weighter/judge/answer_sizes.hpp"
+#include "weighter/judge/live_rates.hpp"
+#include "weighter/judge/quota.hpp"
 #include "weighter/judge/silence.hpp"
 #include "weighter/state/decay.hpp"
 
@@ -55,131 +57,6 @@ class Fading {
   MonoTime counted_at_{};
   Left left_;
 };
-
-double ratio(double part, double whole) {
-  return whole > 0 ? part / whole : 0.0;
-}
-
-/// Requests a second; 0: nothing was measured. Right from the first read on, as counts and seconds fade alike.
-double rate_of(const LiveHistory& h) {
-  return ratio(h.recent.requests, h.measured_s);
-}
-
-/// How long an answer takes, in ms. A server that has become slower is so for probes as well; one of three may have
-/// come while nothing waited.
-double usual_ms(const TargetHistory& t) {
-  double probes_ms = t.latency.count > 0 ? std::numeric_limits<double>::max() : 0.0;
-  for (std::size_t i = 0; i < t.latency.count; ++i)
-    probes_ms = std::min(probes_ms, static_cast<double>(t.latency.newest[i].count()) / 1000.0);
-  return std::max(t.live.average_ms.value_or(0.0), probes_ms);
-}
-
-/// More are open than answers that take as long as usual explain.
-bool requests_wait(const LiveHistory& h, const LiveDelta& d, double usual_ms, double seconds) {
-  const double rate = std::max(rate_of(h), ratio(static_cast<double>(d.requests), seconds));
-  const double usually = rate * usual_ms / 1000.0;
-  return static_cast<double>(d.open) >= constants::kWaitingLeast + constants::kLivePileFactor * usually;
-}
-
-/// `left`: the part that is left of what was known at the read before, `seconds` ago.
-void note_saturation(TargetHistory& t, const LiveDelta& d, double seconds, double left) {
-  std::optional<Saturation>& known = t.live.saturation;
-  const double usual = known ? std::min(known->usual_ms, usual_ms(t)) : usual_ms(t);
-  const bool waits = requests_wait(t.live, d, usual, seconds);
-  if (!known && !waits) return;
-  if (!known) known.emplace();
-  Saturation& s = *known;
-  s.usual_ms = usual;
-  for (double* sum : {&s.reads, &s.seconds, &s.rates, &s.squares, &s.sent, &s.sent_squares}) *sum *= left;
-  if (!std::exchange(s.waiting, waits) || !waits || seconds <= 0) {
-    constexpr double kForgotten = 0.5;
-    if (s.reads < kForgotten && !waits && !t.live.quota_per_s) known.reset();
-    return;
-  }
-  const double sent = static_cast<double>(d.requests) / seconds;
-  const double answered = static_cast<double>(d.ended - d.failures) / seconds;
-  s.reads += 1;
-  s.seconds += seconds;
-  s.rates += answered;
-  s.squares += answered * answered;
-  s.sent += sent;
-  s.sent_squares += sent * sent;
-}
-
-/// What it answers in a second while requests wait; absent: there is no such pace, or it is not known.
-std::optional<double> pace_while_waiting(const LiveHistory& h) {
-  if (!h.saturation || h.saturation->reads < constants::kSaturatedReads) return std::nullopt;
-  const Saturation& s = *h.saturation;
-  const auto variance = [&](double sum, double squares) { return squares / s.reads - sum / s.reads * sum / s.reads; };
-  const double pace = s.rates / s.reads;
-  const double own = variance(s.rates, s.squares);
-  const double by_chance = pace * s.reads / s.seconds;
-  const double most = constants::kSaturatedSpread * pace;
-  if (pace * s.seconds < constants::kLiveEnough || own > most * most + by_chance) return std::nullopt;
-  // Where a limit is known, traffic stays near it, and what is sent varies little.
-  const bool known = h.quota_per_s && pace <= constants::kSaturatedKnown * *h.quota_per_s;
-  const bool apart =
-      s.reads >= constants::kSaturatedVaried && variance(s.sent, s.sent_squares) >= constants::kSaturatedVariance * own;
-  if (!known && !apart) return std::nullopt;
-  return pace;
-}
-
-/// What was answered with something else than a 4xx since the read before, `seconds` ago, a second. The memory of some
-/// seconds still holds what came before a limit was met, but where another HAProxy was read in between, this one has
-/// counted over a longer time, and only a part of the requests.
-double carried(const LiveHistory& h, const LiveDelta& d, double seconds) {
-  const auto requests = static_cast<double>(d.requests);
-  const double good = requests - std::min(requests, static_cast<double>(d.client_errors));
-  const bool alone = 2 * seconds >= std::chrono::duration<double>(d.elapsed).count();
-  return alone ? good / std::max(seconds, 0.1) : rate_of(h) * good / requests;
-}
-
-void set_quota(LiveHistory& h, double per_s, MonoTime now) {
-  h.quota_per_s = per_s;
-  h.quota_at = now;
-}
-
-/// Follows a provider's quota: down at once to what it has carried, and up again in steps that are small at first and
-/// become rarer with each time the limit is met, so that traffic stays at the limit instead of swinging around it.
-/// `everywhere`: the rate of 4xx that all servers show, since the requests are bad. `carried_per_s`: what was answered
-/// since the last read. `fair_per_s`: an equal part of the backend's requests. A server that lets requests wait instead
-/// of refusing them has met its limit too.
-void steer_quota(LiveHistory& h, double everywhere, double carried_per_s, double total_per_s, double fair_per_s,
-                 MonoTime now) {
-  const double excess = ratio(h.recent.client_errors, h.recent.ended) - everywhere;
-  const bool refuses = h.recent.client_errors >= constants::kQuotaRefusals && excess > constants::kQuotaExcess;
-  const auto served_per_s = pace_while_waiting(h);
-  if (h.recent.requests >= constants::kLiveEnough && (refuses || served_per_s)) {
-    // A read that comes long after the one before says too little; what the memory has seen answered bounds it. A pace
-    // is what is answered.
-    const double answered = rate_of(h) * (1.0 - ratio(h.recent.client_errors, h.recent.ended));
-    const double carried =
-        constants::kQuotaMargin *
-        (refuses ? std::clamp(carried_per_s, constants::kQuotaFallMost * answered, rate_of(h)) : *served_per_s);
-    if (h.quota_per_s && now - h.quota_at < constants::kQuotaSettle) return;
-    // Only a try for more that meets the limit makes the next one rarer: a provider that refuses everything for some
-    // seconds meets it with each read.
-    const bool tried = h.quota_per_s && h.quota_step > constants::kQuotaStep;
-    if (tried) h.quota_hold = std::min(h.quota_hold * 2, constants::kQuotaHoldMost);
-    if (!h.quota_per_s) h.quota_hold = constants::kQuotaHold;
-    h.quota_step = constants::kQuotaStep;
-    set_quota(h, h.quota_per_s ? std::min(*h.quota_per_s * constants::kQuotaMargin, carried) : carried, now);
-    // This evidence is used up: what comes now tells about the new share.
-    h.recent.client_errors = 0;
-    if (h.saturation) h.saturation = Saturation{.waiting = h.saturation->waiting, .usual_ms = h.saturation->usual_ms};
-    return;
-  }
-  if (!h.quota_per_s || now - h.quota_at < h.quota_hold) return;
-  if (*h.quota_per_s >= total_per_s) {
-    h.quota_per_s.reset();
-    return;
-  }
-  // From nearly nothing, all of which was refused, a part of it would lead nowhere.
-  set_quota(h, *h.quota_per_s + h.quota_step * std::max(*h.quota_per_s, constants::kQuotaGrowthLeast * fair_per_s),
-            now);
-  h.quota_step = std::min(h.quota_step * 2, constants::kQuotaStepMost);
-  h.quota_hold = std::max(h.quota_hold / 2, constants::kQuotaHold);
-}
 
 /// More of what comes by chance than its usual number explains.
 bool beyond_chance(double count, double usual) {
@@ -264,58 +141,6 @@ void time_answers(LiveHistory& h, const LiveDelta& d, MonoTime now) {
   h.timed += static_cast<double>(d.timed);
   h.timed_ms += static_cast<double>(d.timed) * *d.latency_ms;
   h.latency_ms = ratio(h.timed_ms, h.timed);
-}
-
-/// Notes a change of the size of its answers: errors and pages that come with status 200 are shorter than most results,
-/// and HAProxy takes them for successes. Returns how far a new sample lies from the usual size; absent: there is none.
-std::optional<double> note_sizes(AnswerSizes& s, const LiveDelta& d, MonoTime now) {
-  s.answers += static_cast<double>(d.sized);
-  s.bytes += static_cast<double>(d.bytes);
-  if (s.answers < constants::kSizeAnswers) return std::nullopt;
-  const double sample = natural_log(std::max(s.bytes / s.answers, 1.0));
-  s.answers = s.bytes = 0;
-  std::optional<double> previous;
-  if (s.level.count > 0) previous = s.newest;
-  s.newest = sample;
-  const LevelTest before = s.level;
-  if (s.change && now - s.change->began > constants::kSizeChangeLongest) s.change.reset();
-  std::optional<double> off;
-  if (before.count > 0) off = sample - (s.change ? s.change->usual : before.centre);
-  if (!level_has_changed(s.level, sample, previous, 1.0 / constants::kSizeSpreadSamples)) return off;
-  s.level = {.spread = s.level.spread, .centre = sample, .count = 1};
-  s.changed_at = now;
-  if (s.change) {
-    if (std::abs(*off) < constants::kLevelStep / 2) s.change.reset();
-  } else if (before.count >= constants::kSizeSamples) {
-    s.change = {.usual = before.centre, .began = now};
-  }
-  return off;
-}
-
-/// `off`: what `note_sizes` has returned for each server.
-void compare_sizes(std::span<TargetHistory> servers, std::span<const std::optional<double>> off, double left) {
-  double samples = 0;
-  double sum = 0;
-  for (const auto& one : off) {
-    if (!one) continue;
-    samples += 1;
-    sum += *one;
-  }
-  for (std::size_t i = 0; i < servers.size(); ++i) {
-    std::optional<SizeChange>& change = servers[i].live.sizes.change;
-    if (!change) continue;
-    change->others = change->others * left + samples - (off[i] ? 1.0 : 0.0);
-    change->others_off = change->others_off * left + sum - off[i].value_or(0.0);
-  }
-}
-
-/// Its answers have another size than they had, and the others' have not. Clients that begin to ask for something else
-/// change all of them; until the others show it, they are taken for unchanged.
-bool sizes_differ(const AnswerSizes& s) {
-  if (!s.change) return false;
-  const double own = s.level.centre - s.change->usual;
-  const double beside_others = own - s.change->others_off / (s.change->others + 1.0);
-  return std::min(std::abs(own), std::abs(beside_others)) >= constants::kLevelStep / 2;
 }
 
 /// The rate of failures that is exceeded even if chance was against the server: the lower end of Wilson's interval.
@@ -427,12 +252,7 @@ void restart_live(LiveHistory& live) {
   live.minute = {};
   live.measured_s = 0;
   restart_live_latency(live);
-  // The size that its answers usually have stays what it was.
-  const AnswerSizes before = std::exchange(live.sizes, {});
-  LevelTest& level = live.sizes.level;
-  level.spread = before.level.spread;
-  level.centre = live.sizes.newest = before.change ? before.change->usual : before.level.centre;
-  level.count = before.change ? constants::kSizeSamples : before.level.count;
+  keep_usual_size(live.sizes);
   live.waiting_ms.reset();
   live.waiting_since.reset();
   live.aborts.reset();
@@ -447,10 +267,7 @@ void probe_was_limited(TargetHistory& target, MonoTime now) {
   // much they are exceeded.
   const bool shown = fading.minute(server).client_errors >= 1.0;
   const double left = shown ? constants::kQuotaMargin : constants::kQuotaUnseenLeft;
-  if (server.quota_per_s && now - server.quota_at < constants::kQuotaSettle) return;
-  if (!server.quota_per_s) server.quota_hold = constants::kQuotaHold;
-  server.quota_step = constants::kQuotaStep;
-  set_quota(server, std::min(server.quota_per_s.value_or(rate_of(server)), rate_of(server)) * left, now);
+  lower_quota(server, left, now);
 }
 
 std::vector<LiveView> scan_live(std::span<const TargetHistory> servers, MonoTime now, Requests requests) {
