@@ -143,11 +143,14 @@ inline constexpr milliseconds kBacklogHalfLife = seconds{60};
 inline constexpr milliseconds kStreamHalfLife = seconds{60};
 /// A sample of the size of answers is the mean of so many: real requests have answers of very different sizes, and the
 /// test for a change of level needs three samples. The spread is learned from so many of these.
-inline constexpr double kSizeAnswers = 8;
+inline constexpr double kSizeAnswers = 16;
 inline constexpr double kSizeSpreadSamples = 20;
-/// A server whose answers alone have another size than so many samples by kLevelStep / 2 is doubted, until they have it
-/// again and for this long at the most: what lasts is the provider's way then.
-inline constexpr double kSizeSamples = 16;
+/// A server whose answers alone have another size than so many samples is doubted: by kLevelStep / 2, and by more than
+/// chance makes of so many samples since the change at least. What clients ask for comes in waves, and rounds of a
+/// balancer may lead one kind to one server for a while. It is doubted until they have their size again, and for this
+/// long at the most: what lasts is the provider's way then.
+inline constexpr double kSizeSamples = 10;
+inline constexpr double kSizeConfirmed = 2;
 inline constexpr double kSizePenalty = 0.25;
 inline constexpr MonoTime kSizeChangeLongest = std::chrono::hours{1};
 /// Fewer recent requests say nothing about quotas and latency.

@@ -50,10 +50,11 @@ void compare_sizes(std::span<TargetHistory> servers, std::span<const std::option
 }
 
 bool sizes_differ(const AnswerSizes& s) {
-  if (!s.change) return false;
+  if (!s.change || s.level.count < constants::kSizeConfirmed) return false;
   const double own = s.level.centre - s.change->usual;
   const double beside_others = own - s.change->others_off / (s.change->others + 1.0);
-  return std::min(std::abs(own), std::abs(beside_others)) >= constants::kLevelStep / 2;
+  const double by_chance = constants::kLiveDeviations * s.level.spread / std::sqrt(s.level.count);
+  return std::min(std::abs(own), std::abs(beside_others)) >= std::max(constants::kLevelStep / 2, by_chance);
 }
 
 void keep_usual_size(AnswerSizes& sizes) {
