@@ -246,9 +246,11 @@ void view(A& a, FieldsOf<A, BackendView>& v) {
 /// `members`: how many targets there are.
 template <typename A>
 void fork_check(A& a, FieldsOf<A, ForkCheck>& f, std::uint32_t members) {
-  auto& [height, groups, begun, ever, next_scan, due, tie, parents_hold] = f;
+  auto& [height, groups, begun, ever, disputed, settled_at, next_scan, due, tie, parents_hold] = f;
   a.ago("begun_ago_us", begun);
   a.boolean("ever", ever);
+  a.integer("disputed", disputed, std::uint64_t{0}, kAny);
+  a.ago("settled_ago_us", settled_at);
   a.ago("next_look_ago_us", next_scan);
   a.ago("due_ago_us", due);
   a.text("tie", tie);

@@ -336,6 +336,10 @@ struct ForkCheck {
   std::vector<Group> groups;
   MonoTime begun{};
   bool ever = false;
+  /// The height at which heads contradict each other, and that the next comparison waits for; absent: none.
+  std::optional<std::uint64_t> disputed;
+  /// When a comparison last reached such a height; absent: none has.
+  std::optional<MonoTime> settled_at;
   /// When heads are looked at next, and when the chains are compared though nothing is suspicious.
   MonoTime next_scan{};
   MonoTime due{};
