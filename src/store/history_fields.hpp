@@ -157,8 +157,8 @@ template <typename A>
 void target(A& a, FieldsOf<A, TargetHistory>& t) {
   auto& [identity, heads, probes, errors, node, fork_history, latencies, live_history, health, ejection] = t;
   auto& [status, seen_identity, identity_check, untold, in_doubt] = identity;
-  auto& [newest, received, previous, jumped, lag_blocks, level_with_others, falls, steady, slipping, stood_still] =
-      heads;
+  auto& [newest, received, dated_ahead_at, previous, jumped, lag_blocks, level_with_others, falls, steady, slipping,
+         stood_still] = heads;
   auto& [failure, limited, not_sent, limited_in_row, sent_at, unanswered_for, observations] = probes;
   auto& [attempts, failures, counted_at] = errors;
   auto& [blocks_missing, peers, syncing_check, peers_check, canaries, node_observations] = node;
@@ -174,6 +174,7 @@ void target(A& a, FieldsOf<A, TargetHistory>& t) {
   a.head("head", newest);
   a.wall("head_received_ms", received.wall);
   a.ago("head_received_ago_us", received.mono);
+  a.ago("dated_ahead_ago_us", dated_ahead_at);
   a.head("previous_head", previous);
   a.boolean("jumped", jumped);
   a.integer("lag_blocks", lag_blocks, std::uint64_t{0}, kAny);
@@ -246,9 +247,11 @@ void view(A& a, FieldsOf<A, BackendView>& v) {
 /// `members`: how many targets there are.
 template <typename A>
 void fork_check(A& a, FieldsOf<A, ForkCheck>& f, std::uint32_t members) {
-  auto& [height, groups, begun, ever, next_scan, due, tie, parents_hold] = f;
+  auto& [height, groups, begun, ever, disputed, settled_at, next_scan, due, tie, parents_hold] = f;
   a.ago("begun_ago_us", begun);
   a.boolean("ever", ever);
+  a.integer("disputed", disputed, std::uint64_t{0}, kAny);
+  a.ago("settled_ago_us", settled_at);
   a.ago("next_look_ago_us", next_scan);
   a.ago("due_ago_us", due);
   a.text("tie", tie);
@@ -269,8 +272,9 @@ void fork_check(A& a, FieldsOf<A, ForkCheck>& f, std::uint32_t members) {
 /// The knowledge of a backend besides its targets, which come first.
 template <typename A>
 void beside_targets(A& a, FieldsOf<A, BackendHistory>& h) {
-  auto& [servers, references, block_time, forks, shares, leadership, tiers] = h;
+  auto& [servers, references, block_time, clock, forks, shares, leadership, tiers] = h;
   auto& [anchor, measured] = block_time;
+  auto& [clock_behind, too_old_head, late_rise_at] = clock;
   auto& [parts, decided_at, scores, fell_back, kept, converging] = shares;
   auto& [lead, looked_up, backup_leader] = leadership;
   auto& [leader, challenger, challenger_since] = lead;
@@ -278,6 +282,9 @@ void beside_targets(A& a, FieldsOf<A, BackendHistory>& h) {
   const std::size_t count = servers.size();
   a.head("block_time_anchor", anchor);
   a.duration("block_time_ms", measured, milliseconds{0}, milliseconds{kMostMs});
+  a.flag("clock_behind", clock_behind);
+  a.integer("too_old_head", too_old_head, std::uint64_t{0}, kAny);
+  a.ago("late_rise_ago_us", late_rise_at);
   const auto members = static_cast<std::uint32_t>(count + references.size());
   a.object("forks", [&](A& o) { fork_check(o, forks, members); });
 

@@ -76,8 +76,9 @@ std::optional<std::string> StateFile::load(SystemState& state, Now now) {
       others.push_back(std::move(b));
       continue;
     }
+    const bool clock_behind = b.backend.history.clock.behind;
     for (std::vector<TargetHistory>* targets : {&b.backend.history.servers, &b.backend.history.references})
-      for (TargetHistory& t : *targets) t = awoken(std::move(t), slept, now);
+      for (TargetHistory& t : *targets) t = awoken(std::move(t), slept, now, clock_behind);
     known.push_back(std::move(b.backend));
   }
   left_out_ = std::make_shared<const std::vector<LeftOut>>(std::move(others));

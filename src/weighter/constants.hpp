@@ -17,6 +17,9 @@ using std::chrono::seconds;
 /// How far a head may be dated into the future before it is a lie rather than a clock that is a little off. Ethereum
 /// clients themselves refuse blocks more than 15 s ahead.
 inline constexpr milliseconds kClockTolerance = seconds{15};
+/// A head from the future speaks against this machine's clock for as long as it has a vote, and this many blocks more:
+/// where the clock is hardly further behind than the tolerance, only new blocks lie in the future.
+inline constexpr int kDatedAheadBlocks = 3;
 /// A head counts as a vote for this many probe intervals (plus a time-out) after it came.
 inline constexpr int kVoteIntervals = 3;
 /// A head's jump is explained when it covers at most this many times the time that its timestamps advanced, plus

@@ -277,7 +277,7 @@ TEST_CASE("a head that falls back once is judged by its lag alone") {
 TEST_CASE("a state that is 40 minutes old, or holds a head from the future, delays no server") {
   const auto woken = [](World& w, milliseconds slept) {
     w.pass_time(slept);
-    for (TargetHistory& t : w.history->servers) t = awoken(std::move(t), slept, w.now);
+    for (TargetHistory& t : w.history->servers) t = awoken(std::move(t), slept, w.now, w.history->clock.behind);
     for (std::size_t i = 0; i < 3; ++i) w.answer(i, {CheckKind::kIdentity}, 1);
   };
   const auto decided = [](World& w) {
@@ -320,6 +320,13 @@ TEST_CASE("a state that is 40 minutes old, or holds a head from the future, dela
     REQUIRE(w.held[0] == 0);
     woken(w, 1s);
     decided(w);
+  }
+  SUBCASE("all heads from the future: the clock is behind, and all is as it was") {
+    World w(3);
+    for (std::size_t i = 0; i < 3; ++i) w.good(i, 1000, -20s);
+    w.decide();
+    woken(w, 1s);
+    for (std::size_t i = 0; i < 3; ++i) CHECK(w.target(i).heads.newest.has_value());
   }
   SUBCASE("a minute old, all is as it was") {
     World w(3);

@@ -12,6 +12,8 @@ namespace {
 /// What a target answers is told by the letter of its chain: "a" and "b" have different blocks.
 struct World : model::Direct {
   std::vector<std::string> chains;
+  /// All chains have the same blocks up to this height.
+  std::uint64_t common = 0;
   /// Of the parents that heads name: "": none, "same": as their hashes are written, else a prefix of another form.
   std::string parents;
 
@@ -20,9 +22,12 @@ struct World : model::Direct {
 
   static std::string hash(const std::string& chain, std::uint64_t number) { return chain + std::to_string(number); }
 
+  std::string block(std::size_t i, std::uint64_t number) const {
+    return hash(number <= common ? "common" : chains[i], number);
+  }
   void head(std::size_t i, std::uint64_t number) {
-    Head shown{number, hash(chains[i], number), now.wall - 1s};
-    if (!parents.empty()) shown.parent = (parents == "same" ? "" : parents) + hash(chains[i], number - 1);
+    Head shown{number, block(i, number), now.wall - 1s};
+    if (!parents.empty()) shown.parent = (parents == "same" ? "" : parents) + block(i, number - 1);
     fold(history->servers[i], HeadObservation{now, 40ms, std::move(shown)});
   }
   void heads(std::uint64_t number) {
@@ -34,7 +39,7 @@ struct World : model::Direct {
     verdict();
     const auto asked = fork_checks(*history);
     for (const BlockCheck& q : asked)
-      fold_block(*history, q.member, {now, q.check, AnswerValue{0, hash(chains[q.member], q.check.argument)}});
+      fold_block(*history, q.member, {now, q.check, AnswerValue{0, block(q.member, q.check.argument)}});
     return asked.size();
   }
   std::vector<bool> forked() {
@@ -226,6 +231,68 @@ TEST_CASE("a natural reorganisation at the tip asks, and finds that all agree") 
   w.chains[1] = "a";
   CHECK(w.compare() == 2);
   CHECK(w.forked() == Flags{false, false, false});
+}
+
+TEST_CASE("a server that takes another branch is forked as soon as its first block there is fork_depth deep") {
+  World w({"a", "a", "a"});
+  std::size_t checks = 0;
+  const auto next_block = [&](std::uint64_t number) {
+    w.pass_time(1s);
+    w.heads(number);
+    checks += w.compare();
+  };
+  for (std::uint64_t number = 100; number <= 120; ++number) next_block(number);
+  REQUIRE(checks == 0);
+  w.chains[1] = "b";
+  w.common = 120;
+  for (std::uint64_t number = 121; number <= 123; ++number) next_block(number);
+  // At once, in case the branch is an old one.
+  CHECK(checks == 2);
+  CHECK(w.forked() == Flags{false, false, false});
+  SUBCASE("and it stays there") {
+    next_block(124);
+    CHECK(checks == 4);
+    CHECK(w.forked() == Flags{false, true, false});
+    for (std::uint64_t number = 125; number <= 184; ++number) next_block(number);
+    CHECK(checks <= 4 + 2 * 6);
+    CHECK(w.forked() == Flags{false, true, false});
+    w.chains[1] = "a";
+    next_block(185);
+    CHECK(w.forked() == Flags{false, false, false});
+  }
+  SUBCASE("and it comes back before: a reorganisation") {
+    w.chains[1] = "a";
+    for (std::uint64_t number = 124; number <= 130; ++number) next_block(number);
+    CHECK(checks == 2);
+    CHECK(w.forked() == Flags{false, false, false});
+  }
+  SUBCASE("and the chain begins anew, far below") {
+    w.chains[1] = "a";
+    w.common = 0;
+    for (std::uint64_t number = 5; number <= 30; ++number) next_block(number);
+    CHECK_FALSE(w.history->forks.disputed.has_value());
+    checks = 0;
+    w.chains[1] = "b";
+    w.common = 30;
+    for (std::uint64_t number = 31; number <= 34; ++number) next_block(number);
+    CHECK(checks == 4);
+    CHECK(w.forked() == Flags{false, true, false});
+  }
+}
+
+TEST_CASE("a tip where two blocks compete all the time costs two comparisons in ten seconds, and ejects no server") {
+  World w({"a", "a", "a"});
+  std::size_t checks = 0;
+  for (std::uint64_t number = 100; number < 1300; ++number) {
+    w.pass_time(50ms);
+    w.common = number - 1;
+    w.chains[1] = number % 3 == 0 ? "a" : "b";
+    // A block is the last one that is in dispute when the next comes.
+    w.heads(number);
+    checks += w.compare();
+    CHECK(w.forked() == Flags{false, false, false});
+  }
+  CHECK(checks <= 2 * 2 * 7);
 }
 
 TEST_CASE("a server that leaves its fork votes again when its blocks are the others'") {

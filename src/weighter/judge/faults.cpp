@@ -28,9 +28,10 @@ std::optional<ReasonNote> disqualification(const TargetHistory& t, const Moment&
                                                        at.backend.chain.name, at.backend.chain.identity)};
   if (!t.forks.minority.empty()) return ReasonNote{Reason::kForked, t.forks.minority};
   if (!t.heads.newest || t.probes.failure) return std::nullopt;
-  if (!at.heads.clock_behind && in_future(*t.heads.newest, at.now))
-    return ReasonNote{Reason::kBlockAhead, fmt::format("head {} is dated {} in the future", t.heads.newest->number,
-                                                       span_text(t.heads.newest->timestamp - at.now.wall))};
+  if (!at.heads.clock_behind && came_from_future(t.heads))
+    return ReasonNote{Reason::kBlockAhead,
+                      fmt::format("head {} was dated {} in the future when it came", t.heads.newest->number,
+                                  span_text(t.heads.newest->timestamp - t.heads.received.wall))};
   if (at.heads.agreed && t.heads.newest->number > at.heads.agreed->number) {
     const std::uint64_t ahead = t.heads.newest->number - at.heads.agreed->number;
     // Its date tells a liar from one that is back first after an outage of all: then the agreed head is the old one.
@@ -56,7 +57,7 @@ std::vector<ReasonNote> faults(const TargetHistory& t, const config::Target& tar
   }
   if (!t.heads.newest) return out;
   const milliseconds age = std::max(at.now.wall - t.heads.newest->timestamp, milliseconds{0});
-  if (at.backend.chain.max_block_age &&
+  if (at.backend.chain.max_block_age && !at.heads.clock_ahead &&
       too_old(t, *at.backend.chain.max_block_age, config::interval_of(target, at.probe), at.now))
     out.push_back({Reason::kBlockTooOld, fmt::format("block {} is {} old, limit {}", t.heads.newest->number,
                                                      span_above(age, *at.backend.chain.max_block_age),

@@ -51,6 +51,10 @@ class Groups {
 
   /// Two targets have shown different blocks of one height.
   [[nodiscard]] bool contradiction() const { return !disputed_.empty(); }
+  /// The lowest height of which they have; absent: of none.
+  [[nodiscard]] std::optional<std::uint64_t> lowest_disputed() const {
+    return disputed_.empty() ? std::nullopt : std::optional(*disputed_.begin());
+  }
 
   /// The targets of which another one has shown a different block, but those whose block more targets have shown than
   /// any other. By their blocks at that height and not by their groups: a target that has moved to another chain still
@@ -175,6 +179,15 @@ std::vector<std::uint32_t> minorities(std::span<const Group> groups) {
   return out;
 }
 
+/// A comparison below the fork shows one chain. So the height where heads contradict each other is kept until
+/// comparisons reach it, and that one need not wait for kForkCheckLeast since the last: only since the last such one.
+void note_dispute(ForkCheck& check, std::optional<std::uint64_t> height, std::uint64_t highest_head, MonoTime now) {
+  // The chain was set back: no head will be there soon.
+  if (check.disputed && *check.disputed > highest_head) check.disputed.reset();
+  const bool allowed = !check.settled_at || now - *check.settled_at >= kForkCheckLeast;
+  if (!check.disputed && allowed) check.disputed = height;
+}
+
 void mark_on_agreed_chain(TargetHistory& t) {
   t.forks.compared = true;
   t.forks.minority.clear();
@@ -198,6 +211,7 @@ void scan_for_forks(BackendHistory& history, const config::Backend& backend, std
   if (found.size() == 1) {
     for (const std::uint32_t m : found.front().members) mark_on_agreed_chain(history.member(m));
     check.tie.clear();
+    check.disputed.reset();
     check.ever = true;
     check.due = now + kNodeStateEvery;
     return;
@@ -209,12 +223,19 @@ void scan_for_forks(BackendHistory& history, const config::Backend& backend, std
   const bool allowed = !check.ever || now - check.begun >= least;
   for (const std::uint32_t m : groups.suspects())
     recheck_identity(history.member(m), now, allowed ? milliseconds{0} : kIdentityContradicted);
-  if (!allowed || !(newcomer || groups.contradiction() || now >= check.due)) return;
   std::uint64_t lowest = UINT64_MAX;
-  for (const ForkVote& v : votes) lowest = std::min(lowest, history.member(v.member).heads.newest->number);
+  std::uint64_t highest = 0;
+  for (const ForkVote& v : votes) {
+    lowest = std::min(lowest, history.member(v.member).heads.newest->number);
+    highest = std::max(highest, history.member(v.member).heads.newest->number);
+  }
+  const std::uint64_t height = lowest - std::min<std::uint64_t>(lowest, backend.chain.fork_depth);
+  note_dispute(check, groups.lowest_disputed(), highest, now);
+  const bool dispute_reached = check.disputed && height >= *check.disputed;
+  if (!dispute_reached && !(allowed && (newcomer || groups.contradiction() || now >= check.due))) return;
   if (backend.chain.offers.hash && !groups.contradiction())
     for (const std::uint32_t m : minorities(found)) recheck_identity(history.member(m), now, milliseconds{0});
-  check.height = lowest - std::min<std::uint64_t>(lowest, backend.chain.fork_depth);
+  check.height = height;
   check.groups = std::move(found);
   check.begun = now;
   check.ever = true;
@@ -291,6 +312,11 @@ void end_fork_check(BackendHistory& history, const config::Backend& backend, con
     check.tie = fmt::format("no majority on block {}: {}", *check.height, check.tie);
   }
   check.due = now + (any_forked || !judged ? kForkedEvery : kNodeStateEvery);
+  // Different blocks there settle a dispute above, too: the chains part further below.
+  if (any_forked || !judged || (check.disputed && *check.height >= *check.disputed)) {
+    check.disputed.reset();
+    check.settled_at = check.begun;
+  }
   check.height.reset();
   check.groups.clear();
 }

@@ -25,7 +25,8 @@ struct ForkVote {
 /// against a majority are `forked`. Without a majority it is a tie, which is noted and changes nothing.
 void end_fork_check(BackendHistory& history, const config::Backend& backend, const config::Probe& probe, MonoTime now);
 
-/// Begins a comparison when one is due, a target was never compared, or heads contradict each other.
+/// Begins a comparison when one is due, a target was never compared, or heads contradict each other; another one when
+/// the height where they do is deep enough.
 /// `votes`: the targets within max_lag of the agreed head.
 void scan_for_forks(BackendHistory& history, const config::Backend& backend, std::span<const ForkVote> votes,
                     MonoTime now);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -84,10 +86,10 @@ class Heads {
       notice_break(t);
       if (has_vote(t, cfg)) voters_.push_back({&t, &cfg, member});
     });
-    const bool clock_behind = two_operators() && std::ranges::all_of(voters_, [&](const Voter& s) {
-                                return in_future(*s.target->heads.newest, now_);
-                              });
-    if (!clock_behind) std::erase_if(voters_, [&](const Voter& s) { return in_future(*s.target->heads.newest, now_); });
+    const bool was_behind = history_.clock.behind;
+    notice_slow_clock();
+    const bool clock_behind = history_.clock.behind;
+    if (!clock_behind) std::erase_if(voters_, [](const Voter& s) { return came_from_future(s.target->heads); });
     confirm_jumps();
     std::vector<Vote> votes;
     for (const Voter& s : voters_)
@@ -96,6 +98,7 @@ class Heads {
             {s.config->operator_name, s.target->heads.newest->number, now_.wall - s.target->heads.newest->timestamp});
     HeadView out;
     out.clock_behind = clock_behind;
+    out.clock_found_behind = clock_behind && !was_behind;
     out.agreed = agree_on_head(votes, block_time_, backend_.chain.max_lag);
     for (const Voter& s : voters_)
       if (out.agreed && !s.target->heads.jumped && s.target->forks.minority.empty() &&
@@ -109,7 +112,12 @@ class Heads {
       if (out.near_operator.empty()) out.near_operator = v.operator_name;
       out.several_near = out.several_near || v.operator_name != out.near_operator;
     }
-    out.halted = out.agreed && halted(*out.agreed);
+    if (out.agreed && all_too_old(*out.agreed)) {
+      out.clock_ahead = rises_late(*out.agreed);
+      out.halted = !out.clock_ahead;
+    } else if (out.agreed) {
+      history_.clock.too_old_head.reset();
+    }
     if (out.agreed && !out.halted) measure(*out.agreed);
     if (out.agreed) compare_chains(*out.agreed);
     return out;
@@ -132,15 +140,32 @@ class Heads {
   }
 
   bool has_vote(const TargetHistory& t, const config::Target& cfg) const {
-    const MonoTime fresh_for = constants::kVoteIntervals * config::interval_of(cfg, probe_) + probe_.timeout;
     const bool verified = t.identity.status == IdentityHistory::Status::kVerified || backend_.chain.identity.empty();
     return verified && t.heads.newest && !t.probes.failure && !heads_contradict(t) &&
-           now_.mono - t.heads.received.mono <= fresh_for;
+           now_.mono - t.heads.received.mono <= fresh_for(cfg);
   }
 
-  bool two_operators() const {
-    return std::ranges::any_of(
-        voters_, [&](const Voter& s) { return s.config->operator_name != voters_.front().config->operator_name; });
+  milliseconds fresh_for(const config::Target& cfg) const {
+    return constants::kVoteIntervals * config::interval_of(cfg, probe_) + probe_.timeout;
+  }
+
+  /// A majority of operators, and at least two, whose heads came from the future, shows that this clock is behind. It
+  /// stays so while they are the majority of those with a vote, even of one: the others may fail meanwhile. Only the
+  /// younger part of a block's life may lie in the future, so a head counts until three more should have come.
+  void notice_slow_clock() {
+    std::map<std::string_view, bool> dated_ahead;
+    for (const Voter& s : voters_) {
+      const auto& at = s.target->heads.dated_ahead_at;
+      const milliseconds counts_for = fresh_for(*s.config) + constants::kDatedAheadBlocks * block_time_;
+      bool& ahead = dated_ahead[s.config->operator_name];
+      // Not in the future when it came, but now: the clock was set back meanwhile.
+      const bool set_back = s.target->heads.newest->timestamp > now_.wall + constants::kClockTolerance;
+      ahead = ahead || set_back || (at && now_.mono - *at <= counts_for);
+    }
+    if (dated_ahead.empty()) return;
+    const auto count = std::ranges::count_if(dated_ahead, [](const auto& o) { return o.second; });
+    const bool majority = 2 * count > std::ssize(dated_ahead);
+    history_.clock.behind = majority && (count >= 2 || history_.clock.behind);
   }
 
   /// By the heads' own timestamps, not by the time between two probes: a node that catches up covers days in seconds,
@@ -215,7 +240,8 @@ class Heads {
     }
   }
 
-  bool halted(const AgreedHead& agreed) const {
+  /// Whether two operators or more are near the agreed head, and no head is young enough.
+  bool all_too_old(const AgreedHead& agreed) const {
     if (!backend_.chain.max_block_age) return false;
     std::string_view first;
     bool two_operators = false;
@@ -228,6 +254,22 @@ class Heads {
       first = s.config->operator_name;
     }
     return two_operators;
+  }
+
+  /// All heads are too old. Whether the agreed head has risen of late, to a block that was too old already when it
+  /// came: then the chain goes on, and dates are late or this clock is ahead. The last block before a halt was young.
+  bool rises_late(const AgreedHead& agreed) {
+    ClockHistory& clock = history_.clock;
+    const bool came_too_old = std::ranges::all_of(voters_, [&](const Voter& s) {
+      const HeadHistory& h = s.target->heads;
+      return h.newest->number != agreed.number || h.received.wall - h.newest->timestamp > *backend_.chain.max_block_age;
+    });
+    if (clock.too_old_head && agreed.number > *clock.too_old_head && came_too_old) clock.late_rise_at = now_.mono;
+    clock.too_old_head = std::max(clock.too_old_head.value_or(0), agreed.number);
+    milliseconds interval = probe_.interval;
+    for (const Voter& s : voters_) interval = std::max(interval, config::interval_of(*s.config, probe_));
+    return clock.late_rise_at && now_.mono - *clock.late_rise_at <=
+                                     std::max(*backend_.chain.max_block_age, constants::kVoteIntervals * interval);
   }
 
   void measure(const AgreedHead& agreed) {
@@ -267,10 +309,6 @@ class Heads {
 };
 
 }  // namespace
-
-bool in_future(const Head& head, Now now) {
-  return head.timestamp > now.wall + constants::kClockTolerance;
-}
 
 bool too_old(const TargetHistory& target, milliseconds limit, milliseconds interval, Now now) {
   const auto since = std::chrono::duration_cast<milliseconds>(now.mono - target.heads.received.mono);

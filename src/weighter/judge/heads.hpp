@@ -49,8 +49,12 @@ struct HeadView {
   /// Two operators or more have fresh heads, they agree, and all of them are too old: the chain stands still, or our
   /// clock is wrong.
   bool halted = false;
-  /// Two operators or more have fresh heads, and all of them lie in the future: this machine's clock is behind.
+  /// The same, but the agreed head rises: this machine's clock is ahead, or the chain's dates are late. Only lag tells.
+  bool clock_ahead = false;
+  /// The heads of most operators, two or more, came from the future: this machine's clock is behind.
   bool clock_behind = false;
+  /// It was not known before: dates have ejected servers that are not to blame.
+  bool clock_found_behind = false;
 
   /// Whether an operator other than this one is within max_lag of the agreed head.
   [[nodiscard]] bool others_near(std::string_view operator_name) const {
@@ -69,9 +73,6 @@ bool rise_explained(std::uint64_t blocks, milliseconds dated, milliseconds block
 /// Whether the target's newest block is older than `limit`. A slow probe interval must not age a block: of the time
 /// since the answer at most one `interval`, the part of it above half of `limit`, is not counted.
 bool too_old(const TargetHistory& target, milliseconds limit, milliseconds interval, Now now);
-
-/// Whether `head` is dated further into the future than a clock may be off.
-bool in_future(const Head& head, Now now);
 
 /// Blocks as time; far beyond any limit for a large number of them, and never out of range.
 milliseconds lag_time(std::uint64_t blocks, milliseconds block_time);

@@ -43,12 +43,17 @@ class Judge {
     if (heads_.halted)
       note("halted", "all heads are too old and agree: the chain stands still, or this machine's clock is wrong");
 
+    if (heads_.clock_ahead)
+      note("halted", "all heads are too old, but they rise: this machine's clock is ahead, or blocks are dated late");
+
     note_unverified(heads_.agreed || heads_.no_quorum);
-    if (heads_.clock_behind) note("halted", "all heads are dated in the future: this machine's clock is behind");
+    if (heads_.clock_behind)
+      note("halted", "most operators date their heads in the future: this machine's clock is behind");
 
     out_.servers.resize(history_.servers.size());
     if (backend_.live) live_ = scan_live(history_.servers, now_.mono, requests_);
     sum_up_ratios();
+    if (heads_.clock_found_behind) forgive_dates();
     for (std::size_t i = 0; i < history_.servers.size(); ++i) judge_server(i);
     for (std::size_t i = 0; i < history_.references.size(); ++i) judge_reference(i);
     if (blind_) ejections_.forgive_outage();
@@ -87,6 +92,21 @@ class Judge {
                                    count == 1 ? "" : "s", names.text(), count == 1 ? "es" : "",
                                    count == 1 ? "its" : "their", count == 1 ? "it has" : "they have",
                                    any_vote ? "" : "; no server has one, so only the age of blocks is judged"));
+  }
+
+  /// Readmits the servers that only the dates of their heads have ejected.
+  void forgive_dates() {
+    for (std::size_t i = 0; i < history_.servers.size(); ++i) {
+      TargetHistory& t = history_.servers[i];
+      const MonoTime window =
+          constants::kVoteIntervals * config::interval_of(backend_.servers[i].target, probe_) + probe_.timeout;
+      if (!t.ejection.is_out || !came_from_future(t.heads) || t.probes.failure || t.health.bad_in_row > 0 ||
+          now_.mono - t.ejection.since > window)
+        continue;
+      t.ejection.is_out = false;
+      t.ejection.until = now_.mono;
+      t.ejection.count -= std::min(t.ejection.count, 1U);
+    }
   }
 
   // ---- one server
@@ -254,9 +274,10 @@ class Judge {
   bool limited_for_too_long(std::size_t i) const {
     const TargetHistory& t = history_.servers[i];
     if (!t.probes.limited || !t.heads.newest) return false;
-    if (!backend_.chain.max_block_age) return now_.mono - t.heads.received.mono > constants::kLimitedLongest;
-    return now_.wall - t.heads.newest->timestamp >
-           *backend_.chain.max_block_age + probe_.fall * config::interval_of(backend_.servers[i].target, probe_);
+    const MonoTime since = now_.mono - t.heads.received.mono;
+    if (!backend_.chain.max_block_age) return since > constants::kLimitedLongest;
+    const auto age = heads_.clock_ahead ? since : now_.wall - t.heads.newest->timestamp;
+    return age > *backend_.chain.max_block_age + probe_.fall * config::interval_of(backend_.servers[i].target, probe_);
   }
 
   // ---- live traffic

@@ -189,6 +189,7 @@ void fold(TargetHistory& history, HeadObservation&& observation) {
   history.heads.previous = std::exchange(history.heads.newest, std::move(*observation.head));
   history.heads.received = observation.received;
   date_by_movement(history.heads);
+  if (came_from_future(history.heads)) history.heads.dated_ahead_at = now;
   remember_block(history.forks, *history.heads.newest);
   smooth_latency(history, now, std::max(observation.latency, microseconds{0}));
 }
@@ -306,9 +307,13 @@ void fold(TargetHistory& history, const Answer& answer, const Chain& chain) {
   }
 }
 
-TargetHistory awoken(TargetHistory&& history, milliseconds slept, Now now) {
+bool came_from_future(const HeadHistory& heads) {
+  return heads.newest && heads.newest->timestamp > heads.received.wall + constants::kClockTolerance;
+}
+
+TargetHistory awoken(TargetHistory&& history, milliseconds slept, Now now, bool clock_behind) {
   const bool from_future =
-      history.heads.newest && history.heads.newest->timestamp > now.wall + constants::kClockTolerance;
+      !clock_behind && history.heads.newest && history.heads.newest->timestamp > now.wall + constants::kClockTolerance;
   if (slept <= constants::kSleepLongest && !from_future) return std::move(history);
   TargetHistory out = outlasting(std::move(history));
   // The first verdict decides alone, as for one that is new. Its ejections stay counted.

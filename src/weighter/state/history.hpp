@@ -176,7 +176,9 @@ struct HeadHistory {
   /// The last good head and when it came; absent: there was none yet.
   std::optional<Head> newest;
   Now received;
-  /// The good head before that.
+  /// When the last head came that was dated in the future; absent: none was.
+  std::optional<MonoTime> dated_ahead_at;
+  /// The good head before `newest`.
   std::optional<Head> previous;
   /// The head rose further than time explains, and no other operator has confirmed it since.
   bool jumped = false;
@@ -304,9 +306,14 @@ void restart_latency(LatencyHistory& latency, unsigned probes);
 /// Forgets the latency of live traffic.
 void restart_live_latency(LiveHistory& live);
 
+/// Whether the head was dated further into the future, when it came, than a clock may be off. It stays so while it
+/// ages. False: there is no head.
+bool came_from_future(const HeadHistory& heads);
+
 /// The history of a target that another process has left, and that was not probed for `slept`. Unchanged, unless that
 /// is longer than kSleepLongest or its head lies in the future: then as `outlasting`, and not ejected any more.
-TargetHistory awoken(TargetHistory&& history, milliseconds slept, Now now);
+/// `clock_behind`: this machine's clock was known to be behind, so that dates in the future say nothing.
+TargetHistory awoken(TargetHistory&& history, milliseconds slept, Now now, bool clock_behind);
 
 /// What stays valid of a target after minutes without probes: latency, errors, traffic and ejections; not head, chain
 /// id or the node's state.
@@ -318,6 +325,16 @@ struct BlockTime {
   std::optional<Head> anchor;
   /// Absent: not measured yet.
   std::optional<milliseconds> measured;
+};
+
+/// What the dates of heads say about this machine's clock.
+struct ClockHistory {
+  /// Most operators have shown heads that were dated in the future when they came.
+  bool behind = false;
+  /// The highest agreed head since all heads are too old; absent: one is not.
+  std::optional<std::uint64_t> too_old_head;
+  /// When the agreed head last rose to a block that was too old already when it came; absent: it never did.
+  std::optional<MonoTime> late_rise_at;
 };
 
 /// Which target has which block at one height: the comparison under way, and when the next is due.
@@ -336,6 +353,10 @@ struct ForkCheck {
   std::vector<Group> groups;
   MonoTime begun{};
   bool ever = false;
+  /// The height at which heads contradict each other, and that the next comparison waits for; absent: none.
+  std::optional<std::uint64_t> disputed;
+  /// When a comparison last reached such a height; absent: none has.
+  std::optional<MonoTime> settled_at;
   /// When heads are looked at next, and when the chains are compared though nothing is suspicious.
   MonoTime next_scan{};
   MonoTime due{};
@@ -394,6 +415,7 @@ struct BackendHistory {
   std::vector<TargetHistory> servers;
   std::vector<TargetHistory> references;
   BlockTime block_time;
+  ClockHistory clock;
   ForkCheck forks;
   ShareHistory shares;
   LeaderHistory leader;
