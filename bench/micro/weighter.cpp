@@ -111,7 +111,13 @@ BENCHMARK(shares)->Name("weighter/scale by share")->Arg(10)->Arg(64)->Unit(bench
 std::vector<LiveDelta> traffic(std::size_t servers, std::uint64_t failed_of_20) {
   std::vector<LiveDelta> out(servers);
   for (std::size_t i = 0; i < servers; ++i)
-    out[i] = {20, 20, i % 3 == 0 ? failed_of_20 : 0, 0, 40.0 + double(i % 50), 20, 40.0, 1};
+    out[i] = {.requests = 20,
+              .ended = 20,
+              .failures = i % 3 == 0 ? failed_of_20 : 0,
+              .latency_ms = 40.0 + double(i % 50),
+              .timed = 20,
+              .average_ms = 40.0,
+              .sized = 1};
   return out;
 }
 
