@@ -123,6 +123,8 @@ struct StepWriter {
       out.field("ended", d.ended);
       out.field("failures", d.failures);
       out.field("client_errors", d.client_errors);
+      // Files of before have none.
+      if (d.aborted > 0) out.field("aborted", d.aborted);
       out.field("latency_ms", d.latency_ms);
       out.field("timed", d.timed);
       out.field("average_ms", d.average_ms);

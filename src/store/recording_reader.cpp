@@ -230,6 +230,7 @@ event::TrafficCame LineReader::read_traffic(const JsonField& in) const {
     traffic.deltas[index] = {.requests = count_in("requests"),
                              .ended = count_in("ended"),
                              .failures = count_in("failures"),
+                             .aborted = list[i]["aborted"].present() ? count_in("aborted") : 0,
                              .client_errors = count_in("client_errors"),
                              .latency_ms = milliseconds_in("latency_ms"),
                              .timed = count_in("timed"),

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "model/play.hpp"
 #include "store/history_codec.hpp"
+#include "store/recording_format.hpp"
 #include "store/state_codec.hpp"
 #include "unit/every_field.hpp"
 #include "weighter/system/snapshot.hpp"
@@ -45,6 +47,25 @@ TEST_CASE("round trip: a recording keeps every field of a history") {
   store::read_history(document->root(), after);
   REQUIRE_MESSAGE(!document->error(), *document->error());
   CHECK(every_field::differences(before, after) == std::vector<std::string>{});
+}
+
+TEST_CASE("round trip: a recording keeps every field of what HAProxy has counted") {
+  const config::Config config = model::play_config();
+  const SystemState state(config);
+  store::LineReader reader;
+  store::JsonWriter section;
+  store::write_section(section, store::Cause::kStart, WallTime{milliseconds{1'000}}, 0, state);
+  REQUIRE(reader.read(section.view()).has_value());
+  event::TrafficCame before{.backend = 0, .deltas = {}, .at = MonoTime{5'000'000}};
+  before.deltas.resize(config.backends[0].servers.size());
+  every_field::Filler filler;
+  for (LiveDelta& d : before.deltas) filler.fill(d);
+  store::JsonWriter out;
+  store::write_step(out, before, {}, state, store::target_names(state));
+  const auto line = reader.read(out.view());
+  REQUIRE_MESSAGE(line.has_value(), line.error().what);
+  const auto& after = std::get<event::TrafficCame>(std::get<store::Step>(*line).event);
+  CHECK(every_field::differences(before.deltas, after.deltas) == std::vector<std::string>{});
 }
 
 TEST_CASE("round trip: a state file keeps every field but those of requests under way") {
