@@ -142,7 +142,7 @@ inline constexpr double kLiveTimed = 50;
 inline constexpr MonoTime kLiveTimedWithin = seconds{5};
 /// Counters slip (a client that leaves while it waits in the queue, a retry): what is counted as unanswered fades.
 inline constexpr milliseconds kBacklogHalfLife = seconds{60};
-/// Half-life of taking a body that has not ended for a stream, whose end nobody waits for.
+/// Half-life of taking a body that has not ended for a stream, whose client does not wait for an end.
 inline constexpr milliseconds kStreamHalfLife = seconds{60};
 /// A sample of the size of answers is the mean of so many: real requests have answers of very different sizes, and the
 /// test for a change of level needs three samples. The spread is learned from so many of these.

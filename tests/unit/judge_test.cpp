@@ -2,50 +2,21 @@
 
 #include <doctest/doctest.h>
 
-#include <cmath>
-
-#include "model/direct.hpp"
+#include "unit/judged_world.hpp"
 #include "weighter/judge/ejection.hpp"
 #include "weighter/schedule/agenda.hpp"
 
 using namespace rpcw;
+using namespace rpcw::test;
 using namespace std::chrono_literals;
 
-namespace {
-
-struct World : model::Direct {
-  explicit World(std::size_t servers, const std::vector<std::string>& operators = {})
-      : Direct(servers, "adaptive", operators) {}
-
-  BackendVerdict verdict() { return judge(*history, backend, probe, now); }
-  State state(std::size_t i = 0) { return verdict().servers[i].state; }
-  void all_good(std::uint64_t number, milliseconds age = 1s) {
-    for (std::size_t i = 0; i < backend.servers.size(); ++i) good(i, number, age);
-  }
-  /// All are well, and then stand still at block 100 until all are too old.
-  void halt() {
-    all_good(100);
-    verdict();
-    pass_time(120s);
-    for (int round = 0; round < 3; ++round) {
-      pass_time(1s);
-      all_good(100, 121s);
-      const BackendVerdict v = verdict();
-      REQUIRE(v.halted);
-      CHECK(v.notes.at(0).code == "halted");
-    }
-  }
-};
-
-}  // namespace
-
 TEST_CASE("a server that never answered is unknown, not healthy and not down") {
-  World w(1);
+  JudgedWorld w(1);
   CHECK(w.state() == State::kUnknown);
 }
 
 TEST_CASE("the first verdict decides alone") {
-  World w(2);
+  JudgedWorld w(2);
   w.good(0, 100);
   w.bad(1);
   const BackendVerdict v = w.verdict();
@@ -55,7 +26,7 @@ TEST_CASE("the first verdict decides alone") {
 }
 
 TEST_CASE("one failure halves, two take it out; one success is not enough to return, two are") {
-  World w(2);
+  JudgedWorld w(2);
   w.backend.eject_time = 0s;
   w.good(0, 100);
   w.good(1, 100);
@@ -73,7 +44,7 @@ TEST_CASE("one failure halves, two take it out; one success is not enough to ret
 }
 
 TEST_CASE("judging again without a new answer counts nothing") {
-  World w(1);
+  JudgedWorld w(1);
   w.good(0, 100);
   CHECK(w.state() == State::kHealthy);
   w.bad(0);
@@ -81,7 +52,7 @@ TEST_CASE("judging again without a new answer counts nothing") {
 }
 
 TEST_CASE("a head older than max_block_age is a failure, at the limit it is not") {
-  World w(1);
+  JudgedWorld w(1);
   w.good(0, 100, 60s);
   CHECK(w.state() == State::kHealthy);
   w.good(0, 100, 60001ms);
@@ -92,7 +63,7 @@ TEST_CASE("a head older than max_block_age is a failure, at the limit it is not"
 }
 
 TEST_CASE("an interval longer than max_block_age makes no block too old that was fresh when it was told") {
-  World w(2);
+  JudgedWorld w(2);
   w.backend.servers[0].target.pace.interval = 282s;
   w.good(0, 100, 12s);
   w.good(1, 100, 12s);
@@ -112,7 +83,7 @@ TEST_CASE("an interval longer than max_block_age makes no block too old that was
 }
 
 TEST_CASE("latency is judged by the median of three: one slow answer is no reason") {
-  World w(1);
+  JudgedWorld w(1);
   w.good(0, 100);
   w.good(0, 100, 1s, 2500ms);
   w.good(0, 100);
@@ -122,7 +93,7 @@ TEST_CASE("latency is judged by the median of three: one slow answer is no reaso
 }
 
 TEST_CASE("the wrong chain gets nothing, whatever else is right") {
-  World w(1);
+  JudgedWorld w(1);
   fold(w.history->servers[0], Answer{w.now, {CheckKind::kIdentity}, AnswerValue{0, "56"}}, w.backend.chain);
   w.good(0, 100);
   const ServerVerdict v = w.verdict().servers[0];
@@ -132,14 +103,14 @@ TEST_CASE("the wrong chain gets nothing, whatever else is right") {
 }
 
 TEST_CASE("an identity that cannot be had changes nothing") {
-  World w(1);
+  JudgedWorld w(1);
   fold(w.history->servers[0],
        Answer{w.now, {CheckKind::kIdentity}, std::unexpected(ProbeFailure{Reason::kTimeout, "", {}})}, w.backend.chain);
   CHECK(w.history->servers[0].identity.status == IdentityHistory::Status::kVerified);
 }
 
 TEST_CASE("a rate limit is neither success nor failure") {
-  World w(1);
+  JudgedWorld w(1);
   w.good(0, 100);
   CHECK(w.state() == State::kHealthy);
   for (int i = 0; i < 5; ++i) {
@@ -168,7 +139,7 @@ TEST_CASE("the agreed head") {
 }
 
 TEST_CASE("lag is told in blocks and seconds, and is a failure above max_lag") {
-  World w(3);
+  JudgedWorld w(3);
   w.good(0, 100);
   w.good(1, 100);
   w.good(2, 98);
@@ -183,7 +154,7 @@ TEST_CASE("lag is told in blocks and seconds, and is a failure above max_lag") {
 }
 
 TEST_CASE("a server does not fall behind merely because the others were asked after it") {
-  World w(3);
+  JudgedWorld w(3);
   w.all_good(100);
   w.verdict();
   w.pass_time(5s);
@@ -193,7 +164,7 @@ TEST_CASE("a server does not fall behind merely because the others were asked af
 }
 
 TEST_CASE("a reference has no state, and tells what would count against a server") {
-  World w(2);
+  JudgedWorld w(2);
   w.backend.references.resize(2);
   w.restart();
   w.all_good(100);
@@ -218,7 +189,7 @@ TEST_CASE("a reference has no state, and tells what would count against a server
 }
 
 TEST_CASE("a head 30 million ahead ejects its own server alone") {
-  World w(3);
+  JudgedWorld w(3);
   w.good(0, 100);
   w.good(1, 100);
   w.good(2, 30'000'100);
@@ -230,143 +201,8 @@ TEST_CASE("a head 30 million ahead ejects its own server alone") {
   CHECK(v.servers[2].reasons.at(0).code == Reason::kBlockAhead);
 }
 
-TEST_CASE("a head dated in the future is a lie above the clock's tolerance") {
-  World w(1);
-  w.good(0, 100, -15s);
-  CHECK(w.state() == State::kHealthy);
-  w.good(0, 100, -16s);
-  CHECK(w.verdict().servers[0].disqualified);
-}
-
-TEST_CASE("a head that came from the future is a lie until the next one, however old it grows") {
-  World w(3);
-  w.all_good(100);
-  w.verdict();
-  w.good(0, 101, -18s);
-  for (int second = 0; second < 20; ++second) {
-    CHECK(w.verdict().servers[0].disqualified);
-    w.pass_time(1s);
-    w.good(1, 101);
-    w.good(2, 101);
-  }
-  w.good(0, 102);
-  CHECK_FALSE(w.verdict().servers[0].disqualified);
-}
-
-namespace {
-
-/// This machine's clock is `behind`: a new block each second, and servers are probed one after another, each `every`
-/// seconds. Returns how often a server was disqualified, from second `from` on. `each_second` comes first in each.
-template <typename EachSecond>
-int run_behind(World& w, milliseconds behind, int seconds, int from, EachSecond each_second, std::size_t every = 1) {
-  int disqualified = 0;
-  for (int second = 0; second < seconds; ++second) {
-    each_second(second);
-    for (std::size_t i = 0; i < w.backend.servers.size(); ++i) {
-      if ((static_cast<std::size_t>(second) + i) % every == 0)
-        w.good(i, 1000 + static_cast<std::uint64_t>(second), -behind);
-      w.pass_time(1000ms / static_cast<int>(w.backend.servers.size()));
-      const BackendVerdict v = w.verdict();
-      if (second < from) continue;
-      disqualified += static_cast<int>(std::ranges::count_if(v.servers, &ServerVerdict::disqualified));
-    }
-  }
-  return disqualified;
-}
-
-}  // namespace
-
-TEST_CASE("when most operators' heads come from the future, this machine's clock is behind, and no server is") {
-  World w(5);
-  w.backend.chain.block_time = 1s;
-  w.backend.chain.max_lag = 5s;
-  const auto nothing = [](int) {};
-  SUBCASE("by 18 s") {
-    CHECK(run_behind(w, 18s, 60, 1, nothing) == 0);
-    CHECK(w.verdict().notes.at(0).code == "halted");
-  }
-  SUBCASE("by 18 s, probed each 5 s") {
-    w.probe.interval = 5s;
-    CHECK(run_behind(w, 18s, 60, 5, nothing, 5) == 0);
-  }
-  SUBCASE("by hardly more than the tolerance, so that only new blocks lie in the future") {
-    int second = 0;
-    CHECK(run_behind(w, 15s, 20, 1, [&](int s) { second = s; }) == 0);
-    CHECK_FALSE(w.history->clock.behind);
-    for (std::size_t i = 0; i < 3; ++i) w.good(i, 1020, -15100ms);
-    w.verdict();
-    CHECK(w.history->clock.behind);
-    for (int more = 0; more < 3; ++more) {
-      w.pass_time(1s);
-      for (std::size_t i = 0; i < 5; ++i) w.good(i, 1020 + static_cast<std::uint64_t>(more), -14500ms);
-      w.good(4, 1021 + static_cast<std::uint64_t>(more), -15100ms);
-      CHECK_FALSE(w.verdict().servers[4].disqualified);
-    }
-  }
-  SUBCASE("one stands still") {
-    run_behind(w, 18s, 20, 1, nothing);
-    for (std::uint64_t n = 1020; n < 1030; ++n) {
-      w.pass_time(1s);
-      for (std::size_t i = 0; i < 4; ++i) w.good(i, n, -18s);
-      fold(w.history->member(4),
-           HeadObservation{w.now, 40ms, Head{1020, w.hash(1020), w.now.wall + 18s - 1s * (n - 1020)}});
-      const BackendVerdict v = w.verdict();
-      for (std::size_t i = 0; i < 4; ++i) CHECK(v.servers[i].state == State::kHealthy);
-    }
-    CHECK(w.verdict().servers[4].state == State::kEjected);
-    CHECK(w.verdict().servers[4].reasons.at(0).code == Reason::kBlockLag);
-  }
-  SUBCASE("all but one fail") {
-    const auto fail = [&](int second) {
-      if (second >= 20)
-        for (std::size_t i = 1; i < 5; ++i) w.bad(i);
-    };
-    run_behind(w, 18s, 20, 1, fail);
-    for (int second = 20; second < 90; ++second) {
-      w.pass_time(1s);
-      for (std::size_t i = 1; i < 5; ++i) w.bad(i);
-      w.good(0, 1000 + static_cast<std::uint64_t>(second), -18s);
-      REQUIRE_FALSE(w.verdict().servers[0].disqualified);
-    }
-  }
-  SUBCASE("the clock is set right") {
-    run_behind(w, 18s, 20, 1, nothing);
-    w.now.wall += 18s;
-    CHECK(run_behind(w, -1s, 60, 1, nothing) == 0);
-    CHECK(w.verdict().notes.empty());
-    w.good(0, 1060, -18s);
-    CHECK(w.verdict().servers[0].disqualified);
-  }
-}
-
-TEST_CASE("of two operators both must come from the future, and of one it is a lie") {
-  World two(2);
-  two.good(0, 100, -18s);
-  two.good(1, 100);
-  CHECK(two.verdict().servers[0].disqualified);
-  two.good(1, 100, -17s);
-  CHECK_FALSE(two.verdict().servers[0].disqualified);
-  World one(3, {"vendor", "vendor", "vendor"});
-  for (std::size_t i = 0; i < 3; ++i) one.good(i, 100, -18s);
-  CHECK(one.verdict().servers[0].disqualified);
-}
-
-TEST_CASE("references tell whose clock is wrong") {
-  World w(1);
-  w.backend.references.resize(2, w.backend.servers[0].target);
-  w.backend.references[0].operator_name = "one";
-  w.backend.references[1].operator_name = "two";
-  w.restart();
-  w.good(0, 100, -18s);
-  w.good(1, 100);
-  w.good(2, 100);
-  CHECK(w.verdict().servers[0].disqualified);
-  w.good(1, 100, -18s);
-  CHECK_FALSE(w.verdict().servers[0].disqualified);
-}
-
 TEST_CASE("an unverified server has no vote on the head") {
-  World w(3);
+  JudgedWorld w(3);
   w.history->servers[1].identity.status = IdentityHistory::Status::kUnknown;
   w.history->servers[2].identity.status = IdentityHistory::Status::kWrong;
   w.good(0, 100);
@@ -376,7 +212,7 @@ TEST_CASE("an unverified server has no vote on the head") {
 }
 
 TEST_CASE("blind: no provider gave any HTTP answer") {
-  World w(2);
+  JudgedWorld w(2);
   w.bad(0, Reason::kConnectFailed);
   w.bad(1, Reason::kDnsFailed);
   CHECK(w.verdict().blind);
@@ -385,7 +221,7 @@ TEST_CASE("blind: no provider gave any HTTP answer") {
 }
 
 TEST_CASE("a head that stands still and begins to lag is asked for more often") {
-  World w(3);
+  JudgedWorld w(3);
   const auto both_at = [&](std::uint64_t n) {
     w.pass_time(12s);
     for (std::size_t i = 1; i < 3; ++i) w.good(i, n);
@@ -407,7 +243,7 @@ TEST_CASE("a head that stands still and begins to lag is asked for more often") 
 }
 
 TEST_CASE("without an agreed head no server is known to lag, nor is asked more often for it") {
-  World w(3);
+  JudgedWorld w(3);
   w.all_good(100);
   w.verdict();
   for (std::uint64_t n = 101; n <= 102; ++n) {
@@ -431,140 +267,8 @@ TEST_CASE("freshness is full up to one block and 2 s, then linear down to 0 at m
   CHECK(freshness(1s, 60s, 30s) == 1.0);
 }
 
-TEST_CASE("time-outs double up to the limit, and vary by a tenth, always in the same way") {
-  config::Backend b;
-  for (const auto& [count, s] : {std::pair{1U, 10.0}, {2U, 20.0}, {5U, 160.0}, {6U, 300.0}, {32U, 300.0}}) {
-    CAPTURE(count);
-    const double got = static_cast<double>(eject_time(b, count, "quicknode").count()) / 1e6;
-    CHECK(got >= s * 0.9);
-    CHECK(got <= s * 1.1);
-    CHECK(eject_time(b, count, "quicknode") == eject_time(b, count, "quicknode"));
-  }
-  CHECK(eject_time(b, 1, "a") != eject_time(b, 1, "b"));
-}
-
-TEST_CASE("a server stays out for its time-out, longer each time, though it answers well") {
-  World w(2);
-  const auto keep_other = [&](std::uint64_t n) { w.good(1, n); };
-  w.good(0, 100);
-  keep_other(100);
-  w.verdict();
-  milliseconds last{0};
-  for (int round = 0; round < 4; ++round) {
-    w.bad(0);
-    w.verdict();
-    w.bad(0);
-    CHECK(w.state() == State::kEjected);
-    milliseconds out{0};
-    while (w.state() == State::kEjected) {
-      w.pass_time(1s);
-      out += 1s;
-      w.good(0, 100);
-      keep_other(100);
-      REQUIRE(out < 400s);
-    }
-    CHECK(out > last);
-    last = out;
-  }
-  CHECK(last >= 72s);  // 10 s doubled three times, less a tenth
-}
-
-TEST_CASE("quiet time pays ejections back") {
-  World w(2);
-  w.good(0, 100);
-  w.good(1, 100);
-  w.verdict();
-  w.bad(0);
-  w.verdict();
-  w.bad(0);
-  w.verdict();
-  CHECK(w.history->servers[0].ejection.count == 1);
-  for (int s = 0; s < 90; ++s) {
-    w.pass_time(1s);
-    w.good(0, 100);
-    w.good(1, 100);
-    w.verdict();
-  }
-  CHECK(w.history->servers[0].ejection.count == 0);
-}
-
-TEST_CASE("while nothing else is healthy the time-out is waived, not the rise") {
-  World w(1);
-  w.good(0, 100);
-  w.verdict();
-  w.bad(0, Reason::kHttpStatus);
-  w.verdict();
-  w.bad(0, Reason::kHttpStatus);
-  CHECK(w.state() == State::kEjected);
-  w.good(0, 101);
-  CHECK(w.state() == State::kEjected);
-  w.good(0, 102);
-  CHECK(w.state() == State::kHealthy);
-}
-
-TEST_CASE("after an outage of all no server waits for its time-out when another one is back first") {
-  World w(2);
-  const auto both_fail = [&] {
-    for (std::size_t i = 0; i < 2; ++i) w.bad(i, Reason::kHttpStatus);
-    w.verdict();
-  };
-  for (std::size_t i = 0; i < 2; ++i) w.good(i, 100);
-  w.verdict();
-  both_fail();
-  both_fail();
-  for (std::size_t i = 0; i < 2; ++i) {
-    w.good(i, 101);
-    w.verdict();
-    w.good(i, 101);
-    CHECK(w.verdict().servers[i].state == State::kHealthy);
-    CHECK(w.history->servers[i].ejection.count == 1);
-  }
-}
-
-TEST_CASE("an outage of our own network ejects no server for long") {
-  World w(3);
-  w.all_good(100);
-  w.verdict();
-  // The failures come one after another, and only the last makes it plain.
-  for (int round = 0; round < 3; ++round)
-    for (std::size_t i = 0; i < 3; ++i) {
-      w.bad(i, Reason::kConnectFailed);
-      w.verdict();
-      w.pass_time(100ms);
-    }
-  CHECK(w.verdict().blind);
-  for (std::size_t i = 0; i < 3; ++i) CHECK(w.history->servers[i].ejection.count == 0);
-  for (int round = 0; round < 2; ++round) {
-    w.pass_time(1s);
-    w.all_good(101);
-    w.verdict();
-  }
-  for (std::size_t i = 0; i < 3; ++i) CHECK_FALSE(w.history->servers[i].ejection.is_out);
-}
-
-TEST_CASE("a return is a ramp") {
-  World w(2);
-  w.backend.eject_time = 0s;
-  w.good(0, 100);
-  w.good(1, 100);
-  w.verdict();
-  w.bad(0);
-  w.verdict();
-  w.bad(0);
-  w.verdict();
-  w.good(0, 100);
-  w.verdict();
-  w.good(0, 100);
-  CHECK(w.verdict().servers[0].ramp == 0.1);
-  w.pass_time(7500ms);
-  CHECK(w.verdict().servers[0].ramp == doctest::Approx(std::sqrt(0.5)));
-  w.pass_time(22500ms);
-  CHECK(w.verdict().servers[0].ramp == 1.0);
-  CHECK(w.state() == State::kHealthy);
-}
-
 TEST_CASE("a silent server loses before its time-out, and a failed one keeps what its silence cost") {
-  World w(1);
+  JudgedWorld w(1);
   w.good(0, 100);
   w.history->servers[0].probes.sent_at = w.now.mono;
   w.pass_time(149ms);
@@ -584,7 +288,7 @@ TEST_CASE("a silent server loses before its time-out, and a failed one keeps wha
 }
 
 TEST_CASE("a latency that rose is believed sooner than one that fell") {
-  World w(1);
+  JudgedWorld w(1);
   for (int i = 0; i < 3; ++i) w.good(0, 100, 1s, 100ms);
   const auto after = [&](milliseconds latency, int probes) {
     for (int i = 0; i < probes; ++i) {
@@ -601,7 +305,7 @@ TEST_CASE("a latency that rose is believed sooner than one that fell") {
 }
 
 TEST_CASE("a head that jumps further than time explains is out, until another one confirms it") {
-  World w(2);
+  JudgedWorld w(2);
   w.good(0, 100);
   w.good(1, 100);
   w.verdict();
@@ -620,7 +324,7 @@ TEST_CASE("a head that jumps further than time explains is out, until another on
 }
 
 TEST_CASE("a node that catches up does not jump: its blocks are dated accordingly") {
-  World w(2);
+  JudgedWorld w(2);
   w.good(0, 100, 6000s);
   w.good(1, 600, 0s);
   w.verdict();
@@ -632,7 +336,7 @@ TEST_CASE("a node that catches up does not jump: its blocks are dated accordingl
 }
 
 TEST_CASE("a node that catches up is not ahead, though its operator has no other and its blocks have no time") {
-  World w(2, {"own", "own"});
+  JudgedWorld w(2, {"own", "own"});
   w.good(0, 100);
   w.good(1, 5000);
   w.verdict();
@@ -652,7 +356,7 @@ TEST_CASE("a node that catches up is not ahead, though its operator has no other
 
 TEST_CASE("of two that contradict each other the one whose blocks are old has no traffic") {
   // Block time 12 s, max_lag 30 s: four blocks are 48 s.
-  World w(2);
+  JudgedWorld w(2);
   std::uint64_t number = 1000;
   const auto pass = [&](std::uint64_t behind) {
     w.pass_time(12s);
@@ -675,7 +379,7 @@ TEST_CASE("of two that contradict each other the one whose blocks are old has no
 }
 
 TEST_CASE("two of three that fall behind together lose freshness by the dates of their blocks") {
-  World w(3);
+  JudgedWorld w(3);
   std::uint64_t number = 1000;
   const auto pass = [&](std::uint64_t behind) {
     w.pass_time(12s);
@@ -694,7 +398,7 @@ TEST_CASE("two of three that fall behind together lose freshness by the dates of
 }
 
 TEST_CASE("a server is not behind because others were asked after it") {
-  World w(3);
+  JudgedWorld w(3);
   w.backend.chain.block_time = 1s;
   w.backend.chain.max_lag = 10s;
   std::uint64_t number = 1000;
@@ -708,7 +412,7 @@ TEST_CASE("a server is not behind because others were asked after it") {
 }
 
 TEST_CASE("one that is ahead of what time allows makes nobody old") {
-  World w(3);
+  JudgedWorld w(3);
   for (std::uint64_t number = 1000; number < 1050; number += 5) {
     w.good(0, number, 1s);
     w.good(1, number, 1s);
@@ -721,7 +425,7 @@ TEST_CASE("one that is ahead of what time allows makes nobody old") {
 }
 
 TEST_CASE("a lone server may jump: no vote proves the contrary") {
-  World w(1);
+  JudgedWorld w(1);
   w.good(0, 100);
   w.verdict();
   w.pass_time(5s);
@@ -729,103 +433,8 @@ TEST_CASE("a lone server may jump: no vote proves the contrary") {
   CHECK(w.state() == State::kHealthy);
 }
 
-TEST_CASE("halted: all too old at once and agreed ejects no server") {
-  World w(3);
-  w.halt();
-  for (std::size_t i = 0; i < 3; ++i) CHECK(w.history->servers[i].ejection.count == 0);
-  w.pass_time(1s);
-  w.all_good(101);
-  for (const ServerVerdict& v : w.verdict().servers) CHECK(v.state == State::kHealthy);
-}
-
-TEST_CASE("when a halted chain moves on, a server that does not is out at once, and back without a time-out") {
-  World w(3);
-  w.halt();
-  w.pass_time(1s);
-  w.good(0, 110);
-  const BackendVerdict v = w.verdict();
-  CHECK(v.servers[0].state == State::kHealthy);
-  CHECK(v.servers[1].state == State::kEjected);
-  CHECK(v.servers[2].state == State::kEjected);
-  for (int round = 0; round < 2; ++round) {
-    w.pass_time(1s);
-    w.good(1, 110);
-  }
-  const BackendVerdict later = w.verdict();
-  CHECK(later.servers[1].state == State::kHealthy);
-  CHECK(later.servers[1].ramp == 1.0);
-  CHECK(w.history->servers[1].ejection.count == 0);
-  CHECK(later.servers[2].state == State::kEjected);
-}
-
-TEST_CASE("heads that are too old and rise are no halt: the clock is ahead, and lag tells who stands still") {
-  World w(5);
-  w.backend.chain.block_time = 1s;
-  w.backend.chain.max_lag = 5s;
-  w.backend.chain.max_block_age = 15s;
-  w.all_good(1000, 20s);
-  REQUIRE(w.verdict().halted);
-  for (std::uint64_t n = 1001; n < 1040; ++n) {
-    w.pass_time(1s);
-    for (std::size_t i = 0; i < 4; ++i) w.good(i, n, 20s);
-    const bool stands_still = n > 1020;
-    fold(w.history->member(4),
-         HeadObservation{w.now, 40ms,
-                         stands_still ? Head{1020, w.hash(1020), w.now.wall - 20s - 1s * (n - 1020)}
-                                      : Head{n, w.hash(n), w.now.wall - 20s}});
-    const BackendVerdict v = w.verdict();
-    CHECK_FALSE(v.halted);
-    CHECK(v.notes.at(0).detail.starts_with("all heads are too old, but they rise"));
-    for (std::size_t i = 0; i < 4; ++i) CHECK(v.servers[i].state == State::kHealthy);
-    if (n > 1023 && n < 1027) CHECK(v.servers[4].freshness < 1.0);
-    if (n > 1028) CHECK(v.servers[4].state == State::kEjected);
-  }
-  SUBCASE("until they stand still") {
-    for (int second = 1; second <= 15; ++second) {
-      w.pass_time(1s);
-      w.all_good(1039, 20s + 1s * second);
-      CHECK_FALSE(w.verdict().halted);
-    }
-    w.pass_time(1s);
-    w.all_good(1039, 36s);
-    CHECK(w.verdict().halted);
-  }
-  SUBCASE("until the clock is right") {
-    w.pass_time(1s);
-    w.all_good(1040, 1s);
-    CHECK(w.verdict().notes.empty());
-    w.pass_time(20s);
-    w.all_good(1040, 21s);
-    CHECK(w.verdict().halted);
-  }
-  SUBCASE("a rate limit is judged by the time since the last head") {
-    w.bad(0, Reason::kRateLimited);
-    for (std::size_t i = 1; i < 4; ++i) w.good(i, 1040, 20s);
-    CHECK(w.verdict().servers[0].state == State::kDegraded);
-  }
-}
-
-TEST_CASE("a halt is one, though slow probes see its last block late and one after another") {
-  World w(3);
-  w.probe.interval = 60s;
-  w.backend.chain.max_block_age = 90s;
-  for (std::size_t i = 0; i < 3; ++i) {
-    w.good(i, 100 + i, 1s);
-    w.verdict();
-    w.pass_time(20s);
-  }
-  for (int second = 0; second < 300; ++second) {
-    w.pass_time(1s);
-    const milliseconds age{21'000 + 1'000 * second};
-    if (second % 20 == 0) w.good(static_cast<std::size_t>(second / 20 % 3), 102, age);
-    const BackendVerdict v = w.verdict();
-    if (age > 180s) CHECK(v.halted);
-    for (const ServerVerdict& s : v.servers) CHECK_FALSE(s.state == State::kUnknown);
-  }
-}
-
 TEST_CASE("the block time is measured from agreed heads") {
-  World w(3);
+  JudgedWorld w(3);
   for (std::uint64_t n = 0; n < 20; ++n) {
     w.all_good(100 + n, 0s);
     w.verdict();
@@ -838,7 +447,7 @@ TEST_CASE("the block time is measured from agreed heads") {
 }
 
 TEST_CASE("a single block behind is never a failure, however slow the chain") {
-  World w(2);
+  JudgedWorld w(2);
   w.backend.chain.block_time = 40s;
   w.good(0, 101);
   w.good(1, 100);
@@ -846,7 +455,7 @@ TEST_CASE("a single block behind is never a failure, however slow the chain") {
 }
 
 TEST_CASE("syncing is a failure, too few peers only weigh less") {
-  World w(2);
+  JudgedWorld w(2);
   w.backend.min_peers = 5;
   w.history->servers[0].node.peers = 2;
   fold(w.history->servers[1], Answer{w.now, {CheckKind::kSyncing}, AnswerValue{1000, {}}}, w.backend.chain);
@@ -861,7 +470,7 @@ TEST_CASE("syncing is a failure, too few peers only weigh less") {
 }
 
 TEST_CASE("a rate limit: the last head stays valid until it is too old, and for fall intervals more") {
-  World w(3);
+  JudgedWorld w(3);
   w.all_good(100);
   w.verdict();
   const auto limit = [&] {
@@ -898,7 +507,7 @@ TEST_CASE("a rate limit: the last head stays valid until it is too old, and for 
 }
 
 TEST_CASE("a rate limit where blocks have no age: five minutes") {
-  World w(2);
+  JudgedWorld w(2);
   w.backend.chain.max_block_age.reset();
   w.all_good(100);
   w.verdict();
@@ -912,7 +521,7 @@ TEST_CASE("a rate limit where blocks have no age: five minutes") {
 }
 
 TEST_CASE("a server that does not tell its chain is named, and the lag rule is known not to hold when none does") {
-  World w(3);
+  JudgedWorld w(3);
   for (TargetHistory& t : w.history->servers) t.identity.status = IdentityHistory::Status::kUnknown;
   w.all_good(100);
   CHECK(w.verdict().notes.empty());  // not asked yet
@@ -924,7 +533,7 @@ TEST_CASE("a server that does not tell its chain is named, and the lag rule is k
         BackendNote{"unverified", "server s2 does not tell its chain id, so it has no vote on the agreed head"});
   CHECK(v.servers[2].state == State::kHealthy);
 
-  World nobody(2);
+  JudgedWorld nobody(2);
   for (TargetHistory& t : nobody.history->servers) t.identity.status = IdentityHistory::Status::kUnknown;
   nobody.all_good(100);
   for (std::size_t i = 0; i < 2; ++i) nobody.unsupported(i, {CheckKind::kIdentity});

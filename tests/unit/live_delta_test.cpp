@@ -97,7 +97,7 @@ TEST_CASE("traffic: a body that has not ended waits") {
   CHECK(r.read().open == 0);
 }
 
-TEST_CASE("traffic: of streams of events that stay open nobody waits for the end, in time") {
+TEST_CASE("traffic: streams of events that stay open count ever less as requests that wait") {
   Reads r;
   r.first();
   r.send(100);

@@ -54,7 +54,7 @@ struct Backlog {
   /// Requests without an answer that were sent before that: how they end says nothing about the server now.
   double past = 0;
   /// Answers that have begun and not ended, as far as they are tunnels (a WebSocket) or have been open for long (a
-  /// stream of events): nobody waits for their end.
+  /// stream of events): their clients wait for no end.
   double streams = 0;
   /// Nothing is sent to it: weight 0, MAINT or DRAIN.
   bool shut = false;
