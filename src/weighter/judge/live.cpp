@@ -33,7 +33,8 @@ class Fading {
   LiveCounts newest(const LiveHistory& h) { return faded(h.newest, left_of(h).newest); }
   LiveCounts recent(const LiveHistory& h) { return faded(h.recent, left_of(h).recent); }
   LiveCounts minute(const LiveHistory& h) { return faded(h.minute, left_of(h).minute); }
-  /// The part that is left of what fades like that.
+  /// The parts that are left of what fades like that.
+  double recent_left(const LiveHistory& h) { return left_of(h).recent; }
   double minute_left(const LiveHistory& h) { return left_of(h).minute; }
 
  private:
@@ -126,9 +127,9 @@ void note_waiting(std::span<TargetHistory> servers, std::span<const LiveDelta> d
   }
 }
 
-/// Answers are timed for some seconds, so that a slow spell is not remembered for longer.
-void time_answers(LiveHistory& h, const LiveDelta& d, MonoTime now) {
-  const double left = decay(now - h.counted_at, constants::kLiveRecent);
+/// Answers are timed for some seconds, so that a slow spell is not remembered for longer. `left`: the part that is left
+/// of what was known at the read before.
+void time_answers(LiveHistory& h, const LiveDelta& d, MonoTime now, double left) {
   h.timed *= left;
   h.timed_ms *= left;
   if (d.average_ms) {
@@ -201,19 +202,18 @@ std::vector<std::size_t> fold_live(std::span<TargetHistory> servers, std::span<c
     LiveDelta d = deltas[i];
     // Reads of several HAProxys cover the same time, which counts once.
     const double seconds = std::chrono::duration<double>(std::min(d.elapsed, now - h.counted_at)).count();
-    time_answers(h, d, now);
+    time_answers(h, d, now, fading.recent_left(h));
     off[i] = note_sizes(h.sizes, d, now);
     minute_left = fading.minute_left(h);
     h.newest = fading.newest(h);
     h.recent = fading.recent(h);
     h.minute = fading.minute(h);
     if (d.elapsed > MonoTime{0}) note_saturation(servers[i], d, seconds, fading.minute_left(h));
-    const std::uint64_t given_up =
-        note_aborts(servers[i], d, seconds, decay(now - h.counted_at, constants::kLiveRecent));
+    const std::uint64_t given_up = note_aborts(servers[i], d, seconds, fading.recent_left(h));
     d.failures += given_up;
     d.ended += given_up;
     suspect[i] = failing_suddenly(h.minute, d);
-    h.measured_s = h.measured_s * decay(now - h.counted_at, constants::kLiveRecent) + seconds;
+    h.measured_s = h.measured_s * fading.recent_left(h) + seconds;
     h.counted_at = now;
     const LiveCounts fresh{static_cast<double>(d.requests), static_cast<double>(d.ended),
                            static_cast<double>(d.failures), static_cast<double>(d.client_errors)};
