@@ -233,6 +233,24 @@ TEST_CASE("traffic: clients that leave do not wait any more") {
   CHECK(d.ended == 0);
 }
 
+TEST_CASE("traffic: clients that were waiting before a server's return leave first, and those after them count") {
+  Reads r;
+  r.first();
+  r.send(9);
+  r.read();
+  r.weight(0);
+  r.read();
+  r.weight(50);
+  std::uint64_t aborted = 0;
+  for (int i = 0; i < 10; ++i) {
+    r.send(3);
+    *r.c().cli_abrt += 3;
+    *r.c().scur -= 3;
+    aborted += r.read().aborted;
+  }
+  CHECK(aborted >= 15);
+}
+
 TEST_CASE("traffic: a WebSocket that its client closes is no request that was given up") {
   Reads r;
   r.first();

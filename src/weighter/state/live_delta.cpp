@@ -138,8 +138,9 @@ LiveDelta count(const ServerRow& was, ServerRow& is, MonoTime elapsed) {
 
   Backlog& b = is.backlog;
   b = was.backlog;
-  // Which of the open ones they were is not told: the benefit of the doubt is the server's.
-  const double aborted = std::max(0.0, left_by_client - b.streams - b.past);
+  // Which of the open ones have left is not told. Those that waited for the longest do, so the oldest go first.
+  const double late_aborts = take(left_by_client, b.past);
+  const double aborted = std::max(0.0, left_by_client - late_aborts - b.streams);
   const double left = decay(elapsed, constants::kBacklogHalfLife);
   b.streams += (b.past + b.waiting) * (1.0 - left);
   b.past *= left;
@@ -151,7 +152,7 @@ LiveDelta count(const ServerRow& was, ServerRow& is, MonoTime elapsed) {
   server_errors -= late_errors;
   // More of them than requests: connections broke that had stayed for long.
   broken = std::min(broken, present);
-  const double gone = answered - late_errors + broken + left_by_client;
+  const double gone = answered - late_errors + broken + left_by_client - late_aborts;
   const double surplus = gone - take(gone, b.waiting);
   take(surplus, b.past);
   b.shut = is_shut(is);
