@@ -174,7 +174,7 @@ defaults
 }
 
 std::string haproxy_cfg(const std::vector<sim::Provider*>& providers, const BackendCfg& cfg) {
-  std::string out;
+  std::string out = cfg.defaults;
   if (cfg.frontend != 0)
     out += fmt::format("frontend clients\n  bind 127.0.0.1:{}\n  default_backend rpc\n", cfg.frontend);
   // Named, since the default is random from 3.3 on.

@@ -103,6 +103,8 @@ struct BackendCfg {
   std::map<std::string, std::string> options{};
   /// Port of a frontend; 0: there is none.
   std::uint16_t frontend = 0;
+  /// Further lines of the defaults.
+  std::string defaults{};
   /// What follows the servers: more of them, or other sections.
   std::string more{};
 };

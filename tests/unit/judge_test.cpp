@@ -533,17 +533,17 @@ TEST_CASE("a server that does not tell its chain is named, and the lag rule is k
         BackendNote{"unverified", "server s2 does not tell its chain id, so it has no vote on the agreed head"});
   CHECK(v.servers[2].state == State::kHealthy);
 
-  JudgedWorld nobody(2);
-  for (TargetHistory& t : nobody.history->servers) t.identity.status = IdentityHistory::Status::kUnknown;
-  nobody.all_good(100);
-  for (std::size_t i = 0; i < 2; ++i) nobody.unsupported(i, {CheckKind::kIdentity});
-  v = nobody.verdict();
+  JudgedWorld untold(2);
+  for (TargetHistory& t : untold.history->servers) t.identity.status = IdentityHistory::Status::kUnknown;
+  untold.all_good(100);
+  for (std::size_t i = 0; i < 2; ++i) untold.unsupported(i, {CheckKind::kIdentity});
+  v = untold.verdict();
   REQUIRE(v.notes.size() == 1);
   CHECK(
       v.notes[0].detail ==
       "servers s0, s1 do not tell their chain id, so they have no vote on the agreed head; no server has one, so only "
       "the age of blocks is judged");
-  nobody.answer(0, {CheckKind::kIdentity}, 1);
-  nobody.answer(1, {CheckKind::kIdentity}, 1);
-  CHECK(nobody.verdict().notes.empty());
+  untold.answer(0, {CheckKind::kIdentity}, 1);
+  untold.answer(1, {CheckKind::kIdentity}, 1);
+  CHECK(untold.verdict().notes.empty());
 }
